@@ -1,0 +1,1 @@
+"""telephonegan: the broken telephone between a captioner and a generator."""

@@ -1,0 +1,39 @@
+"""The one family of exceptions. Every message says what was given, what is allowed and what to do."""
+
+from __future__ import annotations
+
+
+class TelephoneganError(Exception):
+    """Base of everything this library raises on purpose."""
+
+
+class ImageError(TelephoneganError, ValueError):
+    """Something given as a picture cannot be read as one."""
+
+
+class TextError(TelephoneganError, ValueError):
+    """A sentence holds nothing the model can use."""
+
+
+class SettingsError(TelephoneganError, ValueError):
+    """An option has a value outside what is allowed."""
+
+
+class UnknownModelError(TelephoneganError, ValueError):
+    """A model name that no manifest lists."""
+
+
+class WeightsError(TelephoneganError, RuntimeError):
+    """A weight file is missing, damaged or of another network."""
+
+
+class DataError(TelephoneganError, RuntimeError):
+    """A data folder or caption file is missing something."""
+
+
+class OutputError(TelephoneganError, RuntimeError):
+    """Results cannot be written where they were asked to go."""
+
+
+class DownloadError(TelephoneganError, RuntimeError):
+    """A download failed, or what arrived is not what was asked for."""
