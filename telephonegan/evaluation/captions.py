@@ -1,0 +1,359 @@
+"""How close captions are to what people wrote: BLEU, ROUGE-L, CIDEr and CIDEr-D over tokenised text.
+
+Everywhere here `candidates` holds one token list per picture and `references` several token lists per picture.
+Tokens are words or ids: anything hashable. Scores of two runs compare only if both were tokenised the same way.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from telephonegan.errors import SettingsError
+
+Tokens = Sequence[Hashable]
+Ngram = tuple[Hashable, ...]
+
+_ROUGE_BETA = 1.2
+_CIDER_ORDER = 4
+_CIDER_SCALE = 10.0
+
+
+def caption_scores(
+    candidates: Sequence[Tokens],
+    references: Sequence[Sequence[Tokens]],
+    *,
+    document_frequency: DocumentFrequency | None = None,
+) -> dict[str, float]:
+    """Every metric of this file under the name a paper prints.
+
+    BLEU-1..4 and ROUGE-L lie in [0, 1], CIDEr and CIDEr-D in [0, 10]. CIDEr-D is what the COCO evaluation calls CIDEr.
+    Raises SettingsError if the two differ in length or hold strings instead of token lists.
+
+    >>> scores = caption_scores(["a dog runs".split()], [["a dog runs".split(), "the dog".split()]])
+    >>> round(scores["BLEU-1"], 3)
+    1.0
+    """
+    frequency = document_frequency or DocumentFrequency.of(references)
+    scores = {f"BLEU-{order}": value for order, value in enumerate(bleu(candidates, references), start=1)}
+    scores["ROUGE-L"] = rouge_l(candidates, references)
+    scores["CIDEr"] = cider(candidates, references, document_frequency=frequency)
+    scores["CIDEr-D"] = cider_d(candidates, references, document_frequency=frequency)
+    return scores
+
+
+def bleu(candidates: Sequence[Tokens], references: Sequence[Sequence[Tokens]], max_order: int = 4) -> tuple[float, ...]:
+    """Corpus BLEU-1 … BLEU-max_order in [0, 1], with the closest reference length in the brevity penalty.
+
+    No smoothing: an order without a single match, or longer than every candidate, makes its score exactly 0. Of two
+    equally close reference lengths the shorter counts. Raises SettingsError. Papineni et al. 2002.
+
+    >>> bleu(["a b c d".split()], [["a b c d".split()]])
+    (1.0, 1.0, 1.0, 1.0)
+    """
+    candidates, references = _checked(candidates, references)
+    if max_order < 1:
+        raise SettingsError(f"max_order is {max_order}; BLEU needs 1 or more (papers report up to 4).")
+    matches = [0] * max_order
+    guesses = [0] * max_order
+    candidate_length = reference_length = 0
+    for candidate, picture_references in zip(candidates, references, strict=True):
+        size = len(candidate)
+        candidate_length += size
+        reference_length += min((len(tokens) for tokens in picture_references), key=lambda n: (abs(n - size), n))
+        allowed: Counter[Ngram] = Counter()
+        for tokens in picture_references:
+            allowed |= _ngram_counts(tokens, max_order)
+        for ngram, count in _ngram_counts(candidate, max_order).items():
+            matches[len(ngram) - 1] += min(count, allowed[ngram])
+            guesses[len(ngram) - 1] += count
+    if matches[0] == 0:
+        return (0.0,) * max_order
+    brevity = min(1.0, math.exp(1 - reference_length / candidate_length))
+    precisions = [match / guess if guess else 0.0 for match, guess in zip(matches, guesses, strict=True)]
+    return tuple(brevity * math.prod(precisions[:order]) ** (1 / order) for order in range(1, max_order + 1))
+
+
+def rouge_l(candidates: Sequence[Tokens], references: Sequence[Sequence[Tokens]]) -> float:
+    """Mean ROUGE-L over the pictures, in [0, 1]; see `rouge_l_scores`.
+
+    >>> rouge_l(["a b".split()], [["a b".split()]])
+    1.0
+    """
+    return float(rouge_l_scores(candidates, references).mean())
+
+
+def rouge_l_scores(candidates: Sequence[Tokens], references: Sequence[Sequence[Tokens]]) -> np.ndarray:
+    """ROUGE-L of each picture: (N,) in [0, 1].
+
+    The F-measure with beta 1.2 of the best precision and the best recall among the references, as in the COCO caption
+    evaluation: the two may come from different references. Raises SettingsError. Lin 2004; Chen et al. 2015.
+
+    >>> rouge_l_scores(["a b".split(), []], [["a b".split()], ["c".split()]]).tolist()
+    [1.0, 0.0]
+    """
+    candidates, references = _checked(candidates, references)
+    return np.array([_rouge_l_one(*pair) for pair in zip(candidates, references, strict=True)])
+
+
+def cider(
+    candidates: Sequence[Tokens],
+    references: Sequence[Sequence[Tokens]],
+    *,
+    document_frequency: DocumentFrequency | None = None,
+) -> float:
+    """Mean original CIDEr over the pictures, in [0, 10]; see `Cider`. Not the number COCO papers report: see `cider_d`.
+
+    >>> round(cider([list("abcd"), list("efgh")], [[list("abcd")], [list("efgh")]]), 6)
+    10.0
+    """
+    return float(Cider(references, document_frequency=document_frequency).score(candidates).mean())
+
+
+def cider_d(
+    candidates: Sequence[Tokens],
+    references: Sequence[Sequence[Tokens]],
+    *,
+    document_frequency: DocumentFrequency | None = None,
+) -> float:
+    """Mean CIDEr-D over the pictures, in [0, 10]: what the COCO evaluation and most papers print as CIDEr.
+
+    See `CiderD`.
+
+    >>> round(cider_d([list("abcd"), list("efgh")], [[list("abcd")], [list("efgh")]]), 6)
+    10.0
+    """
+    return float(CiderD(references, document_frequency=document_frequency).score(candidates).mean())
+
+
+@dataclass(frozen=True)
+class DocumentFrequency:
+    """In how many pictures' references each n-gram (1 to 4 tokens) occurs: the idf of CIDEr.
+
+    Made from a large corpus it lets CIDEr be computed for a few pictures. An n-gram it lacks counts as occurring once.
+    Raises SettingsError if `pictures` is below 1 or below a count.
+
+    >>> DocumentFrequency.of([[["a", "dog"]], [["a", "cat"]]]).counts[("a",)]
+    2
+    """
+
+    counts: Mapping[Ngram, int]
+    pictures: int
+
+    def __post_init__(self) -> None:
+        least = max(1, max(self.counts.values(), default=1))
+        if self.pictures < least:
+            raise SettingsError(
+                f"The document frequency claims {self.pictures} pictures, but must cover at least {least}: "
+                "no n-gram can occur in more pictures than there are. Build it with DocumentFrequency.of(references)."
+            )
+
+    @classmethod
+    def of(cls, references: Sequence[Sequence[Tokens]]) -> DocumentFrequency:
+        """Counted over `references`, several token lists per picture."""
+        references = _checked_references(references)
+        counts: Counter[Ngram] = Counter()
+        for picture in references:
+            counts.update({ngram for tokens in picture for ngram in _ngrams(tokens, _CIDER_ORDER)})
+        return cls(counts, len(references))
+
+
+class Cider:
+    """Original CIDEr against references whose tf-idf vectors are computed once.
+
+    Ten times the mean cosine between the candidate's and each reference's tf-idf vectors, averaged over n-grams of 1 to
+    4 tokens; words are not stemmed. Without `document_frequency` the references are the corpus. A corpus of one picture
+    has idf 0 everywhere, so every score is 0: give the frequencies of a larger one. Vedantam et al. 2015.
+
+    >>> scorer = Cider([[list("abcd")], [list("efgh")]])
+    >>> scorer.score([list("efgh"), list("efgh")], [1, 0]).round(6).tolist()
+    [10.0, 0.0]
+    """
+
+    def __init__(
+        self, references: Sequence[Sequence[Tokens]], *, document_frequency: DocumentFrequency | None = None
+    ) -> None:
+        references = _checked_references(references)
+        frequency = document_frequency or DocumentFrequency.of(references)
+        self._idf_unseen = math.log(frequency.pictures)
+        self._idf = {ngram: self._idf_unseen - math.log(max(1, count)) for ngram, count in frequency.counts.items()}
+        self._pictures = [self._vectorised(picture) for picture in references]
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def score(self, candidates: Sequence[Tokens], indices: Sequence[int] | None = None) -> np.ndarray:
+        """Score of each candidate against the references of picture `indices[i]`: (len(candidates),) in [0, 10].
+
+        Without `indices` candidate i belongs to picture i. The same picture may be asked for many times, as
+        self-critical training does. Raises SettingsError.
+        """
+        candidates = [_as_tokens(tokens, f"Candidate {i}") for i, tokens in enumerate(candidates)]
+        indices = range(len(self)) if indices is None else _as_list(indices)
+        if len(indices) != len(candidates):
+            raise SettingsError(
+                f"{len(candidates)} candidates were given for {len(indices)} pictures; give one candidate per picture."
+            )
+        outside = [index for index in indices if not 0 <= index < len(self)]
+        if outside:
+            raise SettingsError(f"There is no picture {outside[0]}; indices run from 0 to {len(self) - 1}.")
+        return np.array([self._score_one(*pair) for pair in zip(candidates, indices, strict=True)])
+
+    def _score_one(self, candidate: list[Hashable], index: int) -> float:
+        picture = self._pictures[index]
+        vector = np.zeros(len(picture.columns))
+        squares = [0.0] * _CIDER_ORDER
+        for ngram, weight in self._weights(candidate):
+            squares[len(ngram) - 1] += weight * weight
+            column = picture.columns.get(ngram)
+            if column is not None:
+                vector[column] = weight
+        overlap = self._products(vector, picture.weights) @ picture.order_of_column
+        norms = picture.norms * np.sqrt(squares)
+        cosines = np.divide(overlap, norms, out=np.zeros_like(overlap), where=norms > 0)
+        penalty = self._length_penalty(len(candidate) - picture.lengths)
+        return _CIDER_SCALE * float((cosines.mean(axis=1) * penalty).mean())
+
+    def _products(self, candidate: np.ndarray, references: np.ndarray) -> np.ndarray:
+        return candidate * references
+
+    def _length_penalty(self, difference: np.ndarray) -> np.ndarray:
+        return np.ones_like(difference)
+
+    def _weights(self, tokens: list[Hashable]) -> Iterator[tuple[Ngram, float]]:
+        for ngram, count in _ngram_counts(tokens, _CIDER_ORDER).items():
+            yield ngram, count * self._idf.get(ngram, self._idf_unseen)
+
+    def _vectorised(self, picture: list[list[Hashable]]) -> _ReferenceVectors:
+        weighted = [dict(self._weights(tokens)) for tokens in picture]
+        columns = {ngram: i for i, ngram in enumerate(dict.fromkeys(n for weights in weighted for n in weights))}
+        matrix = np.zeros((len(picture), len(columns)))
+        for row, weights in enumerate(weighted):
+            matrix[row, [columns[ngram] for ngram in weights]] = list(weights.values())
+        order_of_column = np.zeros((len(columns), _CIDER_ORDER))
+        order_of_column[np.arange(len(columns)), [len(ngram) - 1 for ngram in columns]] = 1
+        return _ReferenceVectors(
+            columns=columns,
+            weights=matrix,
+            order_of_column=order_of_column,
+            norms=np.sqrt(matrix**2 @ order_of_column),
+            lengths=np.array([len(tokens) for tokens in picture], dtype=float),
+        )
+
+
+class CiderD(Cider):
+    """CIDEr-D: CIDEr that cannot be gamed by repeating words or by odd lengths; the COCO evaluation's `Cider`.
+
+    Tf-idf weights of the candidate are clipped to the reference's, and each cosine shrinks by
+    exp(-(difference in length)² / (2 sigma²)), sigma in tokens. Raises SettingsError. Vedantam et al. 2015, section 7.
+
+    >>> CiderD([[list("abcd")], [list("efgh")]]).score([list("abcd")], [0]).round(6).tolist()
+    [10.0]
+    """
+
+    def __init__(
+        self,
+        references: Sequence[Sequence[Tokens]],
+        *,
+        document_frequency: DocumentFrequency | None = None,
+        sigma: float = 6.0,
+    ) -> None:
+        if not sigma > 0:
+            raise SettingsError(f"sigma is {sigma}; it must be above 0 (the published value is 6).")
+        super().__init__(references, document_frequency=document_frequency)
+        self._sigma = sigma
+
+    def _products(self, candidate: np.ndarray, references: np.ndarray) -> np.ndarray:
+        return np.minimum(candidate, references) * references
+
+    def _length_penalty(self, difference: np.ndarray) -> np.ndarray:
+        return np.exp(-(difference**2) / (2 * self._sigma**2))
+
+
+@dataclass(frozen=True)
+class _ReferenceVectors:
+    """R references of one picture over their C n-grams: weights (R,C), norms (R,4), lengths (R,)."""
+
+    columns: dict[Ngram, int]
+    weights: np.ndarray
+    order_of_column: np.ndarray
+    norms: np.ndarray
+    lengths: np.ndarray
+
+
+def _rouge_l_one(candidate: list[Hashable], references: list[list[Hashable]]) -> float:
+    common = [(_common_length(candidate, tokens), len(tokens)) for tokens in references]
+    longest = max(length for length, _ in common)
+    if longest == 0:
+        return 0.0
+    precision = longest / len(candidate)
+    recall = max(length / size for length, size in common if size)
+    return (1 + _ROUGE_BETA**2) * precision * recall / (recall + _ROUGE_BETA**2 * precision)
+
+
+def _common_length(first: list[Hashable], second: list[Hashable]) -> int:
+    """Length of the longest common subsequence, a row of the table held in the bits of one integer (Hyyrö 2004)."""
+    places: dict[Hashable, int] = {}
+    for place, token in enumerate(second):
+        places[token] = places.get(token, 0) | 1 << place
+    every = (1 << len(second)) - 1
+    row = every
+    for token in first:
+        matched = row & places.get(token, 0)
+        row = (row + matched | row - matched) & every
+    return len(second) - row.bit_count()
+
+
+def _ngrams(tokens: list[Hashable], max_order: int) -> Iterator[Ngram]:
+    for order in range(1, max_order + 1):
+        yield from zip(*(tokens[start:] for start in range(order)), strict=False)
+
+
+def _ngram_counts(tokens: list[Hashable], max_order: int) -> Counter[Ngram]:
+    return Counter(_ngrams(tokens, max_order))
+
+
+def _checked(
+    candidates: Sequence[Tokens], references: Sequence[Sequence[Tokens]]
+) -> tuple[list[list[Hashable]], list[list[list[Hashable]]]]:
+    if len(candidates) != len(references):
+        raise SettingsError(
+            f"{len(candidates)} candidates were given with references for {len(references)} pictures; "
+            "give one candidate per picture."
+        )
+    tokens = [_as_tokens(candidate, f"Candidate {i}") for i, candidate in enumerate(candidates)]
+    return tokens, _checked_references(references)
+
+
+def _checked_references(references: Sequence[Sequence[Tokens]]) -> list[list[list[Hashable]]]:
+    if len(references) == 0:
+        raise SettingsError("No pictures were given; give references for at least one.")
+    for i, picture in enumerate(references):
+        if isinstance(picture, str) or len(picture) == 0:
+            raise SettingsError(
+                f"References of picture {i} are {picture!r}; give a list of at least one token list, "
+                "for example [['a', 'dog'], ['the', 'dog']]."
+            )
+    return [
+        [_as_tokens(tokens, f"Reference {j} of picture {i}") for j, tokens in enumerate(picture)]
+        for i, picture in enumerate(references)
+    ]
+
+
+def _as_tokens(tokens: Tokens, name: str) -> list[Hashable]:
+    tokens = _as_list(tokens)
+    if not isinstance(tokens, list) or not all(isinstance(token, Hashable) for token in tokens):
+        raise SettingsError(f"{name} is {tokens!r}; give a list of tokens, for example 'a dog'.split().")
+    return tokens
+
+
+def _as_list(values: Any) -> Any:
+    """A list, unless it is text or no sequence. Tensors go through `tolist`: their elements hash by identity."""
+    if hasattr(values, "tolist"):
+        return values.tolist()
+    return list(values) if isinstance(values, Sequence) and not isinstance(values, str) else values

@@ -1,0 +1,172 @@
+"""Turning a captioner's word probabilities into sentences: greedy, sampled and beam decoding, all batched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from telephonegan.errors import SettingsError
+from telephonegan.text import END, PAD, START, UNKNOWN, Vocabulary
+
+State = tuple[Tensor, ...]
+_NEVER = float("-inf")
+
+
+class Decoder(Protocol):
+    """What decoding needs of a captioner: see `captioner`."""
+
+    def start(self, features: Tensor) -> State: ...
+
+    def step(self, ids: Tensor, state: State) -> tuple[Tensor, State, Tensor | None]: ...
+
+
+@dataclass(frozen=True)
+class Markers:
+    """Ids of the special words."""
+
+    start: int
+    end: int
+    never: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, vocabulary: Vocabulary) -> Markers:
+        """Padding, the start marker and the unknown word are never said."""
+        ids = vocabulary.ids
+        return cls(ids[START], ids[END], (ids[PAD], ids[START], ids[UNKNOWN]))
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One decoded caption: ids without markers, each one's probability, where each one looked, total log-probability.
+
+    `attention` is (L,N) over the cells, or None for a decoder without attention.
+    """
+
+    ids: list[int]
+    probabilities: list[float]
+    attention: Tensor | None
+    log_probability: float
+
+
+@torch.no_grad()
+def greedy(decoder: Decoder, features: Tensor, markers: Markers, *, limit: int = 20) -> list[Sentence]:
+    """Always the most probable word."""
+    return _one_by_one(decoder, features, markers, limit, lambda log_probabilities: log_probabilities.argmax(1))
+
+
+@torch.no_grad()
+def sample(decoder: Decoder, features: Tensor, markers: Markers, generators: Sequence[torch.Generator], *,
+           temperature: float = 1.0, top_p: float = 1.0, limit: int = 20) -> list[Sentence]:
+    """Draw every word from the smallest set that holds `top_p` of the probability (Holtzman et al. 2020).
+
+    One CPU generator per picture, so that a picture's caption does not depend on its neighbours in the batch.
+    Raises SettingsError for a temperature ≤ 0 or top_p outside (0,1].
+    """
+    if not temperature > 0:
+        raise SettingsError(f"temperature must be above 0; {temperature} was given. For the most probable words use greedy.")
+    if not 0 < top_p <= 1:
+        raise SettingsError(f"top_p must lie in (0, 1]; {top_p} was given.")
+
+    def choose(log_probabilities: Tensor) -> Tensor:
+        probabilities, order = (log_probabilities / temperature).softmax(1).cpu().double().sort(1, descending=True)
+        before = probabilities.cumsum(1) - probabilities
+        kept = probabilities.masked_fill(before >= top_p, 0.0)
+        draws = torch.stack([torch.rand((), generator=g, dtype=torch.float64) for g in generators])
+        cumulative = kept.cumsum(1)
+        position = torch.searchsorted(cumulative, (draws * cumulative[:, -1])[:, None], right=True)
+        last = (kept > 0).sum(1, keepdim=True) - 1
+        return order.gather(1, position.minimum(last)).squeeze(1).to(log_probabilities.device)
+
+    return _one_by_one(decoder, features, markers, limit, choose)
+
+
+def _one_by_one(decoder: Decoder, features: Tensor, markers: Markers, limit: int, choose) -> list[Sentence]:
+    state, words = decoder.start(features), torch.full((len(features),), markers.start, device=features.device)
+    ended = torch.zeros_like(words, dtype=torch.bool)
+    columns: list[tuple[Tensor, Tensor, Tensor | None]] = []
+    for _ in range(limit):
+        logits, state, attention = decoder.step(words, state)
+        log_probabilities = _without(logits, markers)
+        words = choose(log_probabilities)
+        ended = ended | (words == markers.end)
+        columns.append((words, log_probabilities.gather(1, words[:, None]).squeeze(1), attention))
+        if ended.all():
+            break
+    ids = torch.stack([column[0] for column in columns], 1).tolist()
+    scores = torch.stack([column[1] for column in columns], 1).cpu()
+    maps = None if columns[0][2] is None else torch.stack([column[2] for column in columns], 1).cpu()
+    return [_sentence(row, scores[i], None if maps is None else maps[i], markers) for i, row in enumerate(ids)]
+
+
+def _sentence(ids: list[int], scores: Tensor, maps: Tensor | None, markers: Markers) -> Sentence:
+    length = ids.index(markers.end) if markers.end in ids else len(ids)
+    said = scores[: length + 1]
+    return Sentence(ids[:length], scores[:length].exp().tolist(), None if maps is None else maps[:length].float(),
+                    said.sum().item())
+
+
+def _without(logits: Tensor, markers: Markers) -> Tensor:
+    logits = logits.float()
+    if markers.never:
+        logits[:, list(markers.never)] = _NEVER
+    return logits.log_softmax(1)
+
+
+@torch.no_grad()
+def beam(decoder: Decoder, features: Tensor, markers: Markers, *, width: int = 3, limit: int = 20,
+         length_power: float = 0.7) -> list[list[Sentence]]:
+    """The `width` best sentences of each picture, best first, by log-probability over length to `length_power`.
+
+    Ended sentences stay in the beam; a picture's search stops when its beam holds ended sentences only.
+    """
+    if width < 1:
+        raise SettingsError(f"The beam width must be at least 1; {width} was given.")
+    batch, device = len(features), features.device
+    state = tuple(part.repeat_interleave(width, 0) for part in decoder.start(features))
+    words = torch.full((batch * width,), markers.start, device=device)
+    scores = torch.full((batch, width), _NEVER, device=device)
+    scores[:, 0] = 0.0
+    ended = torch.zeros(batch, width, dtype=torch.bool, device=device)
+    lengths = torch.zeros(batch, width, device=device)
+    ids = torch.empty(batch, width, 0, dtype=torch.long, device=device)
+    each = torch.empty(batch, width, 0, device=device)
+    maps: Tensor | None = None
+    for _ in range(limit):
+        logits, state, attention = decoder.step(words, state)
+        log_probabilities = _without(logits, markers).view(batch, width, -1)
+        size = log_probabilities.shape[2]
+        stay = torch.full_like(log_probabilities, _NEVER)
+        stay[..., markers.end] = 0.0
+        log_probabilities = torch.where(ended[..., None], stay, log_probabilities)
+        grown = lengths + (~ended)
+        total = scores[..., None] + log_probabilities
+        ranked = (total / grown.clamp_min(1)[..., None] ** length_power).flatten(1).topk(width, dim=1).indices
+        parent, word = ranked // size, ranked % size
+        rows = (torch.arange(batch, device=device)[:, None] * width + parent).flatten()
+        scores = total.flatten(1).gather(1, ranked)
+        lengths, was_ended = grown.gather(1, parent), ended.gather(1, parent)
+        ended = was_ended | (word == markers.end)
+        state, words = tuple(part[rows] for part in state), word.flatten()
+        said = log_probabilities.flatten(1).gather(1, ranked)
+        ids = torch.cat([_along(ids, parent), word[..., None]], dim=2)
+        each = torch.cat([_along(each, parent), said[..., None]], dim=2)
+        if attention is not None:
+            new = attention.view(batch, width, 1, -1)
+            maps = _along(new if maps is None else torch.cat([maps, new], dim=2), parent)
+        if ended.all():
+            break
+    order = (scores / lengths.clamp_min(1) ** length_power).argsort(1, descending=True).tolist()
+    ids_list, each = ids.tolist(), each.cpu()
+    maps = None if maps is None else maps.cpu()
+    return [[_sentence(ids_list[b][k], each[b, k], None if maps is None else maps[b, k], markers) for k in order[b]]
+            for b in range(batch)]
+
+
+def _along(values: Tensor, parent: Tensor) -> Tensor:
+    """Reorder the beam dimension of (B,W,T,…) by (B,W) parents."""
+    index = parent[(...,) + (None,) * (values.dim() - 2)].expand(-1, -1, *values.shape[2:])
+    return values.gather(1, index)

@@ -1,0 +1,210 @@
+"""Training AttnGAN's generator on a few thousand photographs, in hours on a CPU or minutes on a GPU.
+
+The published objective (Xu et al. 2018: adversarial + DAMSM + KL) with two changes for small data: a projected
+discriminator over frozen EfficientNet-Lite0 features (Sauer et al. 2021) and differentiable augmentation (Zhao et al.
+2020). One pass of the backbone over the painted batch serves the discriminator's step, the generator's and DAMSM.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from telephonegan.images import to_images
+from telephonegan.models.attngan import Generator, initialise
+from telephonegan.models.backbone import STRIDES, Backbone
+from telephonegan.models.damsm import ImageEncoder, TextEncoder, damsm_loss, pooled_features, region_features
+from telephonegan.models.projected import ProjectedDiscriminator
+from telephonegan.text import Vocabulary, pad, padding_mask
+from telephonegan.training.augment import augment
+from telephonegan.training.data import CaptionedPhotos, pack_photos, unit_range
+
+
+@dataclass(frozen=True)
+class GanSettings:
+    """What a GAN run depends on; sizes in pixels."""
+
+    base_size: int = 32
+    branches: int = 2
+    channels: int = 32
+    residual_blocks: int = 1
+    backbone_input: int = 128
+    head_width: int = 64
+    words_limit: int = 20
+    batch_size: int = 32
+    learning_rate: float = 2e-4
+    ema_half_life: int = 20_000     # in pictures
+    damsm_weight: float = 0.25
+    kl_weight: float = 1.0
+    preview_weight: float = 1.0     # keeps the earlier stages' pictures close to the last one's
+    mismatched_weight: float = 0.5
+
+    @property
+    def size(self) -> int:
+        return self.base_size << (self.branches - 1)
+
+
+PRESETS = {
+    "cpu": GanSettings(),
+    "gpu": replace(GanSettings(), base_size=64, channels=48, backbone_input=256, head_width=128, batch_size=64,
+                   residual_blocks=2),
+}
+
+
+@dataclass(frozen=True)
+class Matching:
+    """The frozen DAMSM encoders, their dictionary and the picture size they were trained at."""
+
+    text: TextEncoder
+    image: ImageEncoder
+    vocabulary: Vocabulary
+
+
+class SentenceBank:
+    """Word and sentence embeddings of every training caption, computed once."""
+
+    @torch.no_grad()
+    def __init__(self, captions: list[list[list[str]]], matching: Matching, limit: int) -> None:
+        vocabulary = matching.vocabulary
+        flat = [[vocabulary.ids[w] for w in caption if w in vocabulary][:limit] or [1] for photo in captions for caption in photo]
+        self.first = torch.tensor([0, *(len(photo) for photo in captions)]).cumsum(0)
+        ids, self.lengths = pad(flat)
+        parts = [matching.text(i, n) for i, n in zip(ids.split(256), self.lengths.split(256), strict=True)]
+        width = ids.shape[1]
+        self.words = torch.cat([F.pad(words, (0, width - words.shape[2])).half() for words, _ in parts])
+        self.sentences = torch.cat([sentence for _, sentence in parts])
+
+    def draw(self, photos: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """One random caption of each photograph: words (B,D,L), sentence (B,D), lengths (B,)."""
+        counts = self.first[photos + 1] - self.first[photos]
+        return self.take(self.first[photos] + (torch.rand(len(photos)) * counts).long())
+
+    def take(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        lengths = self.lengths[rows]
+        return self.words[rows][:, :, : lengths.max()].float(), self.sentences[rows], lengths
+
+
+class GanRecipe:
+    """One GAN run; `state` holds everything a checkpoint needs."""
+
+    def __init__(self, train: CaptionedPhotos, shown: CaptionedPhotos, matching: Matching, settings: GanSettings,
+                 cache: Path, device: str | torch.device = "cpu") -> None:
+        self.settings, self.device, self.batch_size = settings, torch.device(device), settings.batch_size
+        self.photos = pack_photos(train, settings.size, cache)
+        self.text = SentenceBank(train.captions, matching, settings.words_limit)
+        self.shown = SentenceBank([captions[:1] for captions in shown.captions[:32]], matching, settings.words_limit)
+        self.backbone = Backbone("lite0").to(self.device, memory_format=torch.channels_last)
+        self.image_encoder = matching.image.to(self.device).eval().requires_grad_(False)
+        embedding_width = self.text.sentences.shape[1]
+        self.generator = Generator(channels=settings.channels, base_size=settings.base_size, branches=settings.branches,
+                                   residual_blocks=settings.residual_blocks, embedding_width=embedding_width,
+                                   conditional=True)
+        initialise(self.generator)
+        self.generator.to(self.device, memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        shapes = {stride: (self.backbone.channels[stride], settings.backbone_input // stride) for stride in STRIDES}
+        self.discriminator = ProjectedDiscriminator(shapes, embedding_width=embedding_width, width=settings.head_width)
+        self.discriminator.to(self.device, memory_format=torch.channels_last)
+        trained = [p for p in self.discriminator.parameters() if p.requires_grad]
+        self.trained_heads = trained
+        self.generator_optimiser = torch.optim.Adam(self.generator.parameters(), settings.learning_rate, (0.0, 0.99))
+        self.discriminator_optimiser = torch.optim.Adam(trained, settings.learning_rate, (0.0, 0.99))
+
+    def state(self) -> dict[str, Any]:
+        return {"generator": self.generator, "average": self.average, "discriminator": self.discriminator,
+                "generator_optimiser": self.generator_optimiser, "discriminator_optimiser": self.discriminator_optimiser}
+
+    def step(self, step: int) -> dict[str, float]:
+        settings, batch = self.settings, self.batch_size
+        rows = torch.randint(len(self.photos), (batch,))
+        real = unit_range(self.photos[rows])
+        real = torch.where(torch.rand(batch, 1, 1, 1) < 0.5, real.flip(3), real).to(self.device)
+        words, sentences, lengths = (part.to(self.device) for part in self.text.draw(rows))
+        noise = torch.randn(batch, self.generator.noise_width).to(self.device)
+        eps = torch.randn(batch, self.generator.condition_width).to(self.device)
+        mask = padding_mask(lengths, words.shape[2])
+        with torch.autocast(self.device.type, torch.bfloat16):
+            images, _, mu, logvar = self.generator(noise, sentences, words, mask, eps)
+            painted = self.pyramid(augment(images[-1].float()))
+            with torch.no_grad():
+                photographed = self.pyramid(augment(real))
+            discriminator_loss = self.discriminator_step(photographed, painted, sentences)
+            self.require_heads(False)
+            (logits,) = self.discriminator(painted, sentences)
+            self.require_heads(True)
+            regions, codes = self.image_encoder(region_features(painted), pooled_features(self.backbone.head(painted[32])))
+            word_loss, sentence_loss = damsm_loss(regions, codes.float(), words, sentences, lengths,
+                                                  same=(rows[:, None] == rows).to(self.device))
+            adversarial = -logits.float().mean()
+            kl = -0.5 * (1 + logvar - mu.pow(2) - logvar.exp()).float().mean()
+            preview = sum(F.mse_loss(small.float(), F.interpolate(images[-1].float().detach(), small.shape[-2:], mode="area"))
+                          for small in images[:-1])
+        loss = (adversarial + settings.damsm_weight * (word_loss + sentence_loss) + settings.kl_weight * kl
+                + settings.preview_weight * preview)
+        self.generator_optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.generator_optimiser.step()
+        self.update_average(step)
+        return {"discriminator": discriminator_loss, "adversarial": adversarial.item(), "word_loss": word_loss.item(),
+                "sentence_loss": sentence_loss.item(), "kl": kl.item(), "preview": float(preview)}
+
+    def pyramid(self, images: Tensor) -> dict[int, Tensor]:
+        size = (self.settings.backbone_input,) * 2
+        enlarged = F.interpolate(images, size=size, mode="bilinear", align_corners=False)
+        return self.backbone(enlarged.contiguous(memory_format=torch.channels_last))
+
+    def discriminator_step(self, photographed: dict[int, Tensor], painted: dict[int, Tensor], sentences: Tensor) -> float:
+        """Hinge loss: real with its sentence against painted, and against real with a neighbour's sentence."""
+        matching, mismatched = self.discriminator(photographed, sentences, sentences.roll(1, 0))
+        (fake,) = self.discriminator({stride: f.detach() for stride, f in painted.items()}, sentences)
+        share = self.settings.mismatched_weight
+        loss = (F.relu(1 - matching.float()).mean() + (1 - share) * F.relu(1 + fake.float()).mean()
+                + share * F.relu(1 + mismatched.float()).mean())
+        self.discriminator_optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.discriminator_optimiser.step()
+        return loss.item()
+
+    def require_heads(self, wanted: bool) -> None:
+        for parameter in self.trained_heads:
+            parameter.requires_grad_(wanted)
+
+    @torch.no_grad()
+    def update_average(self, step: int) -> None:
+        """Exponential moving average of parameters and batch-norm statistics alike, shorter at the start."""
+        seen = (step + 1) * self.batch_size
+        half_life = min(self.settings.ema_half_life, 0.1 * seen)
+        keep = 0.5 ** (self.batch_size / half_life)
+        for mean, now in zip(self.average.state_dict().values(), self.generator.state_dict().values(), strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(now, 1 - keep)
+            else:
+                mean.copy_(now)
+
+    @torch.no_grad()
+    def evaluate(self, step: int, folder: Path) -> dict[str, float]:
+        """Paint a grid of the first 32 shown captions."""
+        words, sentences, lengths = (part.to(self.device) for part in self.shown.take(torch.arange(len(self.shown.lengths))))
+        generator = torch.Generator().manual_seed(0)
+        noise = torch.randn(len(words), self.generator.noise_width, generator=generator).to(self.device)
+        eps = torch.zeros(len(words), self.generator.condition_width, device=self.device)
+        images = self.average(noise, sentences, words, padding_mask(lengths, words.shape[2]), eps)[0][-1]
+        contact_sheet(images).save(folder / f"grid-{step:06d}.png")
+        return {"contrast": images.std().item()}
+
+
+def contact_sheet(images: Tensor, columns: int = 8) -> Any:
+    """Pictures (N,3,S,S) in [-1,1], row by row, as one RGB image."""
+    rows = math.ceil(len(images) / columns)
+    blank = images.new_ones(rows * columns - len(images), *images.shape[1:])
+    grid = torch.cat([images, blank]).unflatten(0, (rows, columns)).permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)
+    return to_images(grid[None].float().cpu())[0]
+
+

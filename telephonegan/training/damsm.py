@@ -1,0 +1,171 @@
+"""Training DAMSM: text and image encoders that score how well words and pictures match.
+
+Xu et al. (2018), section 3.2, over frozen EfficientNet-Lite features in place of Inception-v3. The same recipe over
+another backbone trains the judge, so that no network is judged with the features it was trained against.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from telephonegan.models.backbone import Backbone
+from telephonegan.models.damsm import ImageEncoder, TextEncoder, damsm_loss, pooled_features, region_features
+from telephonegan.text import PAD, Vocabulary, pad
+from telephonegan.training.data import CaptionedPhotos, fingerprint, pack_photos, random_crop, unit_range
+from telephonegan.training.features import cached
+
+
+@dataclass(frozen=True)
+class DamsmSettings:
+    """What a DAMSM run depends on; sizes in pixels."""
+
+    backbone: str = "lite0"
+    picture_size: int = 64      # what is left of a photograph: the size the generator paints
+    input_size: int = 128       # what the backbone sees, enlarged from picture_size
+    views: int = 6              # random crops of each photograph whose features are kept in memory
+    minimum_count: int = 3      # a word seen less often in the training captions is unknown
+    words_limit: int = 20
+    word_width: int = 300
+    width: int = 256
+    dropout: float = 0.5
+    word_drop: float = 0.1      # share of a caption's words left out at random
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    steps: int = 3600
+
+
+class FeatureBank:
+    """Region and pooled features of several random views of each photograph; view 0 is the whole picture."""
+
+    def __init__(self, photos: CaptionedPhotos, settings: DamsmSettings, cache: Path, *, views: int) -> None:
+        self.photos, self.settings, self.cache = photos, settings, cache
+        backbone = Backbone(settings.backbone).to(memory_format=torch.channels_last)
+        side = settings.input_size // 16
+        self.region_channels = backbone.channels[16] + backbone.channels[32]
+        self.region_size = (self.region_channels, side, side)
+        path = cache / f"{settings.backbone}-{settings.picture_size}-{settings.input_size}"
+        path = path.with_name(f"{path.name}-{fingerprint(photos.names)}")
+        self.views = [cached(f"{path}-view{view}.npy", lambda v=view: self._pixels(v).split(64),
+                             lambda batch: flat_features(backbone, unit_range(batch), settings.input_size))
+                      for view in range(views)]
+
+    def _pixels(self, view: int) -> Tensor:
+        size = self.settings.picture_size
+        if view == 0:
+            return pack_photos(self.photos, size, self.cache)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(view)
+            return random_crop(pack_photos(self.photos, size * 9 // 8, self.cache), size)
+
+    def __getitem__(self, index: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """(B,) views and (B,) photographs → regions (B,C,h,w), pooled (B,P), float32."""
+        rows = torch.stack([self.views[v][p] for v, p in zip(*(i.tolist() for i in index), strict=True)]).float()
+        regions = rows[:, : -self.pooled_channels].unflatten(1, self.region_size)
+        return regions, rows[:, -self.pooled_channels :]
+
+    @property
+    def pooled_channels(self) -> int:
+        return self.views[0].shape[1] - self.region_channels * self.region_size[1] ** 2
+
+
+def matching_features(backbone: Backbone, images: Tensor, input_size: int) -> tuple[Tensor, Tensor]:
+    """Regions (B,C,h,w) and pooled features (B,P) of pictures (B,3,H,W) in [-1,1], enlarged to `input_size`."""
+    enlarged = F.interpolate(images, size=(input_size, input_size), mode="bilinear", align_corners=False)
+    pyramid = backbone(enlarged.contiguous(memory_format=torch.channels_last), (16, 32))
+    return region_features(pyramid), pooled_features(backbone.head(pyramid[32]))
+
+
+def flat_features(backbone: Backbone, images: Tensor, input_size: int) -> Tensor:
+    """`matching_features` as one row per picture, computed under bfloat16."""
+    with torch.autocast(images.device.type, torch.bfloat16):
+        regions, pooled = matching_features(backbone, images, input_size)
+    return torch.cat([regions.flatten(1), pooled], dim=1)
+
+
+class DamsmRecipe:
+    """One DAMSM run over a training and a development split."""
+
+    def __init__(self, train: CaptionedPhotos, dev: CaptionedPhotos, settings: DamsmSettings, cache: Path) -> None:
+        self.settings, self.train, self.dev = settings, train, dev
+        self.batch_size = settings.batch_size
+        sentences = [caption for captions in train.captions for caption in captions]
+        self.vocabulary = Vocabulary.build(sentences, minimum=settings.minimum_count, specials=(PAD,))
+        self.bank = FeatureBank(train, settings, cache, views=settings.views)
+        self.dev_bank = FeatureBank(dev, settings, cache, views=1)
+        self.text = TextEncoder(len(self.vocabulary), word_width=settings.word_width, width=settings.width,
+                                dropout=settings.dropout)
+        self.image = ImageEncoder(self.bank.region_channels, self.bank.pooled_channels, settings.width)
+        self.dropout = nn.Dropout(0.2)
+        parameters = [*self.text.parameters(), *self.image.parameters()]
+        self.optimiser = torch.optim.AdamW(parameters, settings.learning_rate, (0.9, 0.999),
+                                           weight_decay=settings.weight_decay)
+        self.ids = [[self._known(caption) for caption in captions] for captions in train.captions]
+        self.dev_ids = [self._known(captions[0]) for captions in dev.captions]
+
+    def _known(self, caption: list[str]) -> list[int]:
+        ids = [self.vocabulary.ids[word] for word in caption if word in self.vocabulary]
+        return ids[: self.settings.words_limit] or [1]
+
+    def state(self) -> dict[str, Any]:
+        return {"text_encoder": self.text, "image_encoder": self.image, "optimiser": self.optimiser}
+
+    def step(self, step: int) -> dict[str, float]:
+        photos = torch.randint(len(self.train), (self.batch_size,))
+        captions = [self._thinned(self.ids[i][torch.randint(len(self.ids[i]), ()).item()]) for i in photos.tolist()]
+        regions, pooled = self.bank[torch.randint(self.settings.views, (self.batch_size,)), photos]
+        ids, lengths = pad(captions)
+        self.text.train(), self.image.train()
+        with torch.autocast("cpu", torch.bfloat16):
+            words, sentences = self.text(ids, lengths)
+            regions, codes = self.image(self.dropout(regions), self.dropout(pooled))
+            same = photos[:, None] == photos[None]
+            word_loss, sentence_loss = damsm_loss(regions, codes.float(), words, sentences.float(), lengths, same=same)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.settings.learning_rate * cosine_decay(step, self.settings.steps)
+        self.optimiser.zero_grad(set_to_none=True)
+        (word_loss + sentence_loss).backward()
+        nn.utils.clip_grad_norm_(self.text.parameters(), 0.25)
+        self.optimiser.step()
+        return {"word_loss": word_loss.item(), "sentence_loss": sentence_loss.item()}
+
+    def _thinned(self, ids: list[int]) -> list[int]:
+        keep = (torch.rand(len(ids)) >= self.settings.word_drop).tolist()
+        return [i for i, kept in zip(ids, keep, strict=True) if kept] or ids
+
+    @torch.no_grad()
+    def evaluate(self, step: int, folder: Path) -> dict[str, float]:
+        from telephonegan.evaluation.matching import r_precision
+
+        self.text.eval(), self.image.eval()
+        photos = torch.arange(len(self.dev))
+        regions, pooled = self.dev_bank[torch.zeros_like(photos), photos]
+        ids, lengths = pad(self.dev_ids)
+        words, sentences = self.text(ids, lengths)
+        _, codes = self.image(regions, pooled)
+        precision = r_precision(codes.numpy(), sentences.numpy())
+        word_loss, sentence_loss = (sum(loss) / 10 for loss in zip(*(
+            [loss.item() for loss in damsm_loss(*self.image(regions[part], pooled[part]), words[part][:, :, : lengths[part].max()],
+                                                sentences[part], lengths[part])]
+            for part in photos.split(100)), strict=True))
+        return {"r_precision": precision.mean, "word_loss": word_loss, "sentence_loss": sentence_loss}
+
+    def settings_of_encoders(self) -> dict[str, Any]:
+        """What a manifest needs to build both encoders again."""
+        return {**asdict(self.settings), "region_channels": self.bank.region_channels,
+                "code_channels": self.bank.pooled_channels}
+
+
+def cosine_decay(step: int, steps: int, *, warm_up: int = 100, floor: float = 0.02) -> float:
+    """Learning-rate factor: linear warm-up, then half a cosine down to `floor`."""
+    if step < warm_up:
+        return (step + 1) / warm_up
+    progress = min(1.0, (step - warm_up) / max(1, steps - warm_up))
+    return floor + (1 - floor) * (1 + math.cos(math.pi * progress)) / 2

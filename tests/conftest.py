@@ -1,0 +1,34 @@
+"""Shared set-up: few threads, no user's own models in sight, and a door to the shared reference data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+import torch
+
+torch.set_num_threads(1)
+# Timing per example says nothing on a loaded machine.
+hypothesis.settings.register_profile("telephonegan", deadline=None)
+hypothesis.settings.load_profile("telephonegan")
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def private_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keeps tests away from the models of the person who runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TELEPHONEGAN_HOME", str(tmp_path_factory.mktemp("telephonegan-home")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference data next to the repository; tests that need it are skipped without it."""
+    folder = ROOT.parent / "shared"
+    if not folder.is_dir():
+        pytest.skip(f"reference data is not here: no folder {folder}")
+    return folder

@@ -1,0 +1,250 @@
+"""Installing and starting: requirements are whole, the import is light, and the Makefile does what it says."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+IMPORT_NAMES = {"pillow": "PIL", "scikit-image": "skimage"}
+HEAVY = {"matplotlib", "ipywidgets", "IPython", "timm", "torchvision", "skimage", "pycocoevalcap"}
+
+needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
+
+
+# requirements
+
+
+def import_names(requirements: list[str]) -> set[str]:
+    projects = [re.match(r"[\w.-]+", line).group().lower() for line in requirements if line.strip()]
+    return {IMPORT_NAMES.get(project, project.replace("-", "_")) for project in projects}
+
+
+def imported(source: str) -> Iterator[tuple[str, bool]]:
+    """Yields (third-party package, whether it is imported as soon as the module is)."""
+    tree = ast.parse(source)
+    lazy = {
+        id(node)
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for node in ast.walk(function)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [node.module]
+        else:
+            continue
+        for name in {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"telephonegan"}:
+            yield name, id(node) not in lazy
+
+
+def test_imports_are_told_apart():
+    source = "import os, torch.nn\nfrom PIL import Image\nfrom . import x\ndef f():\n    from skimage import io\n"
+    assert set(imported(source)) == {("torch", True), ("PIL", True), ("skimage", False)}
+
+
+def test_requirements_cover_every_import():
+    always = import_names((ROOT / "requirements.txt").read_text().splitlines())
+    extras = import_names([line for extra in PROJECT["optional-dependencies"].values() for line in extra])
+    uncovered = {
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in (ROOT / "telephonegan").rglob("*.py")
+        for name, at_once in imported(path.read_text(encoding="utf-8"))
+        if name not in (always if at_once else always | extras)
+    }
+    assert not uncovered
+
+
+def test_every_requirement_has_a_lower_bound():
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    assert [line for line in lines if not re.fullmatch(r"[a-z0-9-]+>=[\d.]+", line)] == []
+
+
+def test_the_import_leaves_heavy_packages_alone():
+    script = "import sys, telephonegan; print(*(name for name in sys.modules if '.' not in name))"
+    loaded = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "telephonegan" in loaded.split()
+    assert HEAVY.isdisjoint(loaded.split())
+
+
+# make play
+
+
+def make(*arguments: str, folder: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    # Not what an outer `make test` exported: its own MAKEFLAGS, IMAGE and so on would reach this one.
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    return subprocess.run(["make", *arguments], cwd=folder, env=kept | environment, capture_output=True, text=True)
+
+
+@pytest.fixture
+def play(tmp_path: Path):
+    """Runs `make play` with nothing to install and returns the arguments that the program would get."""
+    (tmp_path / "stamp").touch()
+    (tmp_path / "program.py").write_text("import json, sys\nprint(json.dumps(sys.argv[1:]))\n")
+
+    def run(*arguments: str, **environment: str) -> list[str]:
+        command = f"PLAY_COMMAND='{sys.executable}' '{tmp_path / 'program.py'}'"
+        done = make("play", f"RUNTIME_STAMP={tmp_path / 'stamp'}", command, *arguments, **environment)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
+NASTY = [
+    "a dog; touch {0}",
+    "a $(touch {0}) `touch {0}` dog",
+    "$(shell touch {0})",
+    "$(eval $(shell touch {0}))",
+    "costs $5 or $HOME or $$ or ${{HOME}} or $",
+    "\"double\" and 'single' quotes, a \\ and a # hash",
+    "--help",
+    "-n",
+    "two  blanks, naïve – ¿qué?",
+    "a & b | c > {0} && touch {0}",
+    "* ? [a-z] ~ !! %s",
+]
+
+
+@needs_make
+@pytest.mark.parametrize("text", NASTY)
+@pytest.mark.parametrize("by_environment", [False, True])
+def test_text_reaches_the_program_unchanged_and_is_never_run(text, by_environment, play, tmp_path):
+    text = text.format(tmp_path / "executed")
+    arguments = play(TEXT=text) if by_environment else play(f"TEXT={text}")
+    assert arguments == [f"--text={text}", "--rounds=8", "--seed=0"]
+    assert not (tmp_path / "executed").exists()
+
+
+@needs_make
+def test_an_image_path_may_hold_blanks_and_dollars(play):
+    path = "my photos/$5 bear's (1).jpg"
+    assert play(f"IMAGE={path}", "ROUNDS=3", "SEED=7") == [f"--image={path}", "--rounds=3", "--seed=7"]
+
+
+@needs_make
+def test_without_wishes_the_program_chooses(play):
+    assert play() == ["--rounds=8", "--seed=0"]
+
+
+# set-up, with a Python that only pretends
+
+
+FAKE_PYTHON = """#!/bin/sh
+printf '%s\\n' "$*" >> "$LOG"
+case "$*" in
+  *version_info*) exit "${TOO_OLD:-0}" ;;
+  *ensurepip*) exit "${NO_VENV:-0}" ;;
+  "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
+  *"pip install"*) exit "${PIP_STATUS:-0}" ;;
+esac
+"""
+
+
+@pytest.fixture
+def clone(tmp_path: Path):
+    """A fresh clone in a folder whose name holds a blank, and a way to run make there; returns (result, log)."""
+    folder = tmp_path / "a clone"
+    folder.mkdir()
+    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, folder)
+    python = tmp_path / "python"
+    python.write_text(FAKE_PYTHON)
+    python.chmod(0o755)
+    log = tmp_path / "log"
+
+    def run(*arguments: str, **environment: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+        log.write_text("")
+        wishes = (f"PYTHON={python}", "PLAY_COMMAND=true", *arguments)
+        done = make(*wishes, folder=folder, LOG=str(log), **environment)
+        return done, log.read_text().splitlines()
+
+    run.folder = folder
+    return run
+
+
+def installs(log: list[str]) -> list[str]:
+    return [line for line in log if "pip install" in line]
+
+
+@needs_make
+def test_help_is_the_default_and_installs_nothing(clone):
+    done, log = clone()
+    assert [line.split()[1] for line in done.stdout.splitlines()] == ["help", "play", "test", "lint"]
+    assert log == []
+
+
+@needs_make
+def test_the_first_play_installs_in_one_call_and_the_second_runs_no_python(clone):
+    first, log = clone("play")
+    assert first.returncode == 0, first.stderr
+    assert installs(log) == ["-m pip install -r requirements.txt -e ."]
+    second, log = clone("play")
+    assert second.returncode == 0
+    assert log == []
+
+
+@needs_make
+def test_test_installs_the_tools_once_then_checks_the_style_and_runs_pytest(clone):
+    _, log = clone("test")
+    assert installs(log) == ["-m pip install -r requirements.txt -e .[dev]"]
+    assert log[-2:] == ["-m ruff check .", "-m pytest"]
+    assert clone("test")[1] == ["-m ruff check .", "-m pytest"]
+    assert clone("play")[1] == []
+
+
+@needs_make
+@pytest.mark.parametrize("name", ["requirements.txt", "pyproject.toml"])
+def test_changed_requirements_are_installed_again(name, clone):
+    clone("play")
+    stamp = clone.folder / ".venv" / "runtime.stamp"
+    os.utime(clone.folder / name, (stamp.stat().st_mtime + 5,) * 2)
+    assert len(installs(clone("play")[1])) == 1
+
+
+@needs_make
+@pytest.mark.parametrize("target", ["play", "test"])
+def test_a_failed_installation_is_tried_again(target, clone):
+    failed, _ = clone(target, PIP_STATUS="1")
+    assert failed.returncode != 0
+    done, log = clone(target)
+    assert done.returncode == 0, done.stderr
+    assert len(installs(log)) == 1
+
+
+@needs_make
+def test_a_failed_installation_of_the_tools_leaves_no_older_stamp_either(clone):
+    clone("play")
+    clone("test", PIP_STATUS="1")
+    assert len(installs(clone("play")[1])) == 1
+
+
+@needs_make
+@pytest.mark.parametrize(
+    ("environment", "message"), [({"TOO_OLD": "1"}, "Python 3.11 or newer"), ({"NO_VENV": "1"}, "python3-venv")]
+)
+def test_an_unfit_python_is_refused_with_the_remedy(environment, message, clone):
+    done, log = clone("play", **environment)
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert installs(log) == []
+
+
+@needs_make
+def test_a_python_that_is_not_there_is_refused_with_the_remedy(clone):
+    done, _ = clone("play", "PYTHON=/nowhere/python3")
+    assert done.returncode != 0
+    assert "make play PYTHON=" in done.stderr
