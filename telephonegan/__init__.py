@@ -1,1 +1,64 @@
-"""telephonegan: the broken telephone between a captioner and a generator."""
+"""telephonegan: the broken telephone between a captioner and a generator.
+
+>>> import telephonegan as tg
+>>> print(tg.caption("bear.jpg"))  # doctest: +SKIP
+>>> tg.generate("a brown bear in the grass", seed=3)  # doctest: +SKIP
+>>> tg.play(image="bear.jpg", rounds=8, seed=0).save("out/bear")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from telephonegan import models
+
+if TYPE_CHECKING:
+    from telephonegan.chains import Chain
+    from telephonegan.results import Caption, Picture
+    from telephonegan.telephone import Telephone, caption, generate, load, play
+
+__version__ = "0.1.0"
+__all__ = ["Caption", "Chain", "Picture", "Telephone", "caption", "generate", "load", "models", "play"]
+
+# Importing is cheap because nothing is loaded before it is used.
+_HOMES = {
+    "Caption": "results",
+    "Chain": "chains",
+    "Picture": "results",
+    "Telephone": "telephone",
+    "caption": "telephone",
+    "generate": "telephone",
+    "load": "telephone",
+    "play": "telephone",
+}
+
+
+class _ListedWhenCalled(ModuleType):
+    """`telephonegan.models` is the sub-package of networks; called, it lists the trained models there are."""
+
+    def __call__(self, kind: str | None = None) -> Any:
+        """All models known here as a table: name, what it is, licence, size, measured quality.
+
+        `kind` is "captioner", "generator", "damsm" or "judge"; None lists all. Raises UnknownModelError for others.
+
+        >>> telephonegan.models()  # doctest: +SKIP
+        """
+        from telephonegan.results import ModelTable
+        from telephonegan.weights import entries
+
+        return ModelTable(entries(kind))
+
+
+models.__class__ = _ListedWhenCalled
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"telephonegan has no {name!r}; it has {', '.join(__all__)}")
+    return getattr(importlib.import_module(f"telephonegan.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

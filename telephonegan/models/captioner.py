@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence
 
 State = tuple[Tensor, ...]
 
@@ -110,6 +111,17 @@ class AttentionDecoder(nn.Module):
             attentions.append(attention)
         return self._logits(torch.stack(outputs, dim=1)), torch.stack(attentions, dim=1)
 
+    def packed_logits(self, cells: Tensor, owners: Tensor, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Teacher forcing without padding: captions ids (K,L) sorted by `lengths` (K,), longest first, caption k of
+        picture `owners[k]` → logits (sum of lengths, V) in the time-major order of a PackedSequence."""
+        state = tuple(part[owners] for part in self.start(cells))
+        embedded = self.drop(self.embed(ids))
+        outputs = []
+        for t, active in enumerate((lengths[:, None] > torch.arange(ids.shape[1])).sum(0).tolist()):
+            output, state, _ = self._advance(embedded[:active, t], tuple(part[:active] for part in state))
+            outputs.append(output)
+        return self._logits(torch.cat(outputs))
+
     def start(self, cells: Tensor) -> State:
         """(B,N,F) → hidden, cell, values (B,N,U), keys (B,N,A)."""
         values = self.drop(self.value(cells))
@@ -147,6 +159,13 @@ class CaptionModel(nn.Module):
     def features(self, cells: Tensor) -> Tensor:
         """Backbone cells (B,N,F) to what the decoder starts from."""
         return cells if self.head is None else self.head(cells.mean(1))
+
+    def packed_logits(self, cells: Tensor, owners: Tensor, ids: Tensor, lengths: Tensor) -> Tensor:
+        """What training needs, see `AttentionDecoder.packed_logits`."""
+        if self.head is None:
+            return self.decoder.packed_logits(cells, owners, ids, lengths)
+        logits = self.decoder(self.features(cells)[owners], ids)[:, 1:]
+        return pack_padded_sequence(logits, lengths, batch_first=True).data
 
     def forward(self, cells: Tensor, ids: Tensor) -> tuple[Tensor, Tensor | None]:
         """Cells (B,N,F), ids (k·B,L) from the start marker on → logits (k·B,L,V) of the following words, attention."""

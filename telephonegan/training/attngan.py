@@ -41,7 +41,7 @@ class GanSettings:
     batch_size: int = 32
     learning_rate: float = 2e-4
     ema_half_life: int = 20_000     # in pictures
-    damsm_weight: float = 0.25
+    damsm_weight: float = 0.1
     kl_weight: float = 1.0
     preview_weight: float = 1.0     # keeps the earlier stages' pictures close to the last one's
     mismatched_weight: float = 0.5
@@ -98,24 +98,30 @@ class GanRecipe:
                  cache: Path, device: str | torch.device = "cpu") -> None:
         self.settings, self.device, self.batch_size = settings, torch.device(device), settings.batch_size
         self.photos = pack_photos(train, settings.size, cache)
+        self.vocabulary = matching.vocabulary
         self.text = SentenceBank(train.captions, matching, settings.words_limit)
         self.shown = SentenceBank([captions[:1] for captions in shown.captions[:32]], matching, settings.words_limit)
         self.backbone = Backbone("lite0").to(self.device, memory_format=torch.channels_last)
         self.image_encoder = matching.image.to(self.device).eval().requires_grad_(False)
-        embedding_width = self.text.sentences.shape[1]
-        self.generator = Generator(channels=settings.channels, base_size=settings.base_size, branches=settings.branches,
-                                   residual_blocks=settings.residual_blocks, embedding_width=embedding_width,
-                                   conditional=True)
+        self.generator = Generator(**self.network())
         initialise(self.generator)
         self.generator.to(self.device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         shapes = {stride: (self.backbone.channels[stride], settings.backbone_input // stride) for stride in STRIDES}
-        self.discriminator = ProjectedDiscriminator(shapes, embedding_width=embedding_width, width=settings.head_width)
+        self.discriminator = ProjectedDiscriminator(shapes, embedding_width=self.text.sentences.shape[1],
+                                                    width=settings.head_width)
         self.discriminator.to(self.device, memory_format=torch.channels_last)
         trained = [p for p in self.discriminator.parameters() if p.requires_grad]
         self.trained_heads = trained
         self.generator_optimiser = torch.optim.Adam(self.generator.parameters(), settings.learning_rate, (0.0, 0.99))
         self.discriminator_optimiser = torch.optim.Adam(trained, settings.learning_rate, (0.0, 0.99))
+
+    def network(self) -> dict[str, Any]:
+        """The settings the generator is built from."""
+        settings = self.settings
+        return {"channels": settings.channels, "base_size": settings.base_size, "branches": settings.branches,
+                "residual_blocks": settings.residual_blocks, "embedding_width": self.text.sentences.shape[1],
+                "conditional": True}
 
     def state(self) -> dict[str, Any]:
         return {"generator": self.generator, "average": self.average, "discriminator": self.discriminator,

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pack_padded_sequence
 
 from telephonegan.models.backbone import Backbone
 from telephonegan.models.captioner import CaptionModel
@@ -43,12 +44,8 @@ class CaptionerSettings:
     learning_rate: float = 1e-3
     weight_decay: float = 1e-5
     average_from: float = 0.5       # share of the run after which the weights are averaged
-    steps: int = 4500               # 300 steps see every caption once
-
-    def network(self) -> dict[str, Any]:
-        """The settings that `CaptionModel` is built from."""
-        return {"attention": self.attention, "embedding_width": self.embedding_width,
-                "hidden_width": self.hidden_width, "dropout": self.dropout}
+    length_power: float = 0.7
+    steps: int = 3000               # 300 steps see every caption once
 
 
 class CellBank:
@@ -96,7 +93,7 @@ class CaptionerRecipe:
         self.bank = CellBank(train, settings, cache, ["plain", "mirrored", "small", "crop"])
         self.dev_bank = CellBank(dev, settings, cache, ["plain"])
         self.view_odds = torch.tensor([0.35, 0.25, 0.15, 0.25])
-        self.model = CaptionModel(len(self.vocabulary), **settings.network())
+        self.model = CaptionModel(len(self.vocabulary), **self.network())
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.optimiser = torch.optim.AdamW(self.model.parameters(), settings.learning_rate,
                                            weight_decay=settings.weight_decay)
@@ -107,6 +104,12 @@ class CaptionerRecipe:
         ids = self.vocabulary.ids
         return [ids[START], *(ids.get(word, ids[UNKNOWN]) for word in caption[: self.settings.words_limit]), ids[END]]
 
+    def network(self) -> dict[str, Any]:
+        """The settings `CaptionModel` is built from."""
+        settings = self.settings
+        return {"attention": settings.attention, "embedding_width": settings.embedding_width,
+                "hidden_width": settings.hidden_width, "dropout": settings.dropout}
+
     def state(self) -> dict[str, Any]:
         return {"model": self.model, "average": self.average, "optimiser": self.optimiser}
 
@@ -115,13 +118,15 @@ class CaptionerRecipe:
         photos = torch.randint(len(self.train), (settings.photos_per_batch,))
         views = torch.multinomial(self.view_odds, len(photos), replacement=True)
         cells = self.bank[views, photos]
-        captions = [self.ids[p][k % len(self.ids[p])] for p in photos.tolist() for k in range(5)]
-        ids, _ = pad(captions)
+        captions = [(caption, row) for row, photo in enumerate(photos.tolist()) for caption in self.ids[photo]]
+        captions.sort(key=lambda pair: -len(pair[0]))
+        ids, lengths = pad([caption for caption, _ in captions])
+        owners = torch.tensor([row for _, row in captions])
         self.model.train()
         with torch.autocast("cpu", torch.bfloat16):
-            logits, attention = self.model(cells, ids[:, :-1])
-        loss = F.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten(), ignore_index=0,
-                               label_smoothing=settings.label_smoothing)
+            logits = self.model.packed_logits(cells, owners, ids[:, :-1], lengths - 1)
+        target = pack_padded_sequence(ids[:, 1:], lengths - 1, batch_first=True).data
+        loss = F.cross_entropy(logits.float(), target, label_smoothing=settings.label_smoothing)
         for group in self.optimiser.param_groups:
             group["lr"] = settings.learning_rate * cosine_decay(step, settings.steps)
         self.optimiser.zero_grad(set_to_none=True)
@@ -145,7 +150,9 @@ class CaptionerRecipe:
         said = []
         for part in rows.split(100):
             features = self.average.features(self.dev_bank[torch.zeros_like(part), part])
-            said += [self.vocabulary.decode(best[0].ids) for best in beam(self.average.decoder, features, self.markers)]
+            said += [self.vocabulary.decode(best[0].ids) for best in beam(
+                self.average.decoder, features, self.markers, limit=self.settings.words_limit,
+                length_power=self.settings.length_power)]
         (folder / f"captions-{step:06d}.txt").write_text(
             "\n".join(f"{name}\t{' '.join(words)}" for name, words in zip(self.dev.names, said, strict=True)), encoding="utf-8")
         return caption_scores(said, self.dev.captions)

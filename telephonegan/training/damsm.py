@@ -7,7 +7,7 @@ another backbone trains the judge, so that no network is judged with the feature
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -157,10 +157,12 @@ class DamsmRecipe:
             for part in photos.split(100)), strict=True))
         return {"r_precision": precision.mean, "word_loss": word_loss, "sentence_loss": sentence_loss}
 
-    def settings_of_encoders(self) -> dict[str, Any]:
-        """What a manifest needs to build both encoders again."""
-        return {**asdict(self.settings), "region_channels": self.bank.region_channels,
-                "code_channels": self.bank.pooled_channels}
+    def network(self) -> dict[str, Any]:
+        """The settings both encoders are built from."""
+        settings = self.settings
+        return {"text": {"word_width": settings.word_width, "width": settings.width, "dropout": settings.dropout},
+                "image": {"region_channels": self.bank.region_channels, "code_channels": self.bank.pooled_channels,
+                          "width": settings.width}}
 
 
 def cosine_decay(step: int, steps: int, *, warm_up: int = 100, floor: float = 0.02) -> float:

@@ -1,0 +1,152 @@
+"""From pictures to captions: a trained captioner, its vocabulary and the backbone it looks through."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL import Image
+
+from telephonegan import inference, weights
+from telephonegan.errors import SettingsError
+from telephonegan.images import as_image, to_tensor
+from telephonegan.models import decoding
+from telephonegan.models.captioner import CaptionModel
+from telephonegan.results import Caption
+from telephonegan.text import Vocabulary
+
+METHODS = ("beam", "greedy", "sample")
+LARGEST_SIDE = 1024
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How word probabilities become a caption. Raises SettingsError for what the method does not know.
+
+    `beam_width` (1–20; None: what the model was measured with) belongs to "beam"; `temperature` (> 0) and `top_p`
+    (0–1] belong to "sample".
+    """
+
+    method: str = "beam"
+    beam_width: int | None = None
+    temperature: float = 1.0
+    top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise SettingsError(f"{self.method!r} is no way to decode. Allowed: {', '.join(METHODS)}.")
+        if self.beam_width is not None:
+            inference.check_whole(self.beam_width, "beam_width", 1, 20)
+        if not inference.is_number(self.temperature) or not 0 < self.temperature <= 100:
+            raise SettingsError(f"temperature must be above 0 and at most 100; {self.temperature!r} was given.")
+        if not inference.is_number(self.top_p) or not 0 < self.top_p <= 1:
+            raise SettingsError(f"top_p must be above 0 and at most 1; {self.top_p!r} was given.")
+        if self.method != "sample" and (self.temperature, self.top_p) != (1.0, 1.0):
+            raise SettingsError(f"temperature and top_p need the method 'sample'; it is {self.method!r}.")
+        if self.method != "beam" and self.beam_width is not None:
+            raise SettingsError(f"beam_width needs the method 'beam'; it is {self.method!r}.")
+
+
+class Captioner:
+    """Describes pictures in words (Xu et al., "Show, Attend and Tell", 2015; Vinyals et al., "Show and Tell", 2015).
+
+    >>> captioner = Captioner.load("flickr8k")  # doctest: +SKIP
+    >>> captioner([Image.open("dog.jpg")])[0].text  # doctest: +SKIP
+    'a brown dog runs through the grass'
+    """
+
+    def __init__(self, entry: weights.Entry, device: str | torch.device = "auto") -> None:
+        self.entry, self.device = entry, inference.resolve_device(device)
+        self.vocabulary: Vocabulary = weights.read_vocabulary(entry)
+        self.markers = decoding.Markers.of(self.vocabulary)
+        with inference.settings_of(entry, "lite0-caption-model") as settings:
+            model = CaptionModel(len(self.vocabulary), **settings["network"])
+            self.input_size: int = settings["input_size"]
+            self.beam_width: int = settings["beam_width"]
+            self.length_power: float = settings["length_power"]
+            self.words_limit: int = settings["words_limit"]
+            self.backbone = inference.shared_backbone(settings["backbone"], self.device)
+        self.model = weights.load_strict(model, weights.read_tensors(entry)).eval().to(self.device)
+
+    @classmethod
+    def load(cls, name: str = "flickr8k", device: str | torch.device = "auto") -> Captioner:
+        """The captioner of that name. Raises UnknownModelError, WeightsError or, for the device, SettingsError."""
+        return cls(weights.find("captioner", name), device)
+
+    def __call__(
+        self,
+        images: Sequence[Any],
+        *,
+        method: str = "beam",
+        beam_width: int | None = None,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        seeds: Sequence[int] | None = None,
+    ) -> list[Caption]:
+        """One caption per picture (anything `as_image` reads), computed together, at most 32 at a time.
+
+        `seeds`, one per picture (default: all 0), matter to the method "sample" only; see `Decoding` for the rest.
+        Raises ImageError or SettingsError.
+        """
+        how = Decoding(method, beam_width, temperature, top_p)
+        pictures = [working_size(as_image(image)) for image in images]
+        seeds = [0] * len(pictures) if seeds is None else list(seeds)
+        if len(seeds) != len(pictures):
+            raise SettingsError(f"There are {len(pictures)} pictures and {len(seeds)} seeds. Give one seed for each.")
+        return inference.in_batches(lambda some, their: self._describe(some, their, how), pictures, seeds)
+
+    @torch.inference_mode()
+    def _describe(self, pictures: list[Image.Image], seeds: list[int], how: Decoding) -> list[Caption]:
+        pixels = to_tensor(pictures, self.input_size).to(self.device, memory_format=torch.channels_last)
+        grid = self.backbone.grid(pixels)
+        features = self.model.features(grid.flatten(2).transpose(1, 2))
+        beams = self._decode(features, seeds, how)
+        shown_seeds = seeds if how.method == "sample" else [None] * len(seeds)
+        return [
+            self._caption(beam, picture, seed, grid.shape[-2:])
+            for beam, picture, seed in zip(beams, pictures, shown_seeds, strict=True)
+        ]
+
+    def _decode(self, features: torch.Tensor, seeds: list[int], how: Decoding) -> list[list[decoding.Sentence]]:
+        decoder, limit = self.model.decoder, self.words_limit
+        if how.method == "beam":
+            width = how.beam_width or self.beam_width
+            return decoding.beam(
+                decoder, features, self.markers, width=width, limit=limit, length_power=self.length_power
+            )
+        if how.method == "greedy":
+            return [[said] for said in decoding.greedy(decoder, features, self.markers, limit=limit)]
+        generators = [inference.random_generator(seed) for seed in seeds]
+        sampled = decoding.sample(decoder, features, self.markers, generators, temperature=how.temperature,
+                                  top_p=how.top_p, limit=limit)
+        return [[said] for said in sampled]
+
+    def _caption(self, beam: list[decoding.Sentence], picture: Image.Image, seed: int | None, grid: Sequence[int]
+                 ) -> Caption:
+        best, *others = beam
+        words = self.vocabulary.decode(best.ids)
+        return Caption(
+            text=" ".join(words),
+            words=words,
+            probabilities=best.probabilities,
+            attention=None if best.attention is None else best.attention.unflatten(1, tuple(grid)).numpy(),
+            alternatives=[(" ".join(self.vocabulary.decode(other.ids)), other.log_probability) for other in others],
+            log_probability=best.log_probability,
+            model=self.entry.name,
+            seed=seed,
+            image=picture,
+        )
+
+
+def working_size(image: Image.Image) -> Image.Image:
+    """Shrink a photograph to at most `LARGEST_SIDE` pixels.
+
+    Results keep this picture, so a saved game holds exactly what was captioned and no 20-megabyte copies.
+    """
+    if max(image.size) <= LARGEST_SIDE:
+        return image
+    smaller = image.copy()
+    smaller.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.LANCZOS)
+    return smaller

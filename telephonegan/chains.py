@@ -1,0 +1,130 @@
+"""A played game: its rounds, and how they are shown and kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from telephonegan import strips
+from telephonegan.captioning import Decoding
+from telephonegan.errors import SettingsError
+from telephonegan.files import png_bytes, write_new
+from telephonegan.generation import check_truncation
+from telephonegan.results import Caption, Picture, inline_image
+
+
+@dataclass(frozen=True)
+class PlaySettings(Decoding):
+    """How captions are decoded, and `truncation`, which scales the noise of the pictures (0 to 2)."""
+
+    truncation: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_truncation(self.truncation)
+
+    def decoding(self) -> dict[str, Any]:
+        """The captioner's part of the settings."""
+        return {name: value for name, value in asdict(self).items() if name != "truncation"}
+
+
+@dataclass(frozen=True, eq=False)
+class Round:
+    """One round: a picture (None where the game starts from a text) and the caption that was given to it."""
+
+    index: int
+    caption: Caption
+    picture: Picture | None
+
+
+@dataclass(eq=False, repr=False)
+class Chain:
+    """One game of broken telephone. `chain[t]` is round t; `len(chain)` counts them, the start included.
+
+    From an image, round 0 is that picture and its caption; from a text, round 0 is that text and no picture. In every
+    later round the caption of the round before is painted, and the painting captioned.
+    `seed` and `number` (of the chain within its set) fix all that was drawn by lot; `models` holds names and sha256.
+    """
+
+    source: Image.Image | str
+    source_name: str = ""
+    seed: int = 0
+    number: int = 0
+    wanted: int = 0
+    settings: PlaySettings = field(default_factory=PlaySettings)
+    models: dict[str, dict[str, str]] = field(default_factory=dict)
+    rounds: list[Round] = field(default_factory=list)
+    started: str = ""
+
+    def __len__(self) -> int:
+        return len(self.rounds)
+
+    def __iter__(self) -> Iterator[Round]:
+        return iter(self.rounds)
+
+    def __getitem__(self, index: int) -> Round:
+        return self.rounds[index]
+
+    def __repr__(self) -> str:
+        lines = "\n".join(f"{step.index:2}  {step.caption}" for step in self)
+        return f"Chain of {len(self) - 1} rounds, seed {self.seed}:\n{lines}"
+
+    def _repr_html_(self) -> str:
+        return inline_image(self.strip(), "; ".join(f"{step.index}: {step.caption}" for step in self))
+
+    @property
+    def captions(self) -> list[Caption]:
+        """The caption of every round."""
+        return [step.caption for step in self]
+
+    @property
+    def pictures(self) -> list[Picture]:
+        """The picture of every round that has one: all, unless the game started from a text."""
+        return [step.picture for step in self if step.picture is not None]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all rounds that were wanted are there."""
+        return len(self) > self.wanted
+
+    def strip(self) -> Image.Image:
+        """All rounds in one picture: numbered, captions beneath."""
+        return strips.strip(self._tiles())
+
+    def animate(self, path: str | os.PathLike[str], *, milliseconds: int = 1200) -> Path:
+        """Write the rounds as an endless GIF to a new file. Raises OutputError."""
+        first, *others = strips.frames(self._tiles())
+        buffer = BytesIO()
+        first.save(buffer, "GIF", save_all=True, append_images=others, duration=milliseconds, loop=0)
+        return write_new(path, buffer.getvalue())
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write a new folder: strip.png, rounds/NN.png, attention/NN.png and chain.json.
+
+        Raises OutputError where the folder exists already or cannot be written; then nothing is left behind.
+        """
+        from telephonegan.chain_folder import save
+
+        return save(self, folder)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Chain:
+        """Read a chain back. Of each picture only the last stage is kept. Raises DataError."""
+        from telephonegan.chain_folder import load
+
+        return load(folder)
+
+    def _tiles(self) -> list[strips.Tile]:
+        if not self.rounds:
+            raise SettingsError("This chain has no round yet, so there is nothing to show.")
+        return [strips.Tile(s.index, s.picture and s.picture.image, s.caption.text) for s in self]
+
+    def strip_png(self) -> bytes:
+        """The strip as the bytes of a PNG file."""
+        return png_bytes(self.strip())

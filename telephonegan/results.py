@@ -1,0 +1,191 @@
+"""What the calls return. Captions and pictures show themselves in a notebook, and need no network to do so."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from telephonegan import strips
+from telephonegan.errors import OutputError, SettingsError
+from telephonegan.files import png_bytes, write_new
+
+if TYPE_CHECKING:
+    from telephonegan.weights import Entry
+
+
+class _Shown:
+    """What a caption and a picture have in common: words, each with a map of where it belongs."""
+
+    words: list[str]
+    attention: np.ndarray | None
+    image: Image.Image | None
+
+    def overlay(self, word: int) -> Image.Image:
+        """The picture, bright where the network looked for `words[word]`. SettingsError without such a map."""
+        self._check_attention()
+        if not -len(self.words) <= word < len(self.words):
+            raise SettingsError(f"There is no word {word}; the {len(self.words)} words are counted from 0.")
+        return strips.overlay(self.image, self.attention[word])
+
+    def attention_sheet(self) -> Image.Image:
+        """The picture once per word, bright where the network looked. SettingsError without attention."""
+        self._check_attention()
+        return strips.attention_sheet(self.image, self.words, self.attention, getattr(self, "probabilities", ()))
+
+    def _check_attention(self) -> None:
+        if self.attention is None or self.image is None:
+            raise SettingsError("There is no attention here: not every model has it, and a text that was given has none.")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Caption(_Shown):
+    """A sentence about a picture, and how it came about. `str(caption)` is the sentence.
+
+    - `words`, and for each its probability from 0 to 1 and its map: `attention` is (L,H,W), each map summing to 1;
+      None for a captioner without attention.
+    - `alternatives`: the other sentences that were considered, with their log-probabilities, best first.
+    - `log_probability` of the whole sentence; None where a person gave the text.
+    - `model`, the captioner's name; `seed`, where words were drawn; `image`, the picture that was captioned.
+    """
+
+    text: str
+    words: list[str] = field(default_factory=list)
+    probabilities: list[float] = field(default_factory=list)
+    attention: np.ndarray | None = None
+    alternatives: list[tuple[str, float]] = field(default_factory=list)
+    log_probability: float | None = None
+    model: str = ""
+    seed: int | None = None
+    image: Image.Image | None = None
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"Caption({self.text!r})"
+
+    def _repr_html_(self) -> str:
+        picture = "" if self.image is None else inline_image(_for_screen(self.image), self.text)
+        others = "".join(f"<li>{escape(text)} ({log:.2f})</li>" for text, log in self.alternatives)
+        return f"<figure>{picture}<figcaption>{self._words_html()}<ul>{others}</ul></figcaption></figure>"
+
+    def _words_html(self) -> str:
+        if len(self.probabilities) != len(self.words):
+            return escape(self.text)
+        return " ".join(
+            f'<span title="{p:.0%}" style="opacity:{0.4 + 0.6 * p:.2f}">{escape(word)}</span>'
+            for word, p in zip(self.words, self.probabilities, strict=True)
+        )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Picture(_Shown):
+    """A picture, and how it came about; of a photograph, `image` alone.
+
+    - `image`, the last of the `stages` from small to large.
+    - `attention` (L,H,W) of the last attention stage: how much each pixel took from each word, summing to 1 over words.
+    - `words` that were painted, `dropped_words` the model does not know, `truncated`: how many were beyond its limit.
+    - `text` and `seed`: with them and the `model` (a name) the picture can be made again.
+    """
+
+    image: Image.Image
+    stages: list[Image.Image] = field(default_factory=list)
+    attention: np.ndarray | None = None
+    text: str = ""
+    words: list[str] = field(default_factory=list)
+    dropped_words: list[str] = field(default_factory=list)
+    truncated: int = 0
+    seed: int | None = None
+    model: str = ""
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the picture to a new file; the suffix (.png, .jpg, …) tells the format. Raises OutputError."""
+        suffix = Path(path).suffix.lower()
+        formats = Image.registered_extensions()
+        if suffix not in formats:
+            raise OutputError(f"{os.fspath(path)!r} does not end like a picture file. End it with .png or .jpg.")
+        buffer = BytesIO()
+        self.image.save(buffer, format=formats[suffix])
+        return write_new(path, buffer.getvalue())
+
+    def __repr__(self) -> str:
+        return f"Picture({self.text!r}, seed={self.seed}, size={self.image.size})"
+
+    def _repr_png_(self) -> bytes:
+        return png_bytes(_for_screen(self.image))
+
+    def _repr_html_(self) -> str:
+        return f"<figure>{inline_image(_for_screen(self.image), self.text)}<figcaption>{self._note()}</figcaption></figure>"
+
+    def _note(self) -> str:
+        notes = [escape(self.text)]
+        if self.dropped_words:
+            notes.append(f"not known: {escape(', '.join(self.dropped_words))}")
+        if self.truncated:
+            notes.append(f"{self.truncated} words beyond the limit left out")
+        return " · ".join(notes)
+
+
+class ModelTable(Sequence):
+    """The models there are, one `Entry` each; prints as a table."""
+
+    _HEADER = ("name", "kind", "what it is", "size", "quality", "licence")
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self._entries = list(entries)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._entries[index]
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __repr__(self) -> str:
+        if not self._entries:
+            return "There are no models here yet."
+        rows = [self._HEADER, *self._rows()]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        head, *body = [self._HEADER, *self._rows()]
+        lines = ["".join(f"<th>{cell}</th>" for cell in head)]
+        lines += ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in body]
+        return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+
+    def _rows(self) -> Iterator[tuple[str, ...]]:
+        for entry in self._entries:
+            what = entry.description or entry.architecture
+            size = f"{entry.size / 1e6:.1f} MB" if entry.size else "missing"
+            yield entry.name, entry.kind, what, size, _quality(entry.quality), entry.licence
+
+
+def inline_image(image: Image.Image, alt: str) -> str:
+    """An HTML image that carries its own bytes, so that it is seen without a network."""
+    data = base64.b64encode(png_bytes(image)).decode("ascii")
+    return f'<img src="data:image/png;base64,{data}" alt="{escape(alt)}" style="max-width:100%">'
+
+
+def _for_screen(image: Image.Image) -> Image.Image:
+    """At least 256 and at most 512 pixels wide or high: small ones cannot be seen, large ones swell the notebook."""
+    longest = max(image.size)
+    target = min(max(longest, 256), 512)
+    return image if target == longest else strips.scaled(image, target)
+
+
+def _quality(measured: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in measured.items()
+        if isinstance(value, int | float | str)
+    )

@@ -1,0 +1,170 @@
+"""Pictures of results, drawn with Pillow alone: strips of a game, and where a network looked."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+PAPER, CARD, INK, FAINT, ACCENT = "#f6f3ec", "#fffefb", "#26231f", "#8d867a", "#c8553d"
+TILE = 256
+MARGIN, GAP = 28, 34
+LINES = 5
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One step of a strip: its number, its picture (None: the text itself is shown large), the words beneath."""
+
+    number: int
+    image: Image.Image | None
+    text: str
+
+
+def strip(tiles: Sequence[Tile]) -> Image.Image:
+    """Numbered pictures with their captions beneath, in reading order, three or four to a row."""
+    columns = _columns(len(tiles))
+    rows = [tiles[i : i + columns] for i in range(0, len(tiles), columns)]
+    heights = [max(_step_height(tile) for tile in row) for row in rows]
+    sheet = Image.new("RGB", (2 * MARGIN + columns * (TILE + GAP) - GAP, 2 * MARGIN + sum(heights)), PAPER)
+    top = MARGIN
+    for row, height in zip(rows, heights, strict=True):
+        for column, tile in enumerate(row):
+            _draw_step(sheet, tile, MARGIN + column * (TILE + GAP), top, arrow=tile is not tiles[0])
+        top += height
+    return sheet
+
+
+def frames(tiles: Sequence[Tile]) -> list[Image.Image]:
+    """One picture of equal size per step, for an animation."""
+    height = MARGIN + max(_step_height(tile) for tile in tiles)
+    sheets = [Image.new("RGB", (TILE + 2 * MARGIN, height), PAPER) for _ in tiles]
+    for sheet, tile in zip(sheets, tiles, strict=True):
+        _draw_step(sheet, tile, MARGIN, MARGIN, arrow=False)
+    return sheets
+
+
+def attention_sheet(image: Image.Image, words: Sequence[str], maps: np.ndarray, probabilities: Sequence[float] = ()
+                    ) -> Image.Image:
+    """The picture, then the picture as each word saw it: bright where the network looked. `maps` is (L,H,W)."""
+    size, gap, footer = 168, 14, 46
+    columns = min(5, len(words) + 1)
+    rows = -(-(len(words) + 1) // columns)
+    sheet = Image.new("RGB", (2 * MARGIN + columns * (size + gap) - gap, 2 * MARGIN + rows * (size + footer)), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    views = [image, *(overlay(image, seen) for seen in maps)]
+    notes = ["", *(f"{p:.0%}" for p in probabilities)]
+    for i, (view, word) in enumerate(zip(views, ["", *words], strict=True)):
+        left, top = MARGIN + i % columns * (size + gap), MARGIN + i // columns * (size + footer)
+        _place(sheet, view, left, top, size)
+        note = notes[i] if i < len(notes) else ""
+        note_width = _font(13).getlength(note)
+        draw.text((left + size, top + size + 8), note, FAINT, _font(13), anchor="ra")
+        draw.text((left, top + size + 5), _wrapped(word, _font(17), size - note_width - 8, 1)[0], INK, _font(17))
+    return sheet
+
+
+def overlay(image: Image.Image, seen: np.ndarray) -> Image.Image:
+    """The picture, dimmed where the network did not look. `seen` is (H,W), not negative; at least 256 pixels wide."""
+    shown = scaled(image, max(TILE, *image.size))
+    brightness = Image.fromarray((seen / max(float(seen.max()), 1e-12)).astype(np.float32))
+    light = np.asarray(brightness.resize(shown.size, Image.Resampling.BICUBIC)).clip(0, 1)[..., None]
+    pixels = np.asarray(shown, dtype=np.float32)
+    grey = pixels.mean(axis=2, keepdims=True) * 0.3
+    return Image.fromarray((grey + (pixels - grey) * light).round().astype(np.uint8))
+
+
+def _columns(count: int) -> int:
+    """Rows of at most four, as full as can be: a wider strip would be too small to read where it is shown."""
+    return count if count <= 4 else min((4, 3), key=lambda columns: -count % columns)
+
+
+def _caption_lines(tile: Tile) -> list[str]:
+    return _wrapped(tile.text, _font(18), TILE - 40, LINES) if tile.image is not None else []
+
+
+def _step_height(tile: Tile) -> int:
+    return TILE + 14 + 24 * max(1, len(_caption_lines(tile))) + 26
+
+
+def _draw_step(sheet: Image.Image, tile: Tile, left: int, top: int, *, arrow: bool) -> None:
+    draw = ImageDraw.Draw(sheet)
+    if tile.image is None:
+        _draw_note(draw, tile.text, left, top)
+    else:
+        _place(sheet, tile.image, left, top, TILE)
+    if arrow:
+        middle, tip = top + TILE // 2, left - 8
+        draw.line([(tip - 10, middle - 9), (tip, middle), (tip - 10, middle + 9)], FAINT, 3, joint="curve")
+    below = top + TILE + 14
+    draw.ellipse([left, below - 1, left + 26, below + 25], ACCENT if tile.number == 0 else INK)
+    draw.text((left + 13, below + 12), str(tile.number), PAPER, _font(14 if tile.number < 100 else 11), anchor="mm")
+    for i, line in enumerate(_caption_lines(tile)):
+        draw.text((left + 38, below + 24 * i), line, INK, _font(18))
+
+
+def _draw_note(draw: ImageDraw.ImageDraw, text: str, left: int, top: int) -> None:
+    draw.rectangle([left, top, left + TILE - 1, top + TILE - 1], CARD, FAINT)
+    lines = _wrapped(f"“{text}”", _font(24), TILE - 40, 7)
+    middle = top + TILE // 2
+    for i, line in enumerate(lines):
+        y = middle + 31 * (i - (len(lines) - 1) / 2)
+        draw.text((left + TILE // 2, y), line, INK, _font(24), anchor="mm")
+
+
+def _place(sheet: Image.Image, image: Image.Image, left: int, top: int, size: int) -> None:
+    """Fit a picture into a square, keeping its aspect."""
+    shown = scaled(image, size)
+    ImageDraw.Draw(sheet).rectangle([left, top, left + size - 1, top + size - 1], "#ebe6db")
+    sheet.paste(shown, (left + (size - shown.width) // 2, top + (size - shown.height) // 2))
+
+
+def scaled(image: Image.Image, size: int) -> Image.Image:
+    """The longer side becomes `size` pixels; small pictures are enlarged smoothly."""
+    scale = size / max(image.size)
+    fitting = tuple(max(1, round(side * scale)) for side in image.size)
+    return image if fitting == image.size else image.resize(fitting, Image.Resampling.LANCZOS)
+
+
+def _wrapped(text: str, font: ImageFont.ImageFont, width: float, limit: int) -> list[str]:
+    """Lines no wider than `width`, at most `limit`; long words are broken, and the rest is an ellipsis."""
+    printable = "".join(c if c.isprintable() else " " for c in text[: 100 * limit])
+    lines, cut = [""], len(text) > 100 * limit
+    for word in printable.split():
+        joined = f"{lines[-1]} {word}".strip()
+        if font.getlength(joined) <= width:
+            lines[-1] = joined
+            continue
+        pieces = _broken(word, font, width)
+        lines = [*([] if lines == [""] else lines), *pieces]
+    if len(lines) > limit or cut:
+        lines = lines[:limit]
+        while lines[-1] and font.getlength(f"{lines[-1]}…") > width:
+            lines[-1] = lines[-1][:-1]
+        lines[-1] += "…"
+    return lines
+
+
+def _broken(word: str, font: ImageFont.ImageFont, width: float) -> list[str]:
+    pieces = [""]
+    for letter in word:
+        if pieces[-1] and font.getlength(pieces[-1] + letter) > width:
+            pieces.append("")
+        pieces[-1] += letter
+    return pieces
+
+
+@cache
+def _font(size: int) -> ImageFont.ImageFont:
+    """DejaVu Sans, which knows most alphabets, from matplotlib's data files; else the one inside Pillow."""
+    found = importlib.util.find_spec("matplotlib")
+    for place in (found.submodule_search_locations if found else None) or []:
+        file = Path(place) / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
+        if file.is_file():
+            return ImageFont.truetype(file, size)
+    return ImageFont.load_default(size)

@@ -1,0 +1,250 @@
+"""The broken telephone: image → caption → image → caption → …, and the short calls for either half of it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from telephonegan import inference, weights
+from telephonegan.captioning import Captioner, working_size
+from telephonegan.chains import Chain, PlaySettings, Round
+from telephonegan.errors import SettingsError
+from telephonegan.generation import TextToImage
+from telephonegan.images import as_image
+from telephonegan.results import Caption, Picture
+from telephonegan.text import tokenise
+
+DEFAULT_MODEL = "flickr8k"
+MOST_ROUNDS = 1000
+OnRound = Callable[[Chain], None]
+
+
+class Telephone:
+    """A captioner and a generator that play against each other. `load` makes one by names.
+
+    >>> phone = Telephone(Captioner.load("flickr8k"), TextToImage.load("flickr8k"))  # doctest: +SKIP
+    """
+
+    def __init__(self, captioner: Captioner, generator: TextToImage) -> None:
+        self.captioner, self.generator = captioner, generator
+
+    @property
+    def models(self) -> dict[str, dict[str, str]]:
+        """Names and sha256 of both models."""
+        return {"captioner": inference.identity(self.captioner.entry), "generator": inference.identity(self.generator.entry)}
+
+    def caption(self, image: Any, **decoding: Any) -> Caption | list[Caption]:
+        """As the function `caption`, with this captioner."""
+        return _describe(self.captioner, image, **decoding)
+
+    def generate(self, text: str | list[str], **options: Any) -> Picture | list[Picture] | list[list[Picture]]:
+        """As the function `generate`, with this generator."""
+        return _paint(self.generator, text, **options)
+
+    def play(self, image: Any = None, text: str | list[str] | None = None, *, chain: int = 0, **options: Any
+             ) -> Chain | list[Chain]:
+        """Play from a picture or from a text; a list of either gives a list of chains, as `play_many` does.
+
+        `chain` is the chain's number: `play(image=images[3], chain=3)` repeats chain 3 of `play(image=images)`.
+        """
+        if (image is None) == (text is None):
+            raise SettingsError("A game starts from one thing: give either image=… or text=….")
+        kind, source = ("texts", text) if image is None else ("images", image)
+        if isinstance(source, list | tuple):
+            return self.play_many(**{kind: source}, **options)
+        return self.play_many(**{kind: [source]}, first_number=chain, **options)[0]
+
+    def play_many(
+        self,
+        *,
+        images: Sequence[Any] = (),
+        texts: Sequence[str] = (),
+        rounds: int = 8,
+        seed: int = 0,
+        first_number: int = 0,
+        progress: bool = True,
+        on_round: OnRound | None = None,
+        **settings: Any,
+    ) -> list[Chain]:
+        """Play one chain per picture or text, all advancing together; images come first in the result.
+
+        What a chain draws by lot depends on `seed`, its number (counted from `first_number`) and the round alone, so
+        its neighbours make no difference but for the rounding of sums. `settings` are those of `PlaySettings`: method,
+        beam_width, temperature, top_p, truncation. `on_round` is called with each chain that has grown.
+        A chain ends early when its caption holds no word the generator knows.
+        Raises ImageError, TextError or SettingsError before the first round.
+        """
+        inference.check_whole(rounds, "rounds", 1, MOST_ROUNDS)
+        inference.check_seed(seed)
+        shared = {
+            "seed": seed,
+            "wanted": rounds,
+            "settings": PlaySettings(**settings),
+            "models": self.models,
+            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        }
+        for text in texts:
+            self.generator.encode(text)  # says now what it would say in round 1
+        sources = [(working_size(as_image(image)), _name_of(image)) for image in images] + [(text, "") for text in texts]
+        chains = [
+            Chain(source, name, number=number, **shared)
+            for number, (source, name) in enumerate(sources, inference.check_seed(first_number))
+        ]
+        self._advance_to(rounds, chains, progress, on_round)
+        return chains
+
+    def resume(self, chain: Chain, *, rounds: int | None = None, progress: bool = True, on_round: OnRound | None = None
+               ) -> Chain:
+        """Play a chain on, up to `rounds` (default: those it was meant to have), as if it had never been interrupted.
+
+        Raises SettingsError when other models played it so far, or when it has more rounds than that.
+        """
+        if chain.models != self.models:
+            raise SettingsError(f"This chain was played with {chain.models}; here are {self.models}. Load the same models.")
+        chain.wanted = inference.check_whole(
+            chain.wanted if rounds is None else rounds, "rounds", max(1, len(chain) - 1), MOST_ROUNDS
+        )
+        self._advance_to(chain.wanted, [chain], progress, on_round)
+        return chain
+
+    def _advance_to(self, rounds: int, chains: list[Chain], progress: bool, on_round: OnRound | None) -> None:
+        from tqdm.auto import tqdm
+
+        done = min(map(len, chains), default=0)
+        with tqdm(total=rounds + 1, initial=done, desc="rounds", unit="round", disable=not (progress and chains)) as bar:
+            while chains := [chain for chain in chains if not chain.is_complete and self._can_go_on(chain)]:
+                self._play_round(chains)
+                for chain in chains if on_round else ():
+                    on_round(chain)
+                bar.update()
+
+    def _can_go_on(self, chain: Chain) -> bool:
+        return not chain.rounds or self.generator.knows(chain[-1].caption.text)
+
+    def _play_round(self, chains: list[Chain]) -> None:
+        """Give every chain one more round. All of them have equally many."""
+        pictures = self._start(chains) if not chains[0].rounds else self._repaint(chains)
+        captions = self._recaption(chains, pictures)
+        for chain, picture, caption in zip(chains, pictures, captions, strict=True):
+            chain.rounds.append(Round(len(chain), caption, picture))
+
+    def _start(self, chains: list[Chain]) -> list[Picture | None]:
+        return [None if isinstance(chain.source, str) else Picture(chain.source) for chain in chains]
+
+    def _repaint(self, chains: list[Chain]) -> list[Picture]:
+        return self.generator(
+            [chain[-1].caption.text for chain in chains],
+            seeds=[_lot(chain, "picture") for chain in chains],
+            truncation=chains[0].settings.truncation,
+        )
+
+    def _recaption(self, chains: list[Chain], pictures: list[Picture | None]) -> list[Caption]:
+        """Caption the pictures together; where there is none, the text that was given is the caption."""
+        seen = [(chain, picture) for chain, picture in zip(chains, pictures, strict=True) if picture is not None]
+        said = iter(self.captioner(
+            [picture.image for _, picture in seen],
+            seeds=[_lot(chain, "caption") for chain, _ in seen],
+            **chains[0].settings.decoding(),
+        ))
+        return [
+            Caption(chain.source, tokenise(chain.source)) if picture is None else next(said)
+            for chain, picture in zip(chains, pictures, strict=True)
+        ]
+
+
+def caption(image: Any, *, captioner: str = DEFAULT_MODEL, device: str = "auto", seed: int = 0, **decoding: Any
+            ) -> Caption | list[Caption]:
+    """Describe a picture, or each of a list of pictures, in words.
+
+    `image` is anything `images.as_image` reads. `decoding` is method ("beam", "greedy" or "sample"), beam_width,
+    temperature and top_p, see `captioning.Decoding`. Raises ImageError, SettingsError, UnknownModelError, WeightsError.
+
+    >>> print(caption("bear.jpg"))  # doctest: +SKIP
+    """
+    return _describe(_shared(Captioner, weights.find("captioner", captioner), device), image, seed=seed, **decoding)
+
+
+def generate(text: str | list[str], *, seed: int = 0, n: int = 1, truncation: float = 1.0, generator: str = DEFAULT_MODEL,
+             device: str = "auto") -> Picture | list[Picture] | list[list[Picture]]:
+    """Paint a text, or each of a list of texts.
+
+    With n > 1 every text gives a list of n pictures, with the seeds seed, seed + 1, …. `truncation` (0 to 2) scales the
+    noise. Raises TextError, SettingsError, UnknownModelError, WeightsError.
+
+    >>> generate("a brown bear in the grass", seed=3).save("bear.png")  # doctest: +SKIP
+    """
+    painter = _shared(TextToImage, weights.find("generator", generator), device)
+    return _paint(painter, text, seed=seed, n=n, truncation=truncation)
+
+
+def play(image: Any = None, text: str | list[str] | None = None, *, rounds: int = 8, seed: int = 0,
+         captioner: str = DEFAULT_MODEL, generator: str = DEFAULT_MODEL, device: str = "auto", **options: Any
+         ) -> Chain | list[Chain]:
+    """Play the broken telephone from a picture or from a text; a list of either gives a list of chains.
+
+    `options` are those of `Telephone.play_many`. Raises the errors of `caption` and `generate`.
+
+    >>> play(image="bear.jpg", rounds=8).save("out/bear")  # doctest: +SKIP
+    """
+    return load(captioner, generator, device).play(image, text, rounds=rounds, seed=seed, **options)
+
+
+def load(captioner: str = DEFAULT_MODEL, generator: str = DEFAULT_MODEL, device: str = "auto") -> Telephone:
+    """A Telephone of two models by name, on "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:N".
+
+    Models stay in memory and are shared by all later calls. Raises UnknownModelError, WeightsError, SettingsError.
+
+    >>> phone = load(captioner="flickr8k", generator="flickr8k", device="cpu")  # doctest: +SKIP
+    """
+    return Telephone(
+        _shared(Captioner, weights.find("captioner", captioner), device),
+        _shared(TextToImage, weights.find("generator", generator), device),
+    )
+
+
+@lru_cache(maxsize=8)
+def _loaded(kind: type, entry: weights.Entry, device: torch.device) -> Any:
+    return kind(entry, device)
+
+
+def _shared(kind: type, entry: weights.Entry, device: str) -> Any:
+    return _loaded(kind, entry, inference.resolve_device(device))
+
+
+def _describe(captioner: Captioner, image: Any, *, seed: int = 0, **decoding: Any) -> Caption | list[Caption]:
+    return _one_or_many(image, lambda images: captioner(images, seeds=[seed] * len(images), **decoding))
+
+
+def _paint(generator: TextToImage, text: str | list[str], *, seed: int = 0, n: int = 1, truncation: float = 1.0
+           ) -> Picture | list[Picture] | list[list[Picture]]:
+    inference.check_whole(n, "n", 1, 1000)
+    return _one_or_many(text, partial(_paint_all, generator, seeds=range(seed, seed + n), truncation=truncation))
+
+
+def _paint_all(generator: TextToImage, texts: list[str], *, seeds: range, truncation: float
+               ) -> list[Picture] | list[list[Picture]]:
+    n = len(seeds)
+    each = [text for text in texts for _ in seeds]
+    painted = generator(each, seeds=[*seeds] * len(texts), truncation=truncation)
+    return painted if n == 1 else [painted[i : i + n] for i in range(0, len(painted), n)]
+
+
+def _one_or_many(given: Any, compute: Callable[[list], list]) -> Any:
+    """One in, one out; a list in, a list out."""
+    return compute(list(given)) if isinstance(given, list | tuple) else compute([given])[0]
+
+
+def _lot(chain: Chain, what: str) -> int:
+    """The seed of the round that comes next."""
+    return inference.derived_seed(chain.seed, chain.number, len(chain), what)
+
+
+def _name_of(image: Any) -> str:
+    """The name of a file, without the folders of this machine; of anything else nothing is known."""
+    return Path(os.fsdecode(image)).name if isinstance(image, str | os.PathLike) else ""
