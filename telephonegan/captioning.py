@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +16,6 @@ from telephonegan.images import as_image, to_tensor
 from telephonegan.models import decoding
 from telephonegan.models.captioner import CaptionModel
 from telephonegan.results import Caption
-from telephonegan.text import Vocabulary
 
 METHODS = ("beam", "greedy", "sample")
 LARGEST_SIDE = 1024
@@ -59,9 +59,9 @@ class Captioner:
 
     def __init__(self, entry: weights.Entry, device: str | torch.device = "auto") -> None:
         self.entry, self.device = entry, inference.resolve_device(device)
-        self.vocabulary: Vocabulary = weights.read_vocabulary(entry)
-        self.markers = decoding.Markers.of(self.vocabulary)
         with inference.settings_of(entry, "lite0-caption-model") as settings:
+            self.vocabulary = inference.vocabulary_of(entry)
+            self.markers = decoding.Markers.of(self.vocabulary)
             model = CaptionModel(len(self.vocabulary), **settings["network"])
             self.input_size: int = settings["input_size"]
             self.beam_width: int = settings["beam_width"]
@@ -95,7 +95,7 @@ class Captioner:
         seeds = [0] * len(pictures) if seeds is None else list(seeds)
         if len(seeds) != len(pictures):
             raise SettingsError(f"There are {len(pictures)} pictures and {len(seeds)} seeds. Give one seed for each.")
-        return inference.in_batches(lambda some, their: self._describe(some, their, how), pictures, seeds)
+        return inference.in_batches(partial(self._describe, how=how), pictures, seeds)
 
     @torch.inference_mode()
     def _describe(self, pictures: list[Image.Image], seeds: list[int], how: Decoding) -> list[Caption]:

@@ -21,14 +21,16 @@ import numpy as np
 import torch
 
 import telephonegan
-from telephonegan.chains import Chain, PlaySettings, Round
+from telephonegan.chains import MOST_ROUNDS, Chain, PlaySettings, Round
 from telephonegan.errors import DataError, OutputError, TelephoneganError
-from telephonegan.files import new_folder, png_bytes, replace, writing
+from telephonegan.files import json_bytes, new_folder, png_bytes, replace, writing
 from telephonegan.images import as_image
+from telephonegan.inference import check_seed, check_whole
 from telephonegan.results import Caption, Picture
 
 _FORMAT = 1
 _MANIFEST = "chain.json"
+_MODELS = ("captioner", "generator")
 
 
 class ChainFolder:
@@ -41,7 +43,7 @@ class ChainFolder:
         """Write the rounds that are not there yet. Raises OutputError."""
         for step in chain.rounds[self.written :]:
             self._write_round(step)
-        replace(self.path / _MANIFEST, _json(_manifest(chain)))
+        replace(self.path / _MANIFEST, json_bytes(_manifest(chain)))
         self.written = len(chain)
 
     def finish(self, chain: Chain) -> None:
@@ -89,7 +91,7 @@ def load(folder: str | os.PathLike[str]) -> Chain:
     try:
         manifest = json.loads((path / _MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise DataError(f"{path} is no saved game: it holds no {_MANIFEST}. Name a folder such as out/…-bear.") from error
+        raise DataError(f"{path} is no saved game: it holds no {_MANIFEST}. Name the folder of one.") from error
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path / _MANIFEST} cannot be read: {error}.") from error
     if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
@@ -141,11 +143,11 @@ def _chain(path: Path, manifest: dict[str, Any]) -> Chain:
     return Chain(
         source=source["text"] if "text" in source else rounds[0].picture.image,
         source_name=source.get("name", ""),
-        seed=manifest["seed"],
-        number=manifest["chain"],
-        wanted=manifest["rounds_wanted"],
+        seed=check_seed(manifest["seed"]),
+        number=check_seed(manifest["chain"]),
+        wanted=check_whole(manifest["rounds_wanted"], "rounds_wanted", 1, MOST_ROUNDS),
         settings=PlaySettings(**manifest["settings"]),
-        models=manifest["models"],
+        models={kind: {part: str(manifest["models"][kind][part]) for part in ("name", "sha256")} for kind in _MODELS},
         rounds=rounds,
         started=manifest["started"],
     )
@@ -187,7 +189,3 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
         return {}
     with np.load(path, allow_pickle=False) as maps:
         return {name: maps[name].astype(np.float32) for name in maps.files}
-
-
-def _json(value: Any) -> bytes:
-    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()

@@ -18,6 +18,9 @@ from telephonegan.files import png_bytes, write_new
 from telephonegan.generation import check_truncation
 from telephonegan.results import Caption, Picture, inline_image
 
+MOST_ROUNDS = 1000
+_LONGEST_STRIP = 48
+
 
 @dataclass(frozen=True)
 class PlaySettings(Decoding):
@@ -94,8 +97,10 @@ class Chain:
         return len(self) > self.wanted
 
     def strip(self) -> Image.Image:
-        """All rounds in one picture: numbered, captions beneath."""
-        return strips.strip(self._tiles())
+        """The rounds in one picture, numbered, captions beneath; of a long chain 48 spread evenly."""
+        tiles = self._tiles()
+        shown = min(len(tiles), _LONGEST_STRIP)
+        return strips.strip([tiles[round(i * (len(tiles) - 1) / max(1, shown - 1))] for i in range(shown)])
 
     def animate(self, path: str | os.PathLike[str], *, milliseconds: int = 1200) -> Path:
         """Write the rounds as an endless GIF to a new file. Raises OutputError."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
+import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from telephonegan.errors import ImageError, OutputError, SettingsError, TelephoneganError
+from telephonegan.errors import ImageError, SettingsError, TelephoneganError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -21,11 +23,16 @@ if TYPE_CHECKING:
     from telephonegan.chain_folder import ChainFolder
     from telephonegan.chains import Chain
 
-DEFAULT_MODEL = "flickr8k"
 DEFAULT_PICTURE = "astronaut"  # of the photographs that come with the packages, the one closest to the training world
-DEFAULT_ROUNDS = 8
 INTERRUPTED = 130
 
+_FIXED_BY_THE_GAME = (
+    *("image", "text", "seed", "out", "captioner", "generator"),
+    *("method", "beam_width", "temperature", "top_p", "truncation"),
+)
+
+_TOLD_OF_CAPTIONS = ("text", "words", "probabilities", "log_probability", "alternatives", "model", "seed")
+_TOLD_OF_PICTURES = ("text", "words", "dropped_words", "truncated", "seed", "model")
 _EXAMPLES = """examples:
   telephonegan caption bear.jpg
   telephonegan caption --json astronaut coffee > captions.json
@@ -40,8 +47,9 @@ _EXAMPLES = """examples:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0, 2 for a mistake that is explained, 130 after Ctrl-C."""
     options = _parser().parse_args(arguments)
+    sys.stdout.reconfigure(errors="backslashreplace")  # a character the terminal lacks must not end a game
     try:
-        options.run(options)
+        code = options.run(options)
         sys.stdout.flush()
     except TelephoneganError as error:
         print(f"telephonegan: {' '.join(str(error).splitlines())}", file=sys.stderr)
@@ -53,50 +61,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has gone; what Python still holds of it has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    return 0
+    return code
 
 
 # ---------------------------------------------------------------------------------------------------- commands
 
 
-def _caption(options: argparse.Namespace) -> None:
+def _caption(options: argparse.Namespace) -> int:
     images = [open_picture(given) for given in options.image]
+    from telephonegan.files import json_bytes
     from telephonegan.telephone import caption
 
-    said = caption(images, captioner=options.captioner, device=options.device, seed=options.seed, **_decoding(options))
+    said = caption(images, **_given(options, "captioner", "device", "seed"), **_decoding(options))
     if options.json:
-        records = [_caption_record(name, each) for name, each in zip(options.image, said, strict=True)]
-        print(json.dumps(records, indent=1, ensure_ascii=False))
-        return
+        records = [_record(each, _TOLD_OF_CAPTIONS) for each in said]
+        named = [{"image": name} | record for name, record in zip(options.image, records, strict=True)]
+        print(json_bytes(named).decode(), end="")
+        return 0
     for name, each in zip(options.image, said, strict=True):
         print(each if len(said) == 1 else f"{name}: {each}")
+    return 0
 
 
-def _caption_record(name: str, caption: Any) -> dict[str, Any]:
-    kept = ("text", "words", "probabilities", "log_probability", "alternatives", "model", "seed")
-    return {"image": name} | {field: getattr(caption, field) for field in kept}
-
-
-def _generate(options: argparse.Namespace) -> None:
-    place = _place(options, options.text)
-    from telephonegan import strips
-    from telephonegan.files import png_bytes, replace
+def _generate(options: argparse.Namespace) -> int:
+    open_folder = _place(options, options.text)
+    from telephonegan.files import json_bytes, png_bytes, replace
+    from telephonegan.strips import Tile, strip
     from telephonegan.telephone import generate
 
-    pictures = generate([options.text], seed=options.seed, n=options.n, truncation=options.truncation,
-                        generator=options.generator, device=options.device)
-    pictures = pictures if options.n == 1 else pictures[0]
-    folder = place()
+    painted = generate(options.text, **_given(options, "seed", "n", "truncation", "generator", "device"))
+    pictures = painted if isinstance(painted, list) else [painted]
+    folder = open_folder()
     for picture in pictures:
         replace(folder / f"seed-{picture.seed}.png", png_bytes(picture.image))
-    replace(folder / "strip.png", png_bytes(strips.strip(
-        [strips.Tile(picture.seed, picture.image, picture.text) for picture in pictures]
-    )))
-    kept = ("text", "words", "dropped_words", "truncated", "seed", "model")
-    records = [{field: getattr(picture, field) for field in kept} for picture in pictures]
-    replace(folder / "pictures.json", json.dumps(records, indent=1, ensure_ascii=False).encode())
+    tiles = [Tile(i, each.image, f"seed {each.seed}: {each.text}") for i, each in enumerate(pictures, 1)]
+    replace(folder / "strip.png", png_bytes(strip(tiles, arrows=False)))
+    replace(folder / "pictures.json", json_bytes([_record(each, _TOLD_OF_PICTURES) for each in pictures]))
     _tell_left_out(pictures[0])
-    print(folder)
+    print(folder / "strip.png")
+    return 0
+
+
+def _record(result: Any, names: Sequence[str]) -> dict[str, Any]:
+    return {name: getattr(result, name) for name in names}
 
 
 def _tell_left_out(picture: Any) -> None:
@@ -106,72 +113,87 @@ def _tell_left_out(picture: Any) -> None:
         print(f"{picture.truncated} words at the end are beyond the limit and were not painted.", file=sys.stderr)
 
 
-def _play(options: argparse.Namespace) -> None:
+def _play(options: argparse.Namespace) -> int:
     if options.resume is not None:
-        _resume(options)
-        return
+        return _resume(options)
     if options.image is not None and options.text is not None:
         raise SettingsError("A game starts from one thing: give either --image or --text.")
-    name = options.text if options.text is not None else options.image or DEFAULT_PICTURE
-    place = _place(options, Path(name).stem if options.text is None else name)
-    source = {"text": name} if options.text is not None else {"image": open_picture(name)}
+    if options.text is not None:
+        source, title = {"text": options.text}, options.text
+    else:
+        given = DEFAULT_PICTURE if options.image is None else options.image
+        source, title = {"image": open_picture(given)}, Path(given).stem
+    open_folder = _place(options, title)
     from telephonegan.chain_folder import ChainFolder
     from telephonegan.telephone import load
 
-    phone = load(options.captioner or DEFAULT_MODEL, options.generator or DEFAULT_MODEL, options.device)
-    truncation = 1.0 if options.truncation is None else options.truncation
-    _watch(
-        lambda on_round: phone.play(**source, rounds=_or(options.rounds, DEFAULT_ROUNDS), seed=_or(options.seed, 0),
-                                    truncation=truncation, on_round=on_round, **_decoding(options)),
-        lambda: ChainFolder(place()),
-    )
+    phone = load(**_given(options, "captioner", "generator", "device"))
+    settings = _given(options, "rounds", "seed", "truncation") | _decoding(options)
+    return _watch(partial(phone.play, **source, **settings), _Keeper(lambda: ChainFolder(open_folder())))
 
 
-def _resume(options: argparse.Namespace) -> None:
-    fixed = ("image", "text", "seed", "method", "beam_width", "temperature", "top_p", "truncation", "captioner",
-             "generator", "out")
-    if given := [f"--{name.replace('_', '-')}" for name in fixed if getattr(options, name) is not None]:
-        raise SettingsError(f"A resumed game keeps what it was started with: leave out {', '.join(given)}.")
+def _resume(options: argparse.Namespace) -> int:
+    if fixed := _given(options, *_FIXED_BY_THE_GAME):
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in fixed)
+        raise SettingsError(f"A resumed game keeps what it was started with: leave out {names}.")
     from telephonegan.chain_folder import ChainFolder, load
     from telephonegan.telephone import load as load_telephone
 
-    chain, folder = load(options.resume), Path(options.resume)
+    chain = load(options.resume)
     if chain.is_complete and options.rounds is None:
-        print(f"All {chain.wanted} rounds of {folder} are there. To go on, add --rounds {chain.wanted + DEFAULT_ROUNDS}.")
-        return
-    phone = load_telephone(chain.models["captioner"]["name"], chain.models["generator"]["name"], options.device)
+        print(f"All {chain.wanted} rounds are there. To go on, add --rounds {chain.wanted + 8}.")
+        return 0
+    names = {kind: model["name"] for kind, model in chain.models.items()}
+    phone = load_telephone(**names, **_given(options, "device"))
     for step in chain:
         _say(step)
-    _watch(
-        lambda on_round: phone.resume(chain, rounds=options.rounds, on_round=on_round),
-        lambda: ChainFolder(folder, written=len(chain)),
-        chain,
-    )
+    folder = ChainFolder(Path(options.resume), written=len(chain))
+    return _watch(partial(phone.resume, chain, **_given(options, "rounds")), _Keeper(lambda: folder))
 
 
-def _watch(play: Callable[..., Chain], open_folder: Callable[[], ChainFolder], chain: Chain | None = None) -> None:
-    """Play; print and keep every round as soon as it is done, and keep them too when something stops the game."""
-    folder = None if chain is None else open_folder()
+class _Keeper:
+    """Prints and keeps every round as soon as it is done. The folder is made when there is something to keep."""
 
-    def on_round(grown: Chain) -> None:
-        nonlocal chain, folder
-        chain, folder = grown, folder or open_folder()
-        folder.update(grown)
-        _say(grown[-1])
+    def __init__(self, open_folder: Callable[[], ChainFolder]) -> None:
+        self.open_folder = open_folder
+        self.folder: ChainFolder | None = None
+        self.chain: Chain | None = None
 
+    def __call__(self, chain: Chain) -> None:
+        self.chain = chain
+        self.folder = self.folder or self.open_folder()
+        self.folder.update(chain)
+        _say(chain[-1])
+
+    def finish(self) -> None:
+        if self.folder is not None:
+            self.folder.finish(self.chain)
+
+    def tell_how_to_go_on(self) -> None:
+        if self.folder is not None and self.folder.written:
+            print(f"Rounds 0 to {self.folder.written - 1} are kept. "
+                  f"Go on with: telephonegan play --resume={shlex.quote(str(self.folder.path))}", file=sys.stderr)
+        else:
+            print("Stopped before a new round was done.", file=sys.stderr)
+
+
+def _watch(play: Callable[..., Chain], keeper: _Keeper) -> int:
+    """Play and keep; what was played before a Ctrl-C, an error or a full disk stays, and can be gone on with."""
     try:
-        chain = play(on_round=on_round)
+        chain = play(on_round=keeper)
+        keeper.finish()
     except KeyboardInterrupt:
-        if chain is not None and folder is not None:
-            folder.finish(chain)
-            print(f"Stopped after round {len(chain) - 1} of {chain.wanted}. "
-                  f"Go on with: telephonegan play --resume={folder.path}", file=sys.stderr)
+        keeper.finish()
+        keeper.tell_how_to_go_on()
+        return INTERRUPTED
+    except TelephoneganError:
+        keeper.tell_how_to_go_on()
         raise
-    folder.finish(chain)
     if not chain.is_complete:
-        print(f"The telephone went silent after round {len(chain) - 1}: the caption holds no word the generator knows.",
+        print(f"The telephone went silent after round {len(chain) - 1}: its caption holds no word that can be painted.",
               file=sys.stderr)
-    print(folder.path / "strip.png")
+    print(keeper.folder.path / "strip.png")
+    return 0
 
 
 def _say(step: Any) -> None:
@@ -181,17 +203,19 @@ def _say(step: Any) -> None:
     sys.stdout.flush()
 
 
-def _models(options: argparse.Namespace) -> None:
+def _models(options: argparse.Namespace) -> int:
     import telephonegan
 
     print(telephonegan.models())
+    return 0
 
 
-def _download(options: argparse.Namespace) -> None:
+def _download(options: argparse.Namespace) -> int:
     from telephonegan.images import download_samples
 
     for path in download_samples():
         print(path)
+    return 0
 
 
 # ---------------------------------------------------------------------------------------------------- what was typed
@@ -212,10 +236,9 @@ def open_picture(given: str) -> Image.Image:
 
 def _decoding(options: argparse.Namespace) -> dict[str, Any]:
     """What was asked of the captioner; a temperature or top-p alone means that words are to be drawn."""
-    given = {"beam_width": options.beam_width, "temperature": options.temperature, "top_p": options.top_p}
-    given = {name: value for name, value in given.items() if value is not None}
-    method = options.method or ("sample" if {"temperature", "top_p"} & given.keys() else "beam")
-    return {"method": method, **given}
+    given = _given(options, "method", "beam_width", "temperature", "top_p")
+    drawn = given.keys() & {"temperature", "top_p"}
+    return {"method": "sample"} | given if drawn else given
 
 
 def _place(options: argparse.Namespace, title: str) -> Callable[[], Path]:
@@ -232,18 +255,39 @@ def _place(options: argparse.Namespace, title: str) -> Callable[[], Path]:
 
 def _dated_folder(parent: Path, title: str) -> Path:
     """A new folder named by the time and the title; where two runs want one name, the second gets a number."""
-    from telephonegan.files import new_folder
+    from telephonegan.files import writing
 
     slug = re.sub(r"[^a-z0-9]+", "-", title.lower()[:200]).strip("-")[:40].strip("-") or "game"
     stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{slug}"
-    for number in range(1, 1000):
-        with suppress(_Taken):
-            return _claimed(parent / (stem if number == 1 else f"{stem}-{number}"), new_folder)
-    raise OutputError(f"{parent} holds a thousand runs of this second. Choose another folder with --out.")
+    for number in count(1):
+        path = parent / (stem if number == 1 else f"{stem}-{number}")
+        with writing(path):
+            parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError):
+                path.mkdir()
+                return path
 
 
-def _or(value: Any, default: Any) -> Any:
-    return default if value is None else value
+def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """What was typed; of all else the library knows the default."""
+    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+
+
+def _whole(typed: str) -> int:
+    try:
+        return int(typed)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{typed!r} is not a whole number, such as 8") from None
+
+
+def _number(typed: str) -> float:
+    try:
+        return float(typed)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{typed!r} is not a number, such as 0.8") from None
+
+
+# ---------------------------------------------------------------------------------------------------- the options
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -251,4 +295,64 @@ def _parser() -> argparse.ArgumentParser:
         prog="telephonegan", description="The broken telephone: image, caption, image, caption, …",
         epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    caption = _command(commands, _caption, "caption", "describe pictures in words", 'caption bear.jpg chelsea')
+    caption.add_argument("image", nargs="+", help="a picture file, or the name of a sample photograph such as chelsea")
+    caption.add_argument("--json", action="store_true", help="print words, probabilities and alternatives too, as JSON")
+    _add_captioner(caption)
+    _add_common(caption)
+
+    generate = _command(commands, _generate, "generate", "paint a text",
+                        'generate "two dogs play in the snow" -n 4 --seed 7')
+    generate.add_argument("text", help="an English sentence")
+    generate.add_argument("-n", type=_whole, help="how many pictures, with the seeds SEED, SEED + 1, … (default: 1)")
+    _add_generator(generate)
+    _add_common(generate)
+
+    play = _command(commands, _play, "play", "play the broken telephone",
+                    "play --image=bear.jpg --rounds 8 --seed 1\n  telephonegan play --resume=out/20260101-120000-bear")
+    play.add_argument("--image", help=f"start from this picture or sample photograph (default: {DEFAULT_PICTURE})")
+    play.add_argument("--text", help="start from this sentence")
+    play.add_argument("--resume", metavar="FOLDER", help="go on with a game that was interrupted, or is to be longer")
+    play.add_argument("--rounds", type=_whole, help="how often to paint, 1 to 1000 (default: 8)")
+    _add_captioner(play)
+    _add_generator(play)
+    _add_common(play)
+
+    _command(commands, _models, "models", "list the models there are", "models")
+
+    download = _command(commands, _download, "download", "get the sample photographs listed in the repository",
+                        "download coco-samples")
+    download.add_argument("what", choices=["coco-samples"], help="photographs of COCO 2017")
     return parser
+
+
+def _command(commands: Any, run: Callable, name: str, what: str, example: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=what, description=f"{what.capitalize()}.",
+                                 epilog=f"example:\n  telephonegan {example}",
+                                 formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_captioner(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--method", help="how to choose words: beam, greedy or sample (default: beam)")
+    parser.add_argument("--beam-width", type=_whole, metavar="N", help="sentences kept while searching")
+    parser.add_argument("--temperature", type=_number, help="draw words; below 1 the likely ones, above 1 the odd ones")
+    parser.add_argument("--top-p", type=_number, help="draw from the likeliest words of this share, up to 1")
+    parser.add_argument("--captioner", metavar="NAME", help="which captioner (default: flickr8k)")
+
+
+def _add_generator(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--truncation", type=_number, help="scale of the noise, 0 to 2 (default: 1)")
+    parser.add_argument("--generator", metavar="NAME", help="which generator (default: flickr8k)")
+    parser.add_argument("--out", metavar="FOLDER", help="the new folder for the results (default: out/DATE-TIME-NAME)")
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=_whole, help="what is drawn by lot depends on it alone (default: 0)")
+    parser.add_argument("--device", help="auto, cpu, cuda or cuda:N (default: auto)")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -58,6 +60,11 @@ def new_folder(path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir()
     return path
+
+
+def json_bytes(value: Any) -> bytes:
+    """A value as readable JSON in UTF-8. A stray byte of a command line, a lone surrogate to Python, is escaped."""
+    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
 
 
 def png_bytes(image: Image.Image) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from telephonegan.images import to_images
 from telephonegan.models.attngan import Generator
 from telephonegan.models.damsm import TextEncoder
 from telephonegan.results import Picture
-from telephonegan.text import EncodedText, Vocabulary, pad, padding_mask
+from telephonegan.text import EncodedText, pad, padding_mask
 
 _TEXT_ENCODER = "text_encoder."
 
@@ -33,7 +34,7 @@ class TextToImage:
             self.words_limit: int = settings["words_limit"]
             text_entry = weights.find("damsm", settings["damsm"])
         self.generator = weights.load_strict(generator, weights.read_tensors(entry)).eval().to(self.device)
-        self.vocabulary: Vocabulary = weights.read_vocabulary(text_entry)
+        self.vocabulary = inference.vocabulary_of(text_entry)
         self.text_encoder = _text_encoder(text_entry, len(self.vocabulary)).eval().to(self.device)
 
     @classmethod
@@ -53,9 +54,8 @@ class TextToImage:
         if isinstance(texts, str) or len(texts) != len(seeds):
             raise SettingsError(f"{texts!r:.60} and {len(seeds)} seeds: give a list of texts and one seed for each.")
         encoded = [self.encode(text) for text in texts]
-        return inference.in_batches(
-            lambda *columns: self._paint(*columns, truncation=truncation), texts, encoded, [*map(inference.check_seed, seeds)]
-        )
+        seeds = [inference.check_seed(seed) for seed in seeds]
+        return inference.in_batches(partial(self._paint, truncation=truncation), texts, encoded, seeds)
 
     def encode(self, text: str) -> EncodedText:
         """The words the model knows of a text, and what it leaves out. Raises TextError where it knows none."""
@@ -95,7 +95,7 @@ class TextToImage:
         ]
 
     def _draw(self, seeds: Sequence[int], scale: float) -> tuple[Tensor, Tensor]:
-        """Noise (B,Z) and the eps (B,C) of the conditioning augmentation, in this order from each picture's generator."""
+        """Noise (B,Z) and then eps (B,C) of the conditioning augmentation, each picture from a generator of its own."""
         widths = (self.generator.noise_width, self.generator.condition_width)
         rows = [[torch.randn(width, generator=g) for width in widths] for g in map(inference.random_generator, seeds)]
         noise, eps = (torch.stack(column).mul(scale).to(self.device) for column in zip(*rows, strict=True))

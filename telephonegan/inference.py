@@ -12,7 +12,8 @@ import torch
 
 from telephonegan.errors import SettingsError, WeightsError
 from telephonegan.models.backbone import Backbone
-from telephonegan.weights import Entry
+from telephonegan.text import Vocabulary
+from telephonegan.weights import Entry, read_vocabulary
 
 BATCH = 32
 SEEDS = 2**32  # torch's CPU generator tells no more seeds apart
@@ -55,6 +56,14 @@ def settings_of(entry: Entry, architecture: str) -> Iterator[dict[str, Any]]:
             f"The settings of {entry.kind}/{entry.name} in the manifest do not fit this version: {error}. "
             "Update telephonegan, or register the model again."
         ) from error
+
+
+def vocabulary_of(entry: Entry) -> Vocabulary:
+    """The words of a model that must have some; WeightsError where the manifest lists none."""
+    vocabulary = read_vocabulary(entry)
+    if vocabulary is None:
+        raise WeightsError(f"{entry.kind}/{entry.name} has no vocabulary. Register it again with its list of words.")
+    return vocabulary
 
 
 def identity(entry: Entry) -> dict[str, str]:

@@ -43,7 +43,7 @@ class _Shown:
 
     def _check_attention(self) -> None:
         if self.attention is None or self.image is None:
-            raise SettingsError("There is no attention here: not every model has it, and a text that was given has none.")
+            raise SettingsError("There is no attention here: not every model has it, nor has a text that was given.")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -124,7 +124,8 @@ class Picture(_Shown):
         return png_bytes(_for_screen(self.image))
 
     def _repr_html_(self) -> str:
-        return f"<figure>{inline_image(_for_screen(self.image), self.text)}<figcaption>{self._note()}</figcaption></figure>"
+        shown = inline_image(_for_screen(self.image), self.text)
+        return f"<figure>{shown}<figcaption>{self._note()}</figcaption></figure>"
 
     def _note(self) -> str:
         notes = [escape(self.text)]

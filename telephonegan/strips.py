@@ -26,7 +26,7 @@ class Tile:
     text: str
 
 
-def strip(tiles: Sequence[Tile]) -> Image.Image:
+def strip(tiles: Sequence[Tile], *, arrows: bool = True) -> Image.Image:
     """Numbered pictures with their captions beneath, in reading order, three or four to a row."""
     columns = _columns(len(tiles))
     rows = [tiles[i : i + columns] for i in range(0, len(tiles), columns)]
@@ -35,7 +35,7 @@ def strip(tiles: Sequence[Tile]) -> Image.Image:
     top = MARGIN
     for row, height in zip(rows, heights, strict=True):
         for column, tile in enumerate(row):
-            _draw_step(sheet, tile, MARGIN + column * (TILE + GAP), top, arrow=tile is not tiles[0])
+            _draw_step(sheet, tile, MARGIN + column * (TILE + GAP), top, arrow=arrows and tile is not tiles[0])
         top += height
     return sheet
 
@@ -52,20 +52,19 @@ def frames(tiles: Sequence[Tile]) -> list[Image.Image]:
 def attention_sheet(image: Image.Image, words: Sequence[str], maps: np.ndarray, probabilities: Sequence[float] = ()
                     ) -> Image.Image:
     """The picture, then the picture as each word saw it: bright where the network looked. `maps` is (L,H,W)."""
-    size, gap, footer = 168, 14, 46
-    columns = min(5, len(words) + 1)
-    rows = -(-(len(words) + 1) // columns)
-    sheet = Image.new("RGB", (2 * MARGIN + columns * (size + gap) - gap, 2 * MARGIN + rows * (size + footer)), PAPER)
+    width, gap, footer = 168, 14, 46
+    views = [scaled(view, width) for view in (image, *(overlay(image, seen) for seen in maps))]
+    notes = ["", *(f"{p:.0%}" for p in probabilities), *[""] * len(words)]
+    columns, height = min(5, len(views)), views[0].height + footer
+    size = (2 * MARGIN + columns * (width + gap) - gap, 2 * MARGIN + -(-len(views) // columns) * height)
+    sheet = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(sheet)
-    views = [image, *(overlay(image, seen) for seen in maps)]
-    notes = ["", *(f"{p:.0%}" for p in probabilities)]
     for i, (view, word) in enumerate(zip(views, ["", *words], strict=True)):
-        left, top = MARGIN + i % columns * (size + gap), MARGIN + i // columns * (size + footer)
-        _place(sheet, view, left, top, size)
-        note = notes[i] if i < len(notes) else ""
-        note_width = _font(13).getlength(note)
-        draw.text((left + size, top + size + 8), note, FAINT, _font(13), anchor="ra")
-        draw.text((left, top + size + 5), _wrapped(word, _font(17), size - note_width - 8, 1)[0], INK, _font(17))
+        left, top = MARGIN + i % columns * (width + gap), MARGIN + i // columns * height
+        sheet.paste(view, (left, top))
+        free = width - _font(13).getlength(notes[i]) - 8
+        draw.text((left, top + view.height + 5), _wrapped(word, _font(17), free, 1)[0], INK, _font(17))
+        draw.text((left + width, top + view.height + 8), notes[i], FAINT, _font(13), anchor="ra")
     return sheet
 
 
@@ -102,8 +101,8 @@ def _draw_step(sheet: Image.Image, tile: Tile, left: int, top: int, *, arrow: bo
         middle, tip = top + TILE // 2, left - 8
         draw.line([(tip - 10, middle - 9), (tip, middle), (tip - 10, middle + 9)], FAINT, 3, joint="curve")
     below = top + TILE + 14
-    draw.ellipse([left, below - 1, left + 26, below + 25], ACCENT if tile.number == 0 else INK)
-    draw.text((left + 13, below + 12), str(tile.number), PAPER, _font(14 if tile.number < 100 else 11), anchor="mm")
+    _draw_disc(sheet, left, below - 1, 27, ACCENT if tile.number == 0 else INK)
+    draw.text((left + 13, below + 12), str(tile.number), PAPER, _font(14 if tile.number < 100 else 10), anchor="mm")
     for i, line in enumerate(_caption_lines(tile)):
         draw.text((left + 38, below + 24 * i), line, INK, _font(18))
 
@@ -115,6 +114,13 @@ def _draw_note(draw: ImageDraw.ImageDraw, text: str, left: int, top: int) -> Non
     for i, line in enumerate(lines):
         y = middle + 31 * (i - (len(lines) - 1) / 2)
         draw.text((left + TILE // 2, y), line, INK, _font(24), anchor="mm")
+
+
+def _draw_disc(sheet: Image.Image, left: int, top: int, size: int, colour: str) -> None:
+    # Pillow's own ellipses have jagged edges.
+    mask = Image.new("L", (4 * size, 4 * size))
+    ImageDraw.Draw(mask).ellipse([0, 0, 4 * size - 1, 4 * size - 1], 255)
+    sheet.paste(colour, (left, top), mask.resize((size, size), Image.Resampling.LANCZOS))
 
 
 def _place(sheet: Image.Image, image: Image.Image, left: int, top: int, size: int) -> None:

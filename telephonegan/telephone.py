@@ -13,7 +13,7 @@ import torch
 
 from telephonegan import inference, weights
 from telephonegan.captioning import Captioner, working_size
-from telephonegan.chains import Chain, PlaySettings, Round
+from telephonegan.chains import MOST_ROUNDS, Chain, PlaySettings, Round
 from telephonegan.errors import SettingsError
 from telephonegan.generation import TextToImage
 from telephonegan.images import as_image
@@ -21,7 +21,6 @@ from telephonegan.results import Caption, Picture
 from telephonegan.text import tokenise
 
 DEFAULT_MODEL = "flickr8k"
-MOST_ROUNDS = 1000
 OnRound = Callable[[Chain], None]
 
 
@@ -37,7 +36,10 @@ class Telephone:
     @property
     def models(self) -> dict[str, dict[str, str]]:
         """Names and sha256 of both models."""
-        return {"captioner": inference.identity(self.captioner.entry), "generator": inference.identity(self.generator.entry)}
+        return {
+            "captioner": inference.identity(self.captioner.entry),
+            "generator": inference.identity(self.generator.entry),
+        }
 
     def caption(self, image: Any, **decoding: Any) -> Caption | list[Caption]:
         """As the function `caption`, with this captioner."""
@@ -91,7 +93,8 @@ class Telephone:
         }
         for text in texts:
             self.generator.encode(text)  # says now what it would say in round 1
-        sources = [(working_size(as_image(image)), _name_of(image)) for image in images] + [(text, "") for text in texts]
+        sources = [(working_size(as_image(image)), _name_of(image)) for image in images]
+        sources += [(text, "") for text in texts]
         chains = [
             Chain(source, name, number=number, **shared)
             for number, (source, name) in enumerate(sources, inference.check_seed(first_number))
@@ -106,7 +109,7 @@ class Telephone:
         Raises SettingsError when other models played it so far, or when it has more rounds than that.
         """
         if chain.models != self.models:
-            raise SettingsError(f"This chain was played with {chain.models}; here are {self.models}. Load the same models.")
+            raise SettingsError(f"The chain was played with {chain.models}; here are {self.models}. Load those models.")
         chain.wanted = inference.check_whole(
             chain.wanted if rounds is None else rounds, "rounds", max(1, len(chain) - 1), MOST_ROUNDS
         )
@@ -117,7 +120,8 @@ class Telephone:
         from tqdm.auto import tqdm
 
         done = min(map(len, chains), default=0)
-        with tqdm(total=rounds + 1, initial=done, desc="rounds", unit="round", disable=not (progress and chains)) as bar:
+        quiet = not (progress and chains)
+        with tqdm(total=rounds + 1, initial=done, desc="rounds", unit="round", disable=quiet) as bar:
             while chains := [chain for chain in chains if not chain.is_complete and self._can_go_on(chain)]:
                 self._play_round(chains)
                 for chain in chains if on_round else ():
@@ -170,8 +174,8 @@ def caption(image: Any, *, captioner: str = DEFAULT_MODEL, device: str = "auto",
     return _describe(_shared(Captioner, weights.find("captioner", captioner), device), image, seed=seed, **decoding)
 
 
-def generate(text: str | list[str], *, seed: int = 0, n: int = 1, truncation: float = 1.0, generator: str = DEFAULT_MODEL,
-             device: str = "auto") -> Picture | list[Picture] | list[list[Picture]]:
+def generate(text: str | list[str], *, seed: int = 0, n: int = 1, truncation: float = 1.0,
+             generator: str = DEFAULT_MODEL, device: str = "auto") -> Picture | list[Picture] | list[list[Picture]]:
     """Paint a text, or each of a list of texts.
 
     With n > 1 every text gives a list of n pictures, with the seeds seed, seed + 1, …. `truncation` (0 to 2) scales the

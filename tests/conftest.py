@@ -32,3 +32,34 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"reference data is not here: no folder {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def no_shipped_models(private_home: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of weights without models, to stand in for the repository's own."""
+    folder = tmp_path_factory.mktemp("no-shipped-models")
+    (folder / "manifest.json").write_text('{"format": 1, "models": {}}')
+    return folder
+
+
+@pytest.fixture(scope="session")
+def registered(private_home: None) -> str:
+    from tests.tiny import NAME, register_tiny
+
+    register_tiny()
+    return NAME
+
+
+@pytest.fixture
+def tiny(registered: str, no_shipped_models: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of the only captioner, text encoder and generator there are; their weights are random."""
+    monkeypatch.setattr("telephonegan.weights.SHIPPED", no_shipped_models)
+    return registered
+
+
+@pytest.fixture
+def phone(tiny: str):
+    """A telephone of the tiny models."""
+    from telephonegan.telephone import load
+
+    return load(tiny, tiny, "cpu")

@@ -42,7 +42,7 @@ class GanSettings:
     learning_rate: float = 2e-4
     ema_half_life: int = 20_000     # in pictures
     damsm_weight: float = 0.1
-    kl_weight: float = 1.0
+    kl_weight: float = 0.01
     preview_weight: float = 1.0     # keeps the earlier stages' pictures close to the last one's
     mismatched_weight: float = 0.5
 
@@ -105,6 +105,7 @@ class GanRecipe:
         self.image_encoder = matching.image.to(self.device).eval().requires_grad_(False)
         self.generator = Generator(**self.network())
         initialise(self.generator)
+        self.generator.ca_net.calibrate(self.text.sentences)
         self.generator.to(self.device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         shapes = {stride: (self.backbone.channels[stride], settings.backbone_input // stride) for stride in STRIDES}
@@ -136,7 +137,7 @@ class GanRecipe:
         noise = torch.randn(batch, self.generator.noise_width).to(self.device)
         eps = torch.randn(batch, self.generator.condition_width).to(self.device)
         mask = padding_mask(lengths, words.shape[2])
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False):
             images, _, mu, logvar = self.generator(noise, sentences, words, mask, eps)
             painted = self.pyramid(augment(images[-1].float()))
             with torch.no_grad():

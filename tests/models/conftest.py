@@ -1,0 +1,86 @@
+"""Networks and inputs whose numbers follow from their names alone: the published networks' outputs on them are known."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+
+class Formula:
+    """Numbers that depend on a name and a shape only, and the published networks' outputs for them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @staticmethod
+    def unit(name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """Numbers in [-1,1), a hash of the name and the position."""
+        x = np.arange(int(np.prod(shape)), dtype=np.uint64) * np.uint64(6364136223846793005)
+        x += np.uint64(zlib.crc32(name.encode()) * 1442695040888963407 % 2**64)
+        for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
+            x = (x ^ (x >> np.uint64(33))) * np.uint64(factor)
+        x ^= x >> np.uint64(33)
+        return ((x >> np.uint64(40)).astype(np.float64) / 2**23 - 1).astype(np.float32).reshape(shape)
+
+    def input(self, name: str, *shape: int, scale: float = 1.0) -> Tensor:
+        return torch.from_numpy(self.unit(f"in:{name}", shape)) * scale
+
+    def fill(self, net: nn.Module, *, gain: float = 2.0) -> Any:
+        """Give every tensor of the network its numbers; returns the network in eval mode."""
+        state = {name: torch.from_numpy(self._weight(name, tuple(tensor.shape), gain))
+                 for name, tensor in net.state_dict().items() if not name.endswith("num_batches_tracked")}
+        net.load_state_dict(state)
+        return net.eval()
+
+    def _weight(self, name: str, shape: tuple[int, ...], gain: float) -> np.ndarray:
+        v, last = self.unit(name, shape).astype(np.float64), name.rpartition(".")[2]
+        if last == "running_var":
+            v = 1 + 0.3 * v
+        elif len(shape) == 1 and last == "weight":
+            v = (1 + 0.1 * v) * (0.3 if name.endswith(("bn3.weight", ".block.4.weight")) else 1)
+        elif len(shape) == 1:
+            v = 0.1 * v
+        elif name in ("encoder.weight", "embed.weight"):
+            v = 0.5 * v
+        else:
+            v = v * np.sqrt(3 * gain / np.prod(shape[1:]))
+        return v.astype(np.float32)
+
+    def expected(self, name: str) -> dict[str, np.ndarray]:
+        with np.load(self.folder / f"{name}.npz") as arrays:
+            return {key: arrays[key] for key in arrays.files}
+
+    @staticmethod
+    def thinned(images: Tensor) -> np.ndarray:
+        """The part of a (B,C,H,W) tensor that the reference files keep."""
+        step = max(1, images.shape[3] // 16)
+        images = images if step == 1 else images[:, :, step // 2 :: step, step // 2 :: step]
+        return images[:, :: max(1, images.shape[1] // 64)].detach().numpy()
+
+
+@pytest.fixture(scope="session")
+def formula(shared: Path) -> Formula:
+    return Formula(shared / "golden" / "formula")
+
+
+@pytest.fixture(scope="session")
+def published_keys(shared: Path) -> Callable[[str], dict[str, tuple[int, ...]]]:
+    """Names and shapes of a published network's tensors, in their order."""
+    import json
+
+    tables = json.loads((shared / "golden" / "key_tables.json").read_text(encoding="utf-8"))
+    return lambda net: {name: tuple(shape) for name, shape in tables[net]["keys"]}
+
+
+@pytest.fixture(scope="session")
+def keys_of() -> Callable[[nn.Module], dict[str, tuple[int, ...]]]:
+    """Names and shapes of a network's tensors as files of the first torch versions held them."""
+    return lambda net: {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()
+                        if not name.endswith("num_batches_tracked")}

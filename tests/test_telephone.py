@@ -1,0 +1,316 @@
+"""The game: rounds, seeds, many chains at once, going on after an interruption, and the folder it is kept in."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import telephonegan as tg
+from telephonegan import chain_folder
+from telephonegan.errors import DataError, ImageError, OutputError, SettingsError, TextError, UnknownModelError
+from telephonegan.images import sample
+from telephonegan.results import Caption, Picture
+from tests.tiny import register_tiny
+
+QUIET = {"progress": False}
+
+
+def texts(chain: tg.Chain) -> list[str]:
+    return [caption.text for caption in chain.captions]
+
+
+def files(folder: Path, *suffixes: str) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.suffix in suffixes}
+
+
+@pytest.fixture
+def chain(phone) -> tg.Chain:
+    return phone.play(image=sample("coffee"), rounds=3, seed=5, **QUIET)
+
+
+def test_from_an_image_every_caption_is_painted_in_the_next_round(phone, chain):
+    assert len(chain) == 4
+    assert [step.index for step in chain] == [0, 1, 2, 3]
+    assert chain[0].picture.image.tobytes() == sample("coffee").tobytes()
+    for before, step in zip(chain, chain.rounds[1:], strict=False):
+        assert step.picture.text == before.caption.text
+        [again] = phone.generator([before.caption.text], seeds=[step.picture.seed])
+        assert again.image.tobytes() == step.picture.image.tobytes()
+        assert phone.caption(step.picture.image).text == step.caption.text
+
+
+def test_from_a_text_round_0_is_the_text(phone):
+    chain = phone.play(text="a Dog in the snow", rounds=2, **QUIET)
+    assert (chain[0].caption.text, chain[0].picture) == ("a Dog in the snow", None)
+    assert len(chain.captions) == 3 and len(chain.pictures) == 2
+    assert chain[1].picture.words == ["a", "dog", "in", "the", "snow"]
+
+
+def test_the_seed_decides_the_game(phone, chain):
+    again = phone.play(image=sample("coffee"), rounds=3, seed=5, **QUIET)
+    other = phone.play(image=sample("coffee"), rounds=3, seed=6, **QUIET)
+    assert [p.image.tobytes() for p in again.pictures] == [p.image.tobytes() for p in chain.pictures]
+    assert chain[1].picture.image.tobytes() != other[1].picture.image.tobytes()
+
+
+@pytest.mark.parametrize("how", [{}, {"method": "sample", "temperature": 2.0}])
+def test_many_chains_together_are_the_same_as_each_alone(phone, how):
+    names = ["coffee", "chelsea", "rocket", "coins", "astronaut"]
+    together = phone.play(image=[sample(name) for name in names], rounds=2, **how, **QUIET)
+    for number, (name, chain) in enumerate(zip(names, together, strict=True)):
+        alone = phone.play(image=sample(name), rounds=2, chain=number, **how, **QUIET)
+        assert texts(alone) == texts(chain)
+        for one, other in zip(alone.pictures, chain.pictures, strict=True):
+            assert np.abs(np.asarray(one.image).astype(int) - np.asarray(other.image)).max() <= 1
+
+
+def test_chains_of_one_source_go_their_own_ways(phone):
+    one, other = phone.play(text=["a dog", "a dog"], rounds=1, **QUIET)
+    assert one[1].picture.image.tobytes() != other[1].picture.image.tobytes()
+
+
+def test_images_and_texts_can_play_together(phone):
+    first, second = phone.play_many(images=[sample("coffee")], texts=["a dog"], rounds=1, **QUIET)
+    assert first[0].picture is not None and second[0].picture is None
+    assert len(first) == len(second) == 2
+
+
+def test_lists_give_lists(phone):
+    picture = sample("coffee")
+    assert isinstance(phone.caption(picture), Caption)
+    assert [type(c) for c in phone.caption([picture])] == [Caption]
+    assert phone.caption([]) == phone.generate([]) == phone.play(image=[]) == phone.play(text=[]) == []
+    assert isinstance(phone.generate("a dog"), Picture)
+    assert [type(p) for p in phone.generate(["a dog"])] == [Picture]
+    assert [p.seed for p in phone.generate("a dog", seed=3, n=2)] == [3, 4]
+    assert [[p.text for p in ps] for ps in phone.generate(["a dog", "snow"], n=2)] == [["a dog"] * 2, ["snow"] * 2]
+
+
+def test_the_short_calls_use_the_named_models(tiny):
+    names = {"captioner": tiny, "device": "cpu"}
+    assert tg.caption(sample("coffee"), **names).model == tiny
+    assert tg.generate("a dog", generator=tiny, device="cpu").model == tiny
+    assert len(tg.play(text="a dog", rounds=1, generator=tiny, **names, **QUIET)) == 2
+    assert tg.load(tiny, tiny, "cpu").captioner is tg.load(tiny, tiny, "cpu").captioner
+    assert tiny in [entry.name for entry in tg.models()]
+    with pytest.raises(UnknownModelError, match=r"'flickr8k'.*tiny"):
+        tg.caption(sample("coffee"))
+
+
+@pytest.mark.parametrize(("options", "error"), [
+    ({}, SettingsError),
+    ({"image": "x.jpg", "text": "a dog"}, SettingsError),
+    ({"image": "there-is-no-such-file.jpg"}, ImageError),
+    ({"image": Path("/")}, ImageError),
+    ({"text": ""}, TextError),
+    ({"text": "zebra"}, TextError),
+    ({"text": ["a dog", "zebra"]}, TextError),
+    *[({"text": "a dog", "rounds": rounds}, SettingsError) for rounds in (0, -1, 1001, 2.0, "3", True, None)],
+    *[({"text": "a dog", "seed": seed}, SettingsError) for seed in (-1, 2**32, 1.0, "0", None)],
+    ({"text": "a dog", "chain": -1}, SettingsError),
+    ({"text": "a dog", "truncation": 3}, SettingsError),
+    ({"text": "a dog", "method": "guess"}, SettingsError),
+])  # fmt: skip
+def test_bad_input_is_refused_before_the_first_round(phone, options, error):
+    seen = []
+    with pytest.raises(error):
+        phone.play(**options, on_round=seen.append, **QUIET)
+    assert seen == []
+
+
+@pytest.mark.parametrize("n", [0, -1, 1.5, "2"])
+def test_a_count_of_pictures_that_makes_no_sense_is_refused(phone, n):
+    with pytest.raises(SettingsError, match="n must be"):
+        phone.generate("a dog", n=n)
+
+
+def test_a_chain_whose_caption_cannot_be_painted_ends_and_the_others_go_on(phone, monkeypatch):
+    knows = phone.generator.knows
+    monkeypatch.setattr(phone.generator, "knows", lambda text: "snow" not in text and knows(text))
+    silent, going = phone.play(text=["a dog in the snow", "a dog"], rounds=2, **QUIET)
+    assert (len(silent), silent.is_complete) == (1, False)
+    assert (len(going), going.is_complete) == (3, True)
+
+
+def test_a_saved_chain_is_read_back_whole(chain, tmp_path):
+    folder = chain.save(tmp_path / "game")
+    loaded = tg.Chain.load(folder)
+    assert texts(loaded) == texts(chain)
+    for one, other in zip(chain, loaded, strict=True):
+        assert one.picture.image.tobytes() == other.picture.image.tobytes()
+        assert one.caption.alternatives == other.caption.alternatives
+        assert one.picture.seed == other.picture.seed
+        np.testing.assert_array_equal(one.caption.attention, other.caption.attention)
+    assert loaded.save(tmp_path / "again") == tmp_path / "again"
+    kinds = (".png", ".json")
+    assert files(folder, *kinds) == files(tmp_path / "again", *kinds)
+
+
+def test_the_folder_holds_what_another_person_needs(chain, tmp_path):
+    folder = chain.save(tmp_path / "game")
+    assert {"strip.png", "rounds/00.png", "rounds/03.png", "attention/00.png"} <= files(folder, ".png").keys()
+    manifest = json.loads((folder / "chain.json").read_text())
+    assert manifest["seed"] == 5
+    assert manifest["settings"]["method"] == "beam"
+    assert len(manifest["models"]["generator"]["sha256"]) == 64
+    assert {"telephonegan", "torch", "python"} == manifest["versions"].keys()
+    assert [r["caption"]["text"] for r in manifest["rounds"]] == texts(chain)
+
+
+def test_a_text_chain_is_read_back_too(phone, tmp_path):
+    chain = phone.play(text="a dog 🐶 <b>", rounds=1, **QUIET)
+    loaded = tg.Chain.load(chain.save(tmp_path / "game"))
+    assert loaded.source == "a dog 🐶 <b>" and loaded[0].picture is None
+
+
+@pytest.mark.parametrize("how", [{}, {"method": "sample", "temperature": 2.0, "truncation": 0.7}])
+def test_a_resumed_game_ends_as_if_it_had_never_stopped(phone, tmp_path, how):
+    whole = phone.play(image=sample("coffee"), rounds=4, seed=1, **how, **QUIET)
+    class Stop(Exception):
+        pass
+
+    folder = chain_folder.ChainFolder(tmp_path / "game")
+    folder.path.mkdir()
+
+    def stop_after_two(chain):
+        folder.update(chain)
+        if len(chain) == 3:
+            raise Stop
+
+    with pytest.raises(Stop):
+        phone.play(image=sample("coffee"), rounds=4, seed=1, on_round=stop_after_two, **how, **QUIET)
+    resumed = phone.resume(tg.Chain.load(folder.path), on_round=folder.update, **QUIET)
+    folder.finish(resumed)
+    assert texts(resumed) == texts(whole)
+    assert files(folder.path, ".png") == files(whole.save(tmp_path / "whole"), ".png")
+
+
+def test_a_game_cannot_go_on_with_other_models(phone, chain):
+    register_tiny("other", seed=1)
+    with pytest.raises(SettingsError, match="models"):
+        tg.load("other", "other", "cpu").resume(chain, rounds=5)
+
+
+def test_a_game_cannot_be_resumed_to_fewer_rounds(phone, chain):
+    with pytest.raises(SettingsError, match="rounds"):
+        phone.resume(chain, rounds=2)
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, Path.touch, lambda path: path.symlink_to("nowhere")])
+def test_saving_never_overwrites(chain, tmp_path, make):
+    make(tmp_path / "game")
+    with pytest.raises(OutputError, match="game is there already"):
+        chain.save(tmp_path / "game")
+    assert [p.name for p in tmp_path.iterdir()] == ["game"]
+
+
+def test_a_file_in_the_place_of_a_folder_is_explained(chain, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="file"):
+        chain.save(tmp_path / "file" / "game")
+
+
+def test_a_full_disk_leaves_nothing_behind(chain, tmp_path, monkeypatch):
+    def full(self, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match="No space left"):
+        chain.save(tmp_path / "game")
+    assert list(tmp_path.iterdir()) == []
+
+
+def damage(manifest: dict, *path) -> None:
+    *way, last = path
+    for key in way:
+        manifest = manifest[key]
+    del manifest[last]
+
+
+@pytest.mark.parametrize("path", [
+    ("format",), ("seed",), ("models", "captioner"), ("rounds", 0, "caption", "text"), ("rounds", 1, "picture"),
+    ("source",), ("settings",),
+])  # fmt: skip
+def test_a_manifest_that_lacks_something_is_explained(chain, tmp_path, path):
+    folder = chain.save(tmp_path / "game")
+    manifest = json.loads((folder / "chain.json").read_text())
+    damage(manifest, *path)
+    (folder / "chain.json").write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match="game"):
+        tg.Chain.load(folder)
+
+
+@pytest.mark.parametrize("content", [b"", b"[1]", b"{", b"\xff", b"null", b'{"format": 1, "rounds": []}'])
+def test_a_damaged_manifest_is_explained(tmp_path, content):
+    (tmp_path / "chain.json").write_bytes(content)
+    with pytest.raises(DataError):
+        tg.Chain.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["rounds/01.png", "attention/01.npz"])
+def test_a_damaged_file_of_a_round_is_explained(chain, tmp_path, name):
+    folder = chain.save(tmp_path / "game")
+    (folder / name).write_bytes(b"damaged")
+    with pytest.raises(DataError, match="game"):
+        tg.Chain.load(folder)
+
+
+def test_an_npz_with_code_in_it_is_not_run(chain, tmp_path):
+    folder = chain.save(tmp_path / "game")
+    np.savez(folder / "attention" / "01.npz", seen=np.array([object()], dtype=object))
+    with pytest.raises(DataError, match="pickle"):
+        tg.Chain.load(folder)
+
+
+def test_the_animation_has_a_frame_per_round_and_overwrites_nothing(chain, tmp_path):
+    path = chain.animate(tmp_path / "game.gif")
+    with Image.open(path) as animation:
+        assert animation.n_frames == len(chain)
+    with pytest.raises(OutputError, match=r"game\.gif"):
+        chain.animate(path)
+
+
+def test_a_long_chain_still_has_a_strip(chain):
+    chain.rounds = chain.rounds * 100
+    assert chain.strip().height < 10_000
+
+
+def test_a_chain_shows_itself_with_escaped_captions(phone):
+    html = phone.play(text="a dog <script>", rounds=1, **QUIET)._repr_html_()
+    assert "<script>" not in html and "data:image/png" in html
+
+
+def test_the_public_names_are_there():
+    assert set(tg.__all__) <= set(dir(tg))
+    assert all(getattr(tg, name) is not None for name in tg.__all__)
+    assert tg.models.__name__ == "telephonegan.models"
+    with pytest.raises(AttributeError, match="play"):
+        tg.pley  # noqa: B018
+
+
+def test_importing_loads_no_model_and_no_heavy_package():
+    script = "import sys, telephonegan as tg; dir(tg); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True,
+                            cwd=Path(tg.__file__).parents[1]).stdout.split()
+    assert "telephonegan" in loaded
+    assert {"torch", "torchvision", "timm", "matplotlib", "ipywidgets", "PIL", "tqdm"}.isdisjoint(loaded)
+
+
+def test_using_it_imports_no_drawing_and_no_widgets():
+    script = "import sys, telephonegan as tg; tg.Telephone, tg.play, tg.Chain; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True,
+                            cwd=Path(tg.__file__).parents[1]).stdout.split()
+    assert {"torchvision", "timm", "matplotlib", "ipywidgets", "skimage"}.isdisjoint(loaded)
+
+
+def test_the_version_is_the_package_s():
+    import tomllib
+
+    project = tomllib.loads((Path(tg.__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    assert tg.__version__ == project["version"]

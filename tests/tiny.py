@@ -1,0 +1,61 @@
+"""Tiny models of random weights: the whole path from picture to words and back, in milliseconds."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from telephonegan import weights
+from telephonegan.models.attngan import Generator
+from telephonegan.models.captioner import CaptionModel
+from telephonegan.models.damsm import ImageEncoder, TextEncoder
+from telephonegan.text import END, PAD, START, UNKNOWN
+
+NAME = "tiny"
+WORDS = ["a", "the", "dog", "man", "child", "runs", "jumps", "through", "grass", "snow", "water", "red", "blue",
+         "brown", "ball", "beach", "two", "people", "on", "in"]
+
+
+def register_tiny(name: str = NAME, *, seed: int = 0, attention: bool = True) -> None:
+    """Register captioner/name, damsm/name and generator/name in the user's own folder of models."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        _register_captioner(name, attention)
+        _register_text_encoder(name)
+        _register_generator(name)
+
+
+def _register_captioner(name: str, attention: bool) -> None:
+    network = {"attention": attention, "embedding_width": 16, "hidden_width": 16, "dropout": 0.0}
+    vocabulary = [PAD, START, END, UNKNOWN, *WORDS]
+    model = _livelier(CaptionModel(len(vocabulary), **network))
+    settings = {"network": network, "backbone": "lite0", "input_size": 64, "beam_width": 3, "length_power": 0.7,
+                "words_limit": 6}
+    weights.register("captioner", name, model.state_dict(), architecture="lite0-caption-model", settings=settings,
+                     vocabulary=vocabulary, licence="MIT", quality={"BLEU-4": 0.1}, description="random words")
+
+
+def _register_text_encoder(name: str) -> None:
+    text, image = {"word_width": 8, "width": 8, "dropout": 0.1}, {"region_channels": 4, "code_channels": 4, "width": 8}
+    encoder = TextEncoder(1 + len(WORDS), **text)
+    networks = nn.ModuleDict({"text_encoder": encoder, "image_encoder": ImageEncoder(**image)})
+    settings = {"text": text, "image": image, "backbone": "lite0", "picture_size": 16, "input_size": 64,
+                "words_limit": 8}
+    weights.register("damsm", name, _livelier(networks).state_dict(), architecture="damsm", settings=settings,
+                     vocabulary=[PAD, *WORDS])
+
+
+def _register_generator(name: str) -> None:
+    network = {"channels": 4, "base_size": 8, "branches": 2, "residual_blocks": 1, "embedding_width": 8,
+               "condition_width": 8, "noise_width": 8, "conditional": True}
+    settings = {"network": network, "damsm": name, "words_limit": 8}
+    weights.register("generator", name, _livelier(Generator(**network)).state_dict(), architecture="attngan",
+                     settings=settings, description="random pictures")
+
+
+def _livelier(model: nn.Module) -> nn.Module:
+    """Larger weights, or every picture would get the same words and every text the same grey."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(3 if parameter.dim() > 1 else 1)
+    return model

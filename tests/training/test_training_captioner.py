@@ -1,0 +1,138 @@
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from telephonegan.training import loop
+from telephonegan.training.captioner import CaptionerRecipe, CellBank
+from telephonegan.training.data import read_flickr8k
+
+
+@pytest.fixture(scope="module")
+def splits(drawings):
+    return read_flickr8k(drawings, "train"), read_flickr8k(drawings, "dev")
+
+
+@pytest.fixture(params=[True, False], ids=["attending", "plain"])
+def settings(request, captioner_settings):
+    return dataclasses.replace(captioner_settings, attention=request.param)
+
+
+def make(splits, settings, cache):
+    torch.manual_seed(0)
+    return CaptionerRecipe(*splits, settings, cache)
+
+
+def test_the_loss_starts_near_that_of_guessing_and_every_weight_moves(splits, settings, cache):
+    recipe = make(splits, settings, cache)
+    before = {name: p.clone() for name, p in recipe.model.named_parameters()}
+    loop.seed_step(0, 0)
+    loss = recipe.step(0)["loss"]
+    assert loss == pytest.approx(math.log(len(recipe.vocabulary)), rel=0.2)
+    assert [name for name, p in recipe.model.named_parameters() if torch.equal(p, before[name])] == []
+
+
+def test_the_captioner_learns_the_sentences_of_the_drawings(splits, captioner_settings, cache):
+    recipe = make(splits, dataclasses.replace(captioner_settings, learning_rate=0.02, dropout=0.0, hidden_width=32,
+                                              steps=80, label_smoothing=0.0), cache)
+    losses = []
+    for step in range(80):
+        loop.seed_step(0, step)
+        losses.append(recipe.step(min(step + 100, 140))["loss"])
+    assert sum(losses[-5:]) / 5 < 0.5 * losses[0]
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(splits, settings, cache, tmp_path):
+    whole = make(splits, settings, cache)
+    loop.run(whole, tmp_path / "whole", steps=4)
+    loop.run(make(splits, settings, cache), tmp_path / "parts", steps=2)
+    resumed = make(splits, settings, cache)
+    loop.run(resumed, tmp_path / "parts", steps=4)
+    for part in ("model", "average"):
+        ours, theirs = whole.state()[part].state_dict(), resumed.state()[part].state_dict()
+        assert all(torch.equal(value, theirs[name]) for name, value in ours.items())
+
+
+def test_the_average_follows_the_model_at_first_and_lags_behind_later(splits, settings, cache):
+    recipe = make(splits, settings, cache)
+    distances = []
+    for step in range(4):
+        before = [mean.clone() for mean in recipe.average.parameters()]
+        recipe.step(step)
+        distances.append(max((a - b).abs().max().item() for a, b in
+                             zip(recipe.average.parameters(), recipe.model.parameters(), strict=True)))
+        assert any(not torch.equal(a, b) for a, b in zip(before, recipe.average.parameters(), strict=True))
+    assert distances[:3] == [0.0, 0.0, 0.0]
+    assert distances[3] > 0
+    assert not any(p.requires_grad for p in recipe.average.parameters())
+
+
+def test_captions_are_framed_by_markers_cut_and_rare_words_are_unknown(splits, captioner_settings, cache):
+    recipe = make(splits, dataclasses.replace(captioner_settings, words_limit=3), cache)
+    assert recipe.vocabulary.words[:4] == ["<pad>", "<start>", "<end>", "<unk>"]
+    ids = recipe._ids(["a", "zebra", "circle", "on", "white"])
+    assert [recipe.vocabulary.words[i] for i in ids] == ["<start>", "a", "<unk>", "circle", "<end>"]
+
+
+def test_padding_costs_nothing(splits, captioner_settings, cache):
+    recipe = make(splits, dataclasses.replace(captioner_settings, dropout=0.0), cache)
+    short = [[1, 5, 2]] * 5
+    recipe.ids = [short for _ in recipe.ids]
+    loop.seed_step(0, 0)
+    expected = recipe.step(0)["loss"]
+    other = make(splits, dataclasses.replace(captioner_settings, dropout=0.0), cache)
+    other.ids = [[[*ids, 0, 0, 0] for ids in short] for _ in other.ids]
+    loop.seed_step(0, 0)
+    assert other.step(0)["loss"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_evaluating_scores_captions_and_writes_them_down(splits, settings, cache, tmp_path):
+    recipe = make(splits, settings, cache)
+    scores = recipe.evaluate(7, tmp_path)
+    assert {"BLEU-4", "CIDEr-D", "ROUGE-L"} <= set(scores)
+    assert all(math.isfinite(score) for score in scores.values())
+    lines = (tmp_path / "captions-000007.txt").read_text(encoding="utf-8").splitlines()
+    assert [line.partition("\t")[0] for line in lines] == splits[1].names
+
+
+def test_evaluating_leaves_the_model_in_training(splits, settings, cache, tmp_path):
+    recipe = make(splits, settings, cache)
+    recipe.step(0)
+    recipe.evaluate(1, tmp_path)
+    assert recipe.model.training
+    assert not recipe.average.training
+
+
+# ------------------------------------------------------------------------------------------- the cells
+
+
+def cells(splits, settings, cache, view):
+    bank = CellBank(splits[1], settings, cache, [view])
+    return bank[torch.zeros(12, dtype=torch.long), torch.arange(12)]
+
+
+def test_cells_are_a_grid_over_the_last_convolution(splits, captioner_settings, cache):
+    assert cells(splits, captioner_settings, cache, "plain").shape == (12, 4, 1280)
+
+
+def test_the_views_differ_from_each_other(splits, captioner_settings, cache):
+    views = [cells(splits, captioner_settings, cache, view) for view in ("plain", "mirrored", "small", "crop")]
+    for i, one in enumerate(views):
+        for other in views[:i]:
+            assert (one - other).pow(2).mean() > 0.01 * one.pow(2).mean()
+
+
+def test_the_mirrored_view_shows_bars_as_the_plain_one_does(splits, captioner_settings, cache):
+    bars = torch.tensor([i for i, name in enumerate(splits[1].names) if "bar" in name])
+    plain = cells(splits, captioner_settings, cache, "plain")[bars]
+    mirrored = cells(splits, captioner_settings, cache, "mirrored")[bars]
+    torch.testing.assert_close(mirrored, plain, rtol=0.05, atol=0.05 * plain.abs().max().item())
+
+
+@pytest.mark.parametrize("view, change", [("plain", {"stored_size": 32}), ("plain", {"input_size": 96}),
+                                          ("small", {"small_size": 12}), ("crop", {"stored_size": 32})])
+def test_other_sizes_never_meet_the_cells_of_these(splits, captioner_settings, cache, view, change):
+    ours = cells(splits, captioner_settings, cache, view)
+    theirs = cells(splits, dataclasses.replace(captioner_settings, **change), cache, view)
+    assert ours.shape != theirs.shape or not torch.equal(ours, theirs)

@@ -1,0 +1,272 @@
+import copy
+import json
+import math
+import signal
+
+import pytest
+import torch
+from torch import nn
+
+from telephonegan.errors import SettingsError, WeightsError
+from telephonegan.training import loop
+
+
+class Regression:
+    """A real recipe in small: dropout, random batches, Adam, batch norm and an average of the weights.
+
+    `at` maps a step to what shall happen in its middle, after the weights have moved and before the average has.
+    """
+
+    batch_size = 4
+
+    def __init__(self, width=3, at=None):
+        torch.manual_seed(0)
+        self.model = nn.Sequential(nn.Linear(width, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 1))
+        self.average = copy.deepcopy(self.model)
+        self.optimiser = torch.optim.Adam(self.model.parameters(), 0.05)
+        self.width, self.at = width, at or {}
+        self.losses, self.evaluated = [], []
+
+    def state(self):
+        return {"model": self.model, "average": self.average, "optimiser": self.optimiser}
+
+    def step(self, step):
+        x = torch.randn(self.batch_size, self.width)
+        loss = (self.model(x) - x.sum(1, keepdim=True)).pow(2).mean()
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+        happened = self.at.get(step, lambda: None)()
+        with torch.no_grad():
+            for mean, now in zip(self.average.parameters(), self.model.parameters(), strict=True):
+                mean.lerp_(now, 0.1)
+        self.losses.append(loss.item())
+        return {"loss": loss.item() if happened is None else happened, "one": 1.0}
+
+    def evaluate(self, step, folder):
+        self.evaluated.append(step)
+        torch.rand(3)
+        return {"score": step / 10}
+
+    def tensors(self):
+        return [*self.model.state_dict().values(), *self.average.state_dict().values(),
+                *(value for state in self.optimiser.state_dict()["state"].values() for value in state.values())]
+
+
+def same(one, other):
+    return all(torch.equal(a, b) for a, b in zip(one.tensors(), other.tensors(), strict=True))
+
+
+def log(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def interrupt():
+    raise KeyboardInterrupt
+
+
+@pytest.fixture
+def uninterrupted(tmp_path):
+    recipe = Regression()
+    loop.run(recipe, tmp_path / "uninterrupted", steps=9)
+    return recipe
+
+
+# ------------------------------------------------------------------------------------------- going on
+
+
+def test_training_moves_the_weights(uninterrupted):
+    assert not same(uninterrupted, Regression()) if uninterrupted.optimiser.state_dict()["state"] else None
+    assert len(uninterrupted.losses) == 9
+
+
+def test_a_run_in_two_parts_equals_an_uninterrupted_one_bit_by_bit(uninterrupted, tmp_path):
+    loop.run(Regression(), tmp_path / "run", steps=4)
+    recipe = Regression()
+    loop.run(recipe, tmp_path / "run", steps=9)
+    assert recipe.losses == uninterrupted.losses[4:]
+    assert same(recipe, uninterrupted)
+
+
+def test_a_run_stopped_by_ctrl_c_between_two_steps_goes_on_exactly(uninterrupted, tmp_path):
+    stopped = Regression()
+    stopped.evaluate = lambda step, folder: interrupt()
+    loop.run(stopped, tmp_path / "run", steps=9, evaluate_every=5)
+    recipe = Regression()
+    loop.run(recipe, tmp_path / "run", steps=9)
+    assert len(recipe.losses) == 4
+    assert same(recipe, uninterrupted)
+
+
+def test_ctrl_c_in_the_middle_of_a_step_goes_on_exactly(uninterrupted, tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    stopped = Regression(at={5: lambda: signal.raise_signal(signal.SIGINT)})
+    loop.run(stopped, tmp_path / "run", steps=9)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert len(stopped.losses) < 9
+    recipe = Regression()
+    loop.run(recipe, tmp_path / "run", steps=9)
+    assert same(recipe, uninterrupted)
+
+
+def test_ctrl_c_saves_says_so_and_returns(tmp_path, capsys):
+    loop.run(Regression(at={5: interrupt}), tmp_path, steps=9)
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 5
+    assert "Stopped at step 5" in capsys.readouterr().out
+
+
+def test_evaluating_or_logging_does_not_change_the_training(uninterrupted, tmp_path):
+    recipe = Regression()
+    loop.run(recipe, tmp_path, steps=9, evaluate_every=2, log_every=3, checkpoint_minutes=0)
+    assert recipe.evaluated == [2, 4, 6, 8]
+    assert same(recipe, uninterrupted)
+
+
+def test_another_seed_gives_another_run(uninterrupted, tmp_path):
+    recipe = Regression()
+    loop.run(recipe, tmp_path, steps=9, seed=1)
+    assert recipe.losses != uninterrupted.losses
+
+
+def test_a_finished_run_is_left_as_it_is(tmp_path):
+    loop.run(Regression(), tmp_path, steps=4)
+    recipe = Regression()
+    loop.run(recipe, tmp_path, steps=4)
+    assert recipe.losses == []
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 4
+
+
+def test_every_step_of_every_seed_has_its_own_stream():
+    drawn = set()
+    for seed in (0, 1, 2):
+        for step in (0, 1, 50):
+            loop.seed_step(seed, step)
+            drawn.add(torch.rand(()).item())
+    assert len(drawn) == 9
+
+
+# ------------------------------------------------------------------------------------------- the log
+
+
+def test_the_log_holds_means_over_the_steps_since_the_last_line(tmp_path):
+    recipe = Regression()
+    loop.run(recipe, tmp_path, steps=7, log_every=3, evaluate_every=5)
+    first, evaluation, second = sorted(log(tmp_path), key=lambda record: record["step"] + 0.5 * ("evaluation" in record))
+    second, evaluation = (evaluation, second) if "evaluation" in second else (second, evaluation)
+    assert first["loss"] == pytest.approx(sum(recipe.losses[:3]) / 3)
+    assert second["loss"] == pytest.approx(sum(recipe.losses[3:6]) / 3)
+    assert (first["images"], second["images"], first["one"]) == (12, 24, 1.0)
+    assert evaluation == {"step": 5, "evaluation": {"score": 0.5}}
+
+
+def test_the_first_means_of_a_resumed_run_are_over_its_own_steps(tmp_path):
+    loop.run(Regression(), tmp_path, steps=3, log_every=5)
+    loop.run(Regression(), tmp_path, steps=5, log_every=5)
+    (record,) = log(tmp_path)
+    assert record["one"] == pytest.approx(1.0)
+
+
+# ------------------------------------------------------------------------------------------- what goes wrong
+
+
+def poisoned(value, step):
+    """A recipe whose weights and loss break at one step, as those of a diverging run do."""
+    recipe = Regression()
+
+    def spoil():
+        with torch.no_grad():
+            for parameter in recipe.model.parameters():
+                parameter.fill_(math.nan)
+        return value
+
+    recipe.at[step] = spoil
+    return recipe
+
+
+def assert_checkpoint_is_finite(folder):
+    checkpoint = torch.load(folder / "checkpoint.pt", weights_only=True)
+    assert all(tensor.isfinite().all() for tensor in checkpoint["model"].values())
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_diverging_run_stops_and_keeps_the_last_checkpoint(tmp_path, value):
+    loop.run(Regression(), tmp_path, steps=4)
+    with pytest.raises(loop.TrainingDiverged, match="still good"):
+        loop.run(poisoned(value, 6), tmp_path, steps=20, log_every=2)
+    assert_checkpoint_is_finite(tmp_path)
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 4
+
+
+def test_a_loss_that_breaks_before_the_next_log_line_does_not_reach_the_checkpoint(tmp_path):
+    with pytest.raises(loop.TrainingDiverged):
+        loop.run(poisoned(math.nan, 4), tmp_path, steps=20, log_every=10, checkpoint_minutes=0)
+    assert_checkpoint_is_finite(tmp_path)
+
+
+def test_a_loss_that_breaks_after_the_last_log_line_is_noticed(tmp_path):
+    loop.run(Regression(), tmp_path, steps=4)
+    with pytest.raises(loop.TrainingDiverged):
+        loop.run(poisoned(math.nan, 6), tmp_path, steps=8, log_every=10)
+    assert_checkpoint_is_finite(tmp_path)
+
+
+def test_a_run_that_diverges_before_its_first_checkpoint_does_not_speak_of_one(tmp_path):
+    with pytest.raises(loop.TrainingDiverged) as caught:
+        loop.run(poisoned(math.nan, 0), tmp_path, steps=4, log_every=1)
+    assert not (tmp_path / "checkpoint.pt").exists()
+    assert "still good" not in str(caught.value)
+
+
+def test_a_checkpoint_of_another_recipe_is_refused_and_kept(tmp_path):
+    class Other(Regression):
+        def state(self):
+            return {"generator": self.model}
+
+    loop.run(Other(), tmp_path, steps=2)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    with pytest.raises(WeightsError, match="another recipe.*generator.*average"):
+        loop.run(Regression(), tmp_path, steps=4)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+
+
+def test_a_checkpoint_of_another_size_is_refused_and_kept(tmp_path):
+    loop.run(Regression(width=5), tmp_path, steps=2)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    with pytest.raises(WeightsError, match="checkpoint"):
+        loop.run(Regression(width=3), tmp_path, steps=4)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+
+
+def test_a_damaged_checkpoint_is_named_and_kept(tmp_path):
+    loop.run(Regression(), tmp_path, steps=2)
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(WeightsError, match="checkpoint"):
+        loop.run(Regression(), tmp_path, steps=4)
+    assert path.stat().st_size == 200
+
+
+def test_a_failing_save_leaves_the_previous_checkpoint(tmp_path, monkeypatch):
+    loop.run(Regression(), tmp_path, steps=2)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+
+    def half_written(state, path):
+        path.write_bytes(b"PK")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(loop.torch, "save", half_written)
+    with pytest.raises(Exception, match="disk full"):
+        loop.run(Regression(), tmp_path, steps=4)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+
+
+def test_a_checkpoint_leaves_no_other_file(tmp_path):
+    loop.run(Regression(), tmp_path, steps=2, log_every=1, checkpoint_minutes=0)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.pt", "log.jsonl"]
+
+
+@pytest.mark.parametrize("steps", [0, -3])
+def test_no_steps_are_an_error(tmp_path, steps):
+    with pytest.raises(SettingsError, match=str(steps)):
+        loop.run(Regression(), tmp_path / "run", steps=steps)
+    assert not (tmp_path / "run").exists()
