@@ -43,7 +43,9 @@ def main() -> None:
     one = 3 / best(lambda: phone.play(image=photo, rounds=3), repeats=2)
     many = 32 * 3 / best(lambda: phone.play_many([photo] * 32, rounds=3), repeats=2)
     print(f"one chain                            {1 / one:8.3f} s/round")
-    print(f"32 chains together                   {many / one:8.2f} × the rounds/s of one ({many:.1f} against {one:.1f})")
+    print(
+        f"32 chains together                   {many / one:8.2f} × the rounds/s of one ({many:.1f} against {one:.1f})"
+    )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"peak memory of this process          {peak:8.2f} GB")
 

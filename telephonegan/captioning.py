@@ -119,12 +119,14 @@ class Captioner:
         if how.method == "greedy":
             return [[said] for said in decoding.greedy(decoder, features, self.markers, limit=limit)]
         generators = [inference.random_generator(seed) for seed in seeds]
-        sampled = decoding.sample(decoder, features, self.markers, generators, temperature=how.temperature,
-                                  top_p=how.top_p, limit=limit)
+        sampled = decoding.sample(
+            decoder, features, self.markers, generators, temperature=how.temperature, top_p=how.top_p, limit=limit
+        )
         return [[said] for said in sampled]
 
-    def _caption(self, beam: list[decoding.Sentence], picture: Image.Image, seed: int | None, grid: Sequence[int]
-                 ) -> Caption:
+    def _caption(
+        self, beam: list[decoding.Sentence], picture: Image.Image, seed: int | None, grid: Sequence[int]
+    ) -> Caption:
         best, *others = beam
         words = self.vocabulary.decode(best.ids)
         return Caption(

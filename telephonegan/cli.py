@@ -1,4 +1,4 @@
-"""The command line: `telephonegan caption|generate|play|models|download`."""
+"""The command line: `telephonegan caption|generate|play|models|download|train|export|evaluate`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from telephonegan.errors import ImageError, SettingsError, TelephoneganError
+from telephonegan.evaluation import commands as evaluation
+from telephonegan.training import commands as training
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -57,10 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("telephonegan: stopped.", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has gone; what Python still holds of it has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    except OSError as error:  # of the terminal or pipe: files have errors of their own
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still held back has nowhere to go
+        if isinstance(error, BrokenPipeError):  # whoever read our output has gone, as `head` does
+            return 1
+        print(f"telephonegan: the output cannot be written: {error.strerror or error}.", file=sys.stderr)
+        return 2
     return code
 
 
@@ -107,10 +111,12 @@ def _record(result: Any, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _tell_left_out(picture: Any) -> None:
+    from tqdm.auto import tqdm
+
     if picture.dropped_words:
-        print(f"Not known, so not painted: {', '.join(picture.dropped_words)}", file=sys.stderr)
+        tqdm.write(f"Not known, so not painted: {', '.join(picture.dropped_words[:20])}", file=sys.stderr)
     if picture.truncated:
-        print(f"{picture.truncated} words at the end are beyond the limit and were not painted.", file=sys.stderr)
+        tqdm.write(f"{picture.truncated} words at the end are beyond the limit and were not painted.", file=sys.stderr)
 
 
 def _play(options: argparse.Namespace) -> int:
@@ -129,7 +135,7 @@ def _play(options: argparse.Namespace) -> int:
 
     phone = load(**_given(options, "captioner", "generator", "device"))
     settings = _given(options, "rounds", "seed", "truncation") | _decoding(options)
-    return _watch(partial(phone.play, **source, **settings), _Keeper(lambda: ChainFolder(open_folder())))
+    return _watch(partial(phone.play, **source, **settings), _Keeper(open_folder=lambda: ChainFolder(open_folder())))
 
 
 def _resume(options: argparse.Namespace) -> int:
@@ -147,23 +153,30 @@ def _resume(options: argparse.Namespace) -> int:
     phone = load_telephone(**names, **_given(options, "device"))
     for step in chain:
         _say(step)
-    folder = ChainFolder(Path(options.resume), written=len(chain))
-    return _watch(partial(phone.resume, chain, **_given(options, "rounds")), _Keeper(lambda: folder))
+    keeper = _Keeper(folder=ChainFolder(Path(options.resume), written=len(chain)), chain=chain)
+    return _watch(partial(phone.resume, chain, **_given(options, "rounds")), keeper)
 
 
 class _Keeper:
     """Prints and keeps every round as soon as it is done. The folder is made when there is something to keep."""
 
-    def __init__(self, open_folder: Callable[[], ChainFolder]) -> None:
-        self.open_folder = open_folder
-        self.folder: ChainFolder | None = None
-        self.chain: Chain | None = None
+    def __init__(
+        self,
+        *,
+        open_folder: Callable[[], ChainFolder] | None = None,
+        folder: ChainFolder | None = None,
+        chain: Chain | None = None,
+    ) -> None:
+        self.open_folder, self.folder, self.chain, self.has_grown = open_folder, folder, chain, False
 
     def __call__(self, chain: Chain) -> None:
         self.chain = chain
         self.folder = self.folder or self.open_folder()
         self.folder.update(chain)
+        self.has_grown = True
         _say(chain[-1])
+        if len(chain) == 2:
+            _tell_left_out(chain[1].picture)
 
     def finish(self) -> None:
         if self.folder is not None:
@@ -171,10 +184,11 @@ class _Keeper:
 
     def tell_how_to_go_on(self) -> None:
         if self.folder is not None and self.folder.written:
-            print(f"Rounds 0 to {self.folder.written - 1} are kept. "
-                  f"Go on with: telephonegan play --resume={shlex.quote(str(self.folder.path))}", file=sys.stderr)
-        else:
-            print("Stopped before a new round was done.", file=sys.stderr)
+            print(
+                f"Rounds 0 to {self.folder.written - 1} are kept. "
+                f"Go on with: telephonegan play --resume={shlex.quote(str(self.folder.path))}",
+                file=sys.stderr,
+            )
 
 
 def _watch(play: Callable[..., Chain], keeper: _Keeper) -> int:
@@ -185,13 +199,16 @@ def _watch(play: Callable[..., Chain], keeper: _Keeper) -> int:
     except KeyboardInterrupt:
         keeper.finish()
         keeper.tell_how_to_go_on()
-        return INTERRUPTED
+        raise
     except TelephoneganError:
-        keeper.tell_how_to_go_on()
+        if keeper.has_grown:
+            keeper.tell_how_to_go_on()
         raise
     if not chain.is_complete:
-        print(f"The telephone went silent after round {len(chain) - 1}: its caption holds no word that can be painted.",
-              file=sys.stderr)
+        print(
+            f"The telephone went silent after round {len(chain) - 1}: its caption holds no word that can be painted.",
+            file=sys.stderr,
+        )
     print(keeper.folder.path / "strip.png")
     return 0
 
@@ -292,25 +309,34 @@ def _number(typed: str) -> float:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="telephonegan", description="The broken telephone: image, caption, image, caption, …",
-        epilog=_EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+        prog="telephonegan",
+        description="The broken telephone: image, caption, image, caption, …",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    caption = _command(commands, _caption, "caption", "describe pictures in words", 'caption bear.jpg chelsea')
+    caption = _command(commands, _caption, "caption", "describe pictures in words", "caption bear.jpg chelsea")
     caption.add_argument("image", nargs="+", help="a picture file, or the name of a sample photograph such as chelsea")
     caption.add_argument("--json", action="store_true", help="print words, probabilities and alternatives too, as JSON")
     _add_captioner(caption)
     _add_common(caption)
 
-    generate = _command(commands, _generate, "generate", "paint a text",
-                        'generate "two dogs play in the snow" -n 4 --seed 7')
+    generate = _command(
+        commands, _generate, "generate", "paint a text", 'generate "two dogs play in the snow" -n 4 --seed 7'
+    )
     generate.add_argument("text", help="an English sentence")
     generate.add_argument("-n", type=_whole, help="how many pictures, with the seeds SEED, SEED + 1, … (default: 1)")
     _add_generator(generate)
     _add_common(generate)
 
-    play = _command(commands, _play, "play", "play the broken telephone",
-                    "play --image=bear.jpg --rounds 8 --seed 1\n  telephonegan play --resume=out/20260101-120000-bear")
+    play = _command(
+        commands,
+        _play,
+        "play",
+        "play the broken telephone",
+        "play --image=bear.jpg --rounds 8 --seed 1\n  telephonegan play --resume=out/20260101-120000-bear",
+    )
     play.add_argument("--image", help=f"start from this picture or sample photograph (default: {DEFAULT_PICTURE})")
     play.add_argument("--text", help="start from this sentence")
     play.add_argument("--resume", metavar="FOLDER", help="go on with a game that was interrupted, or is to be longer")
@@ -321,16 +347,25 @@ def _parser() -> argparse.ArgumentParser:
 
     _command(commands, _models, "models", "list the models there are", "models")
 
-    download = _command(commands, _download, "download", "get the sample photographs listed in the repository",
-                        "download coco-samples")
+    download = _command(
+        commands, _download, "download", "get the sample photographs listed in the repository", "download coco-samples"
+    )
     download.add_argument("what", choices=["coco-samples"], help="photographs of COCO 2017")
+
+    training.add_train(_command(commands, training.train, "train", "train a model of your own"))
+    training.add_export(_command(commands, training.export, "export", "give the model of a training run a name"))
+    evaluation.add_evaluate(_command(commands, evaluation.evaluate, "evaluate", "measure a model on photographs"))
     return parser
 
 
-def _command(commands: Any, run: Callable, name: str, what: str, example: str) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=what, description=f"{what.capitalize()}.",
-                                 epilog=f"example:\n  telephonegan {example}",
-                                 formatter_class=argparse.RawDescriptionHelpFormatter)
+def _command(commands: Any, run: Callable, name: str, what: str, example: str = "") -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=what,
+        description=f"{what.capitalize()}.",
+        epilog=f"example:\n  telephonegan {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.set_defaults(run=run)
     return parser
 

@@ -70,8 +70,9 @@ class TextToImage:
         return True
 
     @torch.inference_mode()
-    def _paint(self, texts: Sequence[str], encoded: Sequence[EncodedText], seeds: Sequence[int], *, truncation: float
-               ) -> list[Picture]:
+    def _paint(
+        self, texts: Sequence[str], encoded: Sequence[EncodedText], seeds: Sequence[int], *, truncation: float
+    ) -> list[Picture]:
         ids, lengths = pad([text.ids for text in encoded])
         words, sentence = self.text_encoder(ids.to(self.device), lengths)
         noise, eps = self._draw(seeds, truncation)

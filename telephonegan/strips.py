@@ -49,8 +49,9 @@ def frames(tiles: Sequence[Tile]) -> list[Image.Image]:
     return sheets
 
 
-def attention_sheet(image: Image.Image, words: Sequence[str], maps: np.ndarray, probabilities: Sequence[float] = ()
-                    ) -> Image.Image:
+def attention_sheet(
+    image: Image.Image, words: Sequence[str], maps: np.ndarray, probabilities: Sequence[float] = ()
+) -> Image.Image:
     """The picture, then the picture as each word saw it: bright where the network looked. `maps` is (L,H,W)."""
     width, gap, footer = 168, 14, 46
     views = [scaled(view, width) for view in (image, *(overlay(image, seen) for seen in maps))]

@@ -49,8 +49,9 @@ class Telephone:
         """As the function `generate`, with this generator."""
         return _paint(self.generator, text, **options)
 
-    def play(self, image: Any = None, text: str | list[str] | None = None, *, chain: int = 0, **options: Any
-             ) -> Chain | list[Chain]:
+    def play(
+        self, image: Any = None, text: str | list[str] | None = None, *, chain: int = 0, **options: Any
+    ) -> Chain | list[Chain]:
         """Play from a picture or from a text; a list of either gives a list of chains, as `play_many` does.
 
         `chain` is the chain's number: `play(image=images[3], chain=3)` repeats chain 3 of `play(image=images)`.
@@ -102,8 +103,9 @@ class Telephone:
         self._advance_to(rounds, chains, progress, on_round)
         return chains
 
-    def resume(self, chain: Chain, *, rounds: int | None = None, progress: bool = True, on_round: OnRound | None = None
-               ) -> Chain:
+    def resume(
+        self, chain: Chain, *, rounds: int | None = None, progress: bool = True, on_round: OnRound | None = None
+    ) -> Chain:
         """Play a chain on, up to `rounds` (default: those it was meant to have), as if it had never been interrupted.
 
         Raises SettingsError when other models played it so far, or when it has more rounds than that.
@@ -151,19 +153,22 @@ class Telephone:
     def _recaption(self, chains: list[Chain], pictures: list[Picture | None]) -> list[Caption]:
         """Caption the pictures together; where there is none, the text that was given is the caption."""
         seen = [(chain, picture) for chain, picture in zip(chains, pictures, strict=True) if picture is not None]
-        said = iter(self.captioner(
-            [picture.image for _, picture in seen],
-            seeds=[_lot(chain, "caption") for chain, _ in seen],
-            **chains[0].settings.decoding(),
-        ))
+        said = iter(
+            self.captioner(
+                [picture.image for _, picture in seen],
+                seeds=[_lot(chain, "caption") for chain, _ in seen],
+                **chains[0].settings.decoding(),
+            )
+        )
         return [
             Caption(chain.source, tokenise(chain.source)) if picture is None else next(said)
             for chain, picture in zip(chains, pictures, strict=True)
         ]
 
 
-def caption(image: Any, *, captioner: str = DEFAULT_MODEL, device: str = "auto", seed: int = 0, **decoding: Any
-            ) -> Caption | list[Caption]:
+def caption(
+    image: Any, *, captioner: str = DEFAULT_MODEL, device: str = "auto", seed: int = 0, **decoding: Any
+) -> Caption | list[Caption]:
     """Describe a picture, or each of a list of pictures, in words.
 
     `image` is anything `images.as_image` reads. `decoding` is method ("beam", "greedy" or "sample"), beam_width,
@@ -174,8 +179,15 @@ def caption(image: Any, *, captioner: str = DEFAULT_MODEL, device: str = "auto",
     return _describe(_shared(Captioner, weights.find("captioner", captioner), device), image, seed=seed, **decoding)
 
 
-def generate(text: str | list[str], *, seed: int = 0, n: int = 1, truncation: float = 1.0,
-             generator: str = DEFAULT_MODEL, device: str = "auto") -> Picture | list[Picture] | list[list[Picture]]:
+def generate(
+    text: str | list[str],
+    *,
+    seed: int = 0,
+    n: int = 1,
+    truncation: float = 1.0,
+    generator: str = DEFAULT_MODEL,
+    device: str = "auto",
+) -> Picture | list[Picture] | list[list[Picture]]:
     """Paint a text, or each of a list of texts.
 
     With n > 1 every text gives a list of n pictures, with the seeds seed, seed + 1, …. `truncation` (0 to 2) scales the
@@ -187,9 +199,17 @@ def generate(text: str | list[str], *, seed: int = 0, n: int = 1, truncation: fl
     return _paint(painter, text, seed=seed, n=n, truncation=truncation)
 
 
-def play(image: Any = None, text: str | list[str] | None = None, *, rounds: int = 8, seed: int = 0,
-         captioner: str = DEFAULT_MODEL, generator: str = DEFAULT_MODEL, device: str = "auto", **options: Any
-         ) -> Chain | list[Chain]:
+def play(
+    image: Any = None,
+    text: str | list[str] | None = None,
+    *,
+    rounds: int = 8,
+    seed: int = 0,
+    captioner: str = DEFAULT_MODEL,
+    generator: str = DEFAULT_MODEL,
+    device: str = "auto",
+    **options: Any,
+) -> Chain | list[Chain]:
     """Play the broken telephone from a picture or from a text; a list of either gives a list of chains.
 
     `options` are those of `Telephone.play_many`. Raises the errors of `caption` and `generate`.
@@ -225,14 +245,16 @@ def _describe(captioner: Captioner, image: Any, *, seed: int = 0, **decoding: An
     return _one_or_many(image, lambda images: captioner(images, seeds=[seed] * len(images), **decoding))
 
 
-def _paint(generator: TextToImage, text: str | list[str], *, seed: int = 0, n: int = 1, truncation: float = 1.0
-           ) -> Picture | list[Picture] | list[list[Picture]]:
+def _paint(
+    generator: TextToImage, text: str | list[str], *, seed: int = 0, n: int = 1, truncation: float = 1.0
+) -> Picture | list[Picture] | list[list[Picture]]:
     inference.check_whole(n, "n", 1, 1000)
     return _one_or_many(text, partial(_paint_all, generator, seeds=range(seed, seed + n), truncation=truncation))
 
 
-def _paint_all(generator: TextToImage, texts: list[str], *, seeds: range, truncation: float
-               ) -> list[Picture] | list[list[Picture]]:
+def _paint_all(
+    generator: TextToImage, texts: list[str], *, seeds: range, truncation: float
+) -> list[Picture] | list[list[Picture]]:
     n = len(seeds)
     each = [text for text in texts for _ in seeds]
     painted = generator(each, seeds=[*seeds] * len(texts), truncation=truncation)

@@ -66,8 +66,13 @@ class Vocabulary:
         return word in self.ids and not word.startswith("<")
 
     @classmethod
-    def build(cls, sentences: Iterable[Sequence[str]], *, minimum: int = 1,
-              specials: Sequence[str] = (PAD, START, END, UNKNOWN)) -> Vocabulary:
+    def build(
+        cls,
+        sentences: Iterable[Sequence[str]],
+        *,
+        minimum: int = 1,
+        specials: Sequence[str] = (PAD, START, END, UNKNOWN),
+    ) -> Vocabulary:
         """Collect the words seen at least `minimum` times, most frequent first, ties in alphabetical order."""
         counts = Counter(word for sentence in sentences for word in sentence)
         kept = sorted((w for w, n in counts.items() if n >= minimum), key=lambda w: (-counts[w], w))
@@ -91,7 +96,9 @@ class Vocabulary:
         """
         tokens = tokenise(text)
         if not tokens:
-            raise TextError(f"The text {_short(text)} holds no word. Give a sentence, such as 'a dog runs on the beach'.")
+            raise TextError(
+                f"The text {_short(text)} holds no word. Give a sentence, such as 'a dog runs on the beach'."
+            )
         known = [token for token in tokens if token in self]
         dropped = list(dict.fromkeys(token for token in tokens if token not in self))
         if not known:

@@ -266,7 +266,7 @@ def _entry(folder: Path, key: str, record: Mapping[str, Any]) -> Entry:
     kind, _, name = key.partition("/")
     if kind not in KINDS or record.get("kind") != kind or not _NAME.fullmatch(name):
         raise WeightsError(
-            f"{folder / _MANIFEST}: {key!r} is not KIND/NAME with its own \"kind\", one of {', '.join(KINDS)}."
+            f'{folder / _MANIFEST}: {key!r} is not KIND/NAME with its own "kind", one of {", ".join(KINDS)}.'
         )
     for plain, form in _PLAIN.items():
         if not isinstance(record.get(plain, form()), form):

@@ -40,7 +40,7 @@ def program(no_shipped_models) -> list[str]:
 
 @pytest.fixture
 def error(capsys):
-    """Runs a command that must fail, and returns the one line it says."""
+    """Runs a command that must fail, and returns what it says."""
     def run(*arguments: str) -> str:
         try:
             code = cli.main([*arguments])
@@ -49,7 +49,7 @@ def error(capsys):
         said = capsys.readouterr().err
         assert code == 2
         assert "Traceback" not in said
-        return said.strip().splitlines()[-1]
+        return said
 
     return run
 
@@ -153,7 +153,8 @@ def test_a_disk_that_fills_up_keeps_the_rounds_before(error, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", fills_up)
-        assert "No space left" in error("play", "--image=coffee", "--rounds=5", "--out=game", *TINY)
+        said = error("play", "--image=coffee", "--rounds=5", "--out=game", *TINY)
+    assert "No space left" in said and "--resume=game" in said
     assert len(tg.Chain.load("game")) == 3
     assert not [path for path in Path("game").rglob("*partial*")]
 
@@ -215,7 +216,9 @@ def test_out_that_cannot_be_written_is_explained(workplace):
 def test_mistakes_are_explained_in_one_line_and_leave_nothing(workplace, error, arguments, expected):
     (workplace / "taken").mkdir()
     (workplace / "empty").touch()
-    assert expected in error(*arguments)
+    said = error(*arguments)
+    assert expected in said and (said.startswith("telephonegan: ") or "error: " in said)
+    assert len(said.splitlines()) == 1 or "error: " in said
     assert sorted(path.name for path in workplace.iterdir()) == ["empty", "taken"]
 
 
@@ -245,6 +248,23 @@ def test_a_reader_that_goes_away_is_no_error(program):
     listing.stderr.close()
     assert listing.wait(60) == 1
     assert said == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_output_that_cannot_be_written_is_explained(program):
+    with open("/dev/full", "w") as full:
+        listing = subprocess.run([*program, "models"], stdout=full, stderr=subprocess.PIPE, text=True)
+    assert listing.returncode == 2
+    assert listing.stderr == "telephonegan: the output cannot be written: No space left on device.\n"
+
+
+def test_a_game_that_went_silent_says_so_and_stays_so(capsys, monkeypatch):
+    monkeypatch.setattr("telephonegan.generation.TextToImage.knows", lambda self, text: text == "a dog and a zebra")
+    assert cli.main(["play", "--text=a dog and a zebra", "--out=game", *TINY]) == 0
+    said = capsys.readouterr().err
+    assert "silent after round 1" in said and "not painted: and, zebra" in said
+    assert cli.main(["play", "--resume=game", "--rounds=20"]) == 0
+    assert "silent after round 1" in capsys.readouterr().err
 
 
 def test_help_has_examples_and_loads_nothing(capsys):

@@ -19,9 +19,12 @@ _EXAMPLES = """examples:
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `telephonegan evaluate`."""
-    parser.epilog, parser.formatter_class = _EXAMPLES, argparse.RawDescriptionHelpFormatter
-    parser.add_argument("what", choices=("captioner", "generator", "nearest"),
-                        help="nearest: the captions of the most similar training photograph, a floor for captioners")
+    parser.epilog = _EXAMPLES
+    parser.add_argument(
+        "what",
+        choices=("captioner", "generator", "nearest"),
+        help="nearest: the captions of the most similar training photograph, a floor for captioners",
+    )
     parser.add_argument("name", nargs="?", default="flickr8k", help="name of the model")
     parser.add_argument("--data", type=Path, required=True, help="a Flickr8k folder")
     parser.add_argument("--split", default="test", choices=("dev", "test"))
@@ -32,18 +35,25 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="a file the JSON line is appended to")
 
 
-def evaluate(options: argparse.Namespace) -> None:
+def evaluate(options: argparse.Namespace) -> int:
     """Measure and print one JSON line."""
     started = time.monotonic()
     measure = {"captioner": captioner_scores, "generator": generator_scores, "nearest": nearest_scores}[options.what]
-    record = {"what": options.what, "name": options.name, "split": options.split,
-              "command": "telephonegan " + " ".join(sys.argv[1:]), "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-              **measure(options), "seconds": round(time.monotonic() - started, 1)}
+    record = {
+        "what": options.what,
+        "name": options.name,
+        "split": options.split,
+        "command": "telephonegan " + " ".join(sys.argv[1:]),
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        **measure(options),
+        "seconds": round(time.monotonic() - started, 1),
+    }
     line = json.dumps({key: _finite(value) for key, value in record.items()})
     print(line)
     if options.out:
         with open(options.out, "a", encoding="utf-8") as file:
             file.write(line + "\n")
+    return 0
 
 
 def captioner_scores(options: argparse.Namespace) -> dict[str, Any]:
@@ -55,10 +65,15 @@ def captioner_scores(options: argparse.Namespace) -> dict[str, Any]:
 
     photos = _photos(options)
     captioner = Captioner.load(options.name, options.device)
-    said = captioner([as_image(photos.folder / name) for name in photos.names], method="beam",
-                     beam_width=options.beam_width)
-    return {"sha256": weights.find("captioner", options.name).sha256, "n": len(said), "beam": options.beam_width,
-            **caption_scores([caption.words for caption in said], photos.captions)}
+    said = captioner(
+        [as_image(photos.folder / name) for name in photos.names], method="beam", beam_width=options.beam_width
+    )
+    return {
+        "sha256": weights.find("captioner", options.name).sha256,
+        "n": len(said),
+        "beam": options.beam_width,
+        **caption_scores([caption.words for caption in said], photos.captions),
+    }
 
 
 def nearest_scores(options: argparse.Namespace) -> dict[str, Any]:
@@ -76,8 +91,19 @@ def nearest_scores(options: argparse.Namespace) -> dict[str, Any]:
     @torch.no_grad()
     def pooled(photos: Any) -> torch.Tensor:
         batches = _pixels(photos, 208).split(50)
-        return F.normalize(torch.cat([pooled_features(backbone.grid(F.interpolate(
-            unit_range(batch).to(options.device), size=(256, 256), mode="bilinear"))).cpu() for batch in batches]), dim=1)
+        return F.normalize(
+            torch.cat(
+                [
+                    pooled_features(
+                        backbone.grid(
+                            F.interpolate(unit_range(batch).to(options.device), size=(256, 256), mode="bilinear")
+                        )
+                    ).cpu()
+                    for batch in batches
+                ]
+            ),
+            dim=1,
+        )
 
     photos, train = _photos(options), read_flickr8k(options.data, "train")
     nearest = (pooled(photos) @ pooled(train).T).argmax(1).tolist()
@@ -101,7 +127,9 @@ def generator_scores(options: argparse.Namespace) -> dict[str, Any]:
     photos = _photos(options)
     captions = [photo[0] for photo in photos.captions]
     generator, judge = TextToImage.load(options.name, options.device), Judge(device=options.device)
-    pictures = generator([" ".join(words) for words in captions], seeds=[options.seed + i for i in range(len(captions))])
+    pictures = generator(
+        [" ".join(words) for words in captions], seeds=[options.seed + i for i in range(len(captions))]
+    )
     size = judge.settings["picture_size"]
     painted = to_tensor([picture.image for picture in pictures], pictures[0].image.width)
     other = read_flickr8k(options.data, "dev" if options.split == "test" else "test")
@@ -111,13 +139,18 @@ def generator_scores(options: argparse.Namespace) -> dict[str, Any]:
     sentences = judge.read(captions)
     found, real = r_precision(codes, sentences), r_precision(real_codes, sentences)
     shuffled = r_precision(codes.roll(1, 0), sentences)
-    return {"sha256": weights.find("generator", options.name).sha256, "n": len(captions),
-            "r_precision": found.mean, "r_precision_real": real.mean, "r_precision_shuffled": shuffled.mean,
-            "r_precision_scaled": normalised(found.mean, real.mean, found.chance),
-            "kid_lite2": kernel_distance(features, real_features).mean,
-            "kid_lite2_ceiling": kernel_distance(other_features, real_features).mean,
-            "fd_lite2": frechet_distance(features, real_features),
-            "fd_lite2_ceiling": frechet_distance(other_features, real_features)}
+    return {
+        "sha256": weights.find("generator", options.name).sha256,
+        "n": len(captions),
+        "r_precision": found.mean,
+        "r_precision_real": real.mean,
+        "r_precision_shuffled": shuffled.mean,
+        "r_precision_scaled": normalised(found.mean, real.mean, found.chance),
+        "kid_lite2": kernel_distance(features, real_features).mean,
+        "kid_lite2_ceiling": kernel_distance(other_features, real_features).mean,
+        "fd_lite2": frechet_distance(features, real_features),
+        "fd_lite2_ceiling": frechet_distance(other_features, real_features),
+    }
 
 
 def _photos(options: argparse.Namespace) -> Any:

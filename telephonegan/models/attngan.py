@@ -2,7 +2,7 @@
 
 Xu et al., "AttnGAN: Fine-Grained Text to Image Generation with Attentional GANs" (2018), section 3.1.
 `conditional=True` swaps every batch norm of the generator for one whose gain and bias follow the sentence and the noise
-(de Vries et al., "Modulating early visual processing by language", 2017): with a few thousand photographs it learns much faster.
+(de Vries et al., "Modulating early visual processing by language", 2017), which learns faster from few photographs.
 """
 
 from __future__ import annotations
@@ -53,9 +53,15 @@ class UpsampledConv2d(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
         w = self.weight
-        rows = (torch.stack([w[:, :, 0], w[:, :, 1] + w[:, :, 2]], 2), torch.stack([w[:, :, 0] + w[:, :, 1], w[:, :, 2]], 2))
-        kernels = [torch.stack(pair, 3) for r in rows
-                   for pair in ((r[..., 0], r[..., 1] + r[..., 2]), (r[..., 0] + r[..., 1], r[..., 2]))]
+        rows = (
+            torch.stack([w[:, :, 0], w[:, :, 1] + w[:, :, 2]], 2),
+            torch.stack([w[:, :, 0] + w[:, :, 1], w[:, :, 2]], 2),
+        )
+        kernels = [
+            torch.stack(pair, 3)
+            for r in rows
+            for pair in ((r[..., 0], r[..., 1] + r[..., 2]), (r[..., 0] + r[..., 1], r[..., 2]))
+        ]
         phases = F.conv2d(x, torch.cat(kernels), padding=1).chunk(4, dim=1)
         top_left, top_right = phases[0][:, :, :height, :width], phases[1][:, :, :height, 1:]
         bottom_left, bottom_right = phases[2][:, :, 1:, :width], phases[3][:, :, 1:, 1:]
@@ -68,8 +74,9 @@ def _norm(channels: int, condition_width: int) -> nn.BatchNorm2d:
 
 def _up(channels_in: int, channels_out: int, condition_width: int) -> Conditioned:
     # The published blocks hold the enlargement at index 0; here the convolution at index 1 does it.
-    return Conditioned(nn.Identity(), UpsampledConv2d(channels_in, 2 * channels_out),
-                       _norm(2 * channels_out, condition_width), GLU())
+    return Conditioned(
+        nn.Identity(), UpsampledConv2d(channels_in, 2 * channels_out), _norm(2 * channels_out, condition_width), GLU()
+    )
 
 
 class ResidualBlock(nn.Module):
@@ -78,8 +85,12 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, condition_width: int) -> None:
         super().__init__()
         self.block = Conditioned(
-            nn.Conv2d(channels, 2 * channels, 3, padding=1, bias=False), _norm(2 * channels, condition_width), GLU(),
-            nn.Conv2d(channels, channels, 3, padding=1, bias=False), _norm(channels, condition_width))
+            nn.Conv2d(channels, 2 * channels, 3, padding=1, bias=False),
+            _norm(2 * channels, condition_width),
+            GLU(),
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False),
+            _norm(channels, condition_width),
+        )
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         return x + self.block(x, condition)
@@ -110,7 +121,9 @@ class ConditioningAugmentation(nn.Module):
         centred = sentences - sentences.mean(0)
         mean.div_((centred @ mean.T).std(0)[:, None])
         gates.mul_(0.1)
-        bias, spread, gate_bias = self.fc.bias.split([self.condition_width, self.condition_width, 2 * self.condition_width])
+        bias, spread, gate_bias = self.fc.bias.split(
+            [self.condition_width, self.condition_width, 2 * self.condition_width]
+        )
         bias.copy_(-mean @ sentences.mean(0))
         spread.fill_(-4.0)
         gate_bias.fill_(2.0)
@@ -124,7 +137,9 @@ class FirstStage(nn.Module):
         doublings = (size // 4).bit_length() - 1
         self.widest = channels << doublings
         # Training subtracts the batch mean right after `fc`, so the first layer has no bias of its own.
-        self.fc = nn.Sequential(nn.Linear(input_width, self.widest * 32, bias=False), nn.BatchNorm1d(self.widest * 32), GLU())
+        self.fc = nn.Sequential(
+            nn.Linear(input_width, self.widest * 32, bias=False), nn.BatchNorm1d(self.widest * 32), GLU()
+        )
         for i in range(doublings):
             self.add_module(f"upsample{i + 1}", _up(self.widest >> i, self.widest >> (i + 1), condition_width))
         self.doublings = doublings
@@ -167,8 +182,9 @@ class NextStage(nn.Module):
         self.residual = nn.ModuleList(ResidualBlock(2 * channels, condition_width) for _ in range(residual_blocks))
         self.upsample = _up(2 * channels, channels, condition_width)
 
-    def forward(self, h: Tensor, words: Tensor, mask: Tensor, condition: Tensor | None, *,
-                legacy_mask: bool = False) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, h: Tensor, words: Tensor, mask: Tensor, condition: Tensor | None, *, legacy_mask: bool = False
+    ) -> tuple[Tensor, Tensor]:
         context, attention = self.att(h, words, mask, legacy_mask=legacy_mask)
         h = torch.cat([h, context], dim=1)
         for block in self.residual:
@@ -200,9 +216,18 @@ class Generator(nn.Module):
     ([8, 16], torch.Size([2, 5, 8, 8]))
     """
 
-    def __init__(self, *, channels: int = 48, base_size: int = 64, branches: int = 3, residual_blocks: int = 3,
-                 embedding_width: int = 256, condition_width: int = 100, noise_width: int = 100,
-                 conditional: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        channels: int = 48,
+        base_size: int = 64,
+        branches: int = 3,
+        residual_blocks: int = 3,
+        embedding_width: int = 256,
+        condition_width: int = 100,
+        noise_width: int = 100,
+        conditional: bool = False,
+    ) -> None:
         super().__init__()
         self.noise_width, self.condition_width, self.branches = noise_width, condition_width, branches
         self.base_size, self.conditional, self.legacy_mask = base_size, conditional, False
@@ -219,8 +244,14 @@ class Generator(nn.Module):
         """Width and height of the last stage's pictures, in pixels."""
         return self.base_size << (self.branches - 1)
 
-    def forward(self, noise: Tensor, sentence_embedding: Tensor, word_embeddings: Tensor, mask: Tensor,
-                eps: Tensor | None = None) -> tuple[list[Tensor], list[Tensor], Tensor, Tensor]:
+    def forward(
+        self,
+        noise: Tensor,
+        sentence_embedding: Tensor,
+        word_embeddings: Tensor,
+        mask: Tensor,
+        eps: Tensor | None = None,
+    ) -> tuple[list[Tensor], list[Tensor], Tensor, Tensor]:
         """noise (B,Z), sentence (B,D), words (B,D,L), mask (B,L) True on padding, eps (B,C) or None to draw it.
 
         Returns pictures (B,3,S,S) in [-1,1] from small to large, attention maps (B,L,S,S) of each but the last size,
@@ -232,8 +263,9 @@ class Generator(nn.Module):
         h = self.h_net1(joined, condition)
         images, attentions = [self.img_net1(h)], []
         for branch in range(2, self.branches + 1):
-            h, attention = getattr(self, f"h_net{branch}")(h, word_embeddings, mask, condition,
-                                                           legacy_mask=self.legacy_mask)
+            h, attention = getattr(self, f"h_net{branch}")(
+                h, word_embeddings, mask, condition, legacy_mask=self.legacy_mask
+            )
             images.append(getattr(self, f"img_net{branch}")(h))
             attentions.append(attention)
         return images, attentions, mu, logvar
@@ -265,11 +297,15 @@ def _encode_by_16(d: int) -> nn.Sequential:
 
 
 def _down(channels_in: int, channels_out: int) -> nn.Sequential:
-    return nn.Sequential(*_leaky(nn.Conv2d(channels_in, channels_out, 4, 2, 1, bias=False), nn.BatchNorm2d(channels_out)))
+    return nn.Sequential(
+        *_leaky(nn.Conv2d(channels_in, channels_out, 4, 2, 1, bias=False), nn.BatchNorm2d(channels_out))
+    )
 
 
 def _keep(channels_in: int, channels_out: int) -> nn.Sequential:
-    return nn.Sequential(*_leaky(nn.Conv2d(channels_in, channels_out, 3, 1, 1, bias=False), nn.BatchNorm2d(channels_out)))
+    return nn.Sequential(
+        *_leaky(nn.Conv2d(channels_in, channels_out, 3, 1, 1, bias=False), nn.BatchNorm2d(channels_out))
+    )
 
 
 class Logits(nn.Module):
@@ -291,7 +327,9 @@ class Logits(nn.Module):
 class Discriminator(nn.Module):
     """D_NET64, D_NET128 or D_NET256: pictures of `size` pixels to (B,8·channels,4,4), and two heads on them."""
 
-    def __init__(self, size: int = 64, *, channels: int = 64, embedding_width: int = 256, unconditional: bool = True) -> None:
+    def __init__(
+        self, size: int = 64, *, channels: int = 64, embedding_width: int = 256, unconditional: bool = True
+    ) -> None:
         super().__init__()
         d = channels
         self.img_code_s16 = _encode_by_16(d)

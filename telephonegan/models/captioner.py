@@ -33,8 +33,15 @@ class LSTMDecoder(nn.Module):
     torch.Size([2, 3])
     """
 
-    def __init__(self, vocabulary_size: int, *, embedding_width: int = 256, hidden_width: int = 512, layers: int = 1,
-                 dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        vocabulary_size: int,
+        *,
+        embedding_width: int = 256,
+        hidden_width: int = 512,
+        layers: int = 1,
+        dropout: float = 0.0,
+    ) -> None:
         super().__init__()
         self.embed = nn.Embedding(vocabulary_size, embedding_width)
         self.lstm = nn.LSTM(embedding_width, hidden_width, layers, batch_first=True)
@@ -82,8 +89,17 @@ class AttentionDecoder(nn.Module):
     (torch.Size([2, 4, 50]), torch.Size([2, 4, 9]))
     """
 
-    def __init__(self, vocabulary_size: int, *, feature_width: int = 1280, embedding_width: int = 256,
-                 hidden_width: int = 512, value_width: int = 512, attention_width: int = 256, dropout: float = 0.5) -> None:
+    def __init__(
+        self,
+        vocabulary_size: int,
+        *,
+        feature_width: int = 1280,
+        embedding_width: int = 256,
+        hidden_width: int = 512,
+        value_width: int = 512,
+        attention_width: int = 256,
+        dropout: float = 0.5,
+    ) -> None:
         super().__init__()
         self.embed = nn.Embedding(vocabulary_size, embedding_width)
         self.value = nn.Sequential(nn.Linear(feature_width, value_width), nn.ReLU())
@@ -146,15 +162,26 @@ class AttentionDecoder(nn.Module):
 
 
 class CaptionModel(nn.Module):
-    """The trained part of a captioner over backbone cells: an `AttentionDecoder`, or pooling, head and `LSTMDecoder`."""
+    """What is trained over backbone cells: an `AttentionDecoder`, or pooling, a head and an `LSTMDecoder`."""
 
-    def __init__(self, vocabulary_size: int, *, attention: bool = True, feature_width: int = 1280,
-                 embedding_width: int = 256, hidden_width: int = 512, dropout: float = 0.5) -> None:
+    def __init__(
+        self,
+        vocabulary_size: int,
+        *,
+        attention: bool = True,
+        feature_width: int = 1280,
+        embedding_width: int = 256,
+        hidden_width: int = 512,
+        dropout: float = 0.5,
+    ) -> None:
         super().__init__()
         widths = {"embedding_width": embedding_width, "hidden_width": hidden_width, "dropout": dropout}
         self.head = None if attention else EncoderHead(feature_width, embedding_width)
-        self.decoder = (AttentionDecoder(vocabulary_size, feature_width=feature_width, **widths) if attention
-                        else LSTMDecoder(vocabulary_size, **widths))
+        self.decoder = (
+            AttentionDecoder(vocabulary_size, feature_width=feature_width, **widths)
+            if attention
+            else LSTMDecoder(vocabulary_size, **widths)
+        )
 
     def features(self, cells: Tensor) -> Tensor:
         """Backbone cells (B,N,F) to what the decoder starts from."""

@@ -121,12 +121,21 @@ def matching_loss(scores: Tensor, *, gamma3: float = 10.0, same: Tensor | None =
     return F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)
 
 
-def damsm_loss(regions: Tensor, codes: Tensor, words: Tensor, sentences: Tensor, lengths: Tensor, *,
-               same: Tensor | None = None, gammas: tuple[float, float, float] = (4.0, 5.0, 10.0)
-               ) -> tuple[Tensor, Tensor]:
+def damsm_loss(
+    regions: Tensor,
+    codes: Tensor,
+    words: Tensor,
+    sentences: Tensor,
+    lengths: Tensor,
+    *,
+    same: Tensor | None = None,
+    gammas: tuple[float, float, float] = (4.0, 5.0, 10.0),
+) -> tuple[Tensor, Tensor]:
     """Word loss and sentence loss of a batch of matching pairs (both directions summed)."""
     mask = padding_mask(lengths, words.shape[2])
     by_words = word_scores(regions, words, mask, gamma1=gammas[0], gamma2=gammas[1])
     by_sentence = sentence_scores(codes, sentences)
-    return (matching_loss(by_words, gamma3=gammas[2], same=same),
-            matching_loss(by_sentence, gamma3=gammas[2], same=same))
+    return (
+        matching_loss(by_words, gamma3=gammas[2], same=same),
+        matching_loss(by_sentence, gamma3=gammas[2], same=same),
+    )

@@ -59,15 +59,25 @@ def greedy(decoder: Decoder, features: Tensor, markers: Markers, *, limit: int =
 
 
 @torch.no_grad()
-def sample(decoder: Decoder, features: Tensor, markers: Markers, generators: Sequence[torch.Generator], *,
-           temperature: float = 1.0, top_p: float = 1.0, limit: int = 20) -> list[Sentence]:
+def sample(
+    decoder: Decoder,
+    features: Tensor,
+    markers: Markers,
+    generators: Sequence[torch.Generator],
+    *,
+    temperature: float = 1.0,
+    top_p: float = 1.0,
+    limit: int = 20,
+) -> list[Sentence]:
     """Draw every word from the smallest set that holds `top_p` of the probability (Holtzman et al. 2020).
 
     One CPU generator per picture, so that a picture's caption does not depend on its neighbours in the batch.
     Raises SettingsError for a temperature ≤ 0 or top_p outside (0,1].
     """
     if not temperature > 0:
-        raise SettingsError(f"temperature must be above 0; {temperature} was given. For the most probable words use greedy.")
+        raise SettingsError(
+            f"temperature must be above 0; {temperature} was given. For the most probable words use greedy."
+        )
     if not 0 < top_p <= 1:
         raise SettingsError(f"top_p must lie in (0, 1]; {top_p} was given.")
 
@@ -105,8 +115,9 @@ def _one_by_one(decoder: Decoder, features: Tensor, markers: Markers, limit: int
 def _sentence(ids: list[int], scores: Tensor, maps: Tensor | None, markers: Markers) -> Sentence:
     length = ids.index(markers.end) if markers.end in ids else len(ids)
     said = scores[: length + 1]
-    return Sentence(ids[:length], scores[:length].exp().tolist(), None if maps is None else maps[:length].float(),
-                    said.sum().item())
+    return Sentence(
+        ids[:length], scores[:length].exp().tolist(), None if maps is None else maps[:length].float(), said.sum().item()
+    )
 
 
 def _without(logits: Tensor, markers: Markers) -> Tensor:
@@ -117,8 +128,9 @@ def _without(logits: Tensor, markers: Markers) -> Tensor:
 
 
 @torch.no_grad()
-def beam(decoder: Decoder, features: Tensor, markers: Markers, *, width: int = 3, limit: int = 20,
-         length_power: float = 0.7) -> list[list[Sentence]]:
+def beam(
+    decoder: Decoder, features: Tensor, markers: Markers, *, width: int = 3, limit: int = 20, length_power: float = 0.7
+) -> list[list[Sentence]]:
     """The `width` best sentences of each picture, best first, by log-probability over length to `length_power`.
 
     Ended sentences stay in the beam; a picture's search stops when its beam holds ended sentences only.
@@ -162,8 +174,10 @@ def beam(decoder: Decoder, features: Tensor, markers: Markers, *, width: int = 3
     order = (scores / lengths.clamp_min(1) ** length_power).argsort(1, descending=True).tolist()
     ids_list, each = ids.tolist(), each.cpu()
     maps = None if maps is None else maps.cpu()
-    return [[_sentence(ids_list[b][k], each[b, k], None if maps is None else maps[b, k], markers) for k in order[b]]
-            for b in range(batch)]
+    return [
+        [_sentence(ids_list[b][k], each[b, k], None if maps is None else maps[b, k], markers) for k in order[b]]
+        for b in range(batch)
+    ]
 
 
 def _along(values: Tensor, parent: Tensor) -> Tensor:

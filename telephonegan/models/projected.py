@@ -13,7 +13,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 
 class ProjectedHead(nn.Module):
-    """Logits from one level of the pyramid: a fixed random mixing of channels, then trained convolutions down to 4×4."""
+    """Logits from one level of the pyramid: channels mixed at random, then trained convolutions down to 4×4."""
 
     def __init__(self, channels: int, resolution: int, embedding_width: int, width: int) -> None:
         super().__init__()
@@ -33,7 +33,9 @@ class ProjectedHead(nn.Module):
         """(B,C,r,r) and any number of (B,D) sentence batches → logits (B,16) for each."""
         h = self.trunk(self.mixing(features))
         alone, visual = self.unconditional(h).flatten(1), nn.functional.leaky_relu(self.conditional(h), 0.2).flatten(2)
-        return [alone + torch.einsum("bcq,bc->bq", visual, self.sentence(s)) / visual.shape[1] ** 0.5 for s in sentences]
+        return [
+            alone + torch.einsum("bcq,bc->bq", visual, self.sentence(s)) / visual.shape[1] ** 0.5 for s in sentences
+        ]
 
 
 class ProjectedDiscriminator(nn.Module):
@@ -45,9 +47,12 @@ class ProjectedDiscriminator(nn.Module):
 
     def __init__(self, shapes: Mapping[int, tuple[int, int]], *, embedding_width: int = 256, width: int = 64) -> None:
         super().__init__()
-        self.heads = nn.ModuleDict({
-            str(stride): ProjectedHead(channels, resolution, embedding_width, width if stride == 4 else 2 * width)
-            for stride, (channels, resolution) in shapes.items()})
+        self.heads = nn.ModuleDict(
+            {
+                str(stride): ProjectedHead(channels, resolution, embedding_width, width if stride == 4 else 2 * width)
+                for stride, (channels, resolution) in shapes.items()
+            }
+        )
 
     def forward(self, pyramid: Mapping[int, Tensor], *sentences: Tensor) -> list[Tensor]:
         """Return one (B,16·heads) batch of logits for each batch of sentences; positive means real and matching."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from telephonegan.images import to_images
@@ -40,10 +40,10 @@ class GanSettings:
     words_limit: int = 20
     batch_size: int = 32
     learning_rate: float = 2e-4
-    ema_half_life: int = 20_000     # in pictures
+    ema_half_life: int = 20_000  # in pictures
     damsm_weight: float = 0.1
     kl_weight: float = 0.01
-    preview_weight: float = 1.0     # keeps the earlier stages' pictures close to the last one's
+    preview_weight: float = 1.0  # keeps the earlier stages' pictures close to the last one's
     mismatched_weight: float = 0.5
 
     @property
@@ -53,8 +53,9 @@ class GanSettings:
 
 PRESETS = {
     "cpu": GanSettings(),
-    "gpu": replace(GanSettings(), base_size=64, channels=48, backbone_input=256, head_width=128, batch_size=64,
-                   residual_blocks=2),
+    "gpu": replace(
+        GanSettings(), base_size=64, channels=48, backbone_input=256, head_width=128, batch_size=64, residual_blocks=2
+    ),
 }
 
 
@@ -73,7 +74,11 @@ class SentenceBank:
     @torch.no_grad()
     def __init__(self, captions: list[list[list[str]]], matching: Matching, limit: int) -> None:
         vocabulary = matching.vocabulary
-        flat = [[vocabulary.ids[w] for w in caption if w in vocabulary][:limit] or [1] for photo in captions for caption in photo]
+        flat = [
+            [vocabulary.ids[w] for w in caption if w in vocabulary][:limit] or [1]
+            for photo in captions
+            for caption in photo
+        ]
         self.first = torch.tensor([0, *(len(photo) for photo in captions)]).cumsum(0)
         ids, self.lengths = pad(flat)
         parts = [matching.text(i, n) for i, n in zip(ids.split(256), self.lengths.split(256), strict=True)]
@@ -94,8 +99,15 @@ class SentenceBank:
 class GanRecipe:
     """One GAN run; `state` holds everything a checkpoint needs."""
 
-    def __init__(self, train: CaptionedPhotos, shown: CaptionedPhotos, matching: Matching, settings: GanSettings,
-                 cache: Path, device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self,
+        train: CaptionedPhotos,
+        shown: CaptionedPhotos,
+        matching: Matching,
+        settings: GanSettings,
+        cache: Path,
+        device: str | torch.device = "cpu",
+    ) -> None:
         self.settings, self.device, self.batch_size = settings, torch.device(device), settings.batch_size
         self.photos = pack_photos(train, settings.size, cache)
         self.vocabulary = matching.vocabulary
@@ -109,8 +121,9 @@ class GanRecipe:
         self.generator.to(self.device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         shapes = {stride: (self.backbone.channels[stride], settings.backbone_input // stride) for stride in STRIDES}
-        self.discriminator = ProjectedDiscriminator(shapes, embedding_width=self.text.sentences.shape[1],
-                                                    width=settings.head_width)
+        self.discriminator = ProjectedDiscriminator(
+            shapes, embedding_width=self.text.sentences.shape[1], width=settings.head_width
+        )
         self.discriminator.to(self.device, memory_format=torch.channels_last)
         trained = [p for p in self.discriminator.parameters() if p.requires_grad]
         self.trained_heads = trained
@@ -120,13 +133,23 @@ class GanRecipe:
     def network(self) -> dict[str, Any]:
         """The settings the generator is built from."""
         settings = self.settings
-        return {"channels": settings.channels, "base_size": settings.base_size, "branches": settings.branches,
-                "residual_blocks": settings.residual_blocks, "embedding_width": self.text.sentences.shape[1],
-                "conditional": True}
+        return {
+            "channels": settings.channels,
+            "base_size": settings.base_size,
+            "branches": settings.branches,
+            "residual_blocks": settings.residual_blocks,
+            "embedding_width": self.text.sentences.shape[1],
+            "conditional": True,
+        }
 
     def state(self) -> dict[str, Any]:
-        return {"generator": self.generator, "average": self.average, "discriminator": self.discriminator,
-                "generator_optimiser": self.generator_optimiser, "discriminator_optimiser": self.discriminator_optimiser}
+        return {
+            "generator": self.generator,
+            "average": self.average,
+            "discriminator": self.discriminator,
+            "generator_optimiser": self.generator_optimiser,
+            "discriminator_optimiser": self.discriminator_optimiser,
+        }
 
     def step(self, step: int) -> dict[str, float]:
         settings, batch = self.settings, self.batch_size
@@ -146,34 +169,54 @@ class GanRecipe:
             self.require_heads(False)
             (logits,) = self.discriminator(painted, sentences)
             self.require_heads(True)
-            regions, codes = self.image_encoder(region_features(painted), pooled_features(self.backbone.head(painted[32])))
-            word_loss, sentence_loss = damsm_loss(regions, codes.float(), words, sentences, lengths,
-                                                  same=(rows[:, None] == rows).to(self.device))
+            regions, codes = self.image_encoder(
+                region_features(painted), pooled_features(self.backbone.head(painted[32]))
+            )
+            word_loss, sentence_loss = damsm_loss(
+                regions, codes.float(), words, sentences, lengths, same=(rows[:, None] == rows).to(self.device)
+            )
             adversarial = -logits.float().mean()
             kl = -0.5 * (1 + logvar - mu.pow(2) - logvar.exp()).float().mean()
-            preview = sum(F.mse_loss(small.float(), F.interpolate(images[-1].float().detach(), small.shape[-2:], mode="area"))
-                          for small in images[:-1])
-        loss = (adversarial + settings.damsm_weight * (word_loss + sentence_loss) + settings.kl_weight * kl
-                + settings.preview_weight * preview)
+            preview = sum(
+                F.mse_loss(small.float(), F.interpolate(images[-1].float().detach(), small.shape[-2:], mode="area"))
+                for small in images[:-1]
+            )
+        loss = (
+            adversarial
+            + settings.damsm_weight * (word_loss + sentence_loss)
+            + settings.kl_weight * kl
+            + settings.preview_weight * preview
+        )
         self.generator_optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.generator_optimiser.step()
         self.update_average(step)
-        return {"discriminator": discriminator_loss, "adversarial": adversarial.item(), "word_loss": word_loss.item(),
-                "sentence_loss": sentence_loss.item(), "kl": kl.item(), "preview": float(preview)}
+        return {
+            "discriminator": discriminator_loss,
+            "adversarial": adversarial.item(),
+            "word_loss": word_loss.item(),
+            "sentence_loss": sentence_loss.item(),
+            "kl": kl.item(),
+            "preview": float(preview),
+        }
 
     def pyramid(self, images: Tensor) -> dict[int, Tensor]:
         size = (self.settings.backbone_input,) * 2
         enlarged = F.interpolate(images, size=size, mode="bilinear", align_corners=False)
         return self.backbone(enlarged.contiguous(memory_format=torch.channels_last))
 
-    def discriminator_step(self, photographed: dict[int, Tensor], painted: dict[int, Tensor], sentences: Tensor) -> float:
+    def discriminator_step(
+        self, photographed: dict[int, Tensor], painted: dict[int, Tensor], sentences: Tensor
+    ) -> float:
         """Hinge loss: real with its sentence against painted, and against real with a neighbour's sentence."""
         matching, mismatched = self.discriminator(photographed, sentences, sentences.roll(1, 0))
         (fake,) = self.discriminator({stride: f.detach() for stride, f in painted.items()}, sentences)
         share = self.settings.mismatched_weight
-        loss = (F.relu(1 - matching.float()).mean() + (1 - share) * F.relu(1 + fake.float()).mean()
-                + share * F.relu(1 + mismatched.float()).mean())
+        loss = (
+            F.relu(1 - matching.float()).mean()
+            + (1 - share) * F.relu(1 + fake.float()).mean()
+            + share * F.relu(1 + mismatched.float()).mean()
+        )
         self.discriminator_optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.discriminator_optimiser.step()
@@ -198,7 +241,9 @@ class GanRecipe:
     @torch.no_grad()
     def evaluate(self, step: int, folder: Path) -> dict[str, float]:
         """Paint a grid of the first 32 shown captions."""
-        words, sentences, lengths = (part.to(self.device) for part in self.shown.take(torch.arange(len(self.shown.lengths))))
+        words, sentences, lengths = (
+            part.to(self.device) for part in self.shown.take(torch.arange(len(self.shown.lengths)))
+        )
         generator = torch.Generator().manual_seed(0)
         noise = torch.randn(len(words), self.generator.noise_width, generator=generator).to(self.device)
         eps = torch.zeros(len(words), self.generator.condition_width, device=self.device)
@@ -213,5 +258,3 @@ def contact_sheet(images: Tensor, columns: int = 8) -> Any:
     blank = images.new_ones(rows * columns - len(images), *images.shape[1:])
     grid = torch.cat([images, blank]).unflatten(0, (rows, columns)).permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)
     return to_images(grid[None].float().cpu())[0]
-
-

@@ -43,9 +43,9 @@ class CaptionerSettings:
     photos_per_batch: int = 20
     learning_rate: float = 1e-3
     weight_decay: float = 1e-5
-    average_from: float = 0.5       # share of the run after which the weights are averaged
+    average_from: float = 0.5  # share of the run after which the weights are averaged
     length_power: float = 0.7
-    steps: int = 3000               # 300 steps see every caption once
+    steps: int = 3000  # 300 steps see every caption once
 
 
 class CellBank:
@@ -55,8 +55,14 @@ class CellBank:
         self.photos, self.settings, self.cache = photos, settings, cache
         backbone = Backbone("lite0").to(memory_format=torch.channels_last)
         stem = f"lite0-cells-{settings.input_size}-{fingerprint(photos.names)}"
-        self.views = [cached(cache / f"{stem}-{view}.npy", lambda v=view: self._pixels(v).split(32),
-                             lambda batch: self._cells(backbone, batch)) for view in views]
+        self.views = [
+            cached(
+                cache / f"{stem}-{view}.npy",
+                lambda v=view: self._pixels(v).split(32),
+                lambda batch: self._cells(backbone, batch),
+            )
+            for view in views
+        ]
 
     def _pixels(self, view: str) -> Tensor:
         if view == "plain":
@@ -67,8 +73,9 @@ class CellBank:
             return pack_photos(self.photos, self.settings.small_size, self.cache)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            return random_crop(pack_photos(self.photos, self.settings.stored_size, self.cache),
-                               self.settings.stored_size * 7 // 8)
+            return random_crop(
+                pack_photos(self.photos, self.settings.stored_size, self.cache), self.settings.stored_size * 7 // 8
+            )
 
     def _cells(self, backbone: Backbone, pixels: Tensor) -> Tensor:
         size = (self.settings.input_size,) * 2
@@ -95,8 +102,9 @@ class CaptionerRecipe:
         self.view_odds = torch.tensor([0.35, 0.25, 0.15, 0.25])
         self.model = CaptionModel(len(self.vocabulary), **self.network())
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
-        self.optimiser = torch.optim.AdamW(self.model.parameters(), settings.learning_rate,
-                                           weight_decay=settings.weight_decay)
+        self.optimiser = torch.optim.AdamW(
+            self.model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
+        )
         self.ids = [[self._ids(caption) for caption in captions] for captions in train.captions]
         self.batch_size = settings.photos_per_batch * 5
 
@@ -107,8 +115,12 @@ class CaptionerRecipe:
     def network(self) -> dict[str, Any]:
         """The settings `CaptionModel` is built from."""
         settings = self.settings
-        return {"attention": settings.attention, "embedding_width": settings.embedding_width,
-                "hidden_width": settings.hidden_width, "dropout": settings.dropout}
+        return {
+            "attention": settings.attention,
+            "embedding_width": settings.embedding_width,
+            "hidden_width": settings.hidden_width,
+            "dropout": settings.dropout,
+        }
 
     def state(self) -> dict[str, Any]:
         return {"model": self.model, "average": self.average, "optimiser": self.optimiser}
@@ -150,9 +162,18 @@ class CaptionerRecipe:
         said = []
         for part in rows.split(100):
             features = self.average.features(self.dev_bank[torch.zeros_like(part), part])
-            said += [self.vocabulary.decode(best[0].ids) for best in beam(
-                self.average.decoder, features, self.markers, limit=self.settings.words_limit,
-                length_power=self.settings.length_power)]
+            said += [
+                self.vocabulary.decode(best[0].ids)
+                for best in beam(
+                    self.average.decoder,
+                    features,
+                    self.markers,
+                    limit=self.settings.words_limit,
+                    length_power=self.settings.length_power,
+                )
+            ]
         (folder / f"captions-{step:06d}.txt").write_text(
-            "\n".join(f"{name}\t{' '.join(words)}" for name, words in zip(self.dev.names, said, strict=True)), encoding="utf-8")
+            "\n".join(f"{name}\t{' '.join(words)}" for name, words in zip(self.dev.names, said, strict=True)),
+            encoding="utf-8",
+        )
         return caption_scores(said, self.dev.captions)

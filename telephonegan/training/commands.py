@@ -24,10 +24,14 @@ A run that was stopped goes on when the same command is given again."""
 
 def add_train(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `telephonegan train`."""
-    parser.epilog, parser.formatter_class = _EXAMPLES, argparse.RawDescriptionHelpFormatter
+    parser.epilog = _EXAMPLES
     parser.add_argument("recipe", choices=RECIPES)
-    parser.add_argument("--data", type=Path, required=True, help="a Flickr8k folder: images/, captions.txt, train.txt, …")
-    parser.add_argument("--run", type=Path, required=True, help="folder for checkpoints, log and samples")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="a Flickr8k folder: images/, captions.txt, train.txt, …"
+    )
+    parser.add_argument(
+        "--run", dest="run_folder", type=Path, required=True, help="folder for checkpoints, log and samples"
+    )
     parser.add_argument("--cache", type=Path, help="folder for packed photographs and features (default: RUN/../cache)")
     parser.add_argument("--damsm", type=Path, help="attngan: the DAMSM run that guides it")
     parser.add_argument("--preset", choices=("cpu", "gpu"), default="cpu", help="attngan: 64 or 128 px")
@@ -38,7 +42,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of the recipe")
 
 
-def train(options: argparse.Namespace) -> None:
+def train(options: argparse.Namespace) -> int:
     """Run a recipe to its last step, or on from its checkpoint."""
     import torch
 
@@ -49,12 +53,13 @@ def train(options: argparse.Namespace) -> None:
     settings = changed(_defaults(options), options.set)
     if options.steps and hasattr(settings, "steps"):
         settings = dataclasses.replace(settings, steps=options.steps)
-    cache = options.cache or options.run.parent / "cache"
+    cache = options.cache or options.run_folder.parent / "cache"
     torch.manual_seed(options.seed)
     recipe = _recipe(options, settings, cache)
-    describe(options.run, options.recipe, recipe, settings)
+    describe(options.run_folder, options.recipe, recipe, settings)
     steps = options.steps or getattr(settings, "steps", 10_000)
-    loop.run(recipe, options.run, steps=steps, seed=options.seed, evaluate_every=max(1, steps // 10))
+    loop.run(recipe, options.run_folder, steps=steps, seed=options.seed, evaluate_every=max(1, steps // 10))
+    return 0
 
 
 def _defaults(options: argparse.Namespace) -> Any:
@@ -108,15 +113,21 @@ def changed(settings: Any, assignments: list[str]) -> Any:
 
 def describe(run: Path, recipe_name: str, recipe: Any, settings: Any) -> None:
     """Write run.json: what `export` and later runs need to know. A run keeps the settings it began with."""
-    record = {"recipe": recipe_name, "settings": dataclasses.asdict(settings), "network": recipe.network(),
-              "vocabulary": recipe.vocabulary.words, "command": "telephonegan " + " ".join(sys.argv[1:])}
+    record = {
+        "recipe": recipe_name,
+        "settings": dataclasses.asdict(settings),
+        "network": recipe.network(),
+        "vocabulary": recipe.vocabulary.words,
+        "command": "telephonegan " + " ".join(sys.argv[1:]),
+    }
     path = run / "run.json"
     if path.exists():
         known = json.loads(path.read_text(encoding="utf-8"))
         differing = [key for key, value in record["settings"].items() if known["settings"].get(key) != value]
         if known["recipe"] != recipe_name or differing:
-            raise SettingsError(f"{run} is a {known['recipe']} run with other settings ({', '.join(differing)}); "
-                                "name another folder.")
+            raise SettingsError(
+                f"{run} is a {known['recipe']} run with other settings ({', '.join(differing)}); name another folder."
+            )
         return
     run.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
@@ -131,8 +142,10 @@ def read_run(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     missing = [name for name in ("run.json", "checkpoint.pt") if not (run / name).exists()]
     if missing:
         raise DataError(f"{run} has no {' and no '.join(missing)}; it is not the folder of a training run.")
-    return (json.loads((run / "run.json").read_text(encoding="utf-8")),
-            torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True))
+    return (
+        json.loads((run / "run.json").read_text(encoding="utf-8")),
+        torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True),
+    )
 
 
 def load_matching(run: Path) -> Any:
@@ -154,7 +167,8 @@ def load_matching(run: Path) -> Any:
 
 def add_export(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `telephonegan export`."""
-    parser.add_argument("run", type=Path, help="folder of a training run")
+    parser.epilog = "example:\n  telephonegan export runs/attngan --name mine --damsm-name flickr8k"
+    parser.add_argument("run_folder", metavar="RUN", type=Path, help="folder of a training run")
     parser.add_argument("--name", required=True, help="name of the model, such as flickr8k")
     parser.add_argument("--kind", choices=("judge",), help="register a DAMSM run as a judge")
     parser.add_argument("--damsm-name", help="a generator's DAMSM model (default: the same name)")
@@ -166,36 +180,76 @@ def add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--replace", action="store_true", help="replace a model of that name")
 
 
-def export(options: argparse.Namespace) -> None:
+def export(options: argparse.Namespace) -> int:
     """Write the averaged weights of a run as safetensors and list them in a manifest."""
     from telephonegan import weights
 
-    record, checkpoint = read_run(options.run)
+    record, checkpoint = read_run(options.run_folder)
     kind, tensors, description = _exported(record, checkpoint, options)
     entry = weights.register(
-        kind, options.name, tensors, **description, data=options.data, licence=options.licence,
-        command=record["command"], quality=options.quality, description=options.description,
+        kind,
+        options.name,
+        tensors,
+        **description,
+        data=options.data,
+        licence=options.licence,
+        command=record["command"],
+        quality=options.quality,
+        description=options.description,
         full_precision=["*running_var"] if any(key.endswith("running_var") for key in tensors) else (),
-        folder=options.folder, replace=options.replace)
+        folder=options.folder,
+        replace=options.replace,
+    )
     print(f"{kind}/{options.name}: {entry.path} ({entry.size / 1e6:.1f} MB, step {checkpoint['step']})")
+    return 0
 
 
-def _exported(record: dict[str, Any], checkpoint: dict[str, Any], options: argparse.Namespace
-              ) -> tuple[str, dict[str, Any], dict[str, Any]]:
+def _exported(
+    record: dict[str, Any], checkpoint: dict[str, Any], options: argparse.Namespace
+) -> tuple[str, dict[str, Any], dict[str, Any]]:
     settings, network, words = record["settings"], record["network"], record["vocabulary"]
     if record["recipe"] == "captioner":
-        return "captioner", checkpoint["average"], {
-            "architecture": "lite0-caption-model", "vocabulary": words,
-            "settings": {"network": network, "backbone": "lite0", "input_size": settings["input_size"],
-                         "beam_width": 3, "length_power": settings["length_power"],
-                         "words_limit": settings["words_limit"]}}
+        return (
+            "captioner",
+            checkpoint["average"],
+            {
+                "architecture": "lite0-caption-model",
+                "vocabulary": words,
+                "settings": {
+                    "network": network,
+                    "backbone": "lite0",
+                    "input_size": settings["input_size"],
+                    "beam_width": 3,
+                    "length_power": settings["length_power"],
+                    "words_limit": settings["words_limit"],
+                },
+            },
+        )
     if record["recipe"] == "damsm":
-        tensors = {f"{part}.{key}": value for part in ("text_encoder", "image_encoder")
-                   for key, value in checkpoint[part].items()}
+        tensors = {
+            f"{part}.{key}": value
+            for part in ("text_encoder", "image_encoder")
+            for key, value in checkpoint[part].items()
+        }
         kept = ("backbone", "picture_size", "input_size", "words_limit")
-        return options.kind or "damsm", tensors, {
-            "architecture": "damsm", "vocabulary": words, "settings": {**network, **{key: settings[key] for key in kept}}}
-    return "generator", checkpoint["average"], {
-        "architecture": "attngan",
-        "settings": {"network": network, "damsm": options.damsm_name or options.name,
-                     "words_limit": settings["words_limit"]}}
+        return (
+            options.kind or "damsm",
+            tensors,
+            {
+                "architecture": "damsm",
+                "vocabulary": words,
+                "settings": {**network, **{key: settings[key] for key in kept}},
+            },
+        )
+    return (
+        "generator",
+        checkpoint["average"],
+        {
+            "architecture": "attngan",
+            "settings": {
+                "network": network,
+                "damsm": options.damsm_name or options.name,
+                "words_limit": settings["words_limit"],
+            },
+        },
+    )

@@ -27,15 +27,15 @@ class DamsmSettings:
     """What a DAMSM run depends on; sizes in pixels."""
 
     backbone: str = "lite0"
-    picture_size: int = 64      # what is left of a photograph: the size the generator paints
-    input_size: int = 128       # what the backbone sees, enlarged from picture_size
-    views: int = 6              # random crops of each photograph whose features are kept in memory
-    minimum_count: int = 3      # a word seen less often in the training captions is unknown
+    picture_size: int = 64  # what is left of a photograph: the size the generator paints
+    input_size: int = 128  # what the backbone sees, enlarged from picture_size
+    views: int = 6  # random crops of each photograph whose features are kept in memory
+    minimum_count: int = 3  # a word seen less often in the training captions is unknown
     words_limit: int = 20
     word_width: int = 300
     width: int = 256
     dropout: float = 0.5
-    word_drop: float = 0.1      # share of a caption's words left out at random
+    word_drop: float = 0.1  # share of a caption's words left out at random
     batch_size: int = 64
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
@@ -53,9 +53,14 @@ class FeatureBank:
         self.region_size = (self.region_channels, side, side)
         path = cache / f"{settings.backbone}-{settings.picture_size}-{settings.input_size}"
         path = path.with_name(f"{path.name}-{fingerprint(photos.names)}")
-        self.views = [cached(f"{path}-view{view}.npy", lambda v=view: self._pixels(v).split(64),
-                             lambda batch: flat_features(backbone, unit_range(batch), settings.input_size))
-                      for view in range(views)]
+        self.views = [
+            cached(
+                f"{path}-view{view}.npy",
+                lambda v=view: self._pixels(v).split(64),
+                lambda batch: flat_features(backbone, unit_range(batch), settings.input_size),
+            )
+            for view in range(views)
+        ]
 
     def _pixels(self, view: int) -> Tensor:
         size = self.settings.picture_size
@@ -100,13 +105,15 @@ class DamsmRecipe:
         self.vocabulary = Vocabulary.build(sentences, minimum=settings.minimum_count, specials=(PAD,))
         self.bank = FeatureBank(train, settings, cache, views=settings.views)
         self.dev_bank = FeatureBank(dev, settings, cache, views=1)
-        self.text = TextEncoder(len(self.vocabulary), word_width=settings.word_width, width=settings.width,
-                                dropout=settings.dropout)
+        self.text = TextEncoder(
+            len(self.vocabulary), word_width=settings.word_width, width=settings.width, dropout=settings.dropout
+        )
         self.image = ImageEncoder(self.bank.region_channels, self.bank.pooled_channels, settings.width)
         self.dropout = nn.Dropout(0.2)
         parameters = [*self.text.parameters(), *self.image.parameters()]
-        self.optimiser = torch.optim.AdamW(parameters, settings.learning_rate, (0.9, 0.999),
-                                           weight_decay=settings.weight_decay)
+        self.optimiser = torch.optim.AdamW(
+            parameters, settings.learning_rate, (0.9, 0.999), weight_decay=settings.weight_decay
+        )
         self.ids = [[self._known(caption) for caption in captions] for captions in train.captions]
         self.dev_ids = [self._known(captions[0]) for captions in dev.captions]
 
@@ -151,18 +158,37 @@ class DamsmRecipe:
         words, sentences = self.text(ids, lengths)
         _, codes = self.image(regions, pooled)
         precision = r_precision(codes.numpy(), sentences.numpy())
-        word_loss, sentence_loss = (sum(loss) / 10 for loss in zip(*(
-            [loss.item() for loss in damsm_loss(*self.image(regions[part], pooled[part]), words[part][:, :, : lengths[part].max()],
-                                                sentences[part], lengths[part])]
-            for part in photos.split(100)), strict=True))
+        word_loss, sentence_loss = (
+            sum(loss) / 10
+            for loss in zip(
+                *(
+                    [
+                        loss.item()
+                        for loss in damsm_loss(
+                            *self.image(regions[part], pooled[part]),
+                            words[part][:, :, : lengths[part].max()],
+                            sentences[part],
+                            lengths[part],
+                        )
+                    ]
+                    for part in photos.split(100)
+                ),
+                strict=True,
+            )
+        )
         return {"r_precision": precision.mean, "word_loss": word_loss, "sentence_loss": sentence_loss}
 
     def network(self) -> dict[str, Any]:
         """The settings both encoders are built from."""
         settings = self.settings
-        return {"text": {"word_width": settings.word_width, "width": settings.width, "dropout": settings.dropout},
-                "image": {"region_channels": self.bank.region_channels, "code_channels": self.bank.pooled_channels,
-                          "width": settings.width}}
+        return {
+            "text": {"word_width": settings.word_width, "width": settings.width, "dropout": settings.dropout},
+            "image": {
+                "region_channels": self.bank.region_channels,
+                "code_channels": self.bank.pooled_channels,
+                "width": settings.width,
+            },
+        }
 
 
 def cosine_decay(step: int, steps: int, *, warm_up: int = 100, floor: float = 0.02) -> float:

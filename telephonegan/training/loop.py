@@ -35,8 +35,16 @@ class TrainingDiverged(TelephoneganError, RuntimeError):
     """A loss became NaN or infinite; the last checkpoint is still good."""
 
 
-def run(recipe: Recipe, folder: str | Path, *, steps: int, seed: int = 0, log_every: int = 50,
-        evaluate_every: int = 0, checkpoint_minutes: float = 5.0) -> None:
+def run(
+    recipe: Recipe,
+    folder: str | Path,
+    *,
+    steps: int,
+    seed: int = 0,
+    log_every: int = 50,
+    evaluate_every: int = 0,
+    checkpoint_minutes: float = 5.0,
+) -> None:
     """Train `recipe` to `steps`, resuming from `folder`/checkpoint.pt when it is there.
 
     Every step draws from its own random stream, seeded by (seed, step): a resumed run therefore continues exactly as an

@@ -160,6 +160,18 @@ def test_the_condition_is_mu_plus_eps_times_the_deviation(generator):
     torch.testing.assert_close(generator.ca_net(given["sentence_embedding"], torch.zeros(3, 5))[0], mu)
 
 
+def test_calibrated_conditions_differ_between_sentences_and_hardly_within_one():
+    torch.manual_seed(0)
+    net = Generator(**{**TINY, "embedding_width": 16, "condition_width": 4}, conditional=True)
+    initialise(net)
+    sentences = 0.05 * torch.randn(500, 16) + torch.randn(16)
+    net.ca_net.calibrate(sentences)
+    _, mu, logvar = net.ca_net(sentences, torch.zeros(500, 4))
+    assert mu.mean(0).abs().max() < 0.1
+    assert ((mu.std(0) > 0.5) & (mu.std(0) < 1.2)).all()
+    assert (0.5 * logvar).exp().mean() < 0.3
+
+
 @pytest.mark.parametrize("name", ["noise", "sentence_embedding", "word_embeddings"])
 def test_pictures_depend_on_every_input(generator, name):
     given = inputs()

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.nn.utils.rnn import pack_padded_sequence
 
 from telephonegan.models.captioner import AttentionDecoder, CaptionModel, EncoderHead, LSTMDecoder
 
@@ -64,7 +65,7 @@ def test_words_are_those_of_the_published_decoder(formula, name, layers):
     expected, feature = formula.expected(name), formula.input("cap_feat", 2, 8, scale=1.7)
     assert decoder.greedy(feature).tolist() == expected["sample_ids"].tolist()
     logits = decoder(feature, torch.from_numpy(expected["captions"]))
-    packed = torch.nn.utils.rnn.pack_padded_sequence(logits, torch.tensor([6, 4]), batch_first=True).data
+    packed = pack_padded_sequence(logits, torch.tensor([6, 4]), batch_first=True).data
     torch.testing.assert_close(packed.detach().numpy(), expected["logits_first64"], rtol=1e-4, atol=1e-4)
 
 
@@ -120,6 +121,15 @@ def test_several_captions_of_a_picture_share_its_cells(attention):
         for caption in range(3 * picture, 3 * picture + 3):
             alone, _ = model(cells[picture : picture + 1], ids[caption : caption + 1])
             torch.testing.assert_close(logits[caption : caption + 1], alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("attention", [True, False])
+def test_packed_logits_are_those_of_teacher_forcing_without_the_padding(attention):
+    model = CaptionModel(10, attention=attention, feature_width=5, **WIDTHS).eval()
+    cells, ids = torch.randn(3, 9, 5), torch.randint(1, 10, (5, 6))
+    owners, lengths = torch.tensor([2, 0, 0, 1, 2]), torch.tensor([6, 4, 4, 2, 1])
+    expected = pack_padded_sequence(model(cells[owners], ids)[0], lengths, batch_first=True).data
+    torch.testing.assert_close(model.packed_logits(cells, owners, ids, lengths), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("attention", [True, False])

@@ -35,26 +35,25 @@ def test_losses_are_finite_and_every_trained_weight_moves(recipe):
 
 def test_the_encoders_learn_to_match_drawings_to_their_captions(splits, damsm_settings, cache):
     torch.manual_seed(0)
-    recipe = DamsmRecipe(*splits, dataclasses.replace(damsm_settings, learning_rate=0.01, batch_size=12, steps=150), cache)
+    recipe = DamsmRecipe(*splits, dataclasses.replace(damsm_settings, learning_rate=0.01, batch_size=12,
+                                                         steps=10_000), cache)
     losses = []
-    for step in range(150):
+    for step in range(100, 200):  # after the warm-up
         loop.seed_step(0, step)
-        losses.append(sum(recipe.step(min(step + 100, 149)).values()))
+        losses.append(sum(recipe.step(step).values()))
     assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(splits, damsm_settings, cache, tmp_path):
-    def run(folder, *ends):
-        for end in ends:
-            torch.manual_seed(end)
-            recipe = DamsmRecipe(*splits, damsm_settings, cache)
-            if folder == "resumed" and end == ends[0]:
-                torch.manual_seed(ends[-1])
-                recipe = DamsmRecipe(*splits, damsm_settings, cache)
-            loop.run(recipe, tmp_path / folder, steps=end)
+    def run(folder, steps):
+        torch.manual_seed(0)
+        recipe = DamsmRecipe(*splits, damsm_settings, cache)
+        loop.run(recipe, tmp_path / folder, steps=steps)
         return {**recipe.text.state_dict(), **recipe.image.state_dict()}
 
-    whole, resumed = run("whole", 4), run("resumed", 2, 4)
+    whole = run("whole", 4)
+    run("parts", 2)
+    resumed = run("parts", 4)
     assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
 
 

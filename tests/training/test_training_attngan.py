@@ -1,0 +1,274 @@
+import copy
+import dataclasses
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from telephonegan.errors import TelephoneganError
+from telephonegan.models.damsm import ImageEncoder, TextEncoder
+from telephonegan.text import PAD, Vocabulary
+from telephonegan.training import loop
+from telephonegan.training.attngan import PRESETS, GanRecipe, GanSettings, Matching, SentenceBank, contact_sheet
+from telephonegan.training.data import read_flickr8k
+
+SETTINGS = GanSettings(base_size=8, branches=2, channels=4, residual_blocks=1, backbone_input=64, head_width=4,
+                       words_limit=8, batch_size=4, ema_half_life=8)
+
+
+@pytest.fixture(scope="module")
+def splits(drawings):
+    return read_flickr8k(drawings, "train"), read_flickr8k(drawings, "test")
+
+
+@pytest.fixture(scope="module")
+def matching(splits):
+    torch.manual_seed(0)
+    captions = [caption for photo in splits[0].captions for caption in photo]
+    vocabulary = Vocabulary.build(captions, specials=(PAD,))
+    text = TextEncoder(len(vocabulary), word_width=8, width=16)
+    return Matching(text.eval().requires_grad_(False), ImageEncoder(width=16), vocabulary)
+
+
+@pytest.fixture
+def make(splits, matching, cache):
+    def build(settings=SETTINGS, matching=matching):
+        torch.manual_seed(0)
+        return GanRecipe(*splits, matching, settings, cache)
+
+    return build
+
+
+@pytest.fixture
+def recipe(make):
+    return make()
+
+
+def copies(module):
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def unchanged(module, before):
+    return [name for name, tensor in module.state_dict().items() if torch.equal(tensor, before[name])]
+
+
+# ------------------------------------------------------------------------------------------- the step
+
+
+def test_losses_are_finite_and_named(recipe):
+    for step in range(2):
+        loop.seed_step(0, step)
+        losses = recipe.step(step)
+        assert set(losses) == {"discriminator", "adversarial", "word_loss", "sentence_loss", "kl", "preview"}
+        assert all(np.isfinite(value) for value in losses.values())
+
+
+def test_generator_and_heads_learn_and_nothing_else_does(recipe):
+    frozen = {"backbone": recipe.backbone, "image encoder": recipe.image_encoder}
+    before = {name: copies(module) for name, module in frozen.items()}
+    generator, discriminator = copies(recipe.generator), copies(recipe.discriminator)
+    loop.seed_step(0, 0)
+    recipe.step(0)
+    assert unchanged(recipe.generator, generator) == []
+    assert all(name.endswith("mixing.weight") for name in unchanged(recipe.discriminator, discriminator))
+    assert len(unchanged(recipe.discriminator, discriminator)) == 4
+    for name, module in frozen.items():
+        assert len(unchanged(module, before[name])) == len(before[name]), name
+
+
+def test_the_heads_get_no_gradient_in_the_generators_step(recipe):
+    seen = {}
+    step = recipe.discriminator_optimiser.step
+
+    def noting(*given, **named):
+        seen["heads"] = [p.grad.clone() for p in recipe.trained_heads]
+        seen["generator"] = [p.grad for p in recipe.generator.parameters()]
+        return step(*given, **named)
+
+    recipe.discriminator_optimiser.step = noting
+    recipe.step(0)
+    assert all(gradient is None for gradient in seen["generator"])
+    assert any(gradient.abs().max() > 0 for gradient in seen["heads"])
+    for parameter, gradient in zip(recipe.trained_heads, seen["heads"], strict=True):
+        assert torch.equal(parameter.grad, gradient)
+        assert parameter.requires_grad
+
+
+def test_the_adversarial_gradient_reaches_the_generator_through_the_frozen_backbone(make):
+    recipe = make(dataclasses.replace(SETTINGS, damsm_weight=0.0, kl_weight=0.0, preview_weight=0.0))
+    recipe.step(0)
+    assert recipe.generator.img_net2.img[0].weight.grad.abs().max() > 0
+    assert recipe.generator.h_net1.fc[0].weight.grad.abs().max() > 0
+
+
+def test_the_matching_gradient_reaches_the_generator(make):
+    gradients = []
+    for weight in (0.0, 1.0):
+        recipe = make(dataclasses.replace(SETTINGS, damsm_weight=weight))
+        loop.seed_step(0, 0)
+        recipe.step(0)
+        gradients.append(recipe.generator.img_net2.img[0].weight.grad.clone())
+    assert not torch.allclose(*gradients)
+
+
+def test_a_step_gives_no_warning(recipe):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        recipe.step(0)
+
+
+def test_the_discriminators_loss_is_the_hinge_over_matching_painted_and_mismatched_pairs(recipe):
+    class Stub(nn.Module):
+        """Constant logits; the features tell real from painted."""
+
+        def __init__(self):
+            super().__init__()
+            self.shift, self.heard = nn.Parameter(torch.zeros(())), []
+
+        def forward(self, pyramid, *sentences):
+            self.heard.append(sentences)
+            logits = (0.4, 0.3) if len(sentences) == 2 else (-0.2,)
+            return [torch.full((4, 2), value) + self.shift for value in logits]
+
+    recipe.discriminator = stub = Stub()
+    recipe.settings = dataclasses.replace(SETTINGS, mismatched_weight=0.25)
+    sentences = torch.randn(4, 16)
+    loss = recipe.discriminator_step({4: torch.zeros(1)}, {4: torch.zeros(1)}, sentences)
+    assert loss == pytest.approx((1 - 0.4) + 0.75 * (1 - 0.2) + 0.25 * (1 + 0.3))
+    (own, other), (painted,) = stub.heard
+    assert torch.equal(own, sentences)
+    assert torch.equal(painted, sentences)
+    assert torch.equal(other, sentences[[3, 0, 1, 2]])
+
+
+def test_one_stage_can_be_trained_alone(make):
+    losses = make(dataclasses.replace(SETTINGS, branches=1, base_size=16)).step(0)
+    assert losses["preview"] == 0
+    assert all(np.isfinite(value) for value in losses.values())
+
+
+def test_a_matching_model_over_another_backbone_is_refused(make, matching):
+    other = dataclasses.replace(matching, image=ImageEncoder(120 + 352, 1280, 16))
+    with pytest.raises(TelephoneganError, match=r"lite0|backbone"):
+        make(matching=other)
+
+
+# ------------------------------------------------------------------------------------------- the average
+
+
+def test_the_average_moves_with_every_step(recipe):
+    before = copies(recipe.average)
+    for step in range(2):
+        recipe.step(step)
+    assert unchanged(recipe.average, before) == []
+    assert not any(p.requires_grad for p in recipe.average.parameters())
+    assert not recipe.average.training
+
+
+def test_the_average_has_moved_half_way_after_its_half_life(recipe):
+    for module, value in ((recipe.average, 0.0), (recipe.generator, 1.0)):
+        for tensor in module.state_dict().values():
+            tensor.fill_(value)
+    for step in (1000, 1001):  # 8 pictures in batches of 4, long after the start
+        recipe.update_average(step)
+    for name, tensor in recipe.average.state_dict().items():
+        expected = 1.0 if name.endswith("num_batches_tracked") else 0.5
+        assert tensor.float().mean().item() == pytest.approx(expected, abs=1e-5), name
+
+
+def test_the_first_step_forgets_the_untrained_network(recipe):
+    recipe.step(0)
+    for mean, now in zip(recipe.average.parameters(), recipe.generator.parameters(), strict=True):
+        torch.testing.assert_close(mean, now, rtol=0, atol=1e-5)
+
+
+# ------------------------------------------------------------------------------------------- going on, looking
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(make, tmp_path):
+    whole = make()
+    loop.run(whole, tmp_path / "whole", steps=3)
+    loop.run(make(), tmp_path / "parts", steps=1)
+    resumed = make()
+    loop.run(resumed, tmp_path / "parts", steps=3)
+    for part in ("generator", "average", "discriminator"):
+        theirs = copies(resumed.state()[part])
+        assert len(unchanged(whole.state()[part], theirs)) == len(theirs), part
+
+
+def test_evaluating_paints_one_picture_per_shown_caption_and_changes_nothing(recipe, tmp_path):
+    before = copy.deepcopy({name: part.state_dict() for name, part in recipe.state().items() if name != "average"})
+    first = recipe.evaluate(3, tmp_path)
+    assert first == recipe.evaluate(3, tmp_path)
+    assert first["contrast"] > 0
+    assert Image.open(tmp_path / "grid-000003.png").size == (8 * 16, 2 * 16)
+    after = {name: part.state_dict() for name, part in recipe.state().items() if name != "average"}
+    assert str(before) == str(after)
+    assert recipe.generator.training
+
+
+def test_a_contact_sheet_is_read_row_by_row():
+    levels = torch.linspace(-1, 1, 5)
+    sheet = np.asarray(contact_sheet(levels[:, None, None, None].expand(5, 3, 4, 4), columns=3))
+    assert sheet.shape == (8, 12, 3)
+    corners = sheet[::4, ::4, 0].tolist()
+    assert corners == [[0, 64, 128], [191, 255, 255]]
+    assert (sheet[:4, 4:8] == 64).all()
+
+
+def test_the_presets_paint_64_and_128_pixels():
+    assert {name: settings.size for name, settings in PRESETS.items()} == {"cpu": 64, "gpu": 128}
+
+
+# ------------------------------------------------------------------------------------------- the sentences
+
+
+@pytest.fixture
+def bank(splits, matching):
+    return SentenceBank(splits[0].captions, matching, 8)
+
+
+def encoded(matching, caption):
+    ids = torch.tensor([[matching.vocabulary.ids[word] for word in caption]])
+    words, sentence = matching.text(ids, torch.tensor([ids.shape[1]]))
+    return words[0], sentence[0]
+
+
+def test_a_stored_sentence_is_what_the_encoder_says_of_it_alone(bank, splits, matching):
+    rows = torch.tensor([0, 7, 24])
+    words, sentences, lengths = bank.take(rows)
+    for i, row in enumerate(rows.tolist()):
+        caption = splits[0].captions[row // 5][row % 5]
+        own_words, own_sentence = encoded(matching, caption)
+        assert lengths[i] == len(caption)
+        torch.testing.assert_close(words[i, :, : len(caption)], own_words, rtol=1e-2, atol=1e-3)
+        assert words[i, :, len(caption) :].abs().sum() == 0
+        torch.testing.assert_close(sentences[i], own_sentence, rtol=1e-4, atol=1e-5)
+    assert words.shape[2] == lengths.max()
+
+
+def test_drawn_sentences_belong_to_their_photograph_and_all_are_drawn(bank):
+    torch.manual_seed(0)
+    photos = torch.arange(12).repeat(30)
+    _, sentences, _ = bank.draw(photos)
+    for photo in range(12):
+        own = bank.sentences[5 * photo : 5 * photo + 5]
+        nearest = torch.cdist(sentences[photos == photo], own)
+        assert nearest.min(1).values.max() < 1e-3
+        assert set(nearest.argmin(1).tolist()) == set(range(5))
+
+
+def test_photographs_may_have_different_numbers_of_captions(matching):
+    bank = SentenceBank([[["red"]], [["a", "bar"], ["blue"], ["the", "circle"]]], matching, 8)
+    assert bank.first.tolist() == [0, 1, 4]
+    _, sentences, _ = bank.draw(torch.zeros(10, dtype=torch.long))
+    torch.testing.assert_close(sentences, bank.sentences[:1].expand(10, -1))
+
+
+def test_long_captions_are_cut_and_unknown_words_left_out(matching):
+    bank = SentenceBank([[["a", "zebra", "red", "circle", "on", "white"]]], matching, 3)
+    torch.testing.assert_close(bank.sentences[0], encoded(matching, ["a", "red", "circle"])[1], rtol=1e-4, atol=1e-5)
+    assert bank.lengths.tolist() == [3]

@@ -1,0 +1,268 @@
+import argparse
+import dataclasses
+import json
+import types
+
+import pytest
+import torch
+
+from telephonegan import weights
+from telephonegan.captioning import Captioner
+from telephonegan.errors import DataError, SettingsError, WeightsError
+from telephonegan.generation import TextToImage
+from telephonegan.text import Vocabulary
+from telephonegan.training import commands, loop
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    size: int = 8
+    rate: float = 0.5
+    name: str = "lite0"
+    mirrored: bool = True
+
+
+# ------------------------------------------------------------------------------------------- settings
+
+
+def test_texts_become_values_of_the_settings_own_types():
+    found = commands.changed(Settings(), ["size=12", "rate=1e-3", "name=lite2", "mirrored=False"])
+    assert found == Settings(12, 0.001, "lite2", False)
+    assert isinstance(found.size, int)
+
+
+def test_no_assignment_changes_nothing_and_the_last_of_two_counts():
+    assert commands.changed(Settings(), []) == Settings()
+    assert commands.changed(Settings(), ["size=1", "size=2"]).size == 2
+
+
+def test_a_value_may_hold_an_equals_sign():
+    assert commands.changed(Settings(), ["name=a=b"]).name == "a=b"
+
+
+@pytest.mark.parametrize("assignment", ["colour=3", "size", "", "=3", "Size=3"])
+def test_an_unknown_setting_lists_those_there_are(assignment):
+    with pytest.raises(SettingsError, match="size, rate, name, mirrored"):
+        commands.changed(Settings(), [assignment])
+
+
+@pytest.mark.parametrize("assignment", ["size=1.5", "size=big", "size=", "rate=fast", "mirrored=maybe"])
+def test_a_value_of_another_type_is_named_with_the_type_wanted(assignment):
+    key, _, value = assignment.partition("=")
+    with pytest.raises(SettingsError, match=f"{key}.*{value!r}"):
+        commands.changed(Settings(), [assignment])
+
+
+@pytest.mark.parametrize("text", ["nan", "inf"])
+def test_a_setting_is_a_finite_number(text):
+    with pytest.raises(SettingsError, match="rate"):
+        commands.changed(Settings(), [f"rate={text}"])
+
+
+def test_a_wrong_switch_is_told_what_can_be_written():
+    with pytest.raises(SettingsError, match="True.*False"):
+        commands.changed(Settings(), ["mirrored=yes"])
+
+
+# ------------------------------------------------------------------------------------------- run folders
+
+
+def recipe(words=("<pad>", "a"), **network):
+    return types.SimpleNamespace(network=lambda: network, vocabulary=Vocabulary(words))
+
+
+def test_a_run_remembers_what_export_needs(tmp_path):
+    commands.describe(tmp_path / "run", "damsm", recipe(width=3), Settings())
+    record = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
+    assert record["recipe"] == "damsm"
+    assert record["settings"] == dataclasses.asdict(Settings())
+    assert record["network"] == {"width": 3}
+    assert record["vocabulary"] == ["<pad>", "a"]
+    assert record["command"].startswith("telephonegan ")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"]
+
+
+def test_the_same_settings_may_go_on(tmp_path):
+    commands.describe(tmp_path, "damsm", recipe(), Settings())
+    before = (tmp_path / "run.json").read_bytes()
+    commands.describe(tmp_path, "damsm", recipe(), Settings())
+    assert (tmp_path / "run.json").read_bytes() == before
+
+
+def test_other_settings_are_refused_by_name_and_the_run_is_kept(tmp_path):
+    commands.describe(tmp_path, "damsm", recipe(), Settings())
+    before = (tmp_path / "run.json").read_bytes()
+    with pytest.raises(SettingsError, match=r"size, rate"):
+        commands.describe(tmp_path, "damsm", recipe(), Settings(size=9, rate=1.0))
+    assert (tmp_path / "run.json").read_bytes() == before
+
+
+def test_another_recipe_is_refused_by_name(tmp_path):
+    commands.describe(tmp_path, "damsm", recipe(), Settings())
+    with pytest.raises(SettingsError, match="damsm") as caught:
+        commands.describe(tmp_path, "captioner", recipe(), Settings())
+    assert "()" not in str(caught.value)
+
+
+def test_other_words_are_refused(tmp_path):
+    commands.describe(tmp_path, "damsm", recipe(("<pad>", "a", "dog")), Settings())
+    with pytest.raises(SettingsError, match="vocabulary|words"):
+        commands.describe(tmp_path, "damsm", recipe(("<pad>", "dog", "a")), Settings())
+
+
+@pytest.mark.parametrize("there", [(), ("run.json",), ("checkpoint.pt",)])
+def test_a_folder_that_is_no_run_is_told_what_it_lacks(tmp_path, there):
+    for name in there:
+        (tmp_path / name).touch()
+    with pytest.raises(DataError) as caught:
+        commands.read_run(tmp_path)
+    for name in {"run.json", "checkpoint.pt"} - set(there):
+        assert f"no {name}" in str(caught.value)
+
+
+# ------------------------------------------------------------------------------------------- the whole way
+
+DAMSM = ("picture_size=32", "input_size=64", "views=2", "minimum_count=2", "word_width=8", "width=16", "batch_size=6")
+ATTNGAN = ("base_size=8", "branches=2", "channels=4", "backbone_input=64", "head_width=4", "batch_size=4", "words_limit=8")
+CAPTIONER = ("input_size=64", "stored_size=48", "small_size=16", "minimum_count=2", "words_limit=8", "embedding_width=8",
+             "hidden_width=8", "photos_per_batch=3")
+
+
+def parsed(declare, *arguments):
+    parser = argparse.ArgumentParser()
+    declare(parser)
+    return parser.parse_args([str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def train(drawings, cache):
+    def run(name, folder, *arguments, steps=2):
+        commands.train(parsed(commands.add_train, name, "--data", drawings, "--run", folder, "--cache", cache,
+                              "--steps", steps, *arguments))
+
+    return run
+
+
+@pytest.fixture
+def export(tmp_path, monkeypatch):
+    """Exports into a home of its own, with nothing shipped beside it."""
+    shipped = tmp_path / "shipped"
+    shipped.mkdir()
+    (shipped / "manifest.json").write_text('{"format": 1, "models": {}}', encoding="utf-8")
+    monkeypatch.setattr(weights, "SHIPPED", shipped)
+    monkeypatch.setenv("TELEPHONEGAN_HOME", str(tmp_path / "home"))
+    return lambda run, *arguments: commands.export(parsed(commands.add_export, run, *arguments))
+
+
+@pytest.fixture(scope="module")
+def damsm_run(drawings, cache, tmp_path_factory):
+    """A finished DAMSM run without evaluations."""
+    folder = tmp_path_factory.mktemp("runs") / "damsm"
+    with pytest.MonkeyPatch.context() as patch:
+        run = loop.run
+        patch.setattr(loop, "run", lambda *given, **options: run(*given, **{**options, "evaluate_every": 0}))
+        commands.train(parsed(commands.add_train, "damsm", "--data", drawings, "--run", folder, "--cache", cache,
+                              "--steps", 2, "--set", *DAMSM))
+    return folder
+
+
+def test_damsm_is_trained_measured_and_goes_on(train, tmp_path):
+    train("damsm", tmp_path / "run", "--set", *DAMSM, steps=3)
+    train("damsm", tmp_path / "run", "--set", *DAMSM, steps=3)
+    assert torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["step"] == 3
+    records = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in records if "evaluation" in record] == [1, 2, 3]
+
+
+def test_a_trained_generator_paints_after_export(train, export, damsm_run, tmp_path):
+    run = tmp_path / "attngan"
+    train("attngan", run, "--damsm", damsm_run, "--set", *ATTNGAN, steps=1)
+    train("attngan", run, "--damsm", damsm_run, "--set", *ATTNGAN, steps=2)
+    assert (run / "grid-000002.png").is_file()
+    export(damsm_run, "--name", "shapes")
+    export(run, "--name", "drawn", "--damsm-name", "shapes", "--licence", "MIT")
+    entry = weights.find("generator", "drawn")
+    assert (entry.licence, entry.settings["damsm"]) == ("MIT", "shapes")
+    average = torch.load(run / "checkpoint.pt", weights_only=True)["average"]
+    stored = weights.read_tensors(entry)
+    assert list(stored) == sorted(average) or set(stored) == set(average)
+    for name, tensor in average.items():
+        torch.testing.assert_close(stored[name], tensor, rtol=1e-3, atol=1e-4)
+    (picture,) = TextToImage.load("drawn", "cpu")(["a red circle"], seeds=[0])
+    assert picture.image.size == (16, 16)
+    assert picture.words == ["a", "red", "circle"]
+
+
+@pytest.mark.parametrize("attention", [True, False])
+def test_a_trained_captioner_speaks_after_export(train, export, tmp_path, attention):
+    run = tmp_path / "captioner"
+    settings = (*CAPTIONER, f"attention={attention}")
+    train("captioner", run, "--set", *settings)
+    train("captioner", run, "--set", *settings)
+    export(run, "--name", "drawn", "--quality", '{"CIDEr-D": 0.1}')
+    assert weights.find("captioner", "drawn").quality == {"CIDEr-D": 0.1}
+    captioner = Captioner.load("drawn", "cpu")
+    (caption,) = captioner([torch.zeros(3, 64, 64)])
+    assert set(caption.words) <= set(captioner.vocabulary.words)
+    assert len(caption.words) <= 8
+
+
+def test_an_exported_damsm_run_holds_both_encoders_and_may_be_a_judge(export, damsm_run):
+    export(damsm_run, "--name", "eye", "--kind", "judge")
+    entry = weights.find("judge", "eye")
+    matching = commands.load_matching(damsm_run)
+    stored = weights.read_tensors(entry)
+    for part, net in (("text_encoder", matching.text), ("image_encoder", matching.image)):
+        own = {name.removeprefix(f"{part}."): tensor for name, tensor in stored.items() if name.startswith(part)}
+        for name, tensor in weights.load_strict(net, own).state_dict().items():
+            torch.testing.assert_close(tensor, own[name])
+    assert weights.read_vocabulary(entry).words == matching.vocabulary.words
+    assert (entry.settings["backbone"], entry.settings["picture_size"], entry.settings["input_size"]) == ("lite0", 32, 64)
+
+
+def test_a_matching_model_comes_back_frozen_and_in_eval_mode(damsm_run):
+    matching = commands.load_matching(damsm_run)
+    for net in (matching.text, matching.image):
+        assert not net.training
+        assert not any(p.requires_grad for p in net.parameters())
+
+
+def test_only_a_damsm_run_can_guide_a_generator(tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps({"recipe": "captioner"}), encoding="utf-8")
+    torch.save({"step": 1}, tmp_path / "checkpoint.pt")
+    with pytest.raises(WeightsError, match="captioner"):
+        commands.load_matching(tmp_path)
+
+
+def test_only_a_damsm_run_can_become_a_judge(export, train, tmp_path):
+    train("captioner", tmp_path / "run", "--set", *CAPTIONER)
+    with pytest.raises(SettingsError, match="judge"):
+        export(tmp_path / "run", "--name", "eye", "--kind", "judge")
+
+
+def test_a_generator_needs_a_damsm_run(train, tmp_path):
+    with pytest.raises(SettingsError, match="--damsm"):
+        train("attngan", tmp_path / "run", "--set", *ATTNGAN)
+    assert not (tmp_path / "run").exists()
+
+
+def test_going_on_with_other_settings_is_refused_before_anything_is_computed(train, damsm_run, monkeypatch):
+    monkeypatch.setattr("telephonegan.training.damsm.FeatureBank", lambda *given, **named: pytest.fail("computed"))
+    with pytest.raises(SettingsError, match="width"):
+        train("damsm", damsm_run, "--set", *DAMSM, "width=32")
+
+
+@pytest.mark.parametrize("steps", [0, -1])
+def test_a_number_of_steps_below_one_is_an_error(train, tmp_path, monkeypatch, steps):
+    monkeypatch.setattr(loop, "run", lambda *given, **options: pytest.fail(f"trains {options['steps']} steps"))
+    with pytest.raises(SettingsError, match=str(steps)):
+        train("captioner", tmp_path / "run", "--set", *CAPTIONER, steps=steps)
+
+
+def test_the_seed_decides_the_run(train, tmp_path):
+    for name, seed in (("one", 1), ("again", 1), ("other", 2)):
+        train("captioner", tmp_path / name, "--seed", seed, "--set", *CAPTIONER, steps=1)
+    one, again, other = (torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)["model"]
+                         for name in ("one", "again", "other"))
+    assert all(torch.equal(one[key], again[key]) for key in one)
+    assert not all(torch.equal(one[key], other[key]) for key in one)
