@@ -283,6 +283,7 @@ def initialise(net: nn.Module) -> None:
             nn.init.zeros_(module.bias)
         if isinstance(module, ConditionalBatchNorm2d):
             nn.init.zeros_(module.modulation.weight)
+            nn.init.zeros_(module.modulation.bias)
 
 
 def _leaky(*layers: nn.Module) -> list[nn.Module]:

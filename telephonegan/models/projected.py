@@ -31,6 +31,8 @@ class ProjectedHead(nn.Module):
 
     def forward(self, features: Tensor, *sentences: Tensor) -> list[Tensor]:
         """(B,C,r,r) and any number of (B,D) sentence batches → logits (B,16) for each."""
+        # Sentence embeddings are small numbers; at unit scale the matching term counts from the first step.
+        sentences = tuple(nn.functional.normalize(s, dim=1) * s.shape[1] ** 0.5 for s in sentences)
         h = self.trunk(self.mixing(features))
         alone, visual = self.unconditional(h).flatten(1), nn.functional.leaky_relu(self.conditional(h), 0.2).flatten(2)
         return [

@@ -1,6 +1,5 @@
 import copy
 import dataclasses
-import warnings
 
 import numpy as np
 import pytest
@@ -73,8 +72,8 @@ def test_generator_and_heads_learn_and_nothing_else_does(recipe):
     loop.seed_step(0, 0)
     recipe.step(0)
     assert unchanged(recipe.generator, generator) == []
-    assert all(name.endswith("mixing.weight") for name in unchanged(recipe.discriminator, discriminator))
-    assert len(unchanged(recipe.discriminator, discriminator)) == 4
+    heads = {name for name, _ in recipe.discriminator.named_parameters()} & set(unchanged(recipe.discriminator, discriminator))
+    assert heads == {f"heads.{stride}.mixing.weight" for stride in (4, 8, 16, 32)}
     for name, module in frozen.items():
         assert len(unchanged(module, before[name])) == len(before[name]), name
 
@@ -112,12 +111,6 @@ def test_the_matching_gradient_reaches_the_generator(make):
         recipe.step(0)
         gradients.append(recipe.generator.img_net2.img[0].weight.grad.clone())
     assert not torch.allclose(*gradients)
-
-
-def test_a_step_gives_no_warning(recipe):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        recipe.step(0)
 
 
 def test_the_discriminators_loss_is_the_hinge_over_matching_painted_and_mismatched_pairs(recipe):
