@@ -36,12 +36,15 @@ class GanSettings:
     channels: int = 32
     residual_blocks: int = 1
     backbone_input: int = 128
-    head_width: int = 64
+    head_width: int = 32
+    thumbnail: int = (
+        16  # the features are nearly blind to colour and contrast; one more head sees the pixels this small
+    )
     words_limit: int = 20
     batch_size: int = 32
     learning_rate: float = 2e-4
     ema_half_life: int = 20_000  # in pictures
-    damsm_weight: float = 0.1
+    damsm_weight: float = 0.03
     kl_weight: float = 0.01
     preview_weight: float = 1.0  # keeps the earlier stages' pictures close to the last one's
     mismatched_weight: float = 0.5
@@ -51,10 +54,12 @@ class GanSettings:
         return self.base_size << (self.branches - 1)
 
 
+THUMBNAIL = 0  # its place in the pyramid, which is keyed by stride
+
 PRESETS = {
     "cpu": GanSettings(),
     "gpu": replace(
-        GanSettings(), base_size=64, channels=48, backbone_input=256, head_width=128, batch_size=64, residual_blocks=2
+        GanSettings(), base_size=64, channels=48, backbone_input=256, head_width=64, batch_size=64, residual_blocks=2
     ),
 }
 
@@ -121,6 +126,7 @@ class GanRecipe:
         self.generator.to(self.device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         shapes = {stride: (self.backbone.channels[stride], settings.backbone_input // stride) for stride in STRIDES}
+        shapes[THUMBNAIL] = (3, settings.thumbnail)
         self.discriminator = ProjectedDiscriminator(
             shapes, embedding_width=self.text.sentences.shape[1], width=settings.head_width
         )
@@ -203,7 +209,8 @@ class GanRecipe:
     def pyramid(self, images: Tensor) -> dict[int, Tensor]:
         size = (self.settings.backbone_input,) * 2
         enlarged = F.interpolate(images, size=size, mode="bilinear", align_corners=False)
-        return self.backbone(enlarged.contiguous(memory_format=torch.channels_last))
+        pyramid = self.backbone(enlarged.contiguous(memory_format=torch.channels_last))
+        return pyramid | {THUMBNAIL: F.interpolate(images, size=(self.settings.thumbnail,) * 2, mode="area")}
 
     def discriminator_step(
         self, photographed: dict[int, Tensor], painted: dict[int, Tensor], sentences: Tensor

@@ -1,4 +1,4 @@
-"""Networks and inputs whose numbers follow from their names alone: the published networks' outputs on them are known."""
+"""Networks and inputs whose numbers follow from their names: the published networks' outputs on them are known."""
 
 from __future__ import annotations
 
@@ -34,8 +34,11 @@ class Formula:
 
     def fill(self, net: nn.Module, *, gain: float = 2.0) -> Any:
         """Give every tensor of the network its numbers; returns the network in eval mode."""
-        state = {name: torch.from_numpy(self._weight(name, tuple(tensor.shape), gain))
-                 for name, tensor in net.state_dict().items() if not name.endswith("num_batches_tracked")}
+        state = {
+            name: torch.from_numpy(self._weight(name, tuple(tensor.shape), gain))
+            for name, tensor in net.state_dict().items()
+            if not name.endswith("num_batches_tracked")
+        }
         net.load_state_dict(state)
         return net.eval()
 
@@ -82,5 +85,8 @@ def published_keys(shared: Path) -> Callable[[str], dict[str, tuple[int, ...]]]:
 @pytest.fixture(scope="session")
 def keys_of() -> Callable[[nn.Module], dict[str, tuple[int, ...]]]:
     """Names and shapes of a network's tensors as files of the first torch versions held them."""
-    return lambda net: {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()
-                        if not name.endswith("num_batches_tracked")}
+    return lambda net: {
+        name: tuple(tensor.shape)
+        for name, tensor in net.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }

@@ -15,8 +15,15 @@ from telephonegan.models.attngan import (
 from telephonegan.text import padding_mask
 
 LENGTHS = torch.tensor([5, 2, 3])
-TINY = {"channels": 4, "base_size": 8, "branches": 2, "residual_blocks": 1, "embedding_width": 6,
-        "condition_width": 5, "noise_width": 7}
+TINY = {
+    "channels": 4,
+    "base_size": 8,
+    "branches": 2,
+    "residual_blocks": 1,
+    "embedding_width": 6,
+    "condition_width": 5,
+    "noise_width": 7,
+}
 
 
 def parameter_count(net):
@@ -27,9 +34,13 @@ def inputs(batch=3, seed=0):
     g = torch.Generator().manual_seed(seed)
     words = torch.randn(batch, 6, int(LENGTHS.max()), generator=g)
     mask = padding_mask(LENGTHS)
-    return {"noise": torch.randn(batch, 7, generator=g), "sentence_embedding": torch.randn(batch, 6, generator=g),
-            "word_embeddings": words.masked_fill(mask[:, None], 0.0), "mask": mask,
-            "eps": torch.randn(batch, 5, generator=g)}
+    return {
+        "noise": torch.randn(batch, 7, generator=g),
+        "sentence_embedding": torch.randn(batch, 6, generator=g),
+        "word_embeddings": words.masked_fill(mask[:, None], 0.0),
+        "mask": mask,
+        "eps": torch.randn(batch, 5, generator=g),
+    }
 
 
 @pytest.fixture(params=[False, True], ids=["published", "conditional"])
@@ -57,8 +68,11 @@ def test_the_enlarging_convolution_is_doubling_then_convolving(size):
     found = conv(x)
     torch.testing.assert_close(found, expected)
     towards = torch.randn_like(expected)
-    for ours, theirs in zip(torch.autograd.grad(found, (x, conv.weight), towards),
-                            torch.autograd.grad(expected, (x, conv.weight), towards), strict=True):
+    for ours, theirs in zip(
+        torch.autograd.grad(found, (x, conv.weight), towards),
+        torch.autograd.grad(expected, (x, conv.weight), towards),
+        strict=True,
+    ):
         torch.testing.assert_close(ours, theirs)
 
 
@@ -225,16 +239,23 @@ def test_training_starts_from_orthogonal_weights_and_zero_biases():
 # ---------------------------------------------------------------------------------- the published networks
 
 
-@pytest.mark.parametrize("settings, net", [({"channels": 48, "residual_blocks": 3}, "G@coco_attn2"),
-                                           ({"channels": 32, "residual_blocks": 2}, "G@bird_attn2")])
+@pytest.mark.parametrize(
+    "settings, net",
+    [
+        ({"channels": 48, "residual_blocks": 3}, "G@coco_attn2"),
+        ({"channels": 32, "residual_blocks": 2}, "G@bird_attn2"),
+    ],
+)
 def test_the_generator_has_the_published_tensors_in_their_order(settings, net, published_keys, keys_of):
     with torch.device("meta"):
         generator = Generator(**settings)
     assert list(keys_of(generator).items()) == list(published_keys(net).items())
 
 
-@pytest.mark.parametrize("channels, blocks, total, first, following", [
-    (48, 3, 13_811_456, 12_017_472, 843_648), (32, 2, 7_084_592, 6_444_928, 267_136)])
+@pytest.mark.parametrize(
+    "channels, blocks, total, first, following",
+    [(48, 3, 13_811_456, 12_017_472, 843_648), (32, 2, 7_084_592, 6_444_928, 267_136)],
+)
 def test_the_generator_has_the_published_number_of_parameters(channels, blocks, total, first, following):
     with torch.device("meta"):
         net = Generator(channels=channels, base_size=64, branches=3, residual_blocks=blocks, conditional=False)
@@ -245,9 +266,17 @@ def test_the_generator_has_the_published_number_of_parameters(channels, blocks, 
     assert parameter_count(net.img_net1) == 27 * channels
 
 
-@pytest.mark.parametrize("channels, size, count", [
-    (64, 64, 6_313_730), (64, 128, 19_424_002), (64, 256, 71_858_946),
-    (96, 64, 13_304_450), (96, 128, 42_800_258), (96, 256, 160_774_274)])
+@pytest.mark.parametrize(
+    "channels, size, count",
+    [
+        (64, 64, 6_313_730),
+        (64, 128, 19_424_002),
+        (64, 256, 71_858_946),
+        (96, 64, 13_304_450),
+        (96, 128, 42_800_258),
+        (96, 256, 160_774_274),
+    ],
+)
 def test_the_discriminators_have_the_published_number_of_parameters(channels, size, count):
     with torch.device("meta"):
         assert parameter_count(Discriminator(size, channels=channels)) == count
@@ -268,14 +297,20 @@ def test_the_discriminators_have_the_published_tensors(size, data, channels, pub
 
 @pytest.mark.parametrize("branches", [1, 2, 3])
 def test_pictures_are_those_of_the_published_generator(formula, branches):
-    net = formula.fill(Generator(channels=2, branches=branches, residual_blocks=3, embedding_width=8,
-                                 condition_width=5, noise_width=6))
+    net = formula.fill(
+        Generator(channels=2, branches=branches, residual_blocks=3, embedding_width=8, condition_width=5, noise_width=6)
+    )
     name = "g_net_tiny" if branches == 3 else f"g_net_tiny_branch{branches}"
     expected = formula.expected(f"{name}_b2")
     mask = padding_mask(torch.tensor([9, 4]))
     words = formula.input("words_embs", 2, 8, 9).masked_fill(mask[:, None], 0.0)
-    given = {"noise": formula.input("z", 2, 6, scale=1.7), "sentence_embedding": formula.input("sent_emb", 2, 8),
-             "word_embeddings": words, "mask": mask, "eps": formula.input("eps", 2, 5, scale=1.7)}
+    given = {
+        "noise": formula.input("z", 2, 6, scale=1.7),
+        "sentence_embedding": formula.input("sent_emb", 2, 8),
+        "word_embeddings": words,
+        "mask": mask,
+        "eps": formula.input("eps", 2, 5, scale=1.7),
+    }
 
     def agrees(found, key):
         torch.testing.assert_close(formula.thinned(found), expected[key], rtol=1e-4, atol=1e-4)

@@ -43,16 +43,19 @@ def batch():
 def test_word_scores_equal_a_loop_over_pairs(batch):
     regions, words = batch
     found = word_scores(regions, words, padding_mask(LENGTHS), gamma1=4.0, gamma2=5.0)
-    expected = torch.stack([torch.stack([score_of_one_pair(r, w[:, :n], 4.0, 5.0)
-                                         for w, n in zip(words, LENGTHS, strict=True)]) for r in regions])
+    expected = torch.stack(
+        [
+            torch.stack([score_of_one_pair(r, w[:, :n], 4.0, 5.0) for w, n in zip(words, LENGTHS, strict=True)])
+            for r in regions
+        ]
+    )
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_word_score_gradients_equal_those_of_the_loop(batch):
     regions, words = (part.clone().requires_grad_() for part in batch)
     found = torch.autograd.grad(word_scores(regions, words, padding_mask(LENGTHS)).sum(), (regions, words))
-    loop = sum(score_of_one_pair(r, w[:, :n], 4.0, 5.0)
-               for r in regions for w, n in zip(words, LENGTHS, strict=True))
+    loop = sum(score_of_one_pair(r, w[:, :n], 4.0, 5.0) for r in regions for w, n in zip(words, LENGTHS, strict=True))
     expected = torch.autograd.grad(loop, (regions, words))
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.isfinite().all()
@@ -74,8 +77,9 @@ def test_the_attention_of_every_word_sums_to_one_over_the_regions(batch):
 
 def test_sentence_scores_are_cosines():
     codes, sentences = torch.randn(4, 6), torch.randn(3, 6)
-    torch.testing.assert_close(sentence_scores(codes, sentences),
-                               F.cosine_similarity(codes[:, None], sentences[None], dim=2))
+    torch.testing.assert_close(
+        sentence_scores(codes, sentences), F.cosine_similarity(codes[:, None], sentences[None], dim=2)
+    )
     assert torch.equal(sentence_scores(torch.zeros(1, 6), sentences), torch.zeros(1, 3))
 
 
@@ -118,8 +122,11 @@ def test_losses_are_those_of_the_published_code(formula):
     expected = formula.expected("losses_tiny")
     lengths = torch.tensor([5, 4, 4, 2])
     words = formula.input("l_words", 4, 8, 5).masked_fill(padding_mask(lengths)[:, None], 0.0)
-    regions, codes, sentences = (formula.input("l_feat", 4, 8, 17, 17), formula.input("l_code", 4, 8),
-                                 formula.input("l_sent", 4, 8))
+    regions, codes, sentences = (
+        formula.input("l_feat", 4, 8, 17, 17),
+        formula.input("l_code", 4, 8),
+        formula.input("l_sent", 4, 8),
+    )
     classes = torch.tensor([3, 1, 3, 2])
     for name, same in (("none", None), ("mask", classes[:, None] == classes)):
         by_words, by_sentence = damsm_loss(regions, codes, words, sentences, lengths, same=same)

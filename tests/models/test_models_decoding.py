@@ -89,7 +89,7 @@ def test_greedy_takes_the_most_probable_word_each_time(decoder):
     for picture, sentence in enumerate(greedy(decoder, PICTURES, MARKERS, limit=8)):
         last, expected = MARKERS.start, []
         for step in range(8):
-            word = max(SAYABLE, key=lambda w: decoder.table[picture, step, last, w].item())  # noqa: B023
+            word = max(SAYABLE, key=lambda w: decoder.table[picture, step, last, w].item())
             if word == MARKERS.end:
                 break
             expected.append(last := word)
@@ -119,8 +119,11 @@ def test_greedy_equals_the_published_sampler_where_no_word_is_forbidden():
 @pytest.mark.parametrize("forbidden", [PAD, START, UNKNOWN])
 def test_words_that_are_never_said_are_not_said_however_probable(decoder, forbidden):
     decoder.table[..., WORDS.index(forbidden)] = 40.0
-    said = [*greedy(decoder, PICTURES, MARKERS), *sample(decoder, PICTURES, MARKERS, generators(0, 1, 2)),
-            *(sentence for best in beam(decoder, PICTURES, MARKERS, limit=8) for sentence in best)]
+    said = [
+        *greedy(decoder, PICTURES, MARKERS),
+        *sample(decoder, PICTURES, MARKERS, generators(0, 1, 2)),
+        *(sentence for best in beam(decoder, PICTURES, MARKERS, limit=8) for sentence in best),
+    ]
     assert all(set(sentence.ids) <= {4, 5, 6} for sentence in said)
 
 
@@ -131,8 +134,11 @@ def test_decoding_leaves_the_decoders_logits_alone(decoder):
     assert torch.equal(kept, torch.zeros(3, len(WORDS)))
 
 
-@pytest.mark.parametrize("decode", [greedy, beam, lambda *given, limit: sample(*given, generators(0, 1, 2), limit=limit)],
-                         ids=["greedy", "beam", "sample"])
+@pytest.mark.parametrize(
+    "decode",
+    [greedy, beam, lambda *given, limit: sample(*given, generators(0, 1, 2), limit=limit)],
+    ids=["greedy", "beam", "sample"],
+)
 def test_a_limit_below_one_is_an_error(decoder, decode):
     with pytest.raises(SettingsError, match="0"):
         decode(decoder, PICTURES, MARKERS, limit=0)
@@ -155,8 +161,11 @@ def test_a_wide_beam_finds_the_best_of_all_sentences(decoder, power):
     limit = 4
     found = beam(decoder, PICTURES, MARKERS, width=130, limit=limit, length_power=power)
     for picture, best in enumerate(found):
-        ranked = sorted(decoder.sentences(limit), reverse=True,
-                        key=lambda ids: sum(decoder.log_probabilities(picture, ids)) / len(ids) ** power)  # noqa: B023
+        ranked = sorted(
+            decoder.sentences(limit),
+            reverse=True,
+            key=lambda ids: sum(decoder.log_probabilities(picture, ids)) / len(ids) ** power,
+        )
         for sentence, ids in zip(best[:20], ranked, strict=False):
             assert sentence.ids == [word for word in ids if word != MARKERS.end]
             assert_consistent(decoder, sentence, picture, limit)
@@ -263,13 +272,23 @@ def test_other_seeds_say_other_sentences(decoder):
 
 def test_a_sampled_sentence_tells_its_untempered_probabilities(decoder):
     for temperature in (0.5, 2.0):
-        for picture, sentence in enumerate(sample(decoder, PICTURES, MARKERS, generators(1, 2, 3), limit=6,
-                                                  temperature=temperature)):
+        for picture, sentence in enumerate(
+            sample(decoder, PICTURES, MARKERS, generators(1, 2, 3), limit=6, temperature=temperature)
+        ):
             assert_consistent(decoder, sentence, picture, 6)
 
 
-@pytest.mark.parametrize("options", [{"temperature": 0.0}, {"temperature": -1.0}, {"temperature": math.nan},
-                                     {"top_p": 0.0}, {"top_p": 1.1}, {"top_p": math.nan}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": 0.0},
+        {"temperature": -1.0},
+        {"temperature": math.nan},
+        {"top_p": 0.0},
+        {"top_p": 1.1},
+        {"top_p": math.nan},
+    ],
+)
 def test_options_outside_their_range_are_errors(decoder, options):
     with pytest.raises(SettingsError, match=next(iter(options))):
         sample(decoder, PICTURES, MARKERS, generators(0, 1, 2), **options)
@@ -283,10 +302,15 @@ def test_one_generator_for_several_pictures_is_an_error(decoder):
 # ---------------------------------------------------------------------------------------------- attention
 
 
-@pytest.mark.parametrize("decode", [
-    lambda *given: greedy(*given, limit=7),
-    lambda *given: sample(*given, generators(*range(5)), limit=7),
-    lambda *given: [best[0] for best in beam(*given, limit=7)]], ids=["greedy", "sample", "beam"])
+@pytest.mark.parametrize(
+    "decode",
+    [
+        lambda *given: greedy(*given, limit=7),
+        lambda *given: sample(*given, generators(*range(5)), limit=7),
+        lambda *given: [best[0] for best in beam(*given, limit=7)],
+    ],
+    ids=["greedy", "sample", "beam"],
+)
 def test_there_is_one_row_of_attention_per_word_and_it_sums_to_one(network, decode):
     decoder, features = network
     for sentence in decode(decoder, features, MARKERS):

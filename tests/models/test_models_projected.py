@@ -30,11 +30,20 @@ def test_the_logits_depend_on_the_sentence(discriminator):
     assert (same - other).abs().amax(dim=1).min() > 1e-3
 
 
-def test_the_conditional_term_is_linear_in_the_projected_sentence():
+def test_the_length_of_a_sentence_embedding_does_not_matter():
     head = ProjectedHead(6, 8, 9, 4).eval()
-    features, a, b = torch.randn(2, 6, 8, 8), torch.randn(2, 9), torch.randn(2, 9)
-    at_a, at_b, between = head(features, a, b, (a + b) / 2)
-    torch.testing.assert_close(between, (at_a + at_b) / 2, rtol=1e-4, atol=1e-5)
+    sentence = torch.randn(2, 9)
+    own, longer = head(torch.randn(2, 6, 8, 8), sentence, 7 * sentence)
+    torch.testing.assert_close(own, longer, rtol=1e-4, atol=1e-5)
+
+
+def test_without_the_sentences_projection_only_the_unconditional_term_is_left():
+    head = ProjectedHead(6, 8, 9, 4).eval()
+    torch.nn.init.zeros_(head.sentence.weight)
+    torch.nn.init.zeros_(head.sentence.bias)
+    features = torch.randn(2, 6, 8, 8)
+    expected = head.unconditional(head.trunk(head.mixing(features))).flatten(1)
+    torch.testing.assert_close(head(features, torch.randn(2, 9))[0], expected)
 
 
 def test_the_logits_of_a_picture_do_not_depend_on_its_neighbours(discriminator):
@@ -65,8 +74,9 @@ def test_trained_convolutions_have_spectral_norm_one(discriminator):
     for _ in range(200):
         discriminator(pyramid(), torch.randn(3, 9))
     discriminator.eval()
-    weights = [m.weight for m in discriminator.modules()
-               if isinstance(m, torch.nn.Conv2d) and hasattr(m, "parametrizations")]
+    weights = [
+        m.weight for m in discriminator.modules() if isinstance(m, torch.nn.Conv2d) and hasattr(m, "parametrizations")
+    ]
     assert len(weights) >= 3 * len(SHAPES)
     for weight in weights:
         assert torch.linalg.matrix_norm(weight.flatten(1), 2).item() == pytest.approx(1, abs=0.02)

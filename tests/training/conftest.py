@@ -12,8 +12,13 @@ from telephonegan.training.damsm import DamsmSettings
 
 COLOURS = ("red", "green", "blue", "black")
 SHAPES = ("circle", "square", "bar")
-SENTENCES = ("a {colour} {shape} on white .", "one {colour} {shape}", "there is a {shape} that is {colour} .",
-             "the {shape} is {colour}", "a {shape} .")
+SENTENCES = (
+    "a {colour} {shape} on white .",
+    "one {colour} {shape}",
+    "there is a {shape} that is {colour} .",
+    "the {shape} is {colour}",
+    "a {shape} .",
+)
 
 
 def draw(colour: str, shape: str, size: int) -> Image.Image:
@@ -38,8 +43,10 @@ def write_drawings(folder: Path) -> Path:
             for shape in SHAPES:
                 names.append(f"{split}-{colour}-{shape}.png")
                 draw(colour, shape, size).save(folder / "images" / names[-1])
-                captions += [f"{names[-1]}#{i}\t{sentence.format(colour=colour, shape=shape).capitalize()}"
-                             for i, sentence in enumerate(SENTENCES)]
+                captions += [
+                    f"{names[-1]}#{i}\t{sentence.format(colour=colour, shape=shape).capitalize()}"
+                    for i, sentence in enumerate(SENTENCES)
+                ]
         (folder / f"{split}.txt").write_text("\n".join(names) + "\n", encoding="utf-8")
     (folder / "captions.txt").write_text("\n".join(captions) + "\n", encoding="utf-8")
     return folder
@@ -63,11 +70,22 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def damsm_settings() -> DamsmSettings:
-    return DamsmSettings(picture_size=32, input_size=64, views=2, minimum_count=2, word_width=8, width=16, batch_size=6,
-                         steps=4)
+    return DamsmSettings(
+        picture_size=32, input_size=64, views=2, minimum_count=2, word_width=8, width=16, batch_size=6, steps=4
+    )
 
 
 @pytest.fixture(scope="session")
 def captioner_settings() -> CaptionerSettings:
-    return CaptionerSettings(input_size=64, stored_size=48, small_size=16, minimum_count=2, words_limit=8,
-                             embedding_width=8, hidden_width=8, photos_per_batch=3, average_from=0.5, steps=4)
+    return CaptionerSettings(
+        input_size=64,
+        stored_size=48,
+        small_size=16,
+        minimum_count=2,
+        words_limit=8,
+        embedding_width=8,
+        hidden_width=8,
+        photos_per_batch=3,
+        average_from=0.5,
+        steps=4,
+    )

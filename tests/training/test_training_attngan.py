@@ -14,8 +14,17 @@ from telephonegan.training import loop
 from telephonegan.training.attngan import PRESETS, GanRecipe, GanSettings, Matching, SentenceBank, contact_sheet
 from telephonegan.training.data import read_flickr8k
 
-SETTINGS = GanSettings(base_size=8, branches=2, channels=4, residual_blocks=1, backbone_input=64, head_width=4,
-                       words_limit=8, batch_size=4, ema_half_life=8)
+SETTINGS = GanSettings(
+    base_size=8,
+    branches=2,
+    channels=4,
+    residual_blocks=1,
+    backbone_input=64,
+    head_width=4,
+    words_limit=8,
+    batch_size=4,
+    ema_half_life=8,
+)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +81,9 @@ def test_generator_and_heads_learn_and_nothing_else_does(recipe):
     loop.seed_step(0, 0)
     recipe.step(0)
     assert unchanged(recipe.generator, generator) == []
-    heads = {name for name, _ in recipe.discriminator.named_parameters()} & set(unchanged(recipe.discriminator, discriminator))
+    heads = {name for name, _ in recipe.discriminator.named_parameters()} & set(
+        unchanged(recipe.discriminator, discriminator)
+    )
     assert heads == {f"heads.{stride}.mixing.weight" for stride in (4, 8, 16, 32)}
     for name, module in frozen.items():
         assert len(unchanged(module, before[name])) == len(before[name]), name

@@ -18,9 +18,9 @@ def test_brightness_adds_one_number_per_picture():
     change = brightness(images) - images
     assert change.flatten(1).std(1).max() < 1e-6
     amounts = change[:, 0, 0, 0]
-    assert amounts.min() >= -0.5
-    assert amounts.max() <= 0.5
-    assert amounts.std() > 0.2
+    assert amounts.abs().max() <= 0.5
+    assert amounts.mean().abs() < 0.1
+    assert amounts.std() > 0.05
 
 
 def test_saturation_keeps_the_grey_value_of_every_pixel_and_scales_the_colour():
@@ -31,8 +31,8 @@ def test_saturation_keeps_the_grey_value_of_every_pixel_and_scales_the_colour():
     per_picture = factors.flatten(1).median(1).values
     torch.testing.assert_close(factors, per_picture[:, None, None, None].expand_as(factors), rtol=1e-2, atol=1e-2)
     assert per_picture.min() >= 0
-    assert per_picture.max() <= 2
-    assert per_picture.std() > 0.4
+    assert per_picture.mean().item() == pytest.approx(1, abs=0.15)
+    assert per_picture.std() > 0.05
 
 
 def test_contrast_keeps_the_mean_of_every_picture_and_scales_its_spread():
@@ -40,9 +40,9 @@ def test_contrast_keeps_the_mean_of_every_picture_and_scales_its_spread():
     changed = contrast(images)
     torch.testing.assert_close(changed.mean((1, 2, 3)), images.mean((1, 2, 3)), rtol=1e-4, atol=1e-5)
     factors = changed.flatten(1).std(1) / images.flatten(1).std(1)
-    assert factors.min() >= 0.5
-    assert factors.max() <= 1.5
-    assert factors.std() > 0.2
+    assert factors.min() >= 0.25
+    assert factors.mean().item() == pytest.approx(1, abs=0.15)
+    assert factors.std() > 0.05
 
 
 def test_a_shift_moves_the_whole_batch_and_mirrors_the_border():
@@ -51,8 +51,12 @@ def test_a_shift_moves_the_whole_batch_and_mirrors_the_border():
     seen = set()
     for _ in range(60):
         moved = shift(images)
-        places = [(top, left) for top in range(5) for left in range(5)
-                  if torch.equal(moved, padded[:, :, top : top + 16, left : left + 16])]
+        places = [
+            (top, left)
+            for top in range(5)
+            for left in range(5)
+            if torch.equal(moved, padded[:, :, top : top + 16, left : left + 16])
+        ]
         assert len(places) == 1
         seen.update(places)
     assert len(seen) > 12

@@ -33,14 +33,27 @@ def test_the_loss_starts_near_that_of_guessing_and_every_weight_moves(splits, se
     assert [name for name, p in recipe.model.named_parameters() if torch.equal(p, before[name])] == []
 
 
-def test_the_captioner_learns_the_sentences_of_the_drawings(splits, captioner_settings, cache):
-    recipe = make(splits, dataclasses.replace(captioner_settings, learning_rate=0.02, dropout=0.0, hidden_width=32,
-                                              steps=10_000, label_smoothing=0.0), cache)
+@pytest.mark.parametrize("attention, rate, share", [(True, 0.005, 0.8), (False, 0.02, 0.5)])
+def test_the_captioner_learns_the_sentences_of_the_drawings(splits, captioner_settings, cache, attention, rate, share):
+    recipe = make(
+        splits,
+        dataclasses.replace(
+            captioner_settings,
+            attention=attention,
+            learning_rate=rate,
+            dropout=0.0,
+            embedding_width=32,
+            hidden_width=32,
+            steps=10_000,
+            label_smoothing=0.0,
+        ),
+        cache,
+    )
     losses = []
-    for step in range(100, 150):  # after the warm-up
+    for step in range(100, 140):  # after the warm-up
         loop.seed_step(0, step)
         losses.append(recipe.step(step)["loss"])
-    assert sum(losses[-5:]) / 5 < 0.5 * losses[0]
+    assert sum(losses[-5:]) / 5 < share * losses[0]
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(splits, settings, cache, tmp_path):
@@ -60,8 +73,12 @@ def test_the_average_follows_the_model_at_first_and_lags_behind_later(splits, se
     for step in range(4):
         before = [mean.clone() for mean in recipe.average.parameters()]
         recipe.step(step)
-        distances.append(max((a - b).abs().max().item() for a, b in
-                             zip(recipe.average.parameters(), recipe.model.parameters(), strict=True)))
+        distances.append(
+            max(
+                (a - b).abs().max().item()
+                for a, b in zip(recipe.average.parameters(), recipe.model.parameters(), strict=True)
+            )
+        )
         assert any(not torch.equal(a, b) for a, b in zip(before, recipe.average.parameters(), strict=True))
     assert distances[:3] == [0.0, 0.0, 0.0]
     assert distances[3] > 0
@@ -94,8 +111,7 @@ def test_every_word_of_the_captions_of_the_drawn_photographs_counts(splits, capt
     again = make(splits, recipe.settings, cache)
     again.ids = recipe.ids
     with torch.no_grad():
-        bias = (again.model.decoder.linear.bias)
-        bias[again.vocabulary.ids[word]] += 3
+        again.model.decoder.linear.bias[again.vocabulary.ids[word]] += 3
     loop.seed_step(0, 0)
     assert (again.step(0)["loss"] < before) == costs
 
@@ -143,8 +159,15 @@ def test_the_mirrored_view_shows_bars_as_the_plain_one_does(splits, captioner_se
     torch.testing.assert_close(mirrored, plain, rtol=0.05, atol=0.05 * plain.abs().max().item())
 
 
-@pytest.mark.parametrize("view, change", [("plain", {"stored_size": 32}), ("plain", {"input_size": 96}),
-                                          ("small", {"small_size": 12}), ("crop", {"stored_size": 32})])
+@pytest.mark.parametrize(
+    "view, change",
+    [
+        ("plain", {"stored_size": 32}),
+        ("plain", {"input_size": 96}),
+        ("small", {"small_size": 12}),
+        ("crop", {"stored_size": 32}),
+    ],
+)
 def test_other_sizes_never_meet_the_cells_of_these(splits, captioner_settings, cache, view, change):
     ours = cells(splits, captioner_settings, cache, view)
     theirs = cells(splits, dataclasses.replace(captioner_settings, **change), cache, view)

@@ -60,7 +60,7 @@ def test_a_setting_is_a_finite_number(text):
 
 
 def test_a_wrong_switch_is_told_what_can_be_written():
-    with pytest.raises(SettingsError, match="True.*False"):
+    with pytest.raises(SettingsError, match=r"True.*False"):
         commands.changed(Settings(), ["mirrored=yes"])
 
 
@@ -106,7 +106,7 @@ def test_another_recipe_is_refused_by_name(tmp_path):
 
 def test_other_words_are_refused(tmp_path):
     commands.describe(tmp_path, "damsm", recipe(("<pad>", "a", "dog")), Settings())
-    with pytest.raises(SettingsError, match="vocabulary|words"):
+    with pytest.raises(SettingsError, match=r"vocabulary|words"):
         commands.describe(tmp_path, "damsm", recipe(("<pad>", "dog", "a")), Settings())
 
 
@@ -123,9 +123,25 @@ def test_a_folder_that_is_no_run_is_told_what_it_lacks(tmp_path, there):
 # ------------------------------------------------------------------------------------------- the whole way
 
 DAMSM = ("picture_size=32", "input_size=64", "views=2", "minimum_count=2", "word_width=8", "width=16", "batch_size=6")
-ATTNGAN = ("base_size=8", "branches=2", "channels=4", "backbone_input=64", "head_width=4", "batch_size=4", "words_limit=8")
-CAPTIONER = ("input_size=64", "stored_size=48", "small_size=16", "minimum_count=2", "words_limit=8", "embedding_width=8",
-             "hidden_width=8", "photos_per_batch=3")
+ATTNGAN = (
+    "base_size=8",
+    "branches=2",
+    "channels=4",
+    "backbone_input=64",
+    "head_width=4",
+    "batch_size=4",
+    "words_limit=8",
+)
+CAPTIONER = (
+    "input_size=64",
+    "stored_size=48",
+    "small_size=16",
+    "minimum_count=2",
+    "words_limit=8",
+    "embedding_width=8",
+    "hidden_width=8",
+    "photos_per_batch=3",
+)
 
 
 def parsed(declare, *arguments):
@@ -135,8 +151,21 @@ def parsed(declare, *arguments):
 
 
 def start(name, drawings, cache, folder, *arguments, steps=2):
-    commands.train(parsed(commands.add_train, name, "--data", drawings, "--run", folder, "--cache", cache,
-                          "--steps", steps, *arguments))
+    commands.train(
+        parsed(
+            commands.add_train,
+            name,
+            "--data",
+            drawings,
+            "--run",
+            folder,
+            "--cache",
+            cache,
+            "--steps",
+            steps,
+            *arguments,
+        )
+    )
 
 
 @pytest.fixture
@@ -226,7 +255,11 @@ def test_an_exported_damsm_run_holds_both_encoders_and_may_be_a_judge(export, da
         for name, tensor in weights.load_strict(net, own).state_dict().items():
             torch.testing.assert_close(tensor, own[name])
     assert weights.read_vocabulary(entry).words == matching.vocabulary.words
-    assert (entry.settings["backbone"], entry.settings["picture_size"], entry.settings["input_size"]) == ("lite0", 32, 64)
+    assert (entry.settings["backbone"], entry.settings["picture_size"], entry.settings["input_size"]) == (
+        "lite0",
+        32,
+        64,
+    )
 
 
 def test_a_matching_model_comes_back_frozen_and_in_eval_mode(damsm_run):
@@ -269,7 +302,11 @@ def test_a_number_of_steps_below_one_is_an_error(train, tmp_path, monkeypatch, s
 
 def test_the_seed_decides_the_run(train, captioner_run, tmp_path):
     weights_of = {}
-    for name, folder, seed in (("one", captioner_run, 0), ("again", tmp_path / "again", 0), ("other", tmp_path / "other", 2)):
+    for name, folder, seed in (
+        ("one", captioner_run, 0),
+        ("again", tmp_path / "again", 0),
+        ("other", tmp_path / "other", 2),
+    ):
         if folder is not captioner_run:
             train("captioner", folder, "--seed", seed, "--set", *CAPTIONER)
         weights_of[name] = torch.load(folder / "checkpoint.pt", weights_only=True)["model"]

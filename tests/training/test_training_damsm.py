@@ -35,10 +35,11 @@ def test_losses_are_finite_and_every_trained_weight_moves(recipe):
 
 def test_the_encoders_learn_to_match_drawings_to_their_captions(splits, damsm_settings, cache):
     torch.manual_seed(0)
-    recipe = DamsmRecipe(*splits, dataclasses.replace(damsm_settings, learning_rate=0.01, batch_size=12,
-                                                         steps=10_000), cache)
+    recipe = DamsmRecipe(
+        *splits, dataclasses.replace(damsm_settings, learning_rate=0.01, batch_size=12, steps=10_000), cache
+    )
     losses = []
-    for step in range(100, 200):  # after the warm-up
+    for step in range(100, 160):  # after the warm-up
         loop.seed_step(0, step)
         losses.append(sum(recipe.step(step).values()))
     assert sum(losses[-10:]) < 0.7 * sum(losses[:10])

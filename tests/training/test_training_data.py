@@ -11,9 +11,13 @@ def test_a_split_lists_its_photographs_with_all_their_captions(drawings):
     photos = read_flickr8k(drawings, "dev")
     assert len(photos) == 12
     assert photos.names[0] == "dev-red-circle.png"
-    assert photos.captions[0] == [["a", "red", "circle", "on", "white"], ["one", "red", "circle"],
-                                  ["there", "is", "a", "circle", "that", "is", "red"],
-                                  ["the", "circle", "is", "red"], ["a", "circle"]]
+    assert photos.captions[0] == [
+        ["a", "red", "circle", "on", "white"],
+        ["one", "red", "circle"],
+        ["there", "is", "a", "circle", "that", "is", "red"],
+        ["the", "circle", "is", "red"],
+        ["a", "circle"],
+    ]
 
 
 def test_the_splits_share_no_photograph(drawings):

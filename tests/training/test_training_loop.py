@@ -49,8 +49,11 @@ class Regression:
         return {"score": step / 10}
 
     def tensors(self):
-        return [*self.model.state_dict().values(), *self.average.state_dict().values(),
-                *(value for state in self.optimiser.state_dict()["state"].values() for value in state.values())]
+        return [
+            *self.model.state_dict().values(),
+            *self.average.state_dict().values(),
+            *(value for state in self.optimiser.state_dict()["state"].values() for value in state.values()),
+        ]
 
 
 def same(one, other):
@@ -224,7 +227,7 @@ def test_a_checkpoint_of_another_recipe_is_refused_and_kept(tmp_path):
 
     loop.run(Other(), tmp_path, steps=2)
     before = (tmp_path / "checkpoint.pt").read_bytes()
-    with pytest.raises(WeightsError, match="another recipe.*generator.*average"):
+    with pytest.raises(WeightsError, match=r"another recipe.*generator.*average"):
         loop.run(Regression(), tmp_path, steps=4)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
 
