@@ -281,9 +281,9 @@ def initialise(net: nn.Module) -> None:
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, 0.02)
             nn.init.zeros_(module.bias)
+    for module in net.modules():  # last, because a modulation is a Linear of its own
         if isinstance(module, ConditionalBatchNorm2d):
             nn.init.zeros_(module.modulation.weight)
-            nn.init.zeros_(module.modulation.bias)
 
 
 def _leaky(*layers: nn.Module) -> list[nn.Module]:

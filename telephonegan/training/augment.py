@@ -1,8 +1,7 @@
 """Differentiable augmentation: what the discriminator sees, real or painted, is disturbed alike.
 
 Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training" (2020): colour and translation.
-The colours are disturbed less than in the paper: under its full range a generator starts by painting in glaring colours,
-which the discriminator has learned to forgive.
+Colours are disturbed less than in the paper: few epochs fit into hours of a CPU, and colours must be learned in them.
 """
 
 from __future__ import annotations
