@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -21,15 +22,15 @@ _WORD = re.compile(r"\w+")
 def tokenise(text: str) -> list[str]:
     r"""Lower-case words of a sentence: every run of `\w` characters, punctuation dropped.
 
-    Accents and other letters stay as they are; the published AttnGAN dictionaries hold ASCII only, see
-    `Vocabulary.encode`. Raises TextError when `text` is not a string.
+    Accented and other letters stay, in their composed form (NFC); the published AttnGAN dictionaries hold ASCII words
+    only and know no others. Raises TextError when `text` is not a string.
 
     >>> tokenise("A dog's t-shirt, in 2 colours.")
     ['a', 'dog', 's', 't', 'shirt', 'in', '2', 'colours']
     """
     if not isinstance(text, str):
         raise TextError(f"A text is a str; {type(text).__name__} was given.")
-    return _WORD.findall(text.lower())
+    return _WORD.findall(unicodedata.normalize("NFC", text.lower()))
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,14 @@ class Vocabulary:
         kept = known if limit is None else known[:limit]
         return EncodedText([self.ids[token] for token in kept], kept, dropped, len(known) - len(kept))
 
+    def known_ids(self, words: Iterable[str], limit: int) -> list[int]:
+        """Ids of the first `limit` known words; padding alone, which says nothing, where none is known.
+
+        >>> Vocabulary(["<pad>", "a", "dog"]).known_ids(["a", "happy", "dog"], 20)
+        [1, 2]
+        """
+        return [self.ids[word] for word in words if word in self][:limit] or [0]
+
     def common(self, n: int) -> list[str]:
         """The first `n` words of some length: a hint at what the model can talk about."""
         return [word for word in self.words if len(word) > 2 and not word.startswith("<")][:n]
@@ -120,7 +129,7 @@ class Vocabulary:
             word = self.words[int(index)]
             if word == END:
                 break
-            if word not in (PAD, START):
+            if word not in (PAD, START, UNKNOWN):
                 words.append(word)
         return words
 

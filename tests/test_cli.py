@@ -41,6 +41,7 @@ def program(no_shipped_models) -> list[str]:
 @pytest.fixture
 def error(capsys):
     """Runs a command that must fail, and returns what it says."""
+
     def run(*arguments: str) -> str:
         try:
             code = cli.main([*arguments])
@@ -124,8 +125,12 @@ def test_a_finished_game_can_be_made_longer(capsys):
 
 
 def test_ctrl_c_keeps_the_rounds_and_resuming_changes_nothing(program, workplace):
-    game = subprocess.Popen([*program, "play", "--image=coffee", "--rounds=1000", "--out=it's", *TINY],
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    game = subprocess.Popen(
+        [*program, "play", "--image=coffee", "--rounds=1000", "--out=it's", *TINY],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     while not game.stdout.readline().startswith(" 2"):
         assert game.poll() is None
     game.send_signal(signal.SIGINT)

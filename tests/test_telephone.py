@@ -172,6 +172,7 @@ def test_a_text_chain_is_read_back_too(phone, tmp_path):
 @pytest.mark.parametrize("how", [{}, {"method": "sample", "temperature": 2.0, "truncation": 0.7}])
 def test_a_resumed_game_ends_as_if_it_had_never_stopped(phone, tmp_path, how):
     whole = phone.play(image=sample("coffee"), rounds=4, seed=1, **how, **QUIET)
+
     class Stop(Exception):
         pass
 
@@ -296,16 +297,18 @@ def test_the_public_names_are_there():
 
 def test_importing_loads_no_model_and_no_heavy_package():
     script = "import sys, telephonegan as tg; dir(tg); print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True,
-                            cwd=Path(tg.__file__).parents[1]).stdout.split()
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=Path(tg.__file__).parents[1]
+    ).stdout.split()
     assert "telephonegan" in loaded
     assert {"torch", "torchvision", "timm", "matplotlib", "ipywidgets", "PIL", "tqdm"}.isdisjoint(loaded)
 
 
 def test_using_it_imports_no_drawing_and_no_widgets():
     script = "import sys, telephonegan as tg; tg.Telephone, tg.play, tg.Chain; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True,
-                            cwd=Path(tg.__file__).parents[1]).stdout.split()
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=Path(tg.__file__).parents[1]
+    ).stdout.split()
     assert {"torchvision", "timm", "matplotlib", "ipywidgets", "skimage"}.isdisjoint(loaded)
 
 

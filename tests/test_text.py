@@ -102,6 +102,14 @@ def test_building_does_not_depend_on_the_order_of_the_sentences():
     assert Vocabulary.build(sentences).words == Vocabulary.build(sentences[::-1]).words
 
 
+def test_known_words_are_looked_up_without_markers_and_cut(vocabulary):
+    assert vocabulary.known_ids(["a", "zebra", "<unk>", "dog", "runs"], 2) == [4, 5]
+
+
+def test_words_of_which_none_is_known_are_padding(vocabulary):
+    assert vocabulary.known_ids(["zebra"], 5) == vocabulary.known_ids([], 5) == [0]
+
+
 def test_decoding_stops_at_the_end_and_leaves_markers_out(vocabulary):
     assert vocabulary.decode(torch.tensor([1, 4, 5, 6, 2, 5, 0])) == ["a", "dog", "runs"]
     assert vocabulary.decode([4, 5]) == ["a", "dog"]

@@ -12,8 +12,28 @@ from telephonegan.models.damsm import ImageEncoder, TextEncoder
 from telephonegan.text import END, PAD, START, UNKNOWN
 
 NAME = "tiny"
-WORDS = ["a", "the", "dog", "man", "child", "runs", "jumps", "through", "grass", "snow", "water", "red", "blue",
-         "brown", "ball", "beach", "two", "people", "on", "in"]
+WORDS = [
+    "a",
+    "the",
+    "dog",
+    "man",
+    "child",
+    "runs",
+    "jumps",
+    "through",
+    "grass",
+    "snow",
+    "water",
+    "red",
+    "blue",
+    "brown",
+    "ball",
+    "beach",
+    "two",
+    "people",
+    "on",
+    "in",
+]
 
 
 def register_tiny(name: str = NAME, *, seed: int = 0, attention: bool = True) -> None:
@@ -29,28 +49,69 @@ def _register_captioner(name: str, attention: bool) -> None:
     network = {"attention": attention, "embedding_width": 16, "hidden_width": 16, "dropout": 0.0}
     vocabulary = [PAD, START, END, UNKNOWN, *WORDS]
     model = _livelier(CaptionModel(len(vocabulary), **network))
-    settings = {"network": network, "backbone": "lite0", "input_size": 64, "beam_width": 3, "length_power": 0.7,
-                "words_limit": 6}
-    weights.register("captioner", name, model.state_dict(), architecture="lite0-caption-model", settings=settings,
-                     vocabulary=vocabulary, licence="MIT", quality={"BLEU-4": 0.1}, description="random words")
+    settings = {
+        "network": network,
+        "backbone": "lite0",
+        "input_size": 64,
+        "beam_width": 3,
+        "length_power": 0.7,
+        "words_limit": 6,
+    }
+    weights.register(
+        "captioner",
+        name,
+        model.state_dict(),
+        architecture="lite0-caption-model",
+        settings=settings,
+        vocabulary=vocabulary,
+        licence="MIT",
+        quality={"BLEU-4": 0.1},
+        description="random words",
+    )
 
 
 def _register_text_encoder(name: str) -> None:
     text, image = {"word_width": 8, "width": 8, "dropout": 0.1}, {"region_channels": 4, "code_channels": 4, "width": 8}
     encoder = TextEncoder(1 + len(WORDS), **text)
     networks = nn.ModuleDict({"text_encoder": encoder, "image_encoder": ImageEncoder(**image)})
-    settings = {"text": text, "image": image, "backbone": "lite0", "picture_size": 16, "input_size": 64,
-                "words_limit": 8}
-    weights.register("damsm", name, _livelier(networks).state_dict(), architecture="damsm", settings=settings,
-                     vocabulary=[PAD, *WORDS])
+    settings = {
+        "text": text,
+        "image": image,
+        "backbone": "lite0",
+        "picture_size": 16,
+        "input_size": 64,
+        "words_limit": 8,
+    }
+    weights.register(
+        "damsm",
+        name,
+        _livelier(networks).state_dict(),
+        architecture="damsm",
+        settings=settings,
+        vocabulary=[PAD, *WORDS],
+    )
 
 
 def _register_generator(name: str) -> None:
-    network = {"channels": 4, "base_size": 8, "branches": 2, "residual_blocks": 1, "embedding_width": 8,
-               "condition_width": 8, "noise_width": 8, "conditional": True}
+    network = {
+        "channels": 4,
+        "base_size": 8,
+        "branches": 2,
+        "residual_blocks": 1,
+        "embedding_width": 8,
+        "condition_width": 8,
+        "noise_width": 8,
+        "conditional": True,
+    }
     settings = {"network": network, "damsm": name, "words_limit": 8}
-    weights.register("generator", name, _livelier(Generator(**network)).state_dict(), architecture="attngan",
-                     settings=settings, description="random pictures")
+    weights.register(
+        "generator",
+        name,
+        _livelier(Generator(**network)).state_dict(),
+        architecture="attngan",
+        settings=settings,
+        description="random pictures",
+    )
 
 
 def _livelier(model: nn.Module) -> nn.Module:

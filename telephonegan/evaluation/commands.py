@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from telephonegan.training.commands import command_line, without_places
 
 _EXAMPLES = """examples:
   telephonegan evaluate captioner flickr8k --data flickr8k
@@ -43,7 +44,7 @@ def evaluate(options: argparse.Namespace) -> int:
         "what": options.what,
         "name": options.name,
         "split": options.split,
-        "command": "telephonegan " + " ".join(sys.argv[1:]),
+        "command": without_places(command_line()),
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         **measure(options),
         "seconds": round(time.monotonic() - started, 1),

@@ -47,8 +47,7 @@ class Judge:
 
     @torch.no_grad()
     def read(self, captions: Sequence[Sequence[str]]) -> Tensor:
-        """Word lists → sentence embeddings (N,D)."""
+        """Word lists → sentence embeddings (N,D); a caption without a known word counts as padding alone."""
         limit = self.settings["words_limit"]
-        known = [[self.vocabulary.ids[w] for w in words if w in self.vocabulary][:limit] or [1] for words in captions]
-        ids, lengths = pad(known)
+        ids, lengths = pad([self.vocabulary.known_ids(words, limit) for words in captions])
         return self.encoders["text_encoder"](ids.to(self.device), lengths)[1].cpu()

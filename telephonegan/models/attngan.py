@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from telephonegan.errors import SettingsError
+
 
 class GLU(nn.Module):
     """Gated linear unit over channels: the first half times the sigmoid of the second."""
@@ -115,11 +117,12 @@ class ConditioningAugmentation(nn.Module):
         """Start with means of about unit variance over `sentences` (N,D) and a narrow Gaussian around each.
 
         Sentence embeddings are small numbers: from a plain start the sampling noise drowns them, and the generator
-        learns to paint long before it learns to read.
+        learns to paint long before it learns to read. A direction in which all sentences agree keeps its scale.
         """
         mean, _, gates = self.fc.weight.split([self.condition_width, self.condition_width, 2 * self.condition_width])
         centred = sentences - sentences.mean(0)
-        mean.div_((centred @ mean.T).std(0)[:, None])
+        deviation = (centred @ mean.T).std(0, correction=min(1, len(sentences) - 1))
+        mean.div_(deviation.where(deviation > 1e-6, 1.0)[:, None])
         gates.mul_(0.1)
         bias, spread, gate_bias = self.fc.bias.split(
             [self.condition_width, self.condition_width, 2 * self.condition_width]
@@ -207,7 +210,8 @@ class Generator(nn.Module):
     """G_NET: `branches` stages painting base_size, 2·base_size, … pixels.
 
     Published sizes: base 64, three branches, channels 32 (birds) or 48 (COCO), 2 or 3 residual blocks, not
-    conditional. `legacy_mask` is an attribute, see `WordAttention`.
+    conditional. `legacy_mask` is an attribute, see `WordAttention`. Raises SettingsError for a base size that doubling
+    never reaches from 4 pixels, or no branch.
 
     >>> g = Generator(channels=4, base_size=8, branches=2, residual_blocks=1).eval()
     >>> images, attentions, mu, logvar = g(torch.randn(2, 100), torch.randn(2, 256), torch.randn(2, 256, 5),
@@ -229,6 +233,10 @@ class Generator(nn.Module):
         conditional: bool = False,
     ) -> None:
         super().__init__()
+        if base_size < 4 or base_size.bit_count() != 1:
+            raise SettingsError(f"base_size must be 4, 8, 16 or a further doubling; {base_size} was given.")
+        if branches < 1:
+            raise SettingsError(f"branches must be at least 1; {branches} was given.")
         self.noise_width, self.condition_width, self.branches = noise_width, condition_width, branches
         self.base_size, self.conditional, self.legacy_mask = base_size, conditional, False
         modulating = condition_width + noise_width if conditional else 0
@@ -326,12 +334,17 @@ class Logits(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """D_NET64, D_NET128 or D_NET256: pictures of `size` pixels to (B,8·channels,4,4), and two heads on them."""
+    """D_NET64, D_NET128 or D_NET256: pictures of `size` pixels to (B,8·channels,4,4), and two heads on them.
+
+    Raises SettingsError for another size.
+    """
 
     def __init__(
         self, size: int = 64, *, channels: int = 64, embedding_width: int = 256, unconditional: bool = True
     ) -> None:
         super().__init__()
+        if size not in (64, 128, 256):
+            raise SettingsError(f"No discriminator sees pictures of {size} pixels; there are 64, 128 and 256.")
         d = channels
         self.img_code_s16 = _encode_by_16(d)
         self.names = ["img_code_s16"]

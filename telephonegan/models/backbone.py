@@ -65,7 +65,10 @@ class Backbone(nn.Module):
         return super().train(False)
 
     def forward(self, image: Tensor, strides: Sequence[int] = STRIDES) -> dict[int, Tensor]:
-        """Return stride → (B,C,H/stride,W/stride) for the wanted strides."""
+        """Return stride → (B,C,H/stride,W/stride) for the wanted strides; SettingsError lists those there are."""
+        unknown = set(strides) - set(STRIDES)
+        if unknown:
+            raise SettingsError(f"No features of stride {unknown.pop()}; there are {', '.join(map(str, STRIDES))}.")
         wanted_stage = {1: 4, 2: 8, 4: 16, 6: 32}
         x = self.stem(normalise(image))
         pyramid = {}

@@ -54,7 +54,7 @@ class Sentence:
 
 @torch.no_grad()
 def greedy(decoder: Decoder, features: Tensor, markers: Markers, *, limit: int = 20) -> list[Sentence]:
-    """Always the most probable word."""
+    """Always the most probable word. Raises SettingsError for a limit below 1."""
     return _one_by_one(decoder, features, markers, limit, lambda log_probabilities: log_probabilities.argmax(1))
 
 
@@ -72,7 +72,7 @@ def sample(
     """Draw every word from the smallest set that holds `top_p` of the probability (Holtzman et al. 2020).
 
     One CPU generator per picture, so that a picture's caption does not depend on its neighbours in the batch.
-    Raises SettingsError for a temperature ≤ 0 or top_p outside (0,1].
+    Raises SettingsError for a temperature ≤ 0, top_p outside (0,1], another number of generators or a limit below 1.
     """
     if not temperature > 0:
         raise SettingsError(
@@ -80,6 +80,10 @@ def sample(
         )
     if not 0 < top_p <= 1:
         raise SettingsError(f"top_p must lie in (0, 1]; {top_p} was given.")
+    if len(generators) != len(features):
+        raise SettingsError(
+            f"Every picture needs its own: {len(generators)} generator(s) for {len(features)} pictures."
+        )
 
     def choose(log_probabilities: Tensor) -> Tensor:
         probabilities, order = (log_probabilities / temperature).softmax(1).cpu().double().sort(1, descending=True)
@@ -95,6 +99,7 @@ def sample(
 
 
 def _one_by_one(decoder: Decoder, features: Tensor, markers: Markers, limit: int, choose) -> list[Sentence]:
+    _check_limit(limit)
     state, words = decoder.start(features), torch.full((len(features),), markers.start, device=features.device)
     ended = torch.zeros_like(words, dtype=torch.bool)
     columns: list[tuple[Tensor, Tensor, Tensor | None]] = []
@@ -120,11 +125,14 @@ def _sentence(ids: list[int], scores: Tensor, maps: Tensor | None, markers: Mark
     )
 
 
+def _check_limit(limit: int) -> None:
+    if limit < 1:
+        raise SettingsError(f"The limit must be at least 1 word; {limit} was given.")
+
+
 def _without(logits: Tensor, markers: Markers) -> Tensor:
-    logits = logits.float()
-    if markers.never:
-        logits[:, list(markers.never)] = _NEVER
-    return logits.log_softmax(1)
+    never = torch.tensor(markers.never, dtype=torch.long, device=logits.device)
+    return logits.float().index_fill(1, never, _NEVER).log_softmax(1)
 
 
 @torch.no_grad()
@@ -133,8 +141,10 @@ def beam(
 ) -> list[list[Sentence]]:
     """The `width` best sentences of each picture, best first, by log-probability over length to `length_power`.
 
-    Ended sentences stay in the beam; a picture's search stops when its beam holds ended sentences only.
+    Fewer where fewer can be said. Ended sentences stay in the beam; the search stops when no other is in it.
+    Raises SettingsError for a width or limit below 1.
     """
+    _check_limit(limit)
     if width < 1:
         raise SettingsError(f"The beam width must be at least 1; {width} was given.")
     batch, device = len(features), features.device
@@ -172,10 +182,14 @@ def beam(
         if ended.all():
             break
     order = (scores / lengths.clamp_min(1) ** length_power).argsort(1, descending=True).tolist()
-    ids_list, each = ids.tolist(), each.cpu()
+    ids_list, each, possible = ids.tolist(), each.cpu(), (scores != _NEVER).tolist()
     maps = None if maps is None else maps.cpu()
     return [
-        [_sentence(ids_list[b][k], each[b, k], None if maps is None else maps[b, k], markers) for k in order[b]]
+        [
+            _sentence(ids_list[b][k], each[b, k], None if maps is None else maps[b, k], markers)
+            for k in order[b]
+            if possible[b][k]
+        ]
         for b in range(batch)
     ]
 

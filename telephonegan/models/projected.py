@@ -30,7 +30,7 @@ class ProjectedHead(nn.Module):
         self.sentence = nn.Linear(embedding_width, width)
 
     def forward(self, features: Tensor, *sentences: Tensor) -> list[Tensor]:
-        """(B,C,r,r) and any number of (B,D) sentence batches → logits (B,16) for each."""
+        """(B,C,r,r) and any number of (B,D) sentence batches → logits for each, (B,16) where r is 4, 8, 16, …"""
         # Sentence embeddings are small numbers; at unit scale the matching term counts from the first step.
         sentences = tuple(nn.functional.normalize(s, dim=1) * s.shape[1] ** 0.5 for s in sentences)
         h = self.trunk(self.mixing(features))
@@ -57,6 +57,6 @@ class ProjectedDiscriminator(nn.Module):
         )
 
     def forward(self, pyramid: Mapping[int, Tensor], *sentences: Tensor) -> list[Tensor]:
-        """Return one (B,16·heads) batch of logits for each batch of sentences; positive means real and matching."""
+        """Return the heads' logits side by side for each batch of sentences; positive means real and matching."""
         per_head = [head(pyramid[int(stride)], *sentences) for stride, head in self.heads.items()]
         return [torch.cat(parts, dim=1) for parts in zip(*per_head, strict=True)]

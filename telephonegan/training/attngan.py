@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from telephonegan.errors import SettingsError
 from telephonegan.images import to_images
 from telephonegan.models.attngan import Generator, initialise
 from telephonegan.models.backbone import STRIDES, Backbone
@@ -35,11 +36,10 @@ class GanSettings:
     branches: int = 2
     channels: int = 32
     residual_blocks: int = 1
-    backbone_input: int = 128
+    backbone_input: int = 128  # a multiple of 32
     head_width: int = 32
-    thumbnail: int = (
-        16  # the features are nearly blind to colour and contrast; one more head sees the pixels this small
-    )
+    # The features are nearly blind to colour and contrast; one more head sees the pixels themselves, this small.
+    thumbnail: int = 16
     words_limit: int = 20
     batch_size: int = 32
     learning_rate: float = 2e-4
@@ -48,6 +48,10 @@ class GanSettings:
     kl_weight: float = 0.01
     preview_weight: float = 1.0  # keeps the earlier stages' pictures close to the last one's
     mismatched_weight: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.backbone_input < 32 or self.backbone_input % 32:
+            raise SettingsError(f"backbone_input must be a multiple of 32 pixels; {self.backbone_input} was given.")
 
     @property
     def size(self) -> int:
@@ -66,11 +70,26 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class Matching:
-    """The frozen DAMSM encoders, their dictionary and the picture size they were trained at."""
+    """The frozen DAMSM encoders, their dictionary and, where known, the size of what their backbone saw in training."""
 
     text: TextEncoder
     image: ImageEncoder
     vocabulary: Vocabulary
+    input_size: int | None = None
+
+    def check(self, backbone: Backbone, input_size: int) -> None:
+        """Raise SettingsError unless these encoders read the features of `backbone` at `input_size` pixels."""
+        channels = backbone.channels[16] + backbone.channels[32]
+        if self.image.emb_features.in_channels != channels:
+            raise SettingsError(
+                f"The DAMSM run was not trained over {backbone.name}, whose features guide the generator. "
+                f"Train one with --set backbone={backbone.name}."
+            )
+        if self.input_size not in (None, input_size):
+            raise SettingsError(
+                f"backbone_input is {input_size}, but the DAMSM run was trained at {self.input_size} pixels. "
+                f"Train one with --set input_size={input_size}, or give --set backbone_input={self.input_size}."
+            )
 
 
 class SentenceBank:
@@ -78,14 +97,10 @@ class SentenceBank:
 
     @torch.no_grad()
     def __init__(self, captions: list[list[list[str]]], matching: Matching, limit: int) -> None:
-        vocabulary = matching.vocabulary
-        flat = [
-            [vocabulary.ids[w] for w in caption if w in vocabulary][:limit] or [1]
-            for photo in captions
-            for caption in photo
-        ]
         self.first = torch.tensor([0, *(len(photo) for photo in captions)]).cumsum(0)
-        ids, self.lengths = pad(flat)
+        ids, self.lengths = pad(
+            [matching.vocabulary.known_ids(caption, limit) for photo in captions for caption in photo]
+        )
         parts = [matching.text(i, n) for i, n in zip(ids.split(256), self.lengths.split(256), strict=True)]
         width = ids.shape[1]
         self.words = torch.cat([F.pad(words, (0, width - words.shape[2])).half() for words, _ in parts])
@@ -114,21 +129,23 @@ class GanRecipe:
         device: str | torch.device = "cpu",
     ) -> None:
         self.settings, self.device, self.batch_size = settings, torch.device(device), settings.batch_size
-        self.photos = pack_photos(train, settings.size, cache)
         self.vocabulary = matching.vocabulary
-        self.text = SentenceBank(train.captions, matching, settings.words_limit)
-        self.shown = SentenceBank([captions[:1] for captions in shown.captions[:32]], matching, settings.words_limit)
         self.backbone = Backbone("lite0").to(self.device, memory_format=torch.channels_last)
+        matching.check(self.backbone, settings.backbone_input)
+        self.embedding_width = matching.image.emb_cnn_code.out_features
         self.image_encoder = matching.image.to(self.device).eval().requires_grad_(False)
         self.generator = Generator(**self.network())
         initialise(self.generator)
+        self.text = SentenceBank(train.captions, matching, settings.words_limit)
+        self.shown = SentenceBank([captions[:1] for captions in shown.captions[:32]], matching, settings.words_limit)
+        self.photos = pack_photos(train, settings.size, cache)
         self.generator.ca_net.calibrate(self.text.sentences)
         self.generator.to(self.device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
         shapes = {stride: (self.backbone.channels[stride], settings.backbone_input // stride) for stride in STRIDES}
         shapes[THUMBNAIL] = (3, settings.thumbnail)
         self.discriminator = ProjectedDiscriminator(
-            shapes, embedding_width=self.text.sentences.shape[1], width=settings.head_width
+            shapes, embedding_width=self.embedding_width, width=settings.head_width
         )
         self.discriminator.to(self.device, memory_format=torch.channels_last)
         trained = [p for p in self.discriminator.parameters() if p.requires_grad]
@@ -144,7 +161,7 @@ class GanRecipe:
             "base_size": settings.base_size,
             "branches": settings.branches,
             "residual_blocks": settings.residual_blocks,
-            "embedding_width": self.text.sentences.shape[1],
+            "embedding_width": self.embedding_width,
             "conditional": True,
         }
 
@@ -183,9 +200,10 @@ class GanRecipe:
             )
             adversarial = -logits.float().mean()
             kl = -0.5 * (1 + logvar - mu.pow(2) - logvar.exp()).float().mean()
+            target = images[-1].float().detach()
             preview = sum(
-                F.mse_loss(small.float(), F.interpolate(images[-1].float().detach(), small.shape[-2:], mode="area"))
-                for small in images[:-1]
+                (F.mse_loss(s.float(), F.interpolate(target, s.shape[-2:], mode="area")) for s in images[:-1]),
+                start=target.new_zeros(()),
             )
         loss = (
             adversarial
@@ -203,7 +221,7 @@ class GanRecipe:
             "word_loss": word_loss.item(),
             "sentence_loss": sentence_loss.item(),
             "kl": kl.item(),
-            "preview": float(preview),
+            "preview": preview.item(),
         }
 
     def pyramid(self, images: Tensor) -> dict[int, Tensor]:

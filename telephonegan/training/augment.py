@@ -31,11 +31,12 @@ def contrast(images: Tensor) -> Tensor:
 
 
 def shift(images: Tensor, share: float = 0.125) -> Tensor:
-    """Move the batch by up to `share` of its size, mirrored at the border."""
-    size = images.shape[-1]
-    reach = int(size * share)
-    top, left = torch.randint(2 * reach + 1, (2,)).tolist()
-    return F.pad(images, (reach,) * 4, mode="reflect")[:, :, top : top + size, left : left + size]
+    """Move the batch by up to `share` of its height and width, mirrored at the border."""
+    height, width = images.shape[-2:]
+    down, across = int(height * share), int(width * share)
+    padded = F.pad(images, (across, across, down, down), mode="reflect")
+    top, left = (torch.randint(2 * reach + 1, ()).item() for reach in (down, across))
+    return padded[:, :, top : top + height, left : left + width]
 
 
 def _per_picture(images: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from telephonegan.models.captioner import CaptionModel
 from telephonegan.models.decoding import Markers, beam
 from telephonegan.text import END, START, UNKNOWN, Vocabulary, pad
 from telephonegan.training.damsm import cosine_decay
-from telephonegan.training.data import CaptionedPhotos, fingerprint, pack_photos, random_crop, unit_range
+from telephonegan.training.data import CaptionedPhotos, pack_photos, random_crop, unit_range
 from telephonegan.training.features import cached
 
 
@@ -54,28 +54,29 @@ class CellBank:
     def __init__(self, photos: CaptionedPhotos, settings: CaptionerSettings, cache: Path, views: list[str]) -> None:
         self.photos, self.settings, self.cache = photos, settings, cache
         backbone = Backbone("lite0").to(memory_format=torch.channels_last)
-        stem = f"lite0-cells-{settings.input_size}-{fingerprint(photos.names)}"
+        stem = f"lite0-cells-{settings.input_size}-{photos.fingerprint()}"
         self.views = [
             cached(
-                cache / f"{stem}-{view}.npy",
+                cache / f"{stem}-{view}-{self._size(view)}.npy",
                 lambda v=view: self._pixels(v).split(32),
                 lambda batch: self._cells(backbone, batch),
             )
             for view in views
         ]
 
+    def _size(self, view: str) -> int:
+        return self.settings.small_size if view == "small" else self.settings.stored_size
+
     def _pixels(self, view: str) -> Tensor:
-        if view == "plain":
-            return pack_photos(self.photos, self.settings.stored_size, self.cache)
+        size = self._size(view)
+        photos = pack_photos(self.photos, size, self.cache)
         if view == "mirrored":
-            return pack_photos(self.photos, self.settings.stored_size, self.cache).flip(3)
-        if view == "small":
-            return pack_photos(self.photos, self.settings.small_size, self.cache)
+            return photos.flip(3)
+        if view != "crop":
+            return photos
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            return random_crop(
-                pack_photos(self.photos, self.settings.stored_size, self.cache), self.settings.stored_size * 7 // 8
-            )
+            return random_crop(photos, size * 7 // 8)
 
     def _cells(self, backbone: Backbone, pixels: Tensor) -> Tensor:
         size = (self.settings.input_size,) * 2
@@ -106,7 +107,7 @@ class CaptionerRecipe:
             self.model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
         )
         self.ids = [[self._ids(caption) for caption in captions] for captions in train.captions]
-        self.batch_size = settings.photos_per_batch * 5
+        self.batch_size = settings.photos_per_batch
 
     def _ids(self, caption: list[str]) -> list[int]:
         ids = self.vocabulary.ids

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import hashlib
 import json
-import os
+import math
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
+from telephonegan import files
 from telephonegan.errors import DataError, SettingsError, WeightsError
 
 RECIPES = ("captioner", "damsm", "attngan")
+_ORIGIN = ("seed", "data", "damsm", "vocabulary")  # beside recipe and settings; absent in the oldest run.json
 _EXAMPLES = """examples:
   telephonegan train damsm     --data flickr8k --run runs/damsm
   telephonegan train damsm     --data flickr8k --run runs/judge --set backbone=lite2 input_size=160 views=4 --seed 1
@@ -51,13 +55,16 @@ def train(options: argparse.Namespace) -> int:
     if options.threads:
         torch.set_num_threads(options.threads)
     settings = changed(_defaults(options), options.set)
-    if options.steps and hasattr(settings, "steps"):
+    if options.steps is not None and hasattr(settings, "steps"):
         settings = dataclasses.replace(settings, steps=options.steps)
-    cache = options.cache or options.run_folder.parent / "cache"
+    steps = getattr(settings, "steps", 10_000 if options.steps is None else options.steps)
+    loop.check_steps(steps)
     torch.manual_seed(options.seed)
-    recipe = _recipe(options, settings, cache)
-    describe(options.run_folder, options.recipe, recipe, settings)
-    steps = options.steps or getattr(settings, "steps", 10_000)
+    sources = _sources(options)
+    origin = {"seed": options.seed, **sources.fingerprints()}
+    refuse_other(options.run_folder, {"recipe": options.recipe, "settings": dataclasses.asdict(settings), **origin})
+    recipe = _recipe(options, settings, sources)
+    describe(options.run_folder, options.recipe, recipe, settings, **origin)
     loop.run(recipe, options.run_folder, steps=steps, seed=options.seed, evaluate_every=max(1, steps // 10))
     return 0
 
@@ -76,24 +83,52 @@ def _defaults(options: argparse.Namespace) -> Any:
     return PRESETS[options.preset]
 
 
-def _recipe(options: argparse.Namespace, settings: Any, cache: Path) -> Any:
+@dataclasses.dataclass(frozen=True)
+class _Sources:
+    """What a recipe learns from: photographs to train and to measure on and, for attngan, the DAMSM encoders."""
+
+    train: Any
+    measured: Any
+    matching: Any = None
+
+    def fingerprints(self) -> dict[str, str]:
+        """What tells these sources from others, in run.json."""
+        damsm = {} if self.matching is None else {"damsm": _fingerprint(self.matching.text, self.matching.image)}
+        return {"data": self.train.fingerprint(), **damsm}
+
+
+def _sources(options: argparse.Namespace) -> _Sources:
     from telephonegan.training.data import read_flickr8k
 
-    photos = read_flickr8k(options.data, "train")
+    if options.recipe != "attngan":
+        return _Sources(read_flickr8k(options.data, "train"), read_flickr8k(options.data, "dev"))
+    if options.damsm is None:
+        raise SettingsError("train attngan needs --damsm RUN: train DAMSM first, it gives the text encoder.")
+    matching = load_matching(options.damsm)
+    return _Sources(read_flickr8k(options.data, "train"), read_flickr8k(options.data, "test"), matching)
+
+
+def _fingerprint(*nets: Any) -> str:
+    digest = hashlib.sha256()
+    for net in nets:
+        for tensor in net.state_dict().values():
+            digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()[:8]
+
+
+def _recipe(options: argparse.Namespace, settings: Any, sources: _Sources) -> Any:
+    cache = options.cache or options.run_folder.parent / "cache"
     if options.recipe == "captioner":
         from telephonegan.training.captioner import CaptionerRecipe
 
-        return CaptionerRecipe(photos, read_flickr8k(options.data, "dev"), settings, cache)
+        return CaptionerRecipe(sources.train, sources.measured, settings, cache)
     if options.recipe == "damsm":
         from telephonegan.training.damsm import DamsmRecipe
 
-        return DamsmRecipe(photos, read_flickr8k(options.data, "dev"), settings, cache)
+        return DamsmRecipe(sources.train, sources.measured, settings, cache)
     from telephonegan.training.attngan import GanRecipe
 
-    if options.damsm is None:
-        raise SettingsError("train attngan needs --damsm RUN: train DAMSM first, it gives the text encoder.")
-    shown = read_flickr8k(options.data, "test")
-    return GanRecipe(photos, shown, load_matching(options.damsm), settings, cache, options.device)
+    return GanRecipe(sources.train, sources.measured, sources.matching, settings, cache, options.device)
 
 
 def changed(settings: Any, assignments: list[str]) -> Any:
@@ -105,46 +140,86 @@ def changed(settings: Any, assignments: list[str]) -> Any:
         if not equals or key not in kinds:
             raise SettingsError(f"No setting is called {key!r}; there are {', '.join(kinds)}. Write KEY=VALUE.")
         try:
-            values[key] = {"True": True, "False": False}[text] if kinds[key] is bool else kinds[key](text)
+            values[key] = _READERS[kinds[key]](text)
         except (KeyError, ValueError):
-            raise SettingsError(f"{key} is a {kinds[key].__name__}; {text!r} is none.") from None
+            raise SettingsError(f"{key} is {_ALLOWED[kinds[key]]}; {text!r} was given.") from None
     return dataclasses.replace(settings, **values)
 
 
-def describe(run: Path, recipe_name: str, recipe: Any, settings: Any) -> None:
-    """Write run.json: what `export` and later runs need to know. A run keeps the settings it began with."""
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
+
+
+_READERS = {bool: {"True": True, "False": False}.__getitem__, int: int, float: _finite, str: str}
+_ALLOWED = {bool: "True or False", int: "a whole number", float: "a finite number"}
+
+
+def describe(run: Path, recipe_name: str, recipe: Any, settings: Any, **origin: Any) -> None:
+    """Write run.json: what `export` and later runs need to know. A run keeps what it began with, see `refuse_other`."""
     record = {
         "recipe": recipe_name,
         "settings": dataclasses.asdict(settings),
         "network": recipe.network(),
         "vocabulary": recipe.vocabulary.words,
-        "command": "telephonegan " + " ".join(sys.argv[1:]),
+        "command": command_line(),
+        **origin,
     }
+    refuse_other(run, record)
     path = run / "run.json"
-    if path.exists():
-        known = json.loads(path.read_text(encoding="utf-8"))
-        differing = [key for key, value in record["settings"].items() if known["settings"].get(key) != value]
-        if known["recipe"] != recipe_name or differing:
-            raise SettingsError(
-                f"{run} is a {known['recipe']} run with other settings ({', '.join(differing)}); name another folder."
-            )
+    if not path.exists():
+        run.mkdir(parents=True, exist_ok=True)
+        files.replace(path, files.json_bytes(record))
+
+
+def refuse_other(run: Path, record: dict[str, Any]) -> None:
+    """Raise SettingsError when the run in this folder began otherwise; what its run.json does not tell is accepted."""
+    path = run / "run.json"
+    if not path.exists():
         return
-    run.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    os.replace(temporary, path)
+    known = json.loads(path.read_text(encoding="utf-8"))
+    if known["recipe"] != record["recipe"]:
+        raise SettingsError(f"{run} is a {known['recipe']} run, no {record['recipe']} run; name another folder.")
+    differing = [key for key, value in record["settings"].items() if known["settings"].get(key) != value]
+    differing += [key for key in _ORIGIN if key in known and key in record and known[key] != record[key]]
+    if differing:
+        raise SettingsError(
+            f"{run} began with other values of: {', '.join(differing)}. "
+            "Give the command it began with to go on, or name another folder."
+        )
+
+
+def command_line() -> str:
+    """The command being run, quoted for a shell."""
+    return shlex.join(["telephonegan", *sys.argv[1:]])
+
+
+def without_places(command: str) -> str:
+    """The command with the last part only of each absolute path: what may be published with a model.
+
+    >>> without_places("telephonegan train damsm --data /home/ann/flickr8k --run runs/damsm")
+    'telephonegan train damsm --data flickr8k --run runs/damsm'
+    """
+    return shlex.join(_without_place(argument) for argument in shlex.split(command))
+
+
+def _without_place(argument: str) -> str:
+    option, equals, value = argument.rpartition("=")
+    return option + equals + (Path(value).name if Path(value).is_absolute() else value)
 
 
 def read_run(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return run.json and the checkpoint of a run folder."""
-    import torch
+    from telephonegan.training.loop import read_checkpoint
 
     missing = [name for name in ("run.json", "checkpoint.pt") if not (run / name).exists()]
     if missing:
         raise DataError(f"{run} has no {' and no '.join(missing)}; it is not the folder of a training run.")
     return (
         json.loads((run / "run.json").read_text(encoding="utf-8")),
-        torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True),
+        read_checkpoint(run / "checkpoint.pt"),
     )
 
 
@@ -162,7 +237,7 @@ def load_matching(run: Path) -> Any:
     text.load_state_dict(checkpoint["text_encoder"])
     image = ImageEncoder(**record["network"]["image"]).eval().requires_grad_(False)
     image.load_state_dict(checkpoint["image_encoder"])
-    return Matching(text, image, vocabulary)
+    return Matching(text, image, vocabulary, record["settings"]["input_size"])
 
 
 def add_export(parser: argparse.ArgumentParser) -> None:
@@ -185,6 +260,8 @@ def export(options: argparse.Namespace) -> int:
     from telephonegan import weights
 
     record, checkpoint = read_run(options.run_folder)
+    if options.kind == "judge" and record["recipe"] != "damsm":
+        raise SettingsError(f"Only a DAMSM run can become a judge; {options.run_folder} is a {record['recipe']} run.")
     kind, tensors, description = _exported(record, checkpoint, options)
     entry = weights.register(
         kind,
@@ -193,7 +270,7 @@ def export(options: argparse.Namespace) -> int:
         **description,
         data=options.data,
         licence=options.licence,
-        command=record["command"],
+        command=without_places(record["command"]),
         quality=options.quality,
         description=options.description,
         full_precision=["*running_var"] if any(key.endswith("running_var") for key in tensors) else (),

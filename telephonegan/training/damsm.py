@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from telephonegan.errors import SettingsError
 from telephonegan.models.backbone import Backbone
 from telephonegan.models.damsm import ImageEncoder, TextEncoder, damsm_loss, pooled_features, region_features
 from telephonegan.text import PAD, Vocabulary, pad
-from telephonegan.training.data import CaptionedPhotos, fingerprint, pack_photos, random_crop, unit_range
+from telephonegan.training.data import CaptionedPhotos, pack_photos, random_crop, unit_range
 from telephonegan.training.features import cached
 
 
@@ -28,7 +29,7 @@ class DamsmSettings:
 
     backbone: str = "lite0"
     picture_size: int = 64  # what is left of a photograph: the size the generator paints
-    input_size: int = 128  # what the backbone sees, enlarged from picture_size
+    input_size: int = 128  # what the backbone sees, enlarged from picture_size; a multiple of 32
     views: int = 6  # random crops of each photograph whose features are kept in memory
     minimum_count: int = 3  # a word seen less often in the training captions is unknown
     words_limit: int = 20
@@ -41,6 +42,10 @@ class DamsmSettings:
     weight_decay: float = 1e-4
     steps: int = 3600
 
+    def __post_init__(self) -> None:
+        if self.input_size < 32 or self.input_size % 32:
+            raise SettingsError(f"input_size must be a multiple of 32 pixels; {self.input_size} was given.")
+
 
 class FeatureBank:
     """Region and pooled features of several random views of each photograph; view 0 is the whole picture."""
@@ -52,7 +57,7 @@ class FeatureBank:
         self.region_channels = backbone.channels[16] + backbone.channels[32]
         self.region_size = (self.region_channels, side, side)
         path = cache / f"{settings.backbone}-{settings.picture_size}-{settings.input_size}"
-        path = path.with_name(f"{path.name}-{fingerprint(photos.names)}")
+        path = path.with_name(f"{path.name}-{photos.fingerprint()}")
         self.views = [
             cached(
                 f"{path}-view{view}.npy",
@@ -118,8 +123,7 @@ class DamsmRecipe:
         self.dev_ids = [self._known(captions[0]) for captions in dev.captions]
 
     def _known(self, caption: list[str]) -> list[int]:
-        ids = [self.vocabulary.ids[word] for word in caption if word in self.vocabulary]
-        return ids[: self.settings.words_limit] or [1]
+        return self.vocabulary.known_ids(caption, self.settings.words_limit)
 
     def state(self) -> dict[str, Any]:
         return {"text_encoder": self.text, "image_encoder": self.image, "optimiser": self.optimiser}
@@ -149,6 +153,7 @@ class DamsmRecipe:
 
     @torch.no_grad()
     def evaluate(self, step: int, folder: Path) -> dict[str, float]:
+        """R-precision and mean losses, both among up to 100 development photographs at a time."""
         from telephonegan.evaluation.matching import r_precision
 
         self.text.eval(), self.image.eval()
@@ -157,25 +162,18 @@ class DamsmRecipe:
         ids, lengths = pad(self.dev_ids)
         words, sentences = self.text(ids, lengths)
         _, codes = self.image(regions, pooled)
-        precision = r_precision(codes.numpy(), sentences.numpy())
-        word_loss, sentence_loss = (
-            sum(loss) / 10
-            for loss in zip(
-                *(
-                    [
-                        loss.item()
-                        for loss in damsm_loss(
-                            *self.image(regions[part], pooled[part]),
-                            words[part][:, :, : lengths[part].max()],
-                            sentences[part],
-                            lengths[part],
-                        )
-                    ]
-                    for part in photos.split(100)
-                ),
-                strict=True,
+        n = len(photos)
+        precision = r_precision(codes.numpy(), sentences.numpy(), candidates=min(100, n), folds=min(10, n))
+        losses = [
+            damsm_loss(
+                *self.image(regions[part], pooled[part]),
+                words[part][:, :, : lengths[part].max()],
+                sentences[part],
+                lengths[part],
             )
-        )
+            for part in photos.split(100)
+        ]
+        word_loss, sentence_loss = torch.tensor(losses).mean(0).tolist()
         return {"r_precision": precision.mean, "word_loss": word_loss, "sentence_loss": sentence_loss}
 
     def network(self) -> dict[str, Any]:
@@ -192,7 +190,8 @@ class DamsmRecipe:
 
 
 def cosine_decay(step: int, steps: int, *, warm_up: int = 100, floor: float = 0.02) -> float:
-    """Learning-rate factor: linear warm-up, then half a cosine down to `floor`."""
+    """Learning-rate factor: linear warm-up over at most a tenth of the run, then half a cosine down to `floor`."""
+    warm_up = min(warm_up, steps // 10)
     if step < warm_up:
         return (step + 1) / warm_up
     progress = min(1.0, (step - warm_up) / max(1, steps - warm_up))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 from telephonegan.errors import DataError
 from telephonegan.images import as_image
 from telephonegan.text import tokenise
+from telephonegan.training.atomic import replacing
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,16 @@ class CaptionedPhotos:
     def __getitem__(self, rows: slice) -> CaptionedPhotos:
         return CaptionedPhotos(self.folder, self.names[rows], self.captions[rows])
 
+    def fingerprint(self) -> str:
+        """Eight hex digits of the file names and sizes: other photographs under the same names have others."""
+        return fingerprint([f"{name} {_file_size(self.folder / name)}" for name in self.names])
+
 
 def read_flickr8k(folder: str | Path, split: str) -> CaptionedPhotos:
     """Read one official split ("train", "dev", "test") of Flickr8k: images/, captions.txt, {split}.txt.
 
     Hodosh, Young and Hockenmaier, "Framing Image Description as a Ranking Task" (2013).
-    Raises DataError when a file is missing or a photograph of the split has no caption.
+    Raises DataError when a file is missing, the split is empty or a photograph of it has no caption.
     """
     folder = Path(folder)
     for needed in ("images", "captions.txt", f"{split}.txt"):
@@ -47,7 +52,10 @@ def read_flickr8k(folder: str | Path, split: str) -> CaptionedPhotos:
     for line in (folder / "captions.txt").read_text(encoding="utf-8").splitlines():
         key, _, sentence = line.partition("\t")
         captions.setdefault(key.rpartition("#")[0], []).append(tokenise(sentence))
-    names = (folder / f"{split}.txt").read_text(encoding="utf-8").split()
+    lines = (folder / f"{split}.txt").read_text(encoding="utf-8").splitlines()
+    names = [line.strip() for line in lines if line.strip()]
+    if not names:
+        raise DataError(f"{folder / split}.txt is empty. It lists the photographs of the split, one name per line.")
     without = [name for name in names if name not in captions]
     if without:
         raise DataError(f"{len(without)} photographs of {split}.txt have no caption, first {without[0]}.")
@@ -57,23 +65,19 @@ def read_flickr8k(folder: str | Path, split: str) -> CaptionedPhotos:
 def pack_photos(photos: CaptionedPhotos, size: int, cache: str | Path) -> Tensor:
     """Return the photographs as (N,3,size,size) uint8, read once and kept in `cache` as one .npy file.
 
-    The cache file's name carries the split's fingerprint, so another split or size never meets the wrong pixels.
+    The cache file's name carries the photographs' fingerprint, so another folder, split or size never meets the wrong
+    pixels.
     """
-    path = Path(cache) / f"photos-{fingerprint(photos.names)}-{size}.npy"
+    path = Path(cache) / f"photos-{photos.fingerprint()}-{size}.npy"
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
         pixels = np.stack([_read(photos.folder / name, size) for name in tqdm(photos.names, desc=f"packing {size} px")])
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        with open(temporary, "wb") as file:
+        with replacing(path) as partial, open(partial, "wb") as file:
             np.save(file, pixels)
-        os.replace(temporary, path)
     return torch.from_numpy(np.load(path)).permute(0, 3, 1, 2)
 
 
 def fingerprint(names: Sequence[str]) -> str:
     """Eight hex digits that change when the list of names changes."""
-    import hashlib
-
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:8]
 
 
@@ -92,6 +96,13 @@ def random_crop(pixels: Tensor, size: int) -> Tensor:
     columns = torch.where(torch.rand(batch, 1) < 0.5, columns.flip(1), columns)
     index = torch.arange(batch)[:, None, None]
     return pixels.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def _file_size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise DataError(f"The photograph {path} cannot be read: {error.strerror}.") from error
 
 
 def _read(path: Path, size: int) -> np.ndarray:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
+import pickle
+import signal
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +17,7 @@ import torch
 from tqdm.auto import tqdm
 
 from telephonegan.errors import SettingsError, TelephoneganError, WeightsError
+from telephonegan.training.atomic import replacing
 
 
 class Recipe(Protocol):
@@ -32,7 +36,7 @@ class Recipe(Protocol):
 
 
 class TrainingDiverged(TelephoneganError, RuntimeError):
-    """A loss became NaN or infinite; the last checkpoint is still good."""
+    """A loss became NaN or infinite; the last checkpoint, where there is one, is still good."""
 
 
 def run(
@@ -48,28 +52,27 @@ def run(
     """Train `recipe` to `steps`, resuming from `folder`/checkpoint.pt when it is there.
 
     Every step draws from its own random stream, seeded by (seed, step): a resumed run therefore continues exactly as an
-    uninterrupted one would. Ctrl-C saves and returns. Raises TrainingDiverged on NaN and keeps the last checkpoint.
+    uninterrupted one would. Ctrl-C ends the step, saves and returns. Raises TrainingDiverged on NaN and keeps the last
+    checkpoint, WeightsError when the checkpoint does not fit the recipe.
     """
-    if steps < 1:
-        raise SettingsError(f"steps must be at least 1; {steps} was given.")
+    check_steps(steps)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     done = _resume(recipe, folder)
     started = saved = time.monotonic()
-    sums: dict[str, float] = {}
+    recent: list[dict[str, float]] = []
     try:
         for step in tqdm(range(done, steps), initial=done, total=steps, mininterval=5):
             seed_step(seed, step)
-            for key, value in recipe.step(step).items():
-                sums[key] = sums.get(key, 0.0) + value
-            done = step + 1
+            with interrupts_deferred():
+                losses = recipe.step(step)
+                _check_finite(losses, step, folder)
+                done = step + 1
+            recent.append(losses)
             if done % log_every == 0:
-                means = {key: value / log_every for key, value in sums.items()}
-                sums.clear()
-                if not all(map(math.isfinite, means.values())):
-                    raise TrainingDiverged(f"Step {done}: {means}. The last checkpoint in {folder} is still good.")
-                rate = (step + 1) * recipe.batch_size
-                _log(folder, {"step": done, "images": rate, "seconds": round(time.monotonic() - started, 1), **means})
+                seconds = round(time.monotonic() - started, 1)
+                _log(folder, {"step": done, "images": done * recipe.batch_size, "seconds": seconds, **_means(recent)})
+                recent.clear()
             if evaluate_every and done % evaluate_every == 0:
                 _log(folder, {"step": done, "evaluation": recipe.evaluate(done, folder)})
             if time.monotonic() - saved > checkpoint_minutes * 60:
@@ -80,6 +83,28 @@ def run(
     save_checkpoint(recipe, folder, done)
 
 
+def check_steps(steps: int) -> None:
+    """Raise SettingsError for a number of steps below one."""
+    if steps < 1:
+        raise SettingsError(f"steps must be at least 1; {steps} was given.")
+
+
+@contextmanager
+def interrupts_deferred() -> Iterator[None]:
+    """Hold Ctrl-C back to the end of the block: a step that stops half-way leaves weights of no step."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread is interrupted
+        yield
+        return
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        signal.raise_signal(signal.SIGINT)  # now for whoever handles it, or nobody where it is ignored
+
+
 def seed_step(seed: int, step: int) -> None:
     """Seed torch's global stream for one step of one run."""
     torch.manual_seed((seed * 1_000_003 + step) & 0x7FFF_FFFF_FFFF_FFFF)
@@ -87,22 +112,49 @@ def seed_step(seed: int, step: int) -> None:
 
 def save_checkpoint(recipe: Recipe, folder: Path, step: int) -> None:
     """Write checkpoint.pt atomically: a crash while saving leaves the previous one."""
-    temporary = folder / f"checkpoint.{os.getpid()}.tmp"
-    torch.save({"step": step, **{name: part.state_dict() for name, part in recipe.state().items()}}, temporary)
-    os.replace(temporary, folder / "checkpoint.pt")
+    with replacing(folder / "checkpoint.pt") as partial:
+        torch.save({"step": step, **{name: part.state_dict() for name, part in recipe.state().items()}}, partial)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Return what `save_checkpoint` wrote. Raises WeightsError when the file is damaged."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+        raise WeightsError(
+            f"The checkpoint {path} cannot be read, it is damaged: {error}. Train anew in another folder."
+        ) from error
 
 
 def _resume(recipe: Recipe, folder: Path) -> int:
     path = folder / "checkpoint.pt"
     if not path.exists():
         return 0
-    checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    checkpoint = read_checkpoint(path)
     parts = recipe.state()
     if set(parts) != set(checkpoint) - {"step"}:
         raise WeightsError(f"{path} is of another recipe: it holds {sorted(checkpoint)}, this one {sorted(parts)}.")
     for name, part in parts.items():
-        part.load_state_dict(checkpoint[name])
+        try:
+            part.load_state_dict(checkpoint[name])
+        except (RuntimeError, ValueError) as error:
+            raise WeightsError(
+                f"The checkpoint {path} is of another network: {name} does not fit ({error}). "
+                "Go on with the settings it began with, or name another folder."
+            ) from error
     return checkpoint["step"]
+
+
+def _check_finite(losses: Mapping[str, float], step: int, folder: Path) -> None:
+    if all(map(math.isfinite, losses.values())):
+        return
+    kept = f" The last checkpoint in {folder} is still good." if (folder / "checkpoint.pt").exists() else ""
+    found = ", ".join(f"{key} {value:.4g}" for key, value in losses.items())
+    raise TrainingDiverged(f"Step {step + 1}: {found}. Lower the learning rate.{kept}")
+
+
+def _means(records: list[dict[str, float]]) -> dict[str, float]:
+    return {key: sum(record[key] for record in records) / len(records) for key in records[0]}
 
 
 def _log(folder: Path, record: dict[str, Any]) -> None:

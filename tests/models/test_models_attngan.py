@@ -186,6 +186,14 @@ def test_calibrated_conditions_differ_between_sentences_and_hardly_within_one():
     assert (0.5 * logvar).exp().mean() < 0.3
 
 
+@pytest.mark.parametrize("sentences", [torch.ones(1, 6), torch.full((5, 6), 0.1)], ids=["one", "equal"])
+def test_calibrating_where_nothing_differs_leaves_finite_conditions(sentences):
+    net = Generator(**TINY)
+    net.ca_net.calibrate(sentences)
+    assert net.ca_net.fc.weight.isfinite().all()
+    assert net.ca_net(sentences)[1].abs().max() < 1e-3
+
+
 @pytest.mark.parametrize("name", ["noise", "sentence_embedding", "word_embeddings"])
 def test_pictures_depend_on_every_input(generator, name):
     given = inputs()
@@ -206,6 +214,11 @@ def test_any_number_of_stages_and_any_power_of_two_can_be_built(branches, base_s
 def test_a_base_size_that_cannot_be_painted_is_an_error(base_size):
     with pytest.raises(SettingsError, match=str(base_size)):
         Generator(**{**TINY, "base_size": base_size})
+
+
+def test_no_branch_is_an_error():
+    with pytest.raises(SettingsError, match=r"branches.*0"):
+        Generator(**{**TINY, "branches": 0})
 
 
 def test_conditional_batch_norm_is_the_plain_one_where_its_modulation_is_zero():

@@ -72,3 +72,12 @@ def test_augmenting_keeps_shape_and_stays_near_the_range():
     changed = augment(pictures(64, 16))
     assert changed.shape == (64, 3, 16, 16)
     assert changed.abs().max() < 4
+
+
+def test_a_picture_that_is_not_square_keeps_its_sides():
+    images = torch.rand(2, 3, 16, 32)
+    padded = torch.nn.functional.pad(images, (4, 4, 2, 2), mode="reflect")
+    windows = [padded[:, :, top : top + 16, left : left + 32] for top in range(5) for left in range(9)]
+    for _ in range(20):
+        moved = shift(images)
+        assert any(torch.equal(moved, window) for window in windows)

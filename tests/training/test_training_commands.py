@@ -1,6 +1,7 @@
 import argparse
 import dataclasses
 import json
+import shlex
 import types
 
 import pytest
@@ -110,6 +111,50 @@ def test_other_words_are_refused(tmp_path):
         commands.describe(tmp_path, "damsm", recipe(("<pad>", "dog", "a")), Settings())
 
 
+ORIGIN = {"seed": 0, "data": "0123abcd", "damsm": "4567cdef"}
+
+
+@pytest.mark.parametrize("key", ORIGIN)
+def test_another_origin_is_refused_by_name(tmp_path, key):
+    commands.describe(tmp_path, "attngan", recipe(), Settings(), **ORIGIN)
+    commands.describe(tmp_path, "attngan", recipe(), Settings(), **ORIGIN)
+    with pytest.raises(SettingsError, match=key):
+        commands.describe(tmp_path, "attngan", recipe(), Settings(), **{**ORIGIN, key: "other"})
+
+
+def test_a_run_that_does_not_tell_its_origin_goes_on(tmp_path):
+    commands.describe(tmp_path, "attngan", recipe(), Settings())
+    before = (tmp_path / "run.json").read_bytes()
+    commands.describe(tmp_path, "attngan", recipe(), Settings(), **ORIGIN)
+    assert (tmp_path / "run.json").read_bytes() == before
+
+
+def test_the_command_can_be_pasted_into_a_shell(tmp_path, monkeypatch):
+    given = ["train", "damsm", "--data", "/home/ann/my photos", "--set", "name=a;b"]
+    monkeypatch.setattr("sys.argv", ["/usr/bin/telephonegan", *given])
+    commands.describe(tmp_path, "damsm", recipe(), Settings())
+    command = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))["command"]
+    assert shlex.split(command) == ["telephonegan", *given]
+
+
+def test_a_published_command_tells_no_places_of_this_machine():
+    command = (
+        "telephonegan train attngan --data '/home/ann/my photos/' --damsm=/home/ann/damsm --run runs/a --set x=/y/z"
+    )
+    assert shlex.split(commands.without_places(command)) == [
+        "telephonegan",
+        "train",
+        "attngan",
+        "--data",
+        "my photos",
+        "--damsm=damsm",
+        "--run",
+        "runs/a",
+        "--set",
+        "x=z",
+    ]
+
+
 @pytest.mark.parametrize("there", [(), ("run.json",), ("checkpoint.pt",)])
 def test_a_folder_that_is_no_run_is_told_what_it_lacks(tmp_path, there):
     for name in there:
@@ -216,6 +261,7 @@ def test_a_trained_generator_paints_after_export(train, export, damsm_run, tmp_p
     export(run, "--name", "drawn", "--damsm-name", "shapes", "--licence", "MIT")
     entry = weights.find("generator", "drawn")
     assert (entry.licence, entry.settings["damsm"]) == ("MIT", "shapes")
+    assert str(tmp_path) not in entry.command
     average = torch.load(run / "checkpoint.pt", weights_only=True)["average"]
     stored = weights.read_tensors(entry)
     assert set(stored) == set(average)
@@ -318,3 +364,11 @@ def test_the_seed_decides_the_run(train, captioner_run, tmp_path):
 def test_going_on_with_another_seed_is_refused(train, captioner_run):
     with pytest.raises(SettingsError, match="seed"):
         train("captioner", captioner_run, "--seed", 5, "--set", *CAPTIONER)
+
+
+def test_going_on_with_another_data_folder_is_refused(captioner_run, own_drawings, cache):
+    (own_drawings / "images" / "train-red-bar.png").write_bytes(
+        (own_drawings / "images" / "train-red-circle.png").read_bytes()
+    )
+    with pytest.raises(SettingsError, match="data"):
+        start("captioner", own_drawings, cache, captioner_run, "--set", *CAPTIONER)

@@ -3,11 +3,19 @@ import dataclasses
 import pytest
 import torch
 
+from telephonegan.errors import SettingsError
 from telephonegan.models.backbone import Backbone
 from telephonegan.models.damsm import damsm_loss
 from telephonegan.text import pad
 from telephonegan.training import loop
-from telephonegan.training.damsm import DamsmRecipe, FeatureBank, cosine_decay, flat_features, matching_features
+from telephonegan.training.damsm import (
+    DamsmRecipe,
+    DamsmSettings,
+    FeatureBank,
+    cosine_decay,
+    flat_features,
+    matching_features,
+)
 from telephonegan.training.data import pack_photos, read_flickr8k, unit_range
 
 
@@ -131,3 +139,21 @@ def test_the_learning_rate_warms_up_and_falls_to_its_floor():
     assert cosine_decay(1000, 1000) == cosine_decay(5000, 1000) == pytest.approx(0.02)
     falling = [cosine_decay(step, 1000) for step in range(100, 1001, 50)]
     assert falling == sorted(falling, reverse=True)
+
+
+@pytest.mark.parametrize("steps", [1, 5, 50, 100, 400])
+def test_a_short_run_reaches_the_full_learning_rate_and_falls_to_the_floor(steps):
+    factors = [cosine_decay(step, steps) for step in range(steps + 1)]
+    assert max(factors) == pytest.approx(1)
+    assert factors[-1] == pytest.approx(0.02)
+
+
+@pytest.mark.parametrize("size", [0, 16, 100])
+def test_the_backbone_sees_multiples_of_32_pixels(size):
+    with pytest.raises(SettingsError, match=f"32.*{size}"):
+        DamsmSettings(input_size=size)
+
+
+def test_few_development_photographs_are_enough_to_measure(splits, damsm_settings, cache, tmp_path):
+    recipe = DamsmRecipe(splits[0], splits[1][:3], damsm_settings, cache)
+    assert 0 <= recipe.evaluate(0, tmp_path)["r_precision"] <= 1

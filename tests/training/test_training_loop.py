@@ -2,6 +2,7 @@ import copy
 import json
 import math
 import signal
+import threading
 
 import pytest
 import torch
@@ -111,6 +112,29 @@ def test_ctrl_c_in_the_middle_of_a_step_goes_on_exactly(uninterrupted, tmp_path)
     recipe = Regression()
     loop.run(recipe, tmp_path / "run", steps=9)
     assert same(recipe, uninterrupted)
+
+
+@pytest.fixture
+def ignoring():
+    """Ctrl-C is ignored, as in a process started with nohup."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_ignored_ctrl_c_stays_ignored(uninterrupted, ignoring, tmp_path):
+    recipe = Regression(at={5: lambda: signal.raise_signal(signal.SIGINT)})
+    loop.run(recipe, tmp_path, steps=9)
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    assert same(recipe, uninterrupted)
+
+
+def test_a_run_may_be_in_another_thread(tmp_path):
+    recipe = Regression()
+    thread = threading.Thread(target=loop.run, args=(recipe, tmp_path), kwargs={"steps": 3})
+    thread.start()
+    thread.join()
+    assert len(recipe.losses) == 3
 
 
 def test_ctrl_c_saves_says_so_and_returns(tmp_path, capsys):
