@@ -2,7 +2,10 @@
 
 The published objective (Xu et al. 2018: adversarial + DAMSM + KL) with two changes for small data: a projected
 discriminator over frozen EfficientNet-Lite0 features (Sauer et al. 2021) and differentiable augmentation (Zhao et al.
-2020). One pass of the backbone over the painted batch serves the discriminator's step, the generator's and DAMSM.
+2020). Left alone, such a generator soon ignores its noise; so some captions of a batch are painted twice, and the two
+pictures are pushed apart (after Mao et al., "Mode Seeking Generative Adversarial Networks", 2019).
+
+One pass of the backbone over the painted batch serves the discriminator's step, the generator's and DAMSM.
 """
 
 from __future__ import annotations
@@ -44,10 +47,13 @@ class GanSettings:
     batch_size: int = 32
     learning_rate: float = 2e-4
     ema_half_life: int = 20_000  # in pictures
-    damsm_weight: float = 0.03
+    damsm_weight: float = 0.01
     kl_weight: float = 0.01
     preview_weight: float = 1.0  # keeps the earlier stages' pictures close to the last one's
     mismatched_weight: float = 0.5
+    twins: float = 0.25  # share of a batch that paints a caption of the same batch once more, with other noise
+    twin_distance: float = 0.25  # mean difference of thumbnails that twins are pushed to
+    twin_weight: float = 10.0
 
     def __post_init__(self) -> None:
         if self.backbone_input < 32 or self.backbone_input % 32:
@@ -176,10 +182,13 @@ class GanRecipe:
 
     def step(self, step: int) -> dict[str, float]:
         settings, batch = self.settings, self.batch_size
-        rows = torch.randint(len(self.photos), (batch,))
+        rows, twins = torch.randint(len(self.photos), (batch,)), round(settings.twins * batch)
+        rows[batch - twins :] = rows[:twins]
         real = unit_range(self.photos[rows])
         real = torch.where(torch.rand(batch, 1, 1, 1) < 0.5, real.flip(3), real).to(self.device)
         words, sentences, lengths = (part.to(self.device) for part in self.text.draw(rows))
+        for part in (words, sentences, lengths):
+            part[batch - twins :] = part[:twins]
         noise = torch.randn(batch, self.generator.noise_width).to(self.device)
         eps = torch.randn(batch, self.generator.condition_width).to(self.device)
         mask = padding_mask(lengths, words.shape[2])
@@ -205,8 +214,12 @@ class GanRecipe:
                 (F.mse_loss(s.float(), F.interpolate(target, s.shape[-2:], mode="area")) for s in images[:-1]),
                 start=target.new_zeros(()),
             )
+            thumbnails = self.thumbnails(images[-1].float())
+            distance = (thumbnails[:twins] - thumbnails[batch - twins :]).abs().mean((1, 2, 3))
+            sameness = F.relu(settings.twin_distance - distance).mean()
         loss = (
             adversarial
+            + settings.twin_weight * sameness
             + settings.damsm_weight * (word_loss + sentence_loss)
             + settings.kl_weight * kl
             + settings.preview_weight * preview
@@ -222,13 +235,17 @@ class GanRecipe:
             "sentence_loss": sentence_loss.item(),
             "kl": kl.item(),
             "preview": preview.item(),
+            "distance": distance.mean().item(),
         }
 
     def pyramid(self, images: Tensor) -> dict[int, Tensor]:
         size = (self.settings.backbone_input,) * 2
         enlarged = F.interpolate(images, size=size, mode="bilinear", align_corners=False)
         pyramid = self.backbone(enlarged.contiguous(memory_format=torch.channels_last))
-        return pyramid | {THUMBNAIL: F.interpolate(images, size=(self.settings.thumbnail,) * 2, mode="area")}
+        return pyramid | {THUMBNAIL: self.thumbnails(images)}
+
+    def thumbnails(self, images: Tensor) -> Tensor:
+        return F.interpolate(images, size=(self.settings.thumbnail,) * 2, mode="area")
 
     def discriminator_step(
         self, photographed: dict[int, Tensor], painted: dict[int, Tensor], sentences: Tensor
