@@ -135,6 +135,19 @@ def to_images(tensor: torch.Tensor) -> list[Image.Image]:
     return [Image.fromarray(picture) for picture in levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()]
 
 
+def contact_sheet(tensor: torch.Tensor, columns: int = 8) -> Image.Image:
+    """Pictures (N,3,S,S) in [-1,1] side by side, `columns` in a row, as one RGB picture; missing ones are white.
+
+    >>> import torch
+    >>> contact_sheet(torch.zeros(3, 3, 4, 4), columns=2).size
+    (8, 8)
+    """
+    sheet = Image.new("RGB", (columns * tensor.shape[3], -(-len(tensor) // columns) * tensor.shape[2]), "white")
+    for index, image in enumerate(to_images(tensor)):
+        sheet.paste(image, (index % columns * tensor.shape[3], index // columns * tensor.shape[2]))
+    return sheet
+
+
 def samples() -> dict[str, Path]:
     """List the sample photographs on this machine, name → path, sorted by name. Needs no network.
 

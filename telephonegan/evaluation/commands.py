@@ -17,6 +17,8 @@ _EXAMPLES = """examples:
   telephonegan evaluate generator flickr8k --data flickr8k
   telephonegan evaluate nearest --data flickr8k"""
 
+_TWICE = 200  # captions that are painted with a second seed
+
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `telephonegan evaluate`."""
@@ -32,6 +34,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--beam-width", type=int, default=3)
     parser.add_argument("--limit", type=int, help="only the first photographs")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--grid", type=Path, help="generator: also write the first 32 pictures to this PNG file")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, help="a file the JSON line is appended to")
 
@@ -122,17 +125,18 @@ def generator_scores(options: argparse.Namespace) -> dict[str, Any]:
     from telephonegan.evaluation.matching import normalised, r_precision
     from telephonegan.evaluation.pictures import frechet_distance, kernel_distance
     from telephonegan.generation import TextToImage
-    from telephonegan.images import to_tensor
+    from telephonegan.images import contact_sheet
     from telephonegan.training.data import read_flickr8k, unit_range
 
     photos = _photos(options)
     captions = [photo[0] for photo in photos.captions]
     generator, judge = TextToImage.load(options.name, options.device), Judge(device=options.device)
-    pictures = generator(
-        [" ".join(words) for words in captions], seeds=[options.seed + i for i in range(len(captions))]
-    )
+    texts, seeds = [" ".join(words) for words in captions], [options.seed + i for i in range(len(captions))]
+    painted = _painted(generator, texts, seeds)
+    again = _painted(generator, texts[:_TWICE], [seed + len(texts) for seed in seeds[:_TWICE]])
+    if options.grid:
+        contact_sheet(painted[:32]).save(options.grid)
     size = judge.settings["picture_size"]
-    painted = to_tensor([picture.image for picture in pictures], pictures[0].image.width)
     other = read_flickr8k(options.data, "dev" if options.split == "test" else "test")
     codes, features = judge.look(painted)
     real_codes, real_features = judge.look(unit_range(_pixels(photos, size)))
@@ -151,7 +155,24 @@ def generator_scores(options: argparse.Namespace) -> dict[str, Any]:
         "kid_lite2_ceiling": kernel_distance(other_features, real_features).mean,
         "fd_lite2": frechet_distance(features, real_features),
         "fd_lite2_ceiling": frechet_distance(other_features, real_features),
+        "other_seed_difference": _difference(painted[:_TWICE], again),
+        "other_caption_difference": _difference(painted[:_TWICE], painted[:_TWICE].roll(1, 0)),
     }
+
+
+def _painted(generator: Any, texts: list[str], seeds: list[int]) -> Any:
+    from telephonegan.images import to_tensor
+
+    images = [picture.image for picture in generator(texts, seeds=seeds)]
+    return to_tensor(images, images[0].width)
+
+
+def _difference(first: Any, second: Any) -> float:
+    """Mean absolute difference of 16-px thumbnails, on the scale where black and white differ by 2."""
+    from torch.nn.functional import interpolate
+
+    small = [interpolate(images, size=(16, 16), mode="area") for images in (first, second)]
+    return (small[0] - small[1]).abs().mean().item()
 
 
 def _photos(options: argparse.Namespace) -> Any:

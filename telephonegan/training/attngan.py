@@ -11,7 +11,6 @@ One pass of the backbone over the painted batch serves the discriminator's step,
 from __future__ import annotations
 
 import copy
-import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from telephonegan.errors import SettingsError
-from telephonegan.images import to_images
+from telephonegan.images import contact_sheet
 from telephonegan.models.attngan import Generator, initialise
 from telephonegan.models.backbone import STRIDES, Backbone
 from telephonegan.models.damsm import ImageEncoder, TextEncoder, damsm_loss, pooled_features, region_features
@@ -292,11 +291,3 @@ class GanRecipe:
         images = self.average(noise, sentences, words, padding_mask(lengths, words.shape[2]), eps)[0][-1]
         contact_sheet(images).save(folder / f"grid-{step:06d}.png")
         return {"contrast": images.std().item()}
-
-
-def contact_sheet(images: Tensor, columns: int = 8) -> Any:
-    """Pictures (N,3,S,S) in [-1,1], row by row, as one RGB image."""
-    rows = math.ceil(len(images) / columns)
-    blank = images.new_ones(rows * columns - len(images), *images.shape[1:])
-    grid = torch.cat([images, blank]).unflatten(0, (rows, columns)).permute(2, 0, 3, 1, 4).flatten(3, 4).flatten(1, 2)
-    return to_images(grid[None].float().cpu())[0]

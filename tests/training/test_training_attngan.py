@@ -8,6 +8,7 @@ from PIL import Image
 from torch import nn
 
 from telephonegan.errors import SettingsError, TelephoneganError
+from telephonegan.images import contact_sheet
 from telephonegan.models.backbone import STRIDES
 from telephonegan.models.damsm import ImageEncoder, TextEncoder
 from telephonegan.text import PAD, Vocabulary
@@ -19,7 +20,6 @@ from telephonegan.training.attngan import (
     GanSettings,
     Matching,
     SentenceBank,
-    contact_sheet,
 )
 from telephonegan.training.data import read_flickr8k
 
@@ -75,11 +75,42 @@ def unchanged(module, before):
 # ------------------------------------------------------------------------------------------- the step
 
 
+def test_twins_are_one_caption_and_photograph_painted_with_two_noises(make):
+    recipe = make(dataclasses.replace(SETTINGS, twins=0.5))
+    seen = {}
+    recipe.generator.register_forward_pre_hook(lambda _, inputs: seen.update(inputs=inputs))
+    loop.seed_step(0, 0)
+    recipe.step(0)
+    noise, sentences, words, mask, eps = seen["inputs"]
+    for part in (sentences, words, mask):
+        assert torch.equal(part[2:], part[:2])
+    assert not torch.equal(noise[2:], noise[:2]) and not torch.equal(eps[2:], eps[:2])
+
+
+def test_twins_are_pushed_apart(make):
+    def distance(weight):
+        recipe = make(dataclasses.replace(SETTINGS, twins=0.5, twin_weight=weight, twin_distance=2.0))
+        for step in range(30):
+            loop.seed_step(0, step)
+            measured = recipe.step(step)["distance"]
+        return measured
+
+    assert distance(1000.0) > distance(0.0)
+
+
 def test_losses_are_finite_and_named(recipe):
     for step in range(2):
         loop.seed_step(0, step)
         losses = recipe.step(step)
-        assert set(losses) == {"discriminator", "adversarial", "word_loss", "sentence_loss", "kl", "preview"}
+        assert set(losses) == {
+            "discriminator",
+            "adversarial",
+            "word_loss",
+            "sentence_loss",
+            "kl",
+            "preview",
+            "distance",
+        }
         assert all(np.isfinite(value) for value in losses.values())
 
 
