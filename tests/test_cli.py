@@ -130,6 +130,7 @@ def test_ctrl_c_keeps_the_rounds_and_resuming_changes_nothing(program, workplace
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # in the background of a shell it is ignored
     )
     while not game.stdout.readline().startswith(" 2"):
         assert game.poll() is None

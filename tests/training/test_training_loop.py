@@ -103,7 +103,15 @@ def test_a_run_stopped_by_ctrl_c_between_two_steps_goes_on_exactly(uninterrupted
     assert same(recipe, uninterrupted)
 
 
-def test_ctrl_c_in_the_middle_of_a_step_goes_on_exactly(uninterrupted, tmp_path):
+@pytest.fixture
+def listening():
+    """Ctrl-C is heard, as in a terminal; a test run in the background of a shell begins with it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_in_the_middle_of_a_step_goes_on_exactly(uninterrupted, listening, tmp_path):
     before = signal.getsignal(signal.SIGINT)
     stopped = Regression(at={5: lambda: signal.raise_signal(signal.SIGINT)})
     loop.run(stopped, tmp_path / "run", steps=9)
