@@ -40,8 +40,8 @@ def main() -> None:
         captions = batch / best(lambda n=batch: phone.caption([photo] * n))
         pictures = batch / best(lambda n=batch: phone.generate([TEXT] * n))
         print(f"batch {batch:2}: {captions:7.1f} captions/s {pictures:7.1f} pictures/s")
-    one = 3 / best(lambda: phone.play(image=photo, rounds=3), repeats=2)
-    many = 32 * 3 / best(lambda: phone.play_many([photo] * 32, rounds=3), repeats=2)
+    one = 3 / best(lambda: phone.play(image=photo, rounds=3, progress=False), repeats=2)
+    many = 32 * 3 / best(lambda: phone.play_many(images=[photo] * 32, rounds=3, progress=False), repeats=2)
     print(f"one chain                            {1 / one:8.3f} s/round")
     print(
         f"32 chains together                   {many / one:8.2f} × the rounds/s of one ({many:.1f} against {one:.1f})"
