@@ -16,11 +16,23 @@ from telephonegan import models
 
 if TYPE_CHECKING:
     from telephonegan.chains import Chain
+    from telephonegan.errors import TelephoneganError
     from telephonegan.results import Caption, Picture
     from telephonegan.telephone import Telephone, caption, generate, load, play
 
 __version__ = "0.1.0"
-__all__ = ["Caption", "Chain", "Picture", "Telephone", "caption", "generate", "load", "models", "play"]
+__all__ = [
+    "Caption",
+    "Chain",
+    "Picture",
+    "Telephone",
+    "TelephoneganError",
+    "caption",
+    "generate",
+    "load",
+    "models",
+    "play",
+]
 
 # Importing is cheap because nothing is loaded before it is used.
 _HOMES = {
@@ -28,6 +40,7 @@ _HOMES = {
     "Chain": "chains",
     "Picture": "results",
     "Telephone": "telephone",
+    "TelephoneganError": "errors",
     "caption": "telephone",
     "generate": "telephone",
     "load": "telephone",

@@ -128,7 +128,8 @@ def _play(options: argparse.Namespace) -> int:
         source, title = {"text": options.text}, options.text
     else:
         given = DEFAULT_PICTURE if options.image is None else options.image
-        source, title = {"image": open_picture(given)}, Path(given).stem
+        open_picture(given)  # says now, before models load, what is wrong with it
+        source, title = {"image": locate_picture(given)}, Path(given).stem
     open_folder = _place(options, title)
     from telephonegan.chain_folder import ChainFolder
     from telephonegan.telephone import load
@@ -186,9 +187,15 @@ class _Keeper:
         if self.folder is not None and self.folder.written:
             print(
                 f"Rounds 0 to {self.folder.written - 1} are kept. "
-                f"Go on with: telephonegan play --resume={shlex.quote(str(self.folder.path))}",
+                f"Go on with: {_program()} play --resume={shlex.quote(str(self.folder.path))}",
                 file=sys.stderr,
             )
+
+
+def _program() -> str:
+    """This program as it was called, so that what we tell to type works without an activated environment."""
+    called = Path(sys.argv[0])
+    return shlex.quote(str(called)) if called.name == "telephonegan" else "telephonegan"
 
 
 def _watch(play: Callable[..., Chain], keeper: _Keeper) -> int:
@@ -240,15 +247,20 @@ def _download(options: argparse.Namespace) -> int:
 
 def open_picture(given: str) -> Image.Image:
     """The picture of a file or, where there is no such file, the sample photograph of that name. Raises ImageError."""
-    from telephonegan.images import as_image, sample, samples
+    from telephonegan.images import as_image, samples
 
     known = samples()
-    if given in known and not Path(given).exists():
-        return sample(given)
     try:
-        return as_image(given)
+        return as_image(locate_picture(given))
     except ImageError as error:
         raise ImageError(f"{error} Sample photographs are here by name: {', '.join(known)}.") from error
+
+
+def locate_picture(given: str) -> str | Path:
+    """The file of a sample photograph where no file has the name that was given, else what was given."""
+    from telephonegan.images import samples
+
+    return given if Path(given).exists() else samples().get(given, given)
 
 
 def _decoding(options: argparse.Namespace) -> dict[str, Any]:

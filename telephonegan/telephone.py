@@ -249,6 +249,7 @@ def _paint(
     generator: TextToImage, text: str | list[str], *, seed: int = 0, n: int = 1, truncation: float = 1.0
 ) -> Picture | list[Picture] | list[list[Picture]]:
     inference.check_whole(n, "n", 1, 1000)
+    inference.check_seed(seed)
     return _one_or_many(text, partial(_paint_all, generator, seeds=range(seed, seed + n), truncation=truncation))
 
 

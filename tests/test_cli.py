@@ -290,3 +290,21 @@ def test_every_example_of_the_help_is_understood():
     for line in cli._EXAMPLES.splitlines()[1:]:
         words = shlex.split(line.partition(">")[0])
         assert cli._parser().parse_args(words[1:]).run
+
+
+def test_the_way_to_go_on_names_the_program_as_it_was_called(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["my env/bin/telephonegan", "play"])
+    assert cli._program() == "'my env/bin/telephonegan'"
+    monkeypatch.setattr(sys, "argv", ["-c"])
+    assert cli._program() == "telephonegan"
+
+
+def test_a_game_tells_the_name_of_its_photograph():
+    images.sample("coffee").save("mine.png")
+    cli.main(["play", "--image=mine.png", "--rounds=1", "--out=game", *TINY])
+    assert json.loads(Path("game/chain.json").read_text())["source"]["name"] == "mine.png"
+
+
+def test_a_folder_for_the_measurement_is_looked_for_before_measuring(capsys):
+    assert cli.main(["evaluate", "captioner", "--data=nowhere", "--out=missing/scores.jsonl"]) == 2
+    assert "missing is no folder" in capsys.readouterr().err

@@ -317,3 +317,12 @@ def test_the_version_is_the_package_s():
 
     project = tomllib.loads((Path(tg.__file__).parents[1] / "pyproject.toml").read_text())["project"]
     assert tg.__version__ == project["version"]
+
+
+def test_a_seed_that_is_no_whole_number_is_explained(phone):
+    with pytest.raises(SettingsError, match="seed"):
+        phone.generate("a dog", seed=1.5)
+
+
+def test_all_errors_can_be_caught_by_one_public_name():
+    assert issubclass(SettingsError, tg.TelephoneganError)

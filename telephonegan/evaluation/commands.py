@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from telephonegan.errors import OutputError
+from telephonegan.files import writing
 from telephonegan.training.commands import command_line, without_places
 
 _EXAMPLES = """examples:
@@ -42,6 +44,9 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
 def evaluate(options: argparse.Namespace) -> int:
     """Measure and print one JSON line."""
     started = time.monotonic()
+    for path in filter(None, (options.out, options.grid)):
+        if not path.parent.is_dir():
+            raise OutputError(f"{path} cannot be written: {path.parent} is no folder. Make it first.")
     measure = {"captioner": captioner_scores, "generator": generator_scores, "nearest": nearest_scores}[options.what]
     record = {
         "what": options.what,
@@ -55,7 +60,7 @@ def evaluate(options: argparse.Namespace) -> int:
     line = json.dumps({key: _finite(value) for key, value in record.items()})
     print(line)
     if options.out:
-        with open(options.out, "a", encoding="utf-8") as file:
+        with writing(options.out), open(options.out, "a", encoding="utf-8") as file:
             file.write(line + "\n")
     return 0
 
@@ -86,11 +91,13 @@ def nearest_scores(options: argparse.Namespace) -> dict[str, Any]:
     from torch.nn import functional as F
 
     from telephonegan.evaluation.captions import caption_scores
+    from telephonegan.inference import resolve_device
     from telephonegan.models.backbone import Backbone
     from telephonegan.models.damsm import pooled_features
     from telephonegan.training.data import read_flickr8k, unit_range
 
-    backbone = Backbone("lite0").to(options.device, memory_format=torch.channels_last)
+    device = resolve_device(options.device)
+    backbone = Backbone("lite0").to(device, memory_format=torch.channels_last)
 
     @torch.no_grad()
     def pooled(photos: Any) -> torch.Tensor:
@@ -99,9 +106,7 @@ def nearest_scores(options: argparse.Namespace) -> dict[str, Any]:
             torch.cat(
                 [
                     pooled_features(
-                        backbone.grid(
-                            F.interpolate(unit_range(batch).to(options.device), size=(256, 256), mode="bilinear")
-                        )
+                        backbone.grid(F.interpolate(unit_range(batch).to(device), size=(256, 256), mode="bilinear"))
                     ).cpu()
                     for batch in batches
                 ]

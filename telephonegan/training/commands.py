@@ -50,10 +50,12 @@ def train(options: argparse.Namespace) -> int:
     """Run a recipe to its last step, or on from its checkpoint."""
     import torch
 
+    from telephonegan import inference
     from telephonegan.training import loop
 
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    inference.check_seed(options.seed)
+    if options.threads is not None:
+        torch.set_num_threads(inference.check_whole(options.threads, "threads", 1, 1024))
     settings = changed(_defaults(options), options.set)
     if options.steps is not None and hasattr(settings, "steps"):
         settings = dataclasses.replace(settings, steps=options.steps)
@@ -170,7 +172,8 @@ def describe(run: Path, recipe_name: str, recipe: Any, settings: Any, **origin: 
     refuse_other(run, record)
     path = run / "run.json"
     if not path.exists():
-        run.mkdir(parents=True, exist_ok=True)
+        with files.writing(run):
+            run.mkdir(parents=True, exist_ok=True)
         files.replace(path, files.json_bytes(record))
 
 
@@ -179,7 +182,7 @@ def refuse_other(run: Path, record: dict[str, Any]) -> None:
     path = run / "run.json"
     if not path.exists():
         return
-    known = json.loads(path.read_text(encoding="utf-8"))
+    known = _read_record(path)
     if known["recipe"] != record["recipe"]:
         raise SettingsError(f"{run} is a {known['recipe']} run, no {record['recipe']} run; name another folder.")
     differing = [key for key, value in record["settings"].items() if known["settings"].get(key) != value]
@@ -218,9 +221,21 @@ def read_run(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if missing:
         raise DataError(f"{run} has no {' and no '.join(missing)}; it is not the folder of a training run.")
     return (
-        json.loads((run / "run.json").read_text(encoding="utf-8")),
+        _read_record(run / "run.json"),
         read_checkpoint(run / "checkpoint.pt"),
     )
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    needed = {"recipe", "settings", "network", "vocabulary", "command"}
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        missing = needed - record.keys()
+    except (ValueError, AttributeError) as error:
+        raise DataError(f"{path} is damaged: {error}. Name another folder, or begin the run again.") from error
+    if missing:
+        raise DataError(f"{path} tells nothing of {', '.join(sorted(missing))}. Name another folder.")
+    return record
 
 
 def load_matching(run: Path) -> Any:

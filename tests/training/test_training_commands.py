@@ -79,7 +79,7 @@ def test_a_run_remembers_what_export_needs(tmp_path):
     assert record["settings"] == dataclasses.asdict(Settings())
     assert record["network"] == {"width": 3}
     assert record["vocabulary"] == ["<pad>", "a"]
-    assert record["command"].startswith("telephonegan ")
+    assert record["command"].startswith("telephonegan")
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"]
 
 
@@ -316,7 +316,8 @@ def test_a_matching_model_comes_back_frozen_and_in_eval_mode(damsm_run):
 
 
 def test_only_a_damsm_run_can_guide_a_generator(tmp_path):
-    (tmp_path / "run.json").write_text(json.dumps({"recipe": "captioner"}), encoding="utf-8")
+    record = {"recipe": "captioner", "settings": {}, "network": {}, "vocabulary": [], "command": ""}
+    (tmp_path / "run.json").write_text(json.dumps(record), encoding="utf-8")
     torch.save({"step": 1}, tmp_path / "checkpoint.pt")
     with pytest.raises(WeightsError, match="captioner"):
         commands.load_matching(tmp_path)
@@ -372,3 +373,19 @@ def test_going_on_with_another_data_folder_is_refused(captioner_run, own_drawing
     )
     with pytest.raises(SettingsError, match="data"):
         start("captioner", own_drawings, cache, captioner_run, "--set", *CAPTIONER)
+
+
+@pytest.mark.parametrize("content", ["{bad", "[]", "{}", '{"recipe": "damsm"}'])
+def test_a_damaged_run_json_is_explained(tmp_path, content):
+    (tmp_path / "run.json").write_text(content)
+    (tmp_path / "checkpoint.pt").write_bytes(b"")
+    with pytest.raises(DataError, match=r"run\.json"):
+        commands.read_run(tmp_path)
+    with pytest.raises(DataError, match=r"run\.json"):
+        commands.refuse_other(tmp_path, {"recipe": "damsm", "settings": {}})
+
+
+@pytest.mark.parametrize("option", ["--threads=-1", "--threads=0", "--seed=-1"])
+def test_numbers_out_of_range_are_refused_before_anything_is_read(train, tmp_path, option):
+    with pytest.raises(SettingsError, match=option[2:].partition("=")[0]):
+        train("damsm", tmp_path, option)
