@@ -43,15 +43,31 @@ def write_new(path: str | os.PathLike[str], content: bytes) -> Path:
     return path
 
 
-def replace(path: Path, content: bytes) -> None:
-    """Write one of our own files at once, so that a reader sees the old or the new one. Raises `OutputError`."""
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give the name of a partial file, which takes the place of `path` at the end of the block, or goes if that fails.
+
+    A reader sees the old or the new file, never a part. Raises `OutputError` when the disk refuses.
+    """
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     with writing(path):
         try:
-            partial.write_bytes(content)
+            yield partial
             os.replace(partial, path)
         finally:
             partial.unlink(missing_ok=True)
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write one of our own files at once. Raises `OutputError`."""
+    with replacing(path) as partial:
+        partial.write_bytes(content)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and its parents unless they are there. Raises `OutputError`."""
+    with writing(path):
+        path.mkdir(parents=True, exist_ok=True)
 
 
 def new_folder(path: Path) -> Path:

@@ -144,7 +144,8 @@ def generator_scores(options: argparse.Namespace) -> dict[str, Any]:
     size = judge.settings["picture_size"]
     other = read_flickr8k(options.data, "dev" if options.split == "test" else "test")
     codes, features = judge.look(painted)
-    real_codes, real_features = judge.look(unit_range(_pixels(photos, size)))
+    photographed = unit_range(_pixels(photos, size))
+    real_codes, real_features = judge.look(photographed)
     _, other_features = judge.look(unit_range(_pixels(other, size)))
     sentences = judge.read(captions)
     found, real = r_precision(codes, sentences), r_precision(real_codes, sentences)
@@ -162,6 +163,7 @@ def generator_scores(options: argparse.Namespace) -> dict[str, Any]:
         "fd_lite2_ceiling": frechet_distance(other_features, real_features),
         "other_seed_difference": _difference(painted[:_TWICE], again),
         "other_caption_difference": _difference(painted[:_TWICE], painted[:_TWICE].roll(1, 0)),
+        "other_photograph_difference": _difference(photographed[:_TWICE], photographed[:_TWICE].roll(1, 0)),
     }
 
 

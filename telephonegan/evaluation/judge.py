@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from telephonegan import weights
 from telephonegan.models.backbone import Backbone
-from telephonegan.models.damsm import ImageEncoder, TextEncoder, pooled_features, region_features
+from telephonegan.models.damsm import ImageEncoder, TextEncoder, matching_features
 from telephonegan.text import pad
 
 
@@ -39,10 +39,8 @@ class Judge:
 
     def _look(self, images: Tensor) -> tuple[Tensor, Tensor]:
         small = F.interpolate(images, size=(self.settings["picture_size"],) * 2, mode="area")
-        large = F.interpolate(small, size=(self.settings["input_size"],) * 2, mode="bilinear", align_corners=False)
-        pyramid = self.backbone(large.contiguous(memory_format=torch.channels_last), (16, 32))
-        pooled = pooled_features(self.backbone.head(pyramid[32]))
-        _, codes = self.encoders["image_encoder"](region_features(pyramid), pooled)
+        regions, pooled = matching_features(self.backbone, small, self.settings["input_size"])
+        _, codes = self.encoders["image_encoder"](regions, pooled)
         return codes, pooled
 
     @torch.no_grad()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from telephonegan.models.backbone import Backbone
 from telephonegan.text import padding_mask
 
 
@@ -65,6 +66,13 @@ def region_features(pyramid: dict[int, Tensor]) -> Tensor:
 def pooled_features(grid: Tensor) -> Tensor:
     """Mean over the cells of `Backbone.grid`: (B,1280,h,w) → (B,1280)."""
     return grid.mean((2, 3))
+
+
+def matching_features(backbone: Backbone, images: Tensor, input_size: int) -> tuple[Tensor, Tensor]:
+    """Regions (B,C,h,w) and pooled features (B,P) of pictures (B,3,H,W) in [-1,1], enlarged to `input_size`."""
+    enlarged = F.interpolate(images, size=(input_size, input_size), mode="bilinear", align_corners=False)
+    pyramid = backbone(enlarged.contiguous(memory_format=torch.channels_last), (16, 32))
+    return region_features(pyramid), pooled_features(backbone.head(pyramid[32]))
 
 
 def _unit_scale(features: Tensor) -> Tensor:

@@ -27,6 +27,7 @@ from telephonegan.models.damsm import ImageEncoder, TextEncoder, damsm_loss, poo
 from telephonegan.models.projected import ProjectedDiscriminator
 from telephonegan.text import Vocabulary, pad, padding_mask
 from telephonegan.training.augment import augment
+from telephonegan.training.average import follow
 from telephonegan.training.data import CaptionedPhotos, pack_photos, unit_range
 
 
@@ -264,17 +265,12 @@ class GanRecipe:
         for parameter in self.trained_heads:
             parameter.requires_grad_(wanted)
 
-    @torch.no_grad()
     def update_average(self, step: int) -> None:
         """Exponential moving average of parameters and batch-norm statistics alike, shorter at the start."""
         seen = (step + 1) * self.batch_size
         half_life = min(self.settings.ema_half_life, 0.1 * seen)
         keep = 0.5 ** (self.batch_size / half_life)
-        for mean, now in zip(self.average.state_dict().values(), self.generator.state_dict().values(), strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(now, 1 - keep)
-            else:
-                mean.copy_(now)
+        follow(self.average, self.generator, keep)
 
     @torch.no_grad()
     def evaluate(self, step: int, folder: Path) -> dict[str, float]:

@@ -21,6 +21,7 @@ from telephonegan.models.backbone import Backbone
 from telephonegan.models.captioner import CaptionModel
 from telephonegan.models.decoding import Markers, beam
 from telephonegan.text import END, START, UNKNOWN, Vocabulary, pad
+from telephonegan.training.average import follow
 from telephonegan.training.damsm import cosine_decay
 from telephonegan.training.data import CaptionedPhotos, pack_photos, random_crop, unit_range
 from telephonegan.training.features import cached
@@ -146,14 +147,9 @@ class CaptionerRecipe:
         loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimiser.step()
-        self._update_average(step)
+        settled = step > settings.average_from * settings.steps
+        follow(self.average, self.model, 0.998 if settled else 0.0)
         return {"loss": loss.item()}
-
-    @torch.no_grad()
-    def _update_average(self, step: int) -> None:
-        keep = 0.998 if step > self.settings.average_from * self.settings.steps else 0.0
-        for mean, now in zip(self.average.state_dict().values(), self.model.state_dict().values(), strict=True):
-            mean.lerp_(now, 1 - keep) if mean.is_floating_point() else mean.copy_(now)
 
     def evaluate(self, step: int, folder: Path) -> dict[str, float]:
         """Scores of beam-3 captions of the development photographs."""

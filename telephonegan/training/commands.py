@@ -172,8 +172,7 @@ def describe(run: Path, recipe_name: str, recipe: Any, settings: Any, **origin: 
     refuse_other(run, record)
     path = run / "run.json"
     if not path.exists():
-        with files.writing(run):
-            run.mkdir(parents=True, exist_ok=True)
+        files.make_folder(run)
         files.replace(path, files.json_bytes(record))
 
 

@@ -13,11 +13,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from telephonegan.errors import SettingsError
 from telephonegan.models.backbone import Backbone
-from telephonegan.models.damsm import ImageEncoder, TextEncoder, damsm_loss, pooled_features, region_features
+from telephonegan.models.damsm import ImageEncoder, TextEncoder, damsm_loss, matching_features
 from telephonegan.text import PAD, Vocabulary, pad
 from telephonegan.training.data import CaptionedPhotos, pack_photos, random_crop, unit_range
 from telephonegan.training.features import cached
@@ -30,7 +29,7 @@ class DamsmSettings:
     backbone: str = "lite0"
     picture_size: int = 64  # what is left of a photograph: the size the generator paints
     input_size: int = 128  # what the backbone sees, enlarged from picture_size; a multiple of 32
-    views: int = 6  # random crops of each photograph whose features are kept in memory
+    views: int = 6  # random crops of each photograph whose features are kept on disk
     minimum_count: int = 3  # a word seen less often in the training captions is unknown
     words_limit: int = 20
     word_width: int = 300
@@ -84,13 +83,6 @@ class FeatureBank:
     @property
     def pooled_channels(self) -> int:
         return self.views[0].shape[1] - self.region_channels * self.region_size[1] ** 2
-
-
-def matching_features(backbone: Backbone, images: Tensor, input_size: int) -> tuple[Tensor, Tensor]:
-    """Regions (B,C,h,w) and pooled features (B,P) of pictures (B,3,H,W) in [-1,1], enlarged to `input_size`."""
-    enlarged = F.interpolate(images, size=(input_size, input_size), mode="bilinear", align_corners=False)
-    pyramid = backbone(enlarged.contiguous(memory_format=torch.channels_last), (16, 32))
-    return region_features(pyramid), pooled_features(backbone.head(pyramid[32]))
 
 
 def flat_features(backbone: Backbone, images: Tensor, input_size: int) -> Tensor:

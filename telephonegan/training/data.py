@@ -14,9 +14,9 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from telephonegan.errors import DataError
+from telephonegan.files import make_folder, replacing
 from telephonegan.images import as_image
 from telephonegan.text import tokenise
-from telephonegan.training.atomic import replacing
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,7 @@ def pack_photos(photos: CaptionedPhotos, size: int, cache: str | Path) -> Tensor
     path = Path(cache) / f"photos-{photos.fingerprint()}-{size}.npy"
     if not path.exists():
         pixels = np.stack([_read(photos.folder / name, size) for name in tqdm(photos.names, desc=f"packing {size} px")])
+        make_folder(path.parent)
         with replacing(path) as partial, open(partial, "wb") as file:
             np.save(file, pixels)
     return torch.from_numpy(np.load(path)).permute(0, 3, 1, 2)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from telephonegan.training.atomic import replacing
+from telephonegan.files import make_folder, replacing
 
 
 def cached(path: str | Path, batches: Callable[[], Sequence[Tensor]], compute: Callable[[Tensor], Tensor]) -> Tensor:
@@ -23,6 +23,7 @@ def cached(path: str | Path, batches: Callable[[], Sequence[Tensor]], compute: C
     if not path.exists():
         with torch.no_grad():
             parts = [compute(batch).half().numpy() for batch in tqdm(batches(), desc=path.stem, mininterval=2)]
+        make_folder(path.parent)
         with replacing(path) as partial, open(partial, "wb") as file:
             np.save(file, np.concatenate(parts))
     return torch.from_numpy(np.load(path, mmap_mode="c"))

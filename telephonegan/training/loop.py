@@ -17,7 +17,7 @@ import torch
 from tqdm.auto import tqdm
 
 from telephonegan.errors import SettingsError, TelephoneganError, WeightsError
-from telephonegan.training.atomic import replacing
+from telephonegan.files import replacing
 
 
 class Recipe(Protocol):

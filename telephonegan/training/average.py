@@ -1,0 +1,16 @@
+"""A moving average of a network's weights, which is what ships."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+@torch.no_grad()
+def follow(average: nn.Module, net: nn.Module, keep: float) -> None:
+    """Move parameters and batch-norm statistics of `average` to `net`, keeping the share `keep` (0–1) of their own."""
+    for mean, now in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
+        if mean.is_floating_point():
+            mean.lerp_(now, 1 - keep)
+        else:
+            mean.copy_(now)
