@@ -12,10 +12,10 @@ from PIL import Image
 
 from telephonegan import inference, weights
 from telephonegan.errors import SettingsError
-from telephonegan.images import as_image, to_tensor
+from telephonegan.images import as_image
 from telephonegan.models import decoding
-from telephonegan.models.captioner import CaptionModel
 from telephonegan.results import Caption
+from telephonegan.vision import SIGHTS
 
 METHODS = ("beam", "greedy", "sample")
 LARGEST_SIDE = 1024
@@ -58,22 +58,24 @@ class Captioner:
     """
 
     def __init__(self, entry: weights.Entry, device: str | torch.device = "auto") -> None:
-        self.entry, self.device = entry, inference.resolve_device(device)
-        with inference.settings_of(entry, "lite0-caption-model") as settings:
+        self.name, self.sha256, self.device = entry.name, entry.sha256, inference.resolve_device(device)
+        with inference.settings_of(entry, *SIGHTS) as settings:
             self.vocabulary = inference.vocabulary_of(entry)
             self.markers = decoding.Markers.of(self.vocabulary)
-            model = CaptionModel(len(self.vocabulary), **settings["network"])
-            self.input_size: int = settings["input_size"]
             self.beam_width: int = settings["beam_width"]
             self.length_power: float = settings["length_power"]
             self.words_limit: int = settings["words_limit"]
-            self.backbone = inference.shared_backbone(settings["backbone"], self.device)
-        self.model = weights.load_strict(model, weights.read_tensors(entry)).eval().to(self.device)
+            self.sight = SIGHTS[entry.architecture](entry, len(self.vocabulary), self.device)
+
+    @classmethod
+    def of(cls, entry: weights.Entry, device: str | torch.device = "auto") -> Captioner:
+        """The captioner of a manifest's entry. Raises WeightsError or, for the device, SettingsError."""
+        return cls(entry, device)
 
     @classmethod
     def load(cls, name: str = "flickr8k", device: str | torch.device = "auto") -> Captioner:
         """The captioner of that name. Raises UnknownModelError, WeightsError or, for the device, SettingsError."""
-        return cls(weights.find("captioner", name), device)
+        return cls.of(weights.find("captioner", name), device)
 
     def __call__(
         self,
@@ -99,18 +101,16 @@ class Captioner:
 
     @torch.inference_mode()
     def _describe(self, pictures: list[Image.Image], seeds: list[int], how: Decoding) -> list[Caption]:
-        pixels = to_tensor(pictures, self.input_size).to(self.device, memory_format=torch.channels_last)
-        grid = self.backbone.grid(pixels)
-        features = self.model.features(grid.flatten(2).transpose(1, 2))
+        features, grid = self.sight.see(pictures)
         beams = self._decode(features, seeds, how)
         shown_seeds = seeds if how.method == "sample" else [None] * len(seeds)
         return [
-            self._caption(beam, picture, seed, grid.shape[-2:])
+            self._caption(beam, picture, seed, grid)
             for beam, picture, seed in zip(beams, pictures, shown_seeds, strict=True)
         ]
 
     def _decode(self, features: torch.Tensor, seeds: list[int], how: Decoding) -> list[list[decoding.Sentence]]:
-        decoder, limit = self.model.decoder, self.words_limit
+        decoder, limit = self.sight.decoder, self.words_limit
         if how.method == "beam":
             width = how.beam_width or self.beam_width
             return decoding.beam(
@@ -125,7 +125,7 @@ class Captioner:
         return [[said] for said in sampled]
 
     def _caption(
-        self, beam: list[decoding.Sentence], picture: Image.Image, seed: int | None, grid: Sequence[int]
+        self, beam: list[decoding.Sentence], picture: Image.Image, seed: int | None, grid: tuple[int, int] | None
     ) -> Caption:
         best, *others = beam
         words = self.vocabulary.decode(best.ids)
@@ -133,10 +133,10 @@ class Captioner:
             text=" ".join(words),
             words=words,
             probabilities=best.probabilities,
-            attention=None if best.attention is None else best.attention.unflatten(1, tuple(grid)).numpy(),
+            attention=None if best.attention is None else best.attention.unflatten(1, grid).numpy(),
             alternatives=[(" ".join(self.vocabulary.decode(other.ids)), other.log_probability) for other in others],
             log_probability=best.log_probability,
-            model=self.entry.name,
+            model=self.name,
             seed=seed,
             image=picture,
         )

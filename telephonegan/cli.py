@@ -15,6 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from telephonegan import import_command as importing
 from telephonegan.errors import ImageError, SettingsError, TelephoneganError
 from telephonegan.evaluation import commands as evaluation
 from telephonegan.training import commands as training
@@ -364,6 +365,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     download.add_argument("what", choices=["coco-samples"], help="photographs of COCO 2017")
 
+    importing.add_import(
+        _command(
+            commands,
+            importing.import_model,
+            "import",
+            "use checkpoints that AttnGAN's or the captioner's authors published",
+        )
+    )
     training.add_train(_command(commands, training.train, "train", "train a model of your own"))
     training.add_export(_command(commands, training.export, "export", "give the model of a training run a name"))
     evaluation.add_evaluate(_command(commands, evaluation.evaluate, "evaluate", "measure a model on photographs"))

@@ -14,7 +14,7 @@ from telephonegan.images import to_images
 from telephonegan.models.attngan import Generator
 from telephonegan.models.damsm import TextEncoder
 from telephonegan.results import Picture
-from telephonegan.text import EncodedText, pad, padding_mask
+from telephonegan.text import EncodedText, Vocabulary, pad, padding_mask
 
 _TEXT_ENCODER = "text_encoder."
 
@@ -27,20 +27,45 @@ class TextToImage:
     (64, 64)
     """
 
-    def __init__(self, entry: weights.Entry, device: str | torch.device = "auto") -> None:
-        self.entry, self.device = entry, inference.resolve_device(device)
+    def __init__(
+        self,
+        generator: Generator,
+        text_encoder: TextEncoder,
+        vocabulary: Vocabulary,
+        *,
+        name: str,
+        sha256: str = "",
+        words_limit: int | None = None,
+        device: str | torch.device = "auto",
+    ) -> None:
+        self.name, self.sha256, self.words_limit = name, sha256, words_limit
+        self.vocabulary, self.device = vocabulary, inference.resolve_device(device)
+        self.generator = generator.eval().to(self.device)
+        self.text_encoder = text_encoder.eval().to(self.device)
+
+    @classmethod
+    def of(cls, entry: weights.Entry, device: str | torch.device = "auto") -> TextToImage:
+        """The generator of a manifest's entry. Raises WeightsError or, for the device, SettingsError."""
+        device = inference.resolve_device(device)
         with inference.settings_of(entry, "attngan") as settings:
             generator = Generator(**settings["network"])
-            self.words_limit: int = settings["words_limit"]
-            text_entry = weights.find("damsm", settings["damsm"])
-        self.generator = weights.load_strict(generator, weights.read_tensors(entry)).eval().to(self.device)
-        self.vocabulary = inference.vocabulary_of(text_entry)
-        self.text_encoder = _text_encoder(text_entry, len(self.vocabulary)).eval().to(self.device)
+            words_limit, text_entry = settings["words_limit"], weights.find("damsm", settings["damsm"])
+        weights.load_strict(generator, weights.read_tensors(entry))
+        vocabulary = inference.vocabulary_of(text_entry)
+        return cls(
+            generator,
+            _text_encoder(text_entry, len(vocabulary)),
+            vocabulary,
+            name=entry.name,
+            sha256=entry.sha256,
+            words_limit=words_limit,
+            device=device,
+        )
 
     @classmethod
     def load(cls, name: str = "flickr8k", device: str | torch.device = "auto") -> TextToImage:
         """The generator of that name. Raises UnknownModelError, WeightsError or, for the device, SettingsError."""
-        return cls(weights.find("generator", name), device)
+        return cls.of(weights.find("generator", name), device)
 
     def __call__(self, texts: Sequence[str], *, seeds: Sequence[int], truncation: float = 1.0) -> list[Picture]:
         """One picture per text, computed together, at most 32 at a time.
@@ -90,7 +115,7 @@ class TextToImage:
                 dropped_words=text.dropped,
                 truncated=text.truncated,
                 seed=seed,
-                model=self.entry.name,
+                model=self.name,
             )
             for painted, seen, given, text, seed in zip(stages, maps, texts, encoded, seeds, strict=True)
         ]

@@ -91,10 +91,12 @@ def as_image(source: Any, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     raise ImageError(f"A picture cannot be read from {_shown(source)} of type {type(source).__name__}. {_ALLOWED}")
 
 
-def to_tensor(images: list[Image.Image], size: int) -> torch.Tensor:
+def to_tensor(
+    images: list[Image.Image], size: int, *, resample: Image.Resampling = Image.Resampling.BICUBIC
+) -> torch.Tensor:
     """Squash pictures to squares of `size` pixels and stack them: (B,3,size,size) float32 in [-1,1].
 
-    The aspect ratio is given up, as it is in training; bicubic, with antialiasing when shrinking.
+    The aspect ratio is given up, as it is in training; antialiased when shrinking.
     Elements may be anything `as_image` reads. Raises `ImageError` or, for a `size` below 1, `SettingsError`.
 
     >>> to_tensor([Image.new("RGB", (640, 480), "white")], 4).shape
@@ -105,7 +107,7 @@ def to_tensor(images: list[Image.Image], size: int) -> torch.Tensor:
     _check_count(size, "size", "pixels")
     if not isinstance(images, (list, tuple)):
         raise ImageError(f"to_tensor was given {_shown(images)}. Allowed: a list of pictures; put one picture in [ ].")
-    squares = [np.asarray(as_image(image).resize((size, size), Image.Resampling.BICUBIC)) for image in images]
+    squares = [np.asarray(as_image(image).resize((size, size), resample)) for image in images]
     if not squares:
         return torch.empty((0, 3, size, size), dtype=torch.float32)
     pixels = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)

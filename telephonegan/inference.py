@@ -43,11 +43,12 @@ def shared_backbone(name: str, device: torch.device) -> Backbone:
 
 
 @contextmanager
-def settings_of(entry: Entry, architecture: str) -> Iterator[dict[str, Any]]:
-    """The settings of a model of that architecture; settings that do not fit become a WeightsError."""
-    if entry.architecture != architecture:
+def settings_of(entry: Entry, *architectures: str) -> Iterator[dict[str, Any]]:
+    """The settings of a model of one of these architectures; settings that do not fit become a WeightsError."""
+    if entry.architecture not in architectures:
         raise WeightsError(
-            f"{entry.kind}/{entry.name} has the architecture {entry.architecture!r}; here {architecture!r} is needed."
+            f"{entry.kind}/{entry.name} has the architecture {entry.architecture!r}; "
+            f"here {' or '.join(map(repr, architectures))} is needed."
         )
     try:
         yield entry.settings
@@ -64,11 +65,6 @@ def vocabulary_of(entry: Entry) -> Vocabulary:
     if vocabulary is None:
         raise WeightsError(f"{entry.kind}/{entry.name} has no vocabulary. Register it again with its list of words.")
     return vocabulary
-
-
-def identity(entry: Entry) -> dict[str, str]:
-    """What a saved result must tell of a model, so that another person can take the same one."""
-    return {"name": entry.name, "sha256": entry.sha256}
 
 
 def is_number(value: Any) -> bool:

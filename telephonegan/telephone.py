@@ -37,8 +37,8 @@ class Telephone:
     def models(self) -> dict[str, dict[str, str]]:
         """Names and sha256 of both models."""
         return {
-            "captioner": inference.identity(self.captioner.entry),
-            "generator": inference.identity(self.generator.entry),
+            kind: {"name": model.name, "sha256": model.sha256}
+            for kind, model in (("captioner", self.captioner), ("generator", self.generator))
         }
 
     def caption(self, image: Any, **decoding: Any) -> Caption | list[Caption]:
@@ -234,7 +234,7 @@ def load(captioner: str = DEFAULT_MODEL, generator: str = DEFAULT_MODEL, device:
 
 @lru_cache(maxsize=8)
 def _loaded(kind: type, entry: weights.Entry, device: torch.device) -> Any:
-    return kind(entry, device)
+    return kind.of(entry, device)
 
 
 def _shared(kind: type, entry: weights.Entry, device: str) -> Any:

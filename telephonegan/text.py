@@ -46,15 +46,16 @@ class EncodedText:
 class Vocabulary:
     """Words and their ids, fixed for the life of a model.
 
-    `words[i]` is the word of id i. `specials` at the front (padding first) are never produced by `encode`.
+    `words[i]` is the word of id i. `specials` at the front (padding first) are never produced by `encode`. With
+    `ascii_only`, as the published AttnGAN dictionaries need it, letters outside ASCII are left out before a look-up.
 
     >>> v = Vocabulary(["<pad>", "a", "dog"])
     >>> v.encode("A happy dog").dropped
     ['happy']
     """
 
-    def __init__(self, words: Sequence[str]) -> None:
-        self.words = list(words)
+    def __init__(self, words: Sequence[str], *, ascii_only: bool = False) -> None:
+        self.words, self.ascii_only = list(words), ascii_only
         self.ids = {word: index for index, word in enumerate(self.words)}
         if len(self.ids) != len(self.words):
             repeated = next(word for word, count in Counter(self.words).items() if count > 1)
@@ -80,7 +81,7 @@ class Vocabulary:
         return cls([*specials, *kept])
 
     @classmethod
-    def load(cls, path: str | Path) -> Vocabulary:
+    def load(cls, path: str | Path, *, ascii_only: bool = False) -> Vocabulary:
         """Read a JSON list of words."""
         try:
             words = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -88,7 +89,7 @@ class Vocabulary:
             raise WeightsError(f"The vocabulary {path} cannot be read: {error}.") from error
         if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
             raise WeightsError(f"The vocabulary {path} is not a JSON list of words.")
-        return cls(words)
+        return cls(words, ascii_only=ascii_only)
 
     def encode(self, text: str, *, limit: int | None = None) -> EncodedText:
         """Look up the words of `text`; unknown ones are reported in `dropped`, words beyond `limit` are counted.
@@ -100,8 +101,9 @@ class Vocabulary:
             raise TextError(
                 f"The text {_short(text)} holds no word. Give a sentence, such as 'a dog runs on the beach'."
             )
-        known = [token for token in tokens if token in self]
-        dropped = list(dict.fromkeys(token for token in tokens if token not in self))
+        spelled = [self._spell(token) for token in tokens]
+        known = [word for word in spelled if word in self]
+        dropped = list(dict.fromkeys(t for t, word in zip(tokens, spelled, strict=True) if word not in self))
         if not known:
             raise TextError(
                 f"None of the words of {_short(text)} is among the {len(self)} words this model knows. "
@@ -109,6 +111,9 @@ class Vocabulary:
             )
         kept = known if limit is None else known[:limit]
         return EncodedText([self.ids[token] for token in kept], kept, dropped, len(known) - len(kept))
+
+    def _spell(self, token: str) -> str:
+        return token.encode("ascii", "ignore").decode() if self.ascii_only else token
 
     def known_ids(self, words: Iterable[str], limit: int) -> list[int]:
         """Ids of the first `limit` known words; padding alone, which says nothing, where none is known.

@@ -189,10 +189,11 @@ def read_vocabulary(entry: Entry) -> Vocabulary | None:
     """
     if entry.vocabulary is None:
         return None
+    ascii_only = entry.preprocessing.get("words") == "ascii"
     if isinstance(entry.vocabulary, Path):
-        vocabulary, where = Vocabulary.load(entry.vocabulary), entry.vocabulary
+        vocabulary, where = Vocabulary.load(entry.vocabulary, ascii_only=ascii_only), entry.vocabulary
     else:
-        vocabulary, where = Vocabulary(entry.vocabulary), entry.path.with_name(_MANIFEST)
+        vocabulary, where = Vocabulary(entry.vocabulary, ascii_only=ascii_only), entry.path.with_name(_MANIFEST)
     if entry.vocabulary_sha256 and entry.vocabulary_sha256 != _words_sha256(vocabulary.words):
         raise WeightsError(
             f"the vocabulary of {entry.kind}/{entry.name} in {where} ({len(vocabulary)} words) "
@@ -224,6 +225,13 @@ def load_strict(module: Module, tensors: Mapping[str, torch.Tensor]) -> Module:
         raise WeightsError(f"these weights are not of this {type(module).__name__}: " + "; ".join(lines))
     module.load_state_dict(dict(tensors))
     return module
+
+
+def load_published(source: str | Path | Mapping[str, torch.Tensor], kind: str | None = None) -> nn.Module:
+    """The network of a checkpoint published by AttnGAN's or the captioner's authors, see `telephonegan.published`."""
+    from telephonegan import published  # it needs every network, this module none
+
+    return published.load_published(source, kind)
 
 
 def _first_few(names: Sequence[str]) -> str:

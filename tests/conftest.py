@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 import torch
+from torch import nn
 
 torch.set_num_threads(1)
 # Timing per example says nothing on a loaded machine.
@@ -63,3 +66,30 @@ def phone(tiny: str):
     from telephonegan.telephone import load
 
     return load(tiny, tiny, "cpu")
+
+
+# --------------------------------------------------------------------------------------------------- published networks
+
+
+@pytest.fixture(scope="session")
+def formula(shared: Path) -> Any:
+    from tests.formula import Formula
+
+    return Formula(shared / "golden" / "formula")
+
+
+@pytest.fixture(scope="session")
+def published_keys(shared: Path) -> Callable[[str], dict[str, tuple[int, ...]]]:
+    """Names and shapes of a published network's tensors, in their order."""
+    tables = json.loads((shared / "golden" / "key_tables.json").read_text(encoding="utf-8"))
+    return lambda net: {name: tuple(shape) for name, shape in tables[net]["keys"]}
+
+
+@pytest.fixture(scope="session")
+def keys_of() -> Callable[[nn.Module], dict[str, tuple[int, ...]]]:
+    """Names and shapes of a network's tensors as files of the first torch versions held them."""
+    return lambda net: {
+        name: tuple(tensor.shape)
+        for name, tensor in net.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }

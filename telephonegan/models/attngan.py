@@ -210,8 +210,8 @@ class Generator(nn.Module):
     """G_NET: `branches` stages painting base_size, 2·base_size, … pixels.
 
     Published sizes: base 64, three branches, channels 32 (birds) or 48 (COCO), 2 or 3 residual blocks, not
-    conditional. `legacy_mask` is an attribute, see `WordAttention`. Raises SettingsError for a base size that doubling
-    never reaches from 4 pixels, or no branch.
+    conditional. Without `previews` it is G_DCGAN: only the last stage paints. `legacy_mask` is an attribute, see
+    `WordAttention`. Raises SettingsError for a base size that doubling never reaches from 4 pixels, or no branch.
 
     >>> g = Generator(channels=4, base_size=8, branches=2, residual_blocks=1).eval()
     >>> images, attentions, mu, logvar = g(torch.randn(2, 100), torch.randn(2, 256), torch.randn(2, 256, 5),
@@ -231,6 +231,7 @@ class Generator(nn.Module):
         condition_width: int = 100,
         noise_width: int = 100,
         conditional: bool = False,
+        previews: bool = True,
     ) -> None:
         super().__init__()
         if base_size < 4 or base_size.bit_count() != 1:
@@ -238,14 +239,18 @@ class Generator(nn.Module):
         if branches < 1:
             raise SettingsError(f"branches must be at least 1; {branches} was given.")
         self.noise_width, self.condition_width, self.branches = noise_width, condition_width, branches
-        self.base_size, self.conditional, self.legacy_mask = base_size, conditional, False
+        self.base_size, self.conditional, self.previews, self.legacy_mask = base_size, conditional, previews, False
         modulating = condition_width + noise_width if conditional else 0
         self.ca_net = ConditioningAugmentation(embedding_width, condition_width)
         self.h_net1 = FirstStage(condition_width + noise_width, channels, base_size, modulating)
-        self.img_net1 = ToImage(channels)
+        if previews:
+            self.img_net1 = ToImage(channels)
         for branch in range(2, branches + 1):
             self.add_module(f"h_net{branch}", NextStage(channels, embedding_width, residual_blocks, modulating))
-            self.add_module(f"img_net{branch}", ToImage(channels))
+            if previews:
+                self.add_module(f"img_net{branch}", ToImage(channels))
+        if not previews:
+            self.img_net = ToImage(channels)
 
     @property
     def size(self) -> int:
@@ -262,20 +267,23 @@ class Generator(nn.Module):
     ) -> tuple[list[Tensor], list[Tensor], Tensor, Tensor]:
         """noise (B,Z), sentence (B,D), words (B,D,L), mask (B,L) True on padding, eps (B,C) or None to draw it.
 
-        Returns pictures (B,3,S,S) in [-1,1] from small to large, attention maps (B,L,S,S) of each but the last size,
-        and mu, logvar (B,C) of the conditioning augmentation.
+        Returns pictures (B,3,S,S) in [-1,1] from small to large (one without `previews`), attention maps (B,L,S,S) of
+        each but the last size, and mu, logvar (B,C) of the conditioning augmentation.
         """
         sampled, mu, logvar = self.ca_net(sentence_embedding, eps)
         joined = torch.cat([sampled, noise], dim=1)
         condition = joined if self.conditional else None
         h = self.h_net1(joined, condition)
-        images, attentions = [self.img_net1(h)], []
+        images, attentions = [self.img_net1(h)] if self.previews else [], []
         for branch in range(2, self.branches + 1):
             h, attention = getattr(self, f"h_net{branch}")(
                 h, word_embeddings, mask, condition, legacy_mask=self.legacy_mask
             )
-            images.append(getattr(self, f"img_net{branch}")(h))
+            if self.previews:
+                images.append(getattr(self, f"img_net{branch}")(h))
             attentions.append(attention)
+        if not self.previews:
+            images.append(self.img_net(h))
         return images, attentions, mu, logvar
 
 

@@ -10,31 +10,55 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from telephonegan.errors import SettingsError
 from telephonegan.models.backbone import Backbone
 from telephonegan.text import padding_mask
 
+CELLS = {"LSTM": nn.LSTM, "GRU": nn.GRU}
+
 
 class TextEncoder(nn.Module):
-    """Bidirectional LSTM over words; layer names are those of the published checkpoints.
+    """A bidirectional recurrent network over words; layer names are those of the published checkpoints.
+
+    `cell` is "LSTM" or "GRU". `fc_width` puts one linear layer between each word's embedding and the recurrent network
+    (after Zhu et al., "A Generative Adversarial Approach for Zero-Shot Learning from Noisy Texts", 2018); `fc_name` is
+    what checkpoints call it. `dropout` acts on what the recurrent network reads. Raises SettingsError for another cell.
 
     >>> words, sentence = TextEncoder(10).eval()(torch.tensor([[1, 2, 0]]), torch.tensor([2]))
     >>> words.shape, sentence.shape
     (torch.Size([1, 256, 2]), torch.Size([1, 256]))
     """
 
-    def __init__(self, vocabulary_size: int, *, word_width: int = 300, width: int = 256, dropout: float = 0.5) -> None:
+    def __init__(
+        self,
+        vocabulary_size: int,
+        *,
+        word_width: int = 300,
+        width: int = 256,
+        dropout: float = 0.5,
+        cell: str = "LSTM",
+        fc_width: int | None = None,
+        fc_name: str = "linear",
+    ) -> None:
         super().__init__()
+        if cell not in CELLS:
+            raise SettingsError(f"No recurrent cell is called {cell!r}; there are {', '.join(CELLS)}.")
         self.encoder = nn.Embedding(vocabulary_size, word_width)
+        self.fc_name = fc_name if fc_width is not None else None
+        if fc_width is not None:
+            self.add_module(fc_name, nn.Linear(word_width, fc_width))
         self.drop = nn.Dropout(dropout)
-        self.rnn = nn.LSTM(word_width, width // 2, batch_first=True, bidirectional=True)
+        self.rnn = CELLS[cell](fc_width or word_width, width // 2, batch_first=True, bidirectional=True)
         nn.init.uniform_(self.encoder.weight, -0.1, 0.1)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """(B,L) ids and (B,) lengths in any order → word embeddings (B,D,longest), sentence embedding (B,D)."""
-        packed = pack_padded_sequence(
-            self.drop(self.encoder(ids)), lengths.cpu(), batch_first=True, enforce_sorted=False
-        )
-        output, (hidden, _) = self.rnn(packed)
+        read = self.encoder(ids)
+        if self.fc_name is not None:
+            read = getattr(self, self.fc_name)(read)
+        packed = pack_padded_sequence(self.drop(read), lengths.cpu(), batch_first=True, enforce_sorted=False)
+        output, state = self.rnn(packed)
+        hidden = state[0] if isinstance(state, tuple) else state
         words, _ = pad_packed_sequence(output, batch_first=True)
         return words.transpose(1, 2), torch.cat([hidden[-2], hidden[-1]], dim=1)
 

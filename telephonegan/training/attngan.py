@@ -29,6 +29,7 @@ from telephonegan.text import Vocabulary, pad, padding_mask
 from telephonegan.training.augment import augment
 from telephonegan.training.average import follow
 from telephonegan.training.data import CaptionedPhotos, pack_photos, unit_range
+from telephonegan.training.objective import kl_divergence
 
 
 @dataclass(frozen=True)
@@ -208,7 +209,7 @@ class GanRecipe:
                 regions, codes.float(), words, sentences, lengths, same=(rows[:, None] == rows).to(self.device)
             )
             adversarial = -logits.float().mean()
-            kl = -0.5 * (1 + logvar - mu.pow(2) - logvar.exp()).float().mean()
+            kl = kl_divergence(mu, logvar)
             target = images[-1].float().detach()
             preview = sum(
                 (F.mse_loss(s.float(), F.interpolate(target, s.shape[-2:], mode="area")) for s in images[:-1]),

@@ -308,51 +308,6 @@ def test_the_discriminators_have_the_published_tensors(size, data, channels, pub
     assert list(keys_of(net).items()) == list(published_keys(f"D_NET{size}@{data}_attn2").items())
 
 
-@pytest.mark.parametrize("branches", [1, 2, 3])
-def test_pictures_are_those_of_the_published_generator(formula, branches):
-    net = formula.fill(
-        Generator(channels=2, branches=branches, residual_blocks=3, embedding_width=8, condition_width=5, noise_width=6)
-    )
-    name = "g_net_tiny" if branches == 3 else f"g_net_tiny_branch{branches}"
-    expected = formula.expected(f"{name}_b2")
-    mask = padding_mask(torch.tensor([9, 4]))
-    words = formula.input("words_embs", 2, 8, 9).masked_fill(mask[:, None], 0.0)
-    given = {
-        "noise": formula.input("z", 2, 6, scale=1.7),
-        "sentence_embedding": formula.input("sent_emb", 2, 8),
-        "word_embeddings": words,
-        "mask": mask,
-        "eps": formula.input("eps", 2, 5, scale=1.7),
-    }
-
-    def agrees(found, key):
-        torch.testing.assert_close(formula.thinned(found), expected[key], rtol=1e-4, atol=1e-4)
-
-    with torch.no_grad():
-        images, attentions, mu, logvar = net(**given)
-        net.legacy_mask = True
-        legacy_images, legacy_attentions, *_ = net(**given)
-    torch.testing.assert_close(mu.numpy(), expected["mu"], rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(logvar.numpy(), expected["logvar"], rtol=1e-5, atol=1e-5)
-    for i in range(branches):
-        agrees(legacy_images[i], f"img{i}")
-        for sample in range(2):
-            agrees(images[i][sample : sample + 1], f"alone{sample}_img{i}")
-    for i in range(branches - 1):
-        agrees(legacy_attentions[i], f"att{i}")
-        for sample, length in enumerate((9, 4)):
-            agrees(attentions[i][sample : sample + 1, :length], f"alone{sample}_att{i}")
-
-
-def test_probabilities_are_those_of_the_published_discriminator(formula):
-    net, expected = formula.fill(Discriminator(64)), formula.expected("D_NET64_bird")
-    with torch.no_grad():
-        features = net(formula.input("d64", 2, 3, 64, 64))
-        sentence = formula.input("d_sent", 2, 256)
-        for found, key in ((net.UNCOND_DNET(features), "uncond"), (net.COND_DNET(features, sentence), "cond")):
-            torch.testing.assert_close(found.numpy(), expected[key], rtol=1e-4, atol=1e-5)
-
-
 @pytest.mark.parametrize("size", [64, 128, 256])
 def test_every_discriminator_ends_in_one_probability_per_picture(size):
     net = Discriminator(size, channels=2, embedding_width=6).eval()

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from torch import Tensor, nn
 
@@ -34,13 +32,17 @@ class Formula:
 
     def fill(self, net: nn.Module, *, gain: float = 2.0) -> Any:
         """Give every tensor of the network its numbers; returns the network in eval mode."""
-        state = {
-            name: torch.from_numpy(self._weight(name, tuple(tensor.shape), gain))
-            for name, tensor in net.state_dict().items()
+        shapes = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
+        net.load_state_dict(self.state(shapes, gain=gain))
+        return net.eval()
+
+    def state(self, shapes: dict[str, tuple[int, ...]], *, gain: float = 2.0) -> dict[str, Tensor]:
+        """The numbers of tensors by name, as files of the first torch versions held them: without batch counters."""
+        return {
+            name: torch.from_numpy(self._weight(name, shape, gain))
+            for name, shape in shapes.items()
             if not name.endswith("num_batches_tracked")
         }
-        net.load_state_dict(state)
-        return net.eval()
 
     def _weight(self, name: str, shape: tuple[int, ...], gain: float) -> np.ndarray:
         v, last = self.unit(name, shape).astype(np.float64), name.rpartition(".")[2]
@@ -66,27 +68,3 @@ class Formula:
         step = max(1, images.shape[3] // 16)
         images = images if step == 1 else images[:, :, step // 2 :: step, step // 2 :: step]
         return images[:, :: max(1, images.shape[1] // 64)].detach().numpy()
-
-
-@pytest.fixture(scope="session")
-def formula(shared: Path) -> Formula:
-    return Formula(shared / "golden" / "formula")
-
-
-@pytest.fixture(scope="session")
-def published_keys(shared: Path) -> Callable[[str], dict[str, tuple[int, ...]]]:
-    """Names and shapes of a published network's tensors, in their order."""
-    import json
-
-    tables = json.loads((shared / "golden" / "key_tables.json").read_text(encoding="utf-8"))
-    return lambda net: {name: tuple(shape) for name, shape in tables[net]["keys"]}
-
-
-@pytest.fixture(scope="session")
-def keys_of() -> Callable[[nn.Module], dict[str, tuple[int, ...]]]:
-    """Names and shapes of a network's tensors as files of the first torch versions held them."""
-    return lambda net: {
-        name: tuple(tensor.shape)
-        for name, tensor in net.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
