@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import shlex
 import sys
-import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from telephonegan import import_command as importing
+from telephonegan import sampling
 from telephonegan.errors import ImageError, SettingsError, TelephoneganError
 from telephonegan.evaluation import commands as evaluation
+from telephonegan.output_folder import place
 from telephonegan.training import commands as training
 
 if TYPE_CHECKING:
@@ -89,7 +87,7 @@ def _caption(options: argparse.Namespace) -> int:
 
 
 def _generate(options: argparse.Namespace) -> int:
-    open_folder = _place(options, options.text)
+    open_folder = place(options.out, options.text)
     from telephonegan.files import json_bytes, png_bytes, replace
     from telephonegan.strips import Tile, strip
     from telephonegan.telephone import generate
@@ -131,7 +129,7 @@ def _play(options: argparse.Namespace) -> int:
         given = DEFAULT_PICTURE if options.image is None else options.image
         open_picture(given)  # says now, before models load, what is wrong with it
         source, title = {"image": locate_picture(given)}, Path(given).stem
-    open_folder = _place(options, title)
+    open_folder = place(options.out, title)
     from telephonegan.chain_folder import ChainFolder
     from telephonegan.telephone import load
 
@@ -271,33 +269,6 @@ def _decoding(options: argparse.Namespace) -> dict[str, Any]:
     return {"method": "sample"} | given if drawn else given
 
 
-def _place(options: argparse.Namespace, title: str) -> Callable[[], Path]:
-    """How to make the folder of this run: exactly --out, or a new one in out/. A taken name is told at once."""
-    from telephonegan.chain_folder import check_free
-    from telephonegan.files import new_folder
-
-    if options.out is None:
-        return lambda: _dated_folder(Path("out"), title)
-    path = Path(options.out).expanduser()
-    check_free(path)
-    return lambda: new_folder(path)
-
-
-def _dated_folder(parent: Path, title: str) -> Path:
-    """A new folder named by the time and the title; where two runs want one name, the second gets a number."""
-    from telephonegan.files import writing
-
-    slug = re.sub(r"[^a-z0-9]+", "-", title.lower()[:200]).strip("-")[:40].strip("-") or "game"
-    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{slug}"
-    for number in count(1):
-        path = parent / (stem if number == 1 else f"{stem}-{number}")
-        with writing(path):
-            parent.mkdir(parents=True, exist_ok=True)
-            with suppress(FileExistsError):
-                path.mkdir()
-                return path
-
-
 def _given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
     """What was typed; of all else the library knows the default."""
     return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
@@ -373,6 +344,7 @@ def _parser() -> argparse.ArgumentParser:
             "use checkpoints that AttnGAN's or the captioner's authors published",
         )
     )
+    sampling.add_sample(_command(commands, sampling.sample, "sample", "paint files of captions, as AttnGAN does"))
     training.add_train(_command(commands, training.train, "train", "train a model of your own"))
     training.add_export(_command(commands, training.export, "export", "give the model of a training run a name"))
     evaluation.add_evaluate(_command(commands, evaluation.evaluate, "evaluate", "measure a model on photographs"))

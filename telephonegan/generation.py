@@ -95,14 +95,22 @@ class TextToImage:
         return True
 
     @torch.inference_mode()
-    def _paint(
-        self, texts: Sequence[str], encoded: Sequence[EncodedText], seeds: Sequence[int], *, truncation: float
-    ) -> list[Picture]:
+    def stages(
+        self, encoded: Sequence[EncodedText], seeds: Sequence[int], *, truncation: float = 1.0
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Pictures (B,3,S,S) in [-1,1] of every stage, and attention maps (B,L,S,S), of one batch of encoded texts."""
         ids, lengths = pad([text.ids for text in encoded])
         words, sentence = self.text_encoder(ids.to(self.device), lengths)
         noise, eps = self._draw(seeds, truncation)
         mask = padding_mask(lengths).to(self.device)
         images, attentions, _, _ = self.generator(noise, sentence, words, mask, eps)
+        return images, attentions
+
+    @torch.inference_mode()
+    def _paint(
+        self, texts: Sequence[str], encoded: Sequence[EncodedText], seeds: Sequence[int], *, truncation: float
+    ) -> list[Picture]:
+        images, attentions = self.stages(encoded, seeds, truncation=truncation)
         stages = zip(*(to_images(batch) for batch in images), strict=True)
         maps = attentions[-1].float().cpu().numpy() if attentions else [None] * len(texts)
         return [

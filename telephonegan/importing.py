@@ -16,8 +16,11 @@ from torch import nn
 from telephonegan import weights
 from telephonegan.errors import SettingsError, WeightsError
 from telephonegan.legacy_pickles import read_captions, read_vocabulary
+from telephonegan.models.attngan import Generator
+from telephonegan.models.damsm import TextEncoder
 from telephonegan.models.resnet import INPUT_SIZE
 from telephonegan.published import load_published, network_settings
+from telephonegan.text import Vocabulary
 
 _SAMPLED_WORDS = 19  # the published sampler takes 20 steps, and the first one says the start marker
 _TERMS = "as its authors published it; MIT for the code"
@@ -44,12 +47,8 @@ def import_attngan(
     >>> import_attngan("attngan-coco", generator="coco_AttnGAN2.pth", text_encoder="text_encoder100.pth",
     ...                dictionary="captions.pickle")  # doctest: +SKIP
     """
-    painter = load_published(generator, "generator")
-    reader = load_published(text_encoder, "text_encoder")
+    painter, reader, vocabulary = read_attngan(generator, text_encoder, dictionary)
     seer = None if image_encoder is None else load_published(image_encoder, "image_encoder")
-    words = read_captions(dictionary).words
-    _check_words(len(words), dictionary, reader.encoder.num_embeddings, text_encoder)
-    _check_widths(painter, reader)
     network = _without_vocabulary(network_settings(reader))
     tensors = _prefixed("text_encoder", reader)
     settings: dict[str, Any] = {"text": network}
@@ -65,7 +64,7 @@ def import_attngan(
         tensors,
         architecture="damsm",
         settings=settings | origin,
-        vocabulary=words,
+        vocabulary=vocabulary.words,
         preprocessing={"words": "ascii"},
         description="published DAMSM encoders",
         **common,
@@ -80,6 +79,18 @@ def import_attngan(
         **common,
     )
     return [painter_entry, text_entry]
+
+
+def read_attngan(
+    generator: str | Path, text_encoder: str | Path, dictionary: str | Path
+) -> tuple[Generator, TextEncoder, Vocabulary]:
+    """The networks and the words of published files that belong together. Raises WeightsError where they do not."""
+    painter = load_published(generator, "generator")
+    reader = load_published(text_encoder, "text_encoder")
+    words = read_captions(dictionary).words
+    _check_words(len(words), dictionary, reader.encoder.num_embeddings, text_encoder)
+    _check_widths(painter, reader)
+    return painter, reader, Vocabulary(words, ascii_only=True)
 
 
 def import_captioner(

@@ -63,9 +63,9 @@ def attention_sheet(
     for i, (view, word) in enumerate(zip(views, ["", *words], strict=True)):
         left, top = MARGIN + i % columns * (width + gap), MARGIN + i // columns * height
         sheet.paste(view, (left, top))
-        free = width - _font(13).getlength(notes[i]) - 8
-        draw.text((left, top + view.height + 5), _wrapped(word, _font(17), free, 1)[0], INK, _font(17))
-        draw.text((left + width, top + view.height + 8), notes[i], FAINT, _font(13), anchor="ra")
+        free = width - font(13).getlength(notes[i]) - 8
+        draw.text((left, top + view.height + 5), _wrapped(word, font(17), free, 1)[0], INK, font(17))
+        draw.text((left + width, top + view.height + 8), notes[i], FAINT, font(13), anchor="ra")
     return sheet
 
 
@@ -85,7 +85,7 @@ def _columns(count: int) -> int:
 
 
 def _caption_lines(tile: Tile) -> list[str]:
-    return _wrapped(tile.text, _font(18), TILE - 40, LINES) if tile.image is not None else []
+    return _wrapped(tile.text, font(18), TILE - 40, LINES) if tile.image is not None else []
 
 
 def _step_height(tile: Tile) -> int:
@@ -103,18 +103,18 @@ def _draw_step(sheet: Image.Image, tile: Tile, left: int, top: int, *, arrow: bo
         draw.line([(tip - 10, middle - 9), (tip, middle), (tip - 10, middle + 9)], FAINT, 3, joint="curve")
     below = top + TILE + 14
     _draw_disc(sheet, left, below - 1, 27, ACCENT if tile.number == 0 else INK)
-    draw.text((left + 13, below + 12), str(tile.number), PAPER, _font(14 if tile.number < 100 else 10), anchor="mm")
+    draw.text((left + 13, below + 12), str(tile.number), PAPER, font(14 if tile.number < 100 else 10), anchor="mm")
     for i, line in enumerate(_caption_lines(tile)):
-        draw.text((left + 38, below + 24 * i), line, INK, _font(18))
+        draw.text((left + 38, below + 24 * i), line, INK, font(18))
 
 
 def _draw_note(draw: ImageDraw.ImageDraw, text: str, left: int, top: int) -> None:
     draw.rectangle([left, top, left + TILE - 1, top + TILE - 1], CARD, FAINT)
-    lines = _wrapped(f"“{text}”", _font(24), TILE - 40, 7)
+    lines = _wrapped(f"“{text}”", font(24), TILE - 40, 7)
     middle = top + TILE // 2
     for i, line in enumerate(lines):
         y = middle + 31 * (i - (len(lines) - 1) / 2)
-        draw.text((left + TILE // 2, y), line, INK, _font(24), anchor="mm")
+        draw.text((left + TILE // 2, y), line, INK, font(24), anchor="mm")
 
 
 def _draw_disc(sheet: Image.Image, left: int, top: int, size: int, colour: str) -> None:
@@ -167,7 +167,7 @@ def _broken(word: str, font: ImageFont.ImageFont, width: float) -> list[str]:
 
 
 @cache
-def _font(size: int) -> ImageFont.ImageFont:
+def font(size: int) -> ImageFont.ImageFont:
     """DejaVu Sans, which knows most alphabets, from matplotlib's data files; else the one inside Pillow."""
     found = importlib.util.find_spec("matplotlib")
     for place in (found.submodule_search_locations if found else None) or []:

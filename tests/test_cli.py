@@ -165,25 +165,6 @@ def test_a_disk_that_fills_up_keeps_the_rounds_before(error, monkeypatch):
     assert not [path for path in Path("game").rglob("*partial*")]
 
 
-def test_runs_of_one_second_get_folders_of_their_own(workplace, monkeypatch):
-    monkeypatch.setattr("time.strftime", lambda form: "20260101-120000")
-    with ThreadPoolExecutor(8) as pool:
-        folders = [*pool.map(lambda _: cli._dated_folder(workplace / "out", "A Dog! "), range(8))]
-    assert {f.name for f in folders} == {"20260101-120000-a-dog", *(f"20260101-120000-a-dog-{i}" for i in range(2, 9))}
-
-
-@pytest.mark.parametrize("title", ["", "🐶", "../../etc", "a" * 1000, "\0"])
-def test_any_title_gives_a_harmless_folder_name(workplace, title):
-    folder = cli._dated_folder(workplace / "out", title)
-    assert folder.parent == workplace / "out" and len(folder.name) < 60
-
-
-def test_out_that_cannot_be_written_is_explained(workplace):
-    (workplace / "out").touch()
-    with pytest.raises(OutputError, match="out"):
-        cli._dated_folder(workplace / "out", "x")
-
-
 @pytest.mark.parametrize(("arguments", "expected"), [
     (["caption", "nowhere.jpg"], "nowhere.jpg"),
     (["caption", "chelsee"], "chelsea"),

@@ -1,0 +1,233 @@
+"""`telephonegan sample`: files of captions to pictures and attention pictures, named as AttnGAN names them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from telephonegan import files
+from telephonegan.errors import DataError, SettingsError, TextError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from easydict import EasyDict
+    from PIL import Image
+
+    from telephonegan.generation import TextToImage
+    from telephonegan.text import EncodedText, Vocabulary
+
+_EXAMPLES = """examples:
+  telephonegan sample --captions example_captions.txt -n 16
+  telephonegan sample --captions example_captions.txt --cfg code/cfg/eval_coco.yml --data-dir data/coco
+  telephonegan sample --cfg code/cfg/eval_bird.yml --out birds
+Draw i of line s gives i_s_s_g0.png, i_s_s_g1.png, … from the smallest picture to the largest, and i_s_s_a0.png, …,
+where its words went; s counts the lines that hold a known word, from 0."""
+
+_BATCH = 8  # of 256-pixel pictures: more is no faster on a CPU and may not fit on a small GPU
+_TOLD_WORDS = 20
+
+
+def add_sample(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `telephonegan sample`."""
+    parser.epilog = _EXAMPLES
+    parser.add_argument("--captions", type=Path, metavar="FILE", help="one caption per line")
+    parser.add_argument("-n", type=int, default=16, help="how often each caption is painted (default: 16)")
+    model = parser.add_mutually_exclusive_group()
+    model.add_argument("--generator", metavar="NAME", help="which generator (default: flickr8k)")
+    model.add_argument("--cfg", type=Path, metavar="YAML", help="AttnGAN's own settings, such as cfg/eval_coco.yml")
+    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="with --cfg: instead of its DATA_DIR")
+    parser.add_argument("--out", metavar="FOLDER", help="the new folder for the results (default: out/DATE-TIME-NAME)")
+    parser.add_argument("--seed", type=int, default=100, help="what is drawn by lot depends on it alone (default: 100)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument("--no-attention", action="store_true", help="write no attention pictures")
+
+
+def sample(options: argparse.Namespace) -> int:
+    """Paint every line of the caption files `-n` times into a new folder, and print its name."""
+    from telephonegan import inference
+    from telephonegan.output_folder import place
+
+    inference.check_whole(options.n, "n", 1, 100_000)
+    inference.check_seed(options.seed)
+    source = _source(options)
+    captions = {folder: read_lines(path) for folder, path in source.caption_files(options.captions).items()}
+    open_folder = place(options.out, source.name if options.captions is None else options.captions.stem)
+    painter = source.painter(options.device)
+    encoded = {folder: known_lines(lines, painter.vocabulary) for folder, lines in captions.items()}
+    root = open_folder()
+    for name, lines in encoded.items():
+        folder = files.new_folder(root / name) if name else root
+        _paint_all(painter, lines, folder, draws=options.n, seed=options.seed, attention=not options.no_attention)
+    print(root)
+    return 0
+
+
+# ---------------------------------------------------------------------------------------------------- models
+
+
+@dataclass(frozen=True)
+class _Registered:
+    """A generator with a name; its captions come from a file."""
+
+    name: str
+
+    def caption_files(self, given: Path | None) -> dict[str, Path]:
+        if given is None:
+            raise SettingsError("What is to be painted? Give --captions FILE, a text file of one caption per line.")
+        return {"": given}
+
+    def painter(self, device: str) -> TextToImage:
+        from telephonegan.generation import TextToImage
+
+        return TextToImage.load(self.name, device)
+
+
+@dataclass(frozen=True)
+class _Published:
+    """The files that one of AttnGAN's YAML files names, used where they are."""
+
+    path: Path
+    config: EasyDict
+    data_dir: Path | None
+
+    @property
+    def name(self) -> str:
+        return Path(self.config.TRAIN.NET_G).stem or self.path.stem
+
+    def caption_files(self, given: Path | None) -> dict[str, Path]:
+        """By sub-folder: the file given, or each that DATA_DIR/example_filenames.txt lists."""
+        if given is not None:
+            return {"": given}
+        found: dict[str, Path] = {}
+        listing = self._data() / "example_filenames.txt"
+        for name in filter(None, map(str.strip, read_lines(listing))):
+            folder = Path(name).name
+            if folder in found or folder in ("", ".."):
+                raise DataError(f"{listing}: results would go to {folder!r}, which is taken or no name. Rename it.")
+            found[folder] = self._data() / f"{name}.txt"
+        if not found:
+            raise DataError(f"{listing} lists no caption file. Give --captions FILE.")
+        return found
+
+    def painter(self, device: str) -> TextToImage:
+        from telephonegan.generation import TextToImage
+        from telephonegan.importing import read_attngan
+
+        parts = read_attngan(
+            self._found("TRAIN.NET_G", self.config.TRAIN.NET_G),
+            self._found("TRAIN.NET_E", self.config.TRAIN.NET_E),
+            self._data() / "captions.pickle",
+        )
+        return TextToImage(*parts, name=self.name, device=device)
+
+    def _data(self) -> Path:
+        return self._found("DATA_DIR", self.data_dir or self.config.DATA_DIR)
+
+    def _found(self, key: str, given: str | Path) -> Path:
+        """From here, or from the folder AttnGAN runs in: code/, which holds cfg/ with the YAML."""
+        if not str(given):
+            raise SettingsError(f"{self.path} leaves {key} empty. Name it there, as AttnGAN's eval_*.yml files do.")
+        code = self.path.absolute().parent.parent
+        for place in (Path(given).expanduser(), code / given):
+            if place.exists():
+                return place
+        raise DataError(f"{key}: there is no {given}, neither from {Path.cwd()} nor from {code}. Correct the path.")
+
+
+def _source(options: argparse.Namespace) -> _Registered | _Published:
+    if options.cfg is None:
+        if options.data_dir is not None:
+            raise SettingsError("--data-dir changes the DATA_DIR of --cfg YAML: give both or neither.")
+        return _Registered(options.generator or "flickr8k")
+    from telephonegan.attngan_config import read_config
+
+    config = read_config(options.cfg)
+    if config.B_VALIDATION:
+        raise SettingsError(
+            f"{options.cfg} has B_VALIDATION True, which asks for a whole test split. Caption files alone are painted: "
+            "set it to False."
+        )
+    return _Published(options.cfg.expanduser(), config, options.data_dir)
+
+
+# ---------------------------------------------------------------------------------------------------- captions
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a UTF-8 text file; DataError where it is missing or no such file."""
+    try:
+        return path.expanduser().read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
+        raise DataError(f"The captions {path} cannot be read: {error.strerror or error}. Check the path.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"The captions {path} are not UTF-8 text: {error}. Save the file as UTF-8.") from error
+
+
+def known_lines(lines: Sequence[str], vocabulary: Vocabulary) -> list[EncodedText]:
+    """The lines that hold a known word, never cut; what is left out is told on stderr. TextError where none does."""
+    kept = []
+    for number, line in enumerate(lines, 1):
+        try:
+            kept.append(vocabulary.encode(line))
+        except TextError:
+            if line.strip():
+                print(f"Line {number} holds no known word and is skipped: {line.strip()[:60]}", file=sys.stderr)
+    if not kept:
+        raise TextError(f"No line holds a word this model knows. Try words such as {', '.join(vocabulary.common(8))}.")
+    dropped = list(dict.fromkeys(word for line in kept for word in line.dropped))
+    if dropped:
+        print(f"Not known, so not painted: {', '.join(dropped[:_TOLD_WORDS])}", file=sys.stderr)
+    return kept
+
+
+# ---------------------------------------------------------------------------------------------------- pictures
+
+
+def _paint_all(
+    painter: TextToImage, lines: Sequence[EncodedText], folder: Path, *, draws: int, seed: int, attention: bool
+) -> None:
+    from tqdm.auto import tqdm
+
+    from telephonegan.attention_pictures import attention_picture
+    from telephonegan.inference import derived_seed
+
+    wanted = [(i, s) for i in range(draws) for s in range(len(lines))]
+    for start in tqdm(range(0, len(wanted), _BATCH), desc=folder.name, disable=None):
+        places = wanted[start : start + _BATCH]
+        sentences = [lines[s] for _, s in places]
+        painted = _painted(painter, sentences, [derived_seed(seed, i, s) for i, s in places])
+        for (i, s), sentence, (images, maps) in zip(places, sentences, painted, strict=True):
+            for k, image in enumerate(images):
+                files.replace(folder / f"{i}_s_{s}_g{k}.png", files.png_bytes(image))
+            for k, seen in enumerate(maps if attention else []):
+                image = images[min(k + 1, len(images) - 1)]  # the size it led to; G_DCGAN shows its last size only
+                picture = attention_picture(image, seen, sentence.words)
+                files.replace(folder / f"{i}_s_{s}_a{k}.png", files.png_bytes(picture))
+
+
+def _painted(
+    painter: TextToImage, sentences: Sequence[EncodedText], seeds: Sequence[int]
+) -> Iterator[tuple[list[Image.Image], list[np.ndarray]]]:
+    """Per sentence its pictures from small to large, and the attention (L,H,W) of each but the last size."""
+    stages, attentions = painter.stages(sentences, seeds)
+    pictures = zip(*map(truncated_images, stages), strict=True)
+    maps = [batch.float().cpu().numpy() for batch in attentions]
+    for row, (images, sentence) in enumerate(zip(pictures, sentences, strict=True)):
+        yield list(images), [batch[row, : len(sentence.words)] for batch in maps]
+
+
+def truncated_images(batch: torch.Tensor) -> list[Image.Image]:
+    """Pictures (B,3,H,W) in [-1,1] as AttnGAN stores them: grey levels cut off, where `to_images` rounds.
+
+    >>> import torch
+    >>> truncated_images(torch.zeros(1, 3, 1, 1))[0].getpixel((0, 0))
+    (127, 127, 127)
+    """
+    from telephonegan.images import to_images
+
+    return to_images(((batch.float() + 1) * 127.5).floor() / 127.5 - 1)
