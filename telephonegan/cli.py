@@ -1,4 +1,4 @@
-"""The command line: `telephonegan caption|generate|play|models|download|train|export|evaluate`."""
+"""The command line: one function per command, or the module that has it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from telephonegan import downloads, sampling
 from telephonegan import import_command as importing
-from telephonegan import sampling
 from telephonegan.errors import ImageError, SettingsError, TelephoneganError
 from telephonegan.evaluation import commands as evaluation
 from telephonegan.output_folder import place
+from telephonegan.training import checks, export
 from telephonegan.training import commands as training
 
 if TYPE_CHECKING:
@@ -233,14 +234,6 @@ def _models(options: argparse.Namespace) -> int:
     return 0
 
 
-def _download(options: argparse.Namespace) -> int:
-    from telephonegan.images import download_samples
-
-    for path in download_samples():
-        print(path)
-    return 0
-
-
 # ---------------------------------------------------------------------------------------------------- what was typed
 
 
@@ -331,11 +324,9 @@ def _parser() -> argparse.ArgumentParser:
 
     _command(commands, _models, "models", "list the models there are", "models")
 
-    download = _command(
-        commands, _download, "download", "get the sample photographs listed in the repository", "download coco-samples"
+    downloads.add_download(
+        _command(commands, downloads.download, "download", "get sample photographs or a published model")
     )
-    download.add_argument("what", choices=["coco-samples"], help="photographs of COCO 2017")
-
     importing.add_import(
         _command(
             commands,
@@ -345,8 +336,9 @@ def _parser() -> argparse.ArgumentParser:
         )
     )
     sampling.add_sample(_command(commands, sampling.sample, "sample", "paint files of captions, as AttnGAN does"))
+    checks.add_data(_command(commands, checks.data, "data", "look a data folder over before training"))
     training.add_train(_command(commands, training.train, "train", "train a model of your own"))
-    training.add_export(_command(commands, training.export, "export", "give the model of a training run a name"))
+    export.add_export(_command(commands, export.export, "export", "give the model of a training run a name"))
     evaluation.add_evaluate(_command(commands, evaluation.evaluate, "evaluate", "measure a model on photographs"))
     return parser
 

@@ -9,7 +9,7 @@ import re
 import stat
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from telephonegan.errors import DataError, DownloadError, ImageError, OutputError, SettingsError
+from telephonegan.downloads import received
+from telephonegan.errors import DataError, DownloadError, ImageError, SettingsError
+from telephonegan.files import make_folder, write_new
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +54,6 @@ _WHEEL_PHOTOGRAPHS = {
     "rocket": "rocket.jpg",
 }
 _PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
-_DOWNLOAD_SECONDS = 30
 _DOWNLOAD_BYTES = 20_000_000
 
 
@@ -184,7 +185,7 @@ def download_samples(
     """Download the COCO photographs of `data/coco_samples/manifest.json` into `folder`, and return their paths.
 
     Without `folder` they go beside the manifest, where `samples` finds them. Pictures already there are kept and not
-    asked for again. `opener(url, timeout=seconds)` gives a readable response, as `urllib.request.urlopen` does.
+    asked for again. `opener(url, timeout=seconds)` gives a response with headers, as `urllib.request.urlopen` does.
 
     Raises `DownloadError` if one does not arrive, is no picture, or if a damaged file is in its place;
     `OutputError` if the folder cannot be written. What arrived before stays. Photographs: Lin et al., "Microsoft COCO:
@@ -204,7 +205,8 @@ def download_samples(
                 f"{path.name} was not downloaded: {error} {kept} of the {len(addresses)} photographs are in {target}; "
                 f"nothing else was changed. Run again to get the rest, or save {addresses[path]} by hand as {path}."
             ) from error
-        _write_new(path, photograph)
+        make_folder(target)
+        write_new(path, photograph)
     return list(addresses)
 
 
@@ -467,34 +469,9 @@ def _is_kept(path: Path) -> bool:
 
 
 def _fetched(url: str, opener: Callable[..., Any] | None) -> bytes:
-    from http.client import HTTPException
-    from urllib.error import HTTPError
-    from urllib.request import urlopen
-
-    try:
-        with (opener or urlopen)(url, timeout=_DOWNLOAD_SECONDS) as response:
-            content = response.read(_DOWNLOAD_BYTES + 1)
-    except HTTPError as error:
-        raise DownloadError(f"the server answered {error.code} {error.reason}.") from error
-    except (OSError, HTTPException) as error:
-        raise DownloadError(f"there is no connection to {url}, or it broke ({error}). Check the network.") from error
-    if len(content) > _DOWNLOAD_BYTES:
-        raise DownloadError(f"more than {_DOWNLOAD_BYTES} bytes arrived, too many for a photograph.")
+    content = b"".join(received(url, limit=_DOWNLOAD_BYTES, opener=opener))
     try:
         as_image(content)
     except ImageError as error:
         raise DownloadError(f"what arrived is no picture; it begins with {content[:40]!r}.") from error
     return content
-
-
-def _write_new(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written: {error}. Give a folder that you may write to.") from error
-    finally:
-        with suppress(OSError):  # it is gone once replaced, and was never there if the folder could not be made
-            partial.unlink()

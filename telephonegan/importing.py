@@ -20,7 +20,7 @@ from telephonegan.models.attngan import Generator
 from telephonegan.models.damsm import TextEncoder
 from telephonegan.models.resnet import INPUT_SIZE
 from telephonegan.published import load_published, network_settings
-from telephonegan.text import Vocabulary
+from telephonegan.text import END, PAD, START, UNKNOWN, Vocabulary
 
 _SAMPLED_WORDS = 19  # the published sampler takes 20 steps, and the first one says the start marker
 _TERMS = "as its authors published it; MIT for the code"
@@ -49,6 +49,8 @@ def import_attngan(
     """
     painter, reader, vocabulary = read_attngan(generator, text_encoder, dictionary)
     seer = None if image_encoder is None else load_published(image_encoder, "image_encoder")
+    if seer is not None:
+        _check_widths("The image encoder writes codes", seer.emb_cnn_code.out_features, reader)
     network = _without_vocabulary(network_settings(reader))
     tensors = _prefixed("text_encoder", reader)
     settings: dict[str, Any] = {"text": network}
@@ -89,7 +91,7 @@ def read_attngan(
     reader = load_published(text_encoder, "text_encoder")
     words = read_captions(dictionary).words
     _check_words(len(words), dictionary, reader.encoder.num_embeddings, text_encoder)
-    _check_widths(painter, reader)
+    _check_widths("The generator reads sentences", painter.ca_net.fc.in_features, reader)
     return painter, reader, Vocabulary(words, ascii_only=True)
 
 
@@ -114,6 +116,7 @@ def import_captioner(
     seer = load_published(encoder, "captioner_encoder")
     speaker = load_published(decoder, "captioner_decoder")
     words = read_vocabulary(vocabulary)
+    _check_markers(Vocabulary(words), vocabulary)
     _check_words(len(words), vocabulary, speaker.embed.num_embeddings, decoder)
     if seer.linear.out_features != speaker.embed.embedding_dim:
         raise WeightsError(
@@ -153,13 +156,17 @@ def _check_words(words: int, dictionary: str | Path, expected: int, encoder: str
         )
 
 
-def _check_widths(painter: nn.Module, reader: nn.Module) -> None:
-    wanted, given = painter.ca_net.fc.in_features, 2 * reader.rnn.hidden_size
-    if wanted != given:
+def _check_widths(what: str, width: int, reader: TextEncoder) -> None:
+    if width != 2 * reader.rnn.hidden_size:
         raise WeightsError(
-            f"The generator reads sentences of {wanted} numbers, the text encoder writes {given}: "
+            f"{what} of {width} numbers, the text encoder writes {2 * reader.rnn.hidden_size}: "
             "they are not of one training run."
         )
+
+
+def _check_markers(vocabulary: Vocabulary, path: str | Path) -> None:
+    if missing := [marker for marker in (PAD, START, END, UNKNOWN) if marker not in vocabulary.ids]:
+        raise WeightsError(f"{path} lacks {', '.join(missing)}: it is no vocabulary of the published captioner.")
 
 
 def _check_free(kinds: tuple[str, ...], name: str, *, replace: bool) -> None:

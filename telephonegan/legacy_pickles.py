@@ -16,6 +16,7 @@ import numpy as np
 
 from telephonegan.errors import DataError, WeightsError
 
+_SHOWN = 100
 _INTEGERS = {"i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"}
 
 
@@ -81,7 +82,7 @@ def _in_order(path: str | Path, words: Mapping[Any, Any]) -> list[str]:
 
 
 class _Vocabulary:
-    """Stands for the published Vocabulary class; only plain attributes are ever set on it."""
+    """Stands for the published Vocabulary class."""
 
 
 class _Base:
@@ -106,6 +107,11 @@ def _reconstruct(cls: type, base: type, state: Any) -> Any:
     return cls()
 
 
+def _encoded(text: str, _: str) -> bytes:
+    """Bytes as Python 3 writes them to pickles that Python 2 can read."""
+    return text.encode("latin1")
+
+
 def _scalar(number: _Number, content: str | bytes) -> int:
     raw = content.encode("latin1") if isinstance(content, str) else content
     return int(np.frombuffer(raw, number.kind, count=1)[0])
@@ -117,14 +123,36 @@ _KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
     **{(module, "object"): _Base for module in ("__builtin__", "builtins")},
     **{(f"numpy.{core}.multiarray", "scalar"): _scalar for core in ("core", "_core")},
     ("numpy", "dtype"): _Number,
+    ("_codecs", "encode"): _encoded,
 }
 
 
-class _Reader(pickle.Unpickler):
+# Objects of other processes, and sizes that Python sets memory aside for before it reads on: not needed here.
+_REFUSED = (
+    *(pickle.PERSID, pickle.BINPERSID, pickle.EXT1, pickle.EXT2, pickle.EXT4),
+    *(pickle.BYTEARRAY8, pickle.NEXT_BUFFER, pickle.READONLY_BUFFER),
+)
+
+
+class _Reader(pickle._Unpickler):
+    """The reader written in Python: the one in C sets aside whatever memory a file's memo claims to need."""
+
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
         if (module, name) not in _KNOWN:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no such file needs, so it is refused")
+            asked = f"{module}.{name}"[:_SHOWN]
+            raise pickle.UnpicklingError(f"it asks for {asked!r}, which no such file needs, so it is refused")
         return _KNOWN[module, name]
+
+    def load_build(self) -> None:
+        if not isinstance(self.stack[-2], _Vocabulary | _Number):  # or a file could change this module's own holders
+            raise pickle.UnpicklingError("it changes something that is no Vocabulary and no number")
+        super().load_build()
+
+    def load_refused(self) -> None:
+        raise pickle.UnpicklingError("it holds what no such file needs, so it is refused")
+
+    dispatch = pickle._Unpickler.dispatch | dict.fromkeys((code[0] for code in _REFUSED), load_refused)
+    dispatch[pickle.BUILD[0]] = load_build
 
 
 def _unpickle(path: str | Path, error_kind: type[Exception]) -> Any:
@@ -134,4 +162,4 @@ def _unpickle(path: str | Path, error_kind: type[Exception]) -> Any:
     except OSError as error:
         raise error_kind(f"{path} cannot be read: {error.strerror or error}.") from error
     except Exception as error:  # a damaged pickle fails in as many ways as there are opcodes
-        raise error_kind(f"{path} is not a pickle that is read here: {error}.") from error
+        raise error_kind(f"{path} is not a pickle that is read here: {str(error) or type(error).__name__}.") from error

@@ -5,7 +5,6 @@ Such files come from Python 2 and torch 0.3, name GPU storages, and know no `num
 
 from __future__ import annotations
 
-import pickle
 import re
 import zipfile
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from telephonegan.errors import SettingsError, WeightsError
 from telephonegan.models.attngan import Discriminator, Generator
@@ -47,12 +47,24 @@ def load_published(source: str | Path | Mapping[str, Any], kind: str | None = No
     state = unwrapped(source, where) if isinstance(source, Mapping) else read_state(source)
     found = _kind_of(state, where)
     if kind not in (None, found):
-        raise WeightsError(f"{where} holds a {found.replace('_', ' ')}, not a {kind.replace('_', ' ')}.")
+        raise WeightsError(f"{where} is of another kind: {found.replace('_', ' ')}, not {kind.replace('_', ' ')}.")
     try:
-        net = NETWORKS[found](**_SETTINGS[found](state))
-    except (KeyError, IndexError, ValueError) as error:
-        raise WeightsError(f"{where} looks like a {found.replace('_', ' ')}, but is incomplete: {error}.") from error
-    return load_strict(net, _with_counters(net, state)).eval()
+        with torch.device("meta"), _Undrawn():  # sizes that a file only claims cost no memory
+            net = NETWORKS[found](**_SETTINGS[found](state))
+    except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"{where} has the names of the kind {found.replace('_', ' ')}, but is incomplete: {_first_line(error)}."
+        ) from error
+    state = _with_counters(net, state)
+    load_strict(net, {name: tensor.to("meta") for name, tensor in state.items()})
+    return load_strict(net.to_empty(device="cpu"), state).eval()
+
+
+class _Undrawn(TorchFunctionMode):
+    """Networks without first weights: on the meta device torch loads its compiler, two seconds, to draw normal ones."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return None if getattr(func, "__name__", "").endswith("normal_") else func(*args, **(kwargs or {}))
 
 
 def network_settings(net: nn.Module) -> dict[str, Any]:
@@ -65,7 +77,8 @@ def read_state(path: str | Path) -> State:
     """Tensors of a checkpoint by name, on the CPU, without wrappers. Raises WeightsError for anything else."""
     path = Path(path)
     try:
-        head = path.open("rb").read(512)
+        with path.open("rb") as file:
+            head = file.read(512)
         contents = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
@@ -77,15 +90,28 @@ def read_state(path: str | Path) -> State:
 
 
 def _likely_cause(path: Path, head: bytes, error: Exception) -> str:
-    if head.lstrip()[:1] == b"<":
+    # Not in torch's words: they advise to run whatever such a file asks for.
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
         return "it is a web page, so the download failed. Get the file anew."
-    if zipfile.is_zipfile(path) and not any("data.pkl" in name for name in zipfile.ZipFile(path).namelist()):
-        return f"it is a zip of {', '.join(zipfile.ZipFile(path).namelist()[:5])}. Unpack it and give the file inside."
     if not head.strip(b"\0"):
         return "it is empty or holds only zeros. Get the file anew."
-    if isinstance(error, pickle.UnpicklingError) and "weights_only" in str(error).lower():
-        return f"it holds more than tensors ({_first_line(error)}). Save the network's state_dict() instead."
-    return f"{_first_line(error)}. It is damaged, or of another program."
+    if refused := re.search(r"GLOBAL ([\w.]+)", str(error)):
+        return (
+            f"it asks for {refused[1]}, which no file of tensors needs, so it is refused and nothing in it was run. "
+            "Where the network is at hand, save its state_dict() instead."
+        )
+    zipped = _names_in_zip(path)
+    if zipped and not any("data.pkl" in name for name in zipped):
+        return f"it is a zip of {', '.join(zipped[:5])}. Unpack it and give the file inside."
+    return "it is damaged, or was not written by torch.save. Get the file anew."
+
+
+def _names_in_zip(path: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except Exception:  # no zip, or a damaged one
+        return []
 
 
 def _first_line(error: Exception) -> str:
@@ -102,14 +128,22 @@ def unwrapped(contents: Mapping[str, Any], where: str) -> State:
     if not contents or not all(isinstance(value, Tensor) for value in contents.values()):
         other = next((key for key, value in contents.items() if not isinstance(value, Tensor)), "nothing")
         raise WeightsError(f"{where} is no state dict: it should hold tensors only, and holds {other!r}.")
+    if odd := next((name for name, tensor in contents.items() if not _holds_its_numbers(tensor)), None):
+        raise WeightsError(f"{where} is no plain state dict: {odd!r} does not hold one real number for each place.")
     # A plain dict: with the metadata of a modern file torch would insist on num_batches_tracked.
     return {str(name).removeprefix("module."): value for name, value in contents.items()}
+
+
+def _holds_its_numbers(tensor: Tensor) -> bool:
+    """Not sparse, quantised or complex, and not a few numbers shown as many."""
+    plain = tensor.layout == torch.strided and not (tensor.is_meta or tensor.is_quantized or tensor.is_complex())
+    return plain and tensor.nbytes <= tensor.untyped_storage().nbytes()
 
 
 def _with_counters(net: nn.Module, state: State) -> State:
     """The first versions of torch did not count the batches a batch norm had seen."""
     own = net.state_dict()
-    return {k: torch.zeros_like(v) for k, v in own.items() if k.endswith("num_batches_tracked")} | state
+    return {k: torch.zeros_like(v, device="cpu") for k, v in own.items() if k.endswith("num_batches_tracked")} | state
 
 
 def _kind_of(state: State, where: str) -> str:
@@ -127,8 +161,8 @@ def _generator(state: State) -> dict[str, Any]:
     condition_width = state["ca_net.fc.weight"].shape[0] // 4
     return {
         "channels": to_image.shape[1],
-        "base_size": 4 << max(_numbers(state, r"h_net1\.upsample(\d+)\.")),
-        "branches": max(_numbers(state, r"h_net(\d+)\.")),
+        "base_size": 4 << len(_numbers(state, r"h_net1\.upsample(\d+)\.")),
+        "branches": len(_numbers(state, r"h_net(\d+)\.")),
         "residual_blocks": len(_numbers(state, r"h_net2\.residual\.(\d+)\.")),
         "embedding_width": state["ca_net.fc.weight"].shape[1],
         "condition_width": condition_width,

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from telephonegan.errors import SettingsError
+from telephonegan.models.batchnorm import BatchNorm1d, BatchNorm2d
 
 
 class GLU(nn.Module):
@@ -21,7 +22,7 @@ class GLU(nn.Module):
         return F.glu(x, dim=1)
 
 
-class ConditionalBatchNorm2d(nn.BatchNorm2d):
+class ConditionalBatchNorm2d(BatchNorm2d):
     """Batch norm whose gain and bias are its own plus a linear function of a condition (B,C)."""
 
     def __init__(self, channels: int, condition_width: int) -> None:
@@ -70,8 +71,8 @@ class UpsampledConv2d(nn.Conv2d):
         return F.pixel_shuffle(torch.stack([top_left, top_right, bottom_left, bottom_right], 2).flatten(1, 2), 2)
 
 
-def _norm(channels: int, condition_width: int) -> nn.BatchNorm2d:
-    return ConditionalBatchNorm2d(channels, condition_width) if condition_width else nn.BatchNorm2d(channels)
+def _norm(channels: int, condition_width: int) -> BatchNorm2d:
+    return ConditionalBatchNorm2d(channels, condition_width) if condition_width else BatchNorm2d(channels)
 
 
 def _up(channels_in: int, channels_out: int, condition_width: int) -> Conditioned:
@@ -141,7 +142,7 @@ class FirstStage(nn.Module):
         self.widest = channels << doublings
         # Training subtracts the batch mean right after `fc`, so the first layer has no bias of its own.
         self.fc = nn.Sequential(
-            nn.Linear(input_width, self.widest * 32, bias=False), nn.BatchNorm1d(self.widest * 32), GLU()
+            nn.Linear(input_width, self.widest * 32, bias=False), BatchNorm1d(self.widest * 32), GLU()
         )
         for i in range(doublings):
             self.add_module(f"upsample{i + 1}", _up(self.widest >> i, self.widest >> (i + 1), condition_width))
@@ -309,20 +310,16 @@ def _leaky(*layers: nn.Module) -> list[nn.Module]:
 def _encode_by_16(d: int) -> nn.Sequential:
     layers = _leaky(nn.Conv2d(3, d, 4, 2, 1, bias=False))
     for width in (d, 2 * d, 4 * d):
-        layers += _leaky(nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * width))
+        layers += _leaky(nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False), BatchNorm2d(2 * width))
     return nn.Sequential(*layers)
 
 
 def _down(channels_in: int, channels_out: int) -> nn.Sequential:
-    return nn.Sequential(
-        *_leaky(nn.Conv2d(channels_in, channels_out, 4, 2, 1, bias=False), nn.BatchNorm2d(channels_out))
-    )
+    return nn.Sequential(*_leaky(nn.Conv2d(channels_in, channels_out, 4, 2, 1, bias=False), BatchNorm2d(channels_out)))
 
 
 def _keep(channels_in: int, channels_out: int) -> nn.Sequential:
-    return nn.Sequential(
-        *_leaky(nn.Conv2d(channels_in, channels_out, 3, 1, 1, bias=False), nn.BatchNorm2d(channels_out))
-    )
+    return nn.Sequential(*_leaky(nn.Conv2d(channels_in, channels_out, 3, 1, 1, bias=False), BatchNorm2d(channels_out)))
 
 
 class Logits(nn.Module):

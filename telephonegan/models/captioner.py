@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from telephonegan.models.batchnorm import BatchNorm1d
+
 State = tuple[Tensor, ...]
 
 
@@ -19,7 +21,7 @@ class EncoderHead(nn.Module):
     def __init__(self, feature_width: int, embedding_width: int = 256) -> None:
         super().__init__()
         self.linear = nn.Linear(feature_width, embedding_width)
-        self.bn = nn.BatchNorm1d(embedding_width, momentum=0.01)
+        self.bn = BatchNorm1d(embedding_width, momentum=0.01)
 
     def forward(self, pooled: Tensor) -> Tensor:
         return self.bn(self.linear(pooled))

@@ -51,15 +51,18 @@ class TextEncoder(nn.Module):
         self.rnn = CELLS[cell](fc_width or word_width, width // 2, batch_first=True, bidirectional=True)
         nn.init.uniform_(self.encoder.weight, -0.1, 0.1)
 
-    def forward(self, ids: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """(B,L) ids and (B,) lengths in any order → word embeddings (B,D,longest), sentence embedding (B,D)."""
+    def forward(self, ids: Tensor, lengths: Tensor, *, width: int | None = None) -> tuple[Tensor, Tensor]:
+        """(B,L) ids and (B,) lengths in any order → word embeddings (B,D,longest), sentence embedding (B,D).
+
+        With `width` there are as many word embeddings, zero beyond the longest text.
+        """
         read = self.encoder(ids)
         if self.fc_name is not None:
             read = getattr(self, self.fc_name)(read)
         packed = pack_padded_sequence(self.drop(read), lengths.cpu(), batch_first=True, enforce_sorted=False)
         output, state = self.rnn(packed)
         hidden = state[0] if isinstance(state, tuple) else state
-        words, _ = pad_packed_sequence(output, batch_first=True)
+        words, _ = pad_packed_sequence(output, batch_first=True, total_length=width)
         return words.transpose(1, 2), torch.cat([hidden[-2], hidden[-1]], dim=1)
 
 

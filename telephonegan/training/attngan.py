@@ -26,9 +26,11 @@ from telephonegan.models.backbone import STRIDES, Backbone
 from telephonegan.models.damsm import ImageEncoder, TextEncoder, damsm_loss, pooled_features, region_features
 from telephonegan.models.projected import ProjectedDiscriminator
 from telephonegan.text import Vocabulary, pad, padding_mask
+from telephonegan.training import distributed
 from telephonegan.training.augment import augment
 from telephonegan.training.average import follow
 from telephonegan.training.data import CaptionedPhotos, pack_photos, unit_range
+from telephonegan.training.distributed import average_gradients, gather, share
 from telephonegan.training.objective import kl_divergence
 
 
@@ -45,6 +47,7 @@ class GanSettings:
     # The features are nearly blind to colour and contrast; one more head sees the pixels themselves, this small.
     thumbnail: int = 16
     words_limit: int = 20
+    mirror: bool = True  # half the photographs; False where captions tell left from right
     batch_size: int = 32
     learning_rate: float = 2e-4
     ema_half_life: int = 20_000  # in pictures
@@ -55,6 +58,7 @@ class GanSettings:
     twins: float = 0.25  # share of a batch that paints a caption of the same batch once more, with other noise
     twin_distance: float = 0.6  # what twins are pushed to; for unrelated photographs it is 0.86
     twin_weight: float = 3.0
+    steps: int = 10_000
 
     def __post_init__(self) -> None:
         if self.backbone_input < 32 or self.backbone_input % 32:
@@ -69,6 +73,17 @@ THUMBNAIL = 0  # its place in the pyramid, which is keyed by stride
 
 PRESETS = {
     "cpu": GanSettings(),
+    "tiny": GanSettings(
+        base_size=16,
+        channels=16,
+        backbone_input=64,
+        head_width=16,
+        words_limit=16,
+        mirror=False,
+        ema_half_life=500,
+        damsm_weight=0.1,
+        steps=400,
+    ),
     "gpu": replace(
         GanSettings(), base_size=64, channels=48, backbone_input=256, head_width=64, batch_size=64, residual_blocks=2
     ),
@@ -183,22 +198,21 @@ class GanRecipe:
 
     def step(self, step: int) -> dict[str, float]:
         settings, batch = self.settings, self.batch_size
-        rows, twins = torch.randint(len(self.photos), (batch,)), round(settings.twins * batch)
-        rows[batch - twins :] = rows[:twins]
-        real = unit_range(self.photos[rows])
-        real = torch.where(torch.rand(batch, 1, 1, 1) < 0.5, real.flip(3), real).to(self.device)
-        words, sentences, lengths = (part.to(self.device) for part in self.text.draw(rows))
-        for part in (words, sentences, lengths):
-            part[batch - twins :] = part[:twins]
-        noise = torch.randn(batch, self.generator.noise_width).to(self.device)
-        eps = torch.randn(batch, self.generator.condition_width).to(self.device)
+        rows, order, twins = self.draw_rows()
+        real = unit_range(self.photos[share(rows)])
+        mirrored = share(torch.rand(batch, 1, 1, 1)) < (0.5 if settings.mirror else 0.0)
+        real = torch.where(mirrored, real.flip(3), real).to(self.device)
+        text = [part[order].to(self.device) for part in self.text.draw(rows)]
+        words, sentences, lengths = map(share, text)
+        noise = share(torch.randn(batch, self.generator.noise_width)).to(self.device)
+        eps = share(torch.randn(batch, self.generator.condition_width)).to(self.device)
         mask = padding_mask(lengths, words.shape[2])
         with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False):
             images, _, mu, logvar = self.generator(noise, sentences, words, mask, eps)
             painted = self.pyramid(augment(images[-1].float()))
             with torch.no_grad():
                 photographed = self.pyramid(augment(real))
-            discriminator_loss = self.discriminator_step(photographed, painted, sentences)
+            discriminator_loss = self.discriminator_step(photographed, painted, sentences, text[1])
             self.require_heads(False)
             (logits,) = self.discriminator(painted, sentences)
             self.require_heads(True)
@@ -206,7 +220,7 @@ class GanRecipe:
                 region_features(painted), pooled_features(self.backbone.head(painted[32]))
             )
             word_loss, sentence_loss = damsm_loss(
-                regions, codes.float(), words, sentences, lengths, same=(rows[:, None] == rows).to(self.device)
+                gather(regions), gather(codes).float(), *text, same=(rows[:, None] == rows).to(self.device)
             )
             adversarial = -logits.float().mean()
             kl = kl_divergence(mu, logvar)
@@ -216,7 +230,7 @@ class GanRecipe:
                 start=target.new_zeros(()),
             )
             features = painted[16].float().flatten(1)
-            distance = 1 - F.cosine_similarity(features[:twins], features[batch - twins :])
+            distance = 1 - F.cosine_similarity(features[:twins], features[len(features) - twins :])
             sameness = F.relu(settings.twin_distance - distance).mean()
         loss = (
             adversarial
@@ -227,6 +241,7 @@ class GanRecipe:
         )
         self.generator_optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        average_gradients(self.generator.parameters())
         self.generator_optimiser.step()
         self.update_average(step)
         return {
@@ -239,6 +254,17 @@ class GanRecipe:
             "distance": distance.mean().item(),
         }
 
+    def draw_rows(self) -> tuple[Tensor, Tensor, int]:
+        """Photographs (B,), which row's caption each row takes (B,), and how many twins each process has.
+
+        In the rows of each process the last ones are twins of its first ones: the same photograph and caption.
+        """
+        rows = torch.randint(len(self.photos), (self.batch_size,)).view(distributed.size(), -1)
+        order, twins = torch.arange(self.batch_size).view_as(rows), round(self.settings.twins * rows.shape[1])
+        for drawn in (rows, order):
+            drawn[:, rows.shape[1] - twins :] = drawn[:, :twins]
+        return rows.flatten(), order.flatten(), twins
+
     def pyramid(self, images: Tensor) -> dict[int, Tensor]:
         size = (self.settings.backbone_input,) * 2
         enlarged = F.interpolate(images, size=size, mode="bilinear", align_corners=False)
@@ -246,19 +272,23 @@ class GanRecipe:
         return pyramid | {THUMBNAIL: F.interpolate(images, size=(self.settings.thumbnail,) * 2, mode="area")}
 
     def discriminator_step(
-        self, photographed: dict[int, Tensor], painted: dict[int, Tensor], sentences: Tensor
+        self, photographed: dict[int, Tensor], painted: dict[int, Tensor], sentences: Tensor, everyones: Tensor
     ) -> float:
-        """Hinge loss: real with its sentence against painted, and against real with a neighbour's sentence."""
-        matching, mismatched = self.discriminator(photographed, sentences, sentences.roll(1, 0))
+        """Hinge loss: real with its sentence against painted, and against real with a neighbour's sentence.
+
+        `sentences` (B,D) belong to the pictures, `everyones` are those of all processes.
+        """
+        matching, mismatched = self.discriminator(photographed, sentences, share(everyones.roll(1, 0)))
         (fake,) = self.discriminator({stride: f.detach() for stride, f in painted.items()}, sentences)
-        share = self.settings.mismatched_weight
+        weight = self.settings.mismatched_weight
         loss = (
             F.relu(1 - matching.float()).mean()
-            + (1 - share) * F.relu(1 + fake.float()).mean()
-            + share * F.relu(1 + mismatched.float()).mean()
+            + (1 - weight) * F.relu(1 + fake.float()).mean()
+            + weight * F.relu(1 + mismatched.float()).mean()
         )
         self.discriminator_optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        average_gradients(self.trained_heads)
         self.discriminator_optimiser.step()
         return loss.item()
 

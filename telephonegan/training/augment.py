@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from telephonegan.training.distributed import share, size
+
 
 def augment(images: Tensor) -> Tensor:
     """Random brightness, saturation and contrast per picture, one random shift per batch: (B,3,H,W) in about [-1,1]."""
@@ -40,4 +42,4 @@ def shift(images: Tensor, share: float = 0.125) -> Tensor:
 
 
 def _per_picture(images: Tensor) -> Tensor:
-    return torch.rand(len(images), 1, 1, 1, device=images.device)
+    return share(torch.rand(len(images) * size(), 1, 1, 1)).to(images.device)

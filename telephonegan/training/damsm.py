@@ -19,6 +19,7 @@ from telephonegan.models.backbone import Backbone
 from telephonegan.models.damsm import ImageEncoder, TextEncoder, damsm_loss, matching_features
 from telephonegan.text import PAD, Vocabulary, pad
 from telephonegan.training.data import CaptionedPhotos, pack_photos, random_crop, unit_range
+from telephonegan.training.distributed import average_gradients, gather, share
 from telephonegan.training.features import cached
 
 
@@ -34,7 +35,10 @@ class DamsmSettings:
     words_limit: int = 20
     word_width: int = 300
     width: int = 256
+    cell: str = "LSTM"  # or GRU
+    fc_width: int = 0  # above 0: a linear layer of this width between word embeddings and recurrent network
     dropout: float = 0.5
+    image_dropout: float = 0.2
     word_drop: float = 0.1  # share of a caption's words left out at random
     batch_size: int = 64
     learning_rate: float = 1e-3
@@ -44,6 +48,15 @@ class DamsmSettings:
     def __post_init__(self) -> None:
         if self.input_size < 32 or self.input_size % 32:
             raise SettingsError(f"input_size must be a multiple of 32 pixels; {self.input_size} was given.")
+
+
+PRESETS = {
+    "cpu": DamsmSettings(),
+    "gpu": DamsmSettings(picture_size=128, input_size=256, batch_size=128),
+    "tiny": DamsmSettings(
+        picture_size=32, input_size=64, views=2, minimum_count=1, word_width=64, width=64, word_drop=0.0, steps=300
+    ),
+}
 
 
 class FeatureBank:
@@ -95,21 +108,27 @@ def flat_features(backbone: Backbone, images: Tensor, input_size: int) -> Tensor
 class DamsmRecipe:
     """One DAMSM run over a training and a development split."""
 
-    def __init__(self, train: CaptionedPhotos, dev: CaptionedPhotos, settings: DamsmSettings, cache: Path) -> None:
-        self.settings, self.train, self.dev = settings, train, dev
+    def __init__(
+        self,
+        train: CaptionedPhotos,
+        dev: CaptionedPhotos,
+        settings: DamsmSettings,
+        cache: Path,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self.settings, self.train, self.dev, self.device = settings, train, dev, torch.device(device)
         self.batch_size = settings.batch_size
         sentences = [caption for captions in train.captions for caption in captions]
         self.vocabulary = Vocabulary.build(sentences, minimum=settings.minimum_count, specials=(PAD,))
         self.bank = FeatureBank(train, settings, cache, views=settings.views)
         self.dev_bank = FeatureBank(dev, settings, cache, views=1)
-        self.text = TextEncoder(
-            len(self.vocabulary), word_width=settings.word_width, width=settings.width, dropout=settings.dropout
-        )
+        self.text = TextEncoder(len(self.vocabulary), **self._text_network())
         self.image = ImageEncoder(self.bank.region_channels, self.bank.pooled_channels, settings.width)
-        self.dropout = nn.Dropout(0.2)
-        parameters = [*self.text.parameters(), *self.image.parameters()]
+        self.dropout = nn.Dropout(settings.image_dropout)
+        self.text.to(self.device), self.image.to(self.device)
+        self.parameters = [*self.text.parameters(), *self.image.parameters()]
         self.optimiser = torch.optim.AdamW(
-            parameters, settings.learning_rate, (0.9, 0.999), weight_decay=settings.weight_decay
+            self.parameters, settings.learning_rate, (0.9, 0.999), weight_decay=settings.weight_decay
         )
         self.ids = [[self._known(caption) for caption in captions] for captions in train.captions]
         self.dev_ids = [self._known(captions[0]) for captions in dev.captions]
@@ -123,18 +142,28 @@ class DamsmRecipe:
     def step(self, step: int) -> dict[str, float]:
         photos = torch.randint(len(self.train), (self.batch_size,))
         captions = [self._thinned(self.ids[i][torch.randint(len(self.ids[i]), ()).item()]) for i in photos.tolist()]
-        regions, pooled = self.bank[torch.randint(self.settings.views, (self.batch_size,)), photos]
+        views = torch.randint(self.settings.views, (self.batch_size,))
         ids, lengths = pad(captions)
+        regions, pooled = (part.to(self.device) for part in self.bank[share(views), share(photos)])
         self.text.train(), self.image.train()
-        with torch.autocast("cpu", torch.bfloat16):
-            words, sentences = self.text(ids, lengths)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            words, sentences = self.text(share(ids).to(self.device), share(lengths), width=ids.shape[1])
             regions, codes = self.image(self.dropout(regions), self.dropout(pooled))
-            same = photos[:, None] == photos[None]
-            word_loss, sentence_loss = damsm_loss(regions, codes.float(), words, sentences.float(), lengths, same=same)
+            same = (photos[:, None] == photos[None]).to(self.device)
+            # Every text is compared with every picture of the batch, whichever process holds it.
+            word_loss, sentence_loss = damsm_loss(
+                gather(regions),
+                gather(codes).float(),
+                gather(words),
+                gather(sentences).float(),
+                lengths.to(self.device),
+                same=same,
+            )
         for group in self.optimiser.param_groups:
             group["lr"] = self.settings.learning_rate * cosine_decay(step, self.settings.steps)
         self.optimiser.zero_grad(set_to_none=True)
         (word_loss + sentence_loss).backward()
+        average_gradients(self.parameters)
         nn.utils.clip_grad_norm_(self.text.parameters(), 0.25)
         self.optimiser.step()
         return {"word_loss": word_loss.item(), "sentence_loss": sentence_loss.item()}
@@ -152,10 +181,11 @@ class DamsmRecipe:
         photos = torch.arange(len(self.dev))
         regions, pooled = self.dev_bank[torch.zeros_like(photos), photos]
         ids, lengths = pad(self.dev_ids)
-        words, sentences = self.text(ids, lengths)
+        regions, pooled, lengths = regions.to(self.device), pooled.to(self.device), lengths.to(self.device)
+        words, sentences = self.text(ids.to(self.device), lengths)
         _, codes = self.image(regions, pooled)
         n = len(photos)
-        precision = r_precision(codes.numpy(), sentences.numpy(), candidates=min(100, n), folds=min(10, n))
+        precision = r_precision(codes.cpu().numpy(), sentences.cpu().numpy(), candidates=min(100, n), folds=min(10, n))
         losses = [
             damsm_loss(
                 *self.image(regions[part], pooled[part]),
@@ -168,11 +198,16 @@ class DamsmRecipe:
         word_loss, sentence_loss = torch.tensor(losses).mean(0).tolist()
         return {"r_precision": precision.mean, "word_loss": word_loss, "sentence_loss": sentence_loss}
 
+    def _text_network(self) -> dict[str, Any]:
+        settings = self.settings
+        plain = {"word_width": settings.word_width, "width": settings.width, "dropout": settings.dropout}
+        return plain | {"cell": settings.cell, "fc_width": settings.fc_width or None}
+
     def network(self) -> dict[str, Any]:
         """The settings both encoders are built from."""
         settings = self.settings
         return {
-            "text": {"word_width": settings.word_width, "width": settings.width, "dropout": settings.dropout},
+            "text": self._text_network(),
             "image": {
                 "region_channels": self.bank.region_channels,
                 "code_channels": self.bank.pooled_channels,

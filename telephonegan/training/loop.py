@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import pickle
 import signal
@@ -14,14 +13,21 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from tqdm.auto import tqdm
 
 from telephonegan.errors import SettingsError, TelephoneganError, WeightsError
-from telephonegan.files import replacing
+from telephonegan.files import make_folder, replacing
+from telephonegan.training import distributed
+from telephonegan.training.journal import Journal
+
+_ADVICE = "Lower the learning rate."
 
 
 class Recipe(Protocol):
-    """What a training recipe gives to the loop."""
+    """What a training recipe gives to the loop.
+
+    It may also have `collapse(means)`: what is wrong where the logged numbers show a run that no longer learns, else
+    None.
+    """
 
     batch_size: int
 
@@ -36,7 +42,7 @@ class Recipe(Protocol):
 
 
 class TrainingDiverged(TelephoneganError, RuntimeError):
-    """A loss became NaN or infinite; the last checkpoint, where there is one, is still good."""
+    """A loss became NaN or infinite, or nothing is learned any more; the last checkpoint is still good."""
 
 
 def run(
@@ -52,17 +58,34 @@ def run(
     """Train `recipe` to `steps`, resuming from `folder`/checkpoint.pt when it is there.
 
     Every step draws from its own random stream, seeded by (seed, step): a resumed run therefore continues exactly as an
-    uninterrupted one would. Ctrl-C ends the step, saves and returns. Raises TrainingDiverged on NaN and keeps the last
-    checkpoint, WeightsError when the checkpoint does not fit the recipe.
+    uninterrupted one would. Ctrl-C ends the step, saves and returns. Numbers go to log.jsonl and, where TensorBoard is
+    installed, to its event files; of several processes one writes. Raises TrainingDiverged on NaN or a collapse and
+    keeps the last checkpoint, WeightsError when the checkpoint does not fit the recipe.
     """
     check_steps(steps)
+    distributed.check_batch(recipe.batch_size)
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     done = _resume(recipe, folder)
-    started = saved = time.monotonic()
+    with Journal(folder, recipe.batch_size, write=distributed.is_main()) as journal:
+        done = _steps(recipe, folder, journal, range(done, steps), seed, log_every, evaluate_every, checkpoint_minutes)
+    save_checkpoint(recipe, folder, done)
+
+
+def _steps(
+    recipe: Recipe,
+    folder: Path,
+    journal: Journal,
+    wanted: range,
+    seed: int,
+    log_every: int,
+    evaluate_every: int,
+    checkpoint_minutes: float,
+) -> int:
+    done, saved, warning = wanted.start, time.monotonic(), None
     recent: list[dict[str, float]] = []
     try:
-        for step in tqdm(range(done, steps), initial=done, total=steps, mininterval=5):
+        for step in journal.watched(wanted):
             seed_step(seed, step)
             with interrupts_deferred():
                 losses = recipe.step(step)
@@ -70,17 +93,19 @@ def run(
                 done = step + 1
             recent.append(losses)
             if done % log_every == 0:
-                seconds = round(time.monotonic() - started, 1)
-                _log(folder, {"step": done, "images": done * recipe.batch_size, "seconds": seconds, **_means(recent)})
+                means = _means(recent)
                 recent.clear()
-            if evaluate_every and done % evaluate_every == 0:
-                _log(folder, {"step": done, "evaluation": recipe.evaluate(done, folder)})
-            if time.monotonic() - saved > checkpoint_minutes * 60:
+                journal.scalars(done, means)
+                warning = _collapse(recipe, means, warning, folder)
+            if evaluate_every and done % evaluate_every == 0 and distributed.is_main():
+                journal.evaluation(done, recipe.evaluate(done, folder))
+            # A run in doubt may be over: its last good checkpoint must not be replaced.
+            if warning is None and time.monotonic() - saved > checkpoint_minutes * 60:
                 save_checkpoint(recipe, folder, done)
                 saved = time.monotonic()
     except KeyboardInterrupt:
-        print(f"Stopped at step {done}; run the same command again to go on.")
-    save_checkpoint(recipe, folder, done)
+        journal.say(f"Stopped at step {done}; run the same command again to go on.")
+    return done
 
 
 def check_steps(steps: int) -> None:
@@ -101,7 +126,7 @@ def interrupts_deferred() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-    if pressed:
+    if distributed.total(len(pressed)):  # processes that train together stop together
         signal.raise_signal(signal.SIGINT)  # now for whoever handles it, or nobody where it is ignored
 
 
@@ -111,9 +136,26 @@ def seed_step(seed: int, step: int) -> None:
 
 
 def save_checkpoint(recipe: Recipe, folder: Path, step: int) -> None:
-    """Write checkpoint.pt atomically: a crash while saving leaves the previous one."""
+    """Write checkpoint.pt atomically: a crash while saving leaves the previous one.
+
+    Raises TrainingDiverged, and keeps the previous one, when a weight is no finite number.
+    """
+    if not distributed.is_main():
+        return
+    parts = {name: part.state_dict() for name, part in recipe.state().items()}
+    broken = next((name for name, part in parts.items() if not _all_finite(part)), None)
+    if broken is not None:
+        raise TrainingDiverged(f"After step {step} the weights of {broken} are not finite. {_ADVICE}{_kept(folder)}")
     with replacing(folder / "checkpoint.pt") as partial:
-        torch.save({"step": step, **{name: part.state_dict() for name, part in recipe.state().items()}}, partial)
+        torch.save({"step": step, **parts}, partial)
+
+
+def _all_finite(part: Any) -> bool:
+    if isinstance(part, Mapping):
+        return all(map(_all_finite, part.values()))
+    if isinstance(part, torch.Tensor):
+        return not part.is_floating_point() or bool(part.isfinite().all())
+    return True
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -148,15 +190,21 @@ def _resume(recipe: Recipe, folder: Path) -> int:
 def _check_finite(losses: Mapping[str, float], step: int, folder: Path) -> None:
     if all(map(math.isfinite, losses.values())):
         return
-    kept = f" The last checkpoint in {folder} is still good." if (folder / "checkpoint.pt").exists() else ""
     found = ", ".join(f"{key} {value:.4g}" for key, value in losses.items())
-    raise TrainingDiverged(f"Step {step + 1}: {found}. Lower the learning rate.{kept}")
+    raise TrainingDiverged(f"Step {step + 1}: {found}. {_ADVICE}{_kept(folder)}")
+
+
+def _collapse(recipe: Recipe, means: dict[str, float], before: str | None, folder: Path) -> str | None:
+    """What the recipe finds wrong; TrainingDiverged when it finds it a second time in a row."""
+    found = recipe.collapse(means) if hasattr(recipe, "collapse") else None
+    if found is not None and before is not None:
+        raise TrainingDiverged(f"{found} {_ADVICE}{_kept(folder)}")
+    return found
+
+
+def _kept(folder: Path) -> str:
+    return f" The last checkpoint in {folder} is still good." if (folder / "checkpoint.pt").exists() else ""
 
 
 def _means(records: list[dict[str, float]]) -> dict[str, float]:
     return {key: sum(record[key] for record in records) / len(records) for key in records[0]}
-
-
-def _log(folder: Path, record: dict[str, Any]) -> None:
-    with open(folder / "log.jsonl", "a", encoding="utf-8") as file:
-        file.write(json.dumps(record) + "\n")

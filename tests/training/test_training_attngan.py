@@ -185,7 +185,7 @@ def test_the_discriminators_loss_is_the_hinge_over_matching_painted_and_mismatch
     recipe.discriminator = stub = Stub()
     recipe.settings = dataclasses.replace(SETTINGS, mismatched_weight=0.25)
     sentences = torch.randn(4, 16)
-    loss = recipe.discriminator_step({4: torch.zeros(1)}, {4: torch.zeros(1)}, sentences)
+    loss = recipe.discriminator_step({4: torch.zeros(1)}, {4: torch.zeros(1)}, sentences, sentences)
     assert loss == pytest.approx((1 - 0.4) + 0.75 * (1 - 0.2) + 0.25 * (1 + 0.3))
     (own, other), (painted,) = stub.heard
     assert torch.equal(own, sentences)
@@ -279,8 +279,8 @@ def test_a_contact_sheet_is_read_row_by_row():
     assert (sheet[:4, 4:8] == 64).all()
 
 
-def test_the_presets_paint_64_and_128_pixels():
-    assert {name: settings.size for name, settings in PRESETS.items()} == {"cpu": 64, "gpu": 128}
+def test_the_presets_paint_32_64_and_128_pixels():
+    assert {name: settings.size for name, settings in PRESETS.items()} == {"cpu": 64, "tiny": 32, "gpu": 128}
 
 
 # ------------------------------------------------------------------------------------------- the sentences

@@ -12,7 +12,8 @@ from telephonegan.captioning import Captioner
 from telephonegan.errors import DataError, SettingsError, WeightsError
 from telephonegan.generation import TextToImage
 from telephonegan.text import Vocabulary
-from telephonegan.training import commands, loop
+from telephonegan.training import commands, loop, recipes, runs
+from telephonegan.training import export as exporting
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,42 +28,42 @@ class Settings:
 
 
 def test_texts_become_values_of_the_settings_own_types():
-    found = commands.changed(Settings(), ["size=12", "rate=1e-3", "name=lite2", "mirrored=False"])
+    found = recipes.changed(Settings(), ["size=12", "rate=1e-3", "name=lite2", "mirrored=False"])
     assert found == Settings(12, 0.001, "lite2", False)
     assert isinstance(found.size, int)
 
 
 def test_no_assignment_changes_nothing_and_the_last_of_two_counts():
-    assert commands.changed(Settings(), []) == Settings()
-    assert commands.changed(Settings(), ["size=1", "size=2"]).size == 2
+    assert recipes.changed(Settings(), []) == Settings()
+    assert recipes.changed(Settings(), ["size=1", "size=2"]).size == 2
 
 
 def test_a_value_may_hold_an_equals_sign():
-    assert commands.changed(Settings(), ["name=a=b"]).name == "a=b"
+    assert recipes.changed(Settings(), ["name=a=b"]).name == "a=b"
 
 
 @pytest.mark.parametrize("assignment", ["colour=3", "size", "", "=3", "Size=3"])
 def test_an_unknown_setting_lists_those_there_are(assignment):
     with pytest.raises(SettingsError, match="size, rate, name, mirrored"):
-        commands.changed(Settings(), [assignment])
+        recipes.changed(Settings(), [assignment])
 
 
 @pytest.mark.parametrize("assignment", ["size=1.5", "size=big", "size=", "rate=fast", "mirrored=maybe"])
 def test_a_value_of_another_type_is_named_with_the_type_wanted(assignment):
     key, _, value = assignment.partition("=")
     with pytest.raises(SettingsError, match=f"{key}.*{value!r}"):
-        commands.changed(Settings(), [assignment])
+        recipes.changed(Settings(), [assignment])
 
 
 @pytest.mark.parametrize("text", ["nan", "inf"])
 def test_a_setting_is_a_finite_number(text):
     with pytest.raises(SettingsError, match="rate"):
-        commands.changed(Settings(), [f"rate={text}"])
+        recipes.changed(Settings(), [f"rate={text}"])
 
 
 def test_a_wrong_switch_is_told_what_can_be_written():
     with pytest.raises(SettingsError, match=r"True.*False"):
-        commands.changed(Settings(), ["mirrored=yes"])
+        recipes.changed(Settings(), ["mirrored=yes"])
 
 
 # ------------------------------------------------------------------------------------------- run folders
@@ -73,7 +74,7 @@ def recipe(words=("<pad>", "a"), **network):
 
 
 def test_a_run_remembers_what_export_needs(tmp_path):
-    commands.describe(tmp_path / "run", "damsm", recipe(width=3), Settings())
+    runs.describe(tmp_path / "run", "damsm", recipe(width=3), Settings())
     record = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
     assert record["recipe"] == "damsm"
     assert record["settings"] == dataclasses.asdict(Settings())
@@ -84,31 +85,31 @@ def test_a_run_remembers_what_export_needs(tmp_path):
 
 
 def test_the_same_settings_may_go_on(tmp_path):
-    commands.describe(tmp_path, "damsm", recipe(), Settings())
+    runs.describe(tmp_path, "damsm", recipe(), Settings())
     before = (tmp_path / "run.json").read_bytes()
-    commands.describe(tmp_path, "damsm", recipe(), Settings())
+    runs.describe(tmp_path, "damsm", recipe(), Settings())
     assert (tmp_path / "run.json").read_bytes() == before
 
 
 def test_other_settings_are_refused_by_name_and_the_run_is_kept(tmp_path):
-    commands.describe(tmp_path, "damsm", recipe(), Settings())
+    runs.describe(tmp_path, "damsm", recipe(), Settings())
     before = (tmp_path / "run.json").read_bytes()
     with pytest.raises(SettingsError, match=r"size, rate"):
-        commands.describe(tmp_path, "damsm", recipe(), Settings(size=9, rate=1.0))
+        runs.describe(tmp_path, "damsm", recipe(), Settings(size=9, rate=1.0))
     assert (tmp_path / "run.json").read_bytes() == before
 
 
 def test_another_recipe_is_refused_by_name(tmp_path):
-    commands.describe(tmp_path, "damsm", recipe(), Settings())
+    runs.describe(tmp_path, "damsm", recipe(), Settings())
     with pytest.raises(SettingsError, match="damsm") as caught:
-        commands.describe(tmp_path, "captioner", recipe(), Settings())
+        runs.describe(tmp_path, "captioner", recipe(), Settings())
     assert "()" not in str(caught.value)
 
 
 def test_other_words_are_refused(tmp_path):
-    commands.describe(tmp_path, "damsm", recipe(("<pad>", "a", "dog")), Settings())
+    runs.describe(tmp_path, "damsm", recipe(("<pad>", "a", "dog")), Settings())
     with pytest.raises(SettingsError, match=r"vocabulary|words"):
-        commands.describe(tmp_path, "damsm", recipe(("<pad>", "dog", "a")), Settings())
+        runs.describe(tmp_path, "damsm", recipe(("<pad>", "dog", "a")), Settings())
 
 
 ORIGIN = {"seed": 0, "data": "0123abcd", "damsm": "4567cdef"}
@@ -116,23 +117,23 @@ ORIGIN = {"seed": 0, "data": "0123abcd", "damsm": "4567cdef"}
 
 @pytest.mark.parametrize("key", ORIGIN)
 def test_another_origin_is_refused_by_name(tmp_path, key):
-    commands.describe(tmp_path, "attngan", recipe(), Settings(), **ORIGIN)
-    commands.describe(tmp_path, "attngan", recipe(), Settings(), **ORIGIN)
+    runs.describe(tmp_path, "attngan", recipe(), Settings(), **ORIGIN)
+    runs.describe(tmp_path, "attngan", recipe(), Settings(), **ORIGIN)
     with pytest.raises(SettingsError, match=key):
-        commands.describe(tmp_path, "attngan", recipe(), Settings(), **{**ORIGIN, key: "other"})
+        runs.describe(tmp_path, "attngan", recipe(), Settings(), **{**ORIGIN, key: "other"})
 
 
 def test_a_run_that_does_not_tell_its_origin_goes_on(tmp_path):
-    commands.describe(tmp_path, "attngan", recipe(), Settings())
+    runs.describe(tmp_path, "attngan", recipe(), Settings())
     before = (tmp_path / "run.json").read_bytes()
-    commands.describe(tmp_path, "attngan", recipe(), Settings(), **ORIGIN)
+    runs.describe(tmp_path, "attngan", recipe(), Settings(), **ORIGIN)
     assert (tmp_path / "run.json").read_bytes() == before
 
 
 def test_the_command_can_be_pasted_into_a_shell(tmp_path, monkeypatch):
     given = ["train", "damsm", "--data", "/home/ann/my photos", "--set", "name=a;b"]
     monkeypatch.setattr("sys.argv", ["/usr/bin/telephonegan", *given])
-    commands.describe(tmp_path, "damsm", recipe(), Settings())
+    runs.describe(tmp_path, "damsm", recipe(), Settings())
     command = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))["command"]
     assert shlex.split(command) == ["telephonegan", *given]
 
@@ -141,7 +142,7 @@ def test_a_published_command_tells_no_places_of_this_machine():
     command = (
         "telephonegan train attngan --data '/home/ann/my photos/' --damsm=/home/ann/damsm --run runs/a --set x=/y/z"
     )
-    assert shlex.split(commands.without_places(command)) == [
+    assert shlex.split(runs.without_places(command)) == [
         "telephonegan",
         "train",
         "attngan",
@@ -160,7 +161,7 @@ def test_a_folder_that_is_no_run_is_told_what_it_lacks(tmp_path, there):
     for name in there:
         (tmp_path / name).touch()
     with pytest.raises(DataError) as caught:
-        commands.read_run(tmp_path)
+        runs.read_run(tmp_path)
     for name in {"run.json", "checkpoint.pt"} - set(there):
         assert f"no {name}" in str(caught.value)
 
@@ -223,7 +224,7 @@ def export(tmp_path, no_shipped_models, monkeypatch):
     """Exports into a home of its own, with nothing shipped beside it."""
     monkeypatch.setattr(weights, "SHIPPED", no_shipped_models)
     monkeypatch.setenv("TELEPHONEGAN_HOME", str(tmp_path / "home"))
-    return lambda run, *arguments: commands.export(parsed(commands.add_export, run, *arguments))
+    return lambda run, *arguments: exporting.export(parsed(exporting.add_export, run, *arguments))
 
 
 @pytest.fixture(scope="module")
@@ -294,7 +295,7 @@ def test_a_trained_captioner_without_attention_speaks_after_export(export, train
 def test_an_exported_damsm_run_holds_both_encoders_and_may_be_a_judge(export, damsm_run):
     export(damsm_run, "--name", "eye", "--kind", "judge")
     entry = weights.find("judge", "eye")
-    matching = commands.load_matching(damsm_run)
+    matching = runs.load_matching(damsm_run)
     stored = weights.read_tensors(entry)
     for part, net in (("text_encoder", matching.text), ("image_encoder", matching.image)):
         own = {name.removeprefix(f"{part}."): tensor for name, tensor in stored.items() if name.startswith(part)}
@@ -309,7 +310,7 @@ def test_an_exported_damsm_run_holds_both_encoders_and_may_be_a_judge(export, da
 
 
 def test_a_matching_model_comes_back_frozen_and_in_eval_mode(damsm_run):
-    matching = commands.load_matching(damsm_run)
+    matching = runs.load_matching(damsm_run)
     for net in (matching.text, matching.image):
         assert not net.training
         assert not any(p.requires_grad for p in net.parameters())
@@ -320,7 +321,7 @@ def test_only_a_damsm_run_can_guide_a_generator(tmp_path):
     (tmp_path / "run.json").write_text(json.dumps(record), encoding="utf-8")
     torch.save({"step": 1}, tmp_path / "checkpoint.pt")
     with pytest.raises(WeightsError, match="captioner"):
-        commands.load_matching(tmp_path)
+        runs.load_matching(tmp_path)
 
 
 def test_only_a_damsm_run_can_become_a_judge(export, captioner_run):
@@ -380,9 +381,9 @@ def test_a_damaged_run_json_is_explained(tmp_path, content):
     (tmp_path / "run.json").write_text(content)
     (tmp_path / "checkpoint.pt").write_bytes(b"")
     with pytest.raises(DataError, match=r"run\.json"):
-        commands.read_run(tmp_path)
+        runs.read_run(tmp_path)
     with pytest.raises(DataError, match=r"run\.json"):
-        commands.refuse_other(tmp_path, {"recipe": "damsm", "settings": {}})
+        runs.refuse_other(tmp_path, {"recipe": "damsm", "settings": {}})
 
 
 @pytest.mark.parametrize("option", ["--threads=-1", "--threads=0", "--seed=-1"])

@@ -4,7 +4,15 @@ import torch
 from PIL import Image
 
 from telephonegan.errors import DataError, TelephoneganError
-from telephonegan.training.data import CaptionedPhotos, fingerprint, pack_photos, random_crop, read_flickr8k, unit_range
+from telephonegan.training.data import (
+    CaptionedPhotos,
+    cut_to_box,
+    fingerprint,
+    pack_photos,
+    random_crop,
+    read_flickr8k,
+    unit_range,
+)
 
 
 def test_a_split_lists_its_photographs_with_all_their_captions(drawings):
@@ -34,18 +42,18 @@ def test_a_slice_keeps_names_and_captions_together(drawings):
 @pytest.mark.parametrize("missing", ["captions.txt", "dev.txt"])
 def test_a_missing_file_is_named(own_drawings, missing):
     (own_drawings / missing).unlink()
-    with pytest.raises(DataError, match=f"has no {missing}"):
+    with pytest.raises(DataError, match=missing):
         read_flickr8k(own_drawings, "dev")
 
 
 def test_a_missing_folder_of_pictures_is_named(own_drawings):
     (own_drawings / "images").rename(own_drawings / "pictures")
-    with pytest.raises(DataError, match="has no images"):
+    with pytest.raises(DataError, match=r"none of the photographs.*images/"):
         read_flickr8k(own_drawings, "dev")
 
 
-def test_an_unknown_split_is_named(drawings):
-    with pytest.raises(DataError, match=r"validation\.txt"):
+def test_an_unknown_split_is_named_with_those_there_are(drawings):
+    with pytest.raises(DataError, match=r"'validation'.*train, dev, test"):
         read_flickr8k(drawings, "validation")
 
 
@@ -65,7 +73,7 @@ def test_a_photograph_that_is_not_there_is_named_before_anything_is_packed(own_d
 
 def test_an_empty_split_is_an_error(own_drawings):
     (own_drawings / "dev.txt").write_text("", encoding="utf-8")
-    with pytest.raises(DataError, match=r"dev\.txt"):
+    with pytest.raises(DataError, match=r"dev split.*empty"):
         read_flickr8k(own_drawings, "dev")
 
 
@@ -76,6 +84,106 @@ def test_names_may_hold_blanks(own_drawings):
         file.write(f"{picture.name}#0\tA red dot\n")
     (own_drawings / "dev.txt").write_text(f"{picture.name}\n", encoding="utf-8")
     assert read_flickr8k(own_drawings, "dev").names == [picture.name]
+
+
+# ---------------------------------------------------------------------------------------------- rows
+
+
+@pytest.fixture
+def boxed(tmp_path):
+    """Three pictures, black but for a square of 8 pixels, with the box around it and a class number."""
+    (tmp_path / "images").mkdir()
+    names, boxes = [], []
+    for number, (left, top) in enumerate([(20, 10), (0, 0), (52, 32)]):
+        picture = Image.new("RGB", (60, 40))
+        picture.paste("red", (left, top, left + 8, top + 8))
+        names.append(f"{number}.png")
+        boxes.append((left, top, 8, 8))
+        picture.save(tmp_path / "images" / names[-1])
+    return CaptionedPhotos(tmp_path / "images", names, [[["zero"]], [["one"]], [["two"]]], [7, 8, 9], boxes)
+
+
+def test_rows_are_taken_in_order_with_all_that_belongs_to_them(boxed):
+    part = boxed.take([2, 0])
+    assert part.names == ["2.png", "0.png"]
+    assert part.captions == [[["two"]], [["zero"]]]
+    assert part.classes == [9, 7]
+    assert part.boxes == [(52, 32, 8, 8), (20, 10, 8, 8)]
+
+
+def test_a_slice_keeps_classes_and_boxes(boxed):
+    assert (boxed[1:].classes, boxed[1:].boxes) == ([8, 9], boxed.boxes[1:])
+    without = CaptionedPhotos(boxed.folder, boxed.names, boxed.captions)[:2]
+    assert (without.classes, without.boxes) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("box", "size"),
+    [
+        ((40, 30, 20, 10), (30, 30)),  # int(0.75 · 20) = 15 to every side of (50, 35)
+        ((0, 0, 20, 10), (25, 20)),  # the middle is (10, 5): clipped on the left and above
+        ((90, 70, 10, 10), (12, 12)),
+        ((10, 10, 3, 4), (6, 6)),  # int(0.75 · 4) = 3
+    ],
+)
+def test_a_box_is_widened_to_three_quarters_of_its_longer_side_to_each_side(box, size):
+    assert cut_to_box(Image.new("RGB", (100, 80)), box).size == size
+
+
+def test_the_cut_keeps_what_the_box_holds(boxed):
+    for row in range(3):
+        pixels = np.asarray(boxed.image(row))
+        assert (pixels[:, :, 0] == 255).sum() == 64
+        assert max(pixels.shape[:2]) <= 12
+
+
+@pytest.mark.parametrize("box", [(200, 10, 20, 20), (5, 5, 1, 1), (10, 10, 0, 0)])
+def test_a_box_that_leaves_nothing_is_an_error(box):
+    with pytest.raises(DataError, match="leaves nothing"):
+        cut_to_box(Image.new("RGB", (100, 80)), box)
+
+
+def test_packed_pictures_are_cut_to_their_boxes(boxed, tmp_path):
+    whole = CaptionedPhotos(boxed.folder, boxed.names, boxed.captions)
+    red = [pack_photos(photos, 12, tmp_path)[:, 0].float().mean().item() for photos in (boxed, whole)]
+    assert red[0] > 8 * red[1]
+
+
+def test_other_boxes_have_another_fingerprint(boxed):
+    moved = CaptionedPhotos(boxed.folder, boxed.names, boxed.captions, boxed.classes, [(0, 0, 9, 9)] * 3)
+    whole = CaptionedPhotos(boxed.folder, boxed.names, boxed.captions)
+    assert len({photos.fingerprint() for photos in (boxed, moved, whole)}) == 3
+
+
+def test_unreadable_photographs_are_left_out_with_their_captions_and_told(boxed):
+    (boxed.folder / "0.png").write_bytes((boxed.folder / "0.png").read_bytes()[:60])
+    (boxed.folder / "2.png").unlink()
+    kept, lost = boxed.readable()
+    assert (kept.names, kept.captions, kept.classes, kept.boxes) == (["1.png"], [[["one"]]], [8], [(0, 0, 8, 8)])
+    assert [name for name, _ in lost] == ["0.png", "2.png"]
+    assert "no file" in lost[1][1]
+    assert pack_photos(kept, 8, boxed.folder / "cache").shape == (1, 3, 8, 8)
+
+
+def test_a_box_beside_its_photograph_makes_it_unreadable(boxed):
+    spoilt = CaptionedPhotos(
+        boxed.folder, boxed.names, boxed.captions, boxed.classes, [(500, 0, 4, 4), *boxed.boxes[1:]]
+    )
+    kept, lost = spoilt.readable()
+    assert kept.names == ["1.png", "2.png"]
+    assert lost[0][0] == "0.png" and "0.png" in lost[0][1]
+
+
+def test_photographs_that_can_all_be_read_stay(drawings):
+    photos = read_flickr8k(drawings, "dev")
+    assert photos.readable() == (photos, [])
+
+
+def test_a_picture_of_one_pixel_is_readable_and_packed(tmp_path):
+    Image.new("RGB", (1, 1), "red").save(tmp_path / "dot.png")
+    photos, lost = CaptionedPhotos(tmp_path, ["dot.png"], [[["dot"]]]).readable()
+    assert lost == []
+    assert pack_photos(photos, 4, tmp_path / "cache")[0, 0].eq(255).all()
 
 
 # ---------------------------------------------------------------------------------------------- packing
@@ -127,6 +235,13 @@ def test_another_folder_with_the_same_names_has_its_own_pixels(plain, tmp_path):
         Image.new("RGB", (20, 10), "red").save(other / name)
     packed = pack_photos(CaptionedPhotos(other, plain.names, plain.captions), 6, tmp_path / "cache")
     assert packed[:, :, 0, 0].tolist() == [[255, 0, 0]] * 3
+
+
+def test_an_unreadable_photograph_is_never_packed_around(plain, tmp_path):
+    (plain.folder / "100.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"100\.png.*data check"):
+        pack_photos(plain, 6, tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
 
 
 def test_a_failed_packing_leaves_no_file(plain, tmp_path, monkeypatch):

@@ -1,0 +1,95 @@
+"""The recipes by name: their presets, and settings from a preset, a file and what was typed."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import math
+from pathlib import Path
+from typing import Any
+
+from telephonegan.errors import DataError, SettingsError
+
+# Each module has PRESETS, settings by name; the class of the settings tells the recipe that takes them.
+_MODULES = {
+    "captioner": {"captioner": "CaptionerRecipe", "self_critical": "SelfCriticalRecipe"},
+    "damsm": {"damsm": "DamsmRecipe", "published_damsm": "PublishedDamsmRecipe"},
+    "attngan": {"attngan": "GanRecipe", "published_attngan": "PublishedGanRecipe"},
+}
+NAMES = tuple(_MODULES)
+_ATTNGAN_SECTIONS = {"CONFIG_NAME", "DATASET_NAME", "TRAIN", "GAN", "TEXT", "TREE"}
+
+
+def presets(name: str) -> dict[str, Any]:
+    """Settings by preset of one recipe, one of `NAMES`."""
+    return {preset: settings for module in _MODULES[name] for preset, settings in _imported(module).PRESETS.items()}
+
+
+def recipe_class(name: str, settings: Any) -> type:
+    """The recipe these settings belong to. Raises SettingsError for settings of another recipe."""
+    module = type(settings).__module__.rpartition(".")[2]
+    if module not in _MODULES[name]:
+        raise SettingsError(f"These are settings of {module.replace('_', ' ')}, not of {name}.")
+    return getattr(_imported(module), _MODULES[name][module])
+
+
+def settings_of(name: str, preset: str, config: Path | None, assignments: list[str]) -> Any:
+    """A preset's settings, then those of a YAML file, then KEY=VALUE texts.
+
+    A file of AttnGAN's own replaces the preset. Raises SettingsError for unknown presets, keys and values, DataError
+    for a file that cannot be read.
+    """
+    known = presets(name)
+    if preset not in known:
+        raise SettingsError(f"{name} has no preset {preset!r}; there are {', '.join(known)}.")
+    settings = known[preset]
+    if config is not None:
+        settings = _from_file(settings, config)
+    return changed(settings, assignments)
+
+
+def _from_file(settings: Any, path: Path) -> Any:
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DataError(f"The settings {path} cannot be read as YAML: {error}.") from error
+    if not isinstance(values, dict):
+        raise DataError(f"The settings {path} are no list of KEY: VALUE.")
+    if _ATTNGAN_SECTIONS & values.keys():
+        from telephonegan.attngan_config import read_config
+        from telephonegan.training.published_attngan import settings_from_config
+
+        return settings_from_config(read_config(path))
+    return changed(settings, [f"{key}={value}" for key, value in values.items()])
+
+
+def _imported(module: str) -> Any:
+    return importlib.import_module(f"telephonegan.training.{module}")
+
+
+def changed(settings: Any, assignments: list[str]) -> Any:
+    """Return the settings dataclass with KEY=VALUE texts applied; SettingsError lists the keys there are."""
+    kinds = {field.name: type(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
+    values = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        if not equals or key not in kinds:
+            raise SettingsError(f"No setting is called {key!r}; there are {', '.join(kinds)}. Write KEY=VALUE.")
+        try:
+            values[key] = _READERS[kinds[key]](text)
+        except (KeyError, ValueError):
+            raise SettingsError(f"{key} is {_ALLOWED[kinds[key]]}; {text!r} was given.") from None
+    return dataclasses.replace(settings, **values)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
+
+
+_READERS = {bool: {"True": True, "False": False}.__getitem__, int: int, float: _finite, str: str}
+_ALLOWED = {bool: "True or False", int: "a whole number", float: "a finite number"}
