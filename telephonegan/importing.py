@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from telephonegan import weights
-from telephonegan.errors import SettingsError, WeightsError
+from telephonegan.errors import WeightsError
 from telephonegan.legacy_pickles import read_captions, read_vocabulary
 from telephonegan.models.attngan import Generator
 from telephonegan.models.damsm import TextEncoder
@@ -57,30 +57,32 @@ def import_attngan(
     if seer is not None:
         tensors |= _prefixed("image_encoder", seer)
         settings["image"] = network_settings(seer) | {"backbone": "inception"}
-    common = {"full_precision": ("*",), "licence": _TERMS, "folder": folder, "replace": replace}
     origin = {"sources": {key: dict(value) for key, value in (sources or {}).items()}}
-    _check_free(("damsm", "generator"), name, replace=replace)
-    text_entry = weights.register(
-        "damsm",
-        name,
-        tensors,
-        architecture="damsm",
-        settings=settings | origin,
-        vocabulary=vocabulary.words,
-        preprocessing={"words": "ascii"},
-        description="published DAMSM encoders",
-        **common,
-    )
-    painter_entry = weights.register(
-        "generator",
-        name,
-        painter.state_dict(),
-        architecture="attngan",
-        settings={"network": network_settings(painter), "damsm": name, "words_limit": None, **origin},
-        description=f"published AttnGAN, {painter.size} px",
-        **common,
-    )
-    return [painter_entry, text_entry]
+    models = [
+        weights.prepared(
+            "generator",
+            name,
+            painter.state_dict(),
+            architecture="attngan",
+            settings={"network": network_settings(painter), "damsm": name, "words_limit": None, **origin},
+            description=f"published AttnGAN, {painter.size} px",
+            licence=_TERMS,
+            full_precision=("*",),
+        ),
+        weights.prepared(
+            "damsm",
+            name,
+            tensors,
+            architecture="damsm",
+            settings=settings | origin,
+            vocabulary=vocabulary.words,
+            preprocessing={"words": "ascii"},
+            description="published DAMSM encoders",
+            licence=_TERMS,
+            full_precision=("*",),
+        ),
+    ]
+    return weights.register_together(models, folder=folder, replace=replace)
 
 
 def read_attngan(
@@ -167,13 +169,6 @@ def _check_widths(what: str, width: int, reader: TextEncoder) -> None:
 def _check_markers(vocabulary: Vocabulary, path: str | Path) -> None:
     if missing := [marker for marker in (PAD, START, END, UNKNOWN) if marker not in vocabulary.ids]:
         raise WeightsError(f"{path} lacks {', '.join(missing)}: it is no vocabulary of the published captioner.")
-
-
-def _check_free(kinds: tuple[str, ...], name: str, *, replace: bool) -> None:
-    """Two models are written: neither, rather than one, where a name is taken."""
-    taken = [] if replace else [kind for kind in kinds if name in {entry.name for entry in weights.entries(kind)}]
-    if taken:
-        raise SettingsError(f"{taken[0]}/{name} exists already. Choose another name, or replace it.")
 
 
 def _prefixed(part: str, net: nn.Module) -> dict[str, torch.Tensor]:

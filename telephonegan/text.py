@@ -121,7 +121,7 @@ class Vocabulary:
         >>> Vocabulary(["<pad>", "a", "dog"]).known_ids(["a", "happy", "dog"], 20)
         [1, 2]
         """
-        return [self.ids[word] for word in words if word in self][:limit] or [0]
+        return [self.ids[word] for word in map(self._spell, words) if word in self][:limit] or [0]
 
     def common(self, n: int) -> list[str]:
         """The first `n` words of some length: a hint at what the model can talk about."""

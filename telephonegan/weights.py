@@ -349,11 +349,49 @@ def register(
 
         >>> register("captioner", "mine", net.state_dict(), architecture="lstm", settings={"size": 8})  # doctest: +SKIP
     """
+    model = prepared(
+        kind,
+        name,
+        tensors,
+        architecture=architecture,
+        settings=settings,
+        vocabulary=vocabulary,
+        preprocessing=preprocessing,
+        data=data,
+        licence=licence,
+        command=command,
+        quality=quality,
+        description=description,
+        full_precision=full_precision,
+    )
+    return register_together([model], folder=folder, replace=replace)[0]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A model ready to be stored: its key, its record of the manifest, and its files by name."""
+
+    key: str
+    record: dict[str, Any]
+    files: dict[str, bytes]
+
+
+def prepared(
+    kind: str,
+    name: str,
+    tensors: Mapping[str, torch.Tensor],
+    *,
+    settings: Mapping[str, Any],
+    vocabulary: Sequence[str] | None = None,
+    preprocessing: Mapping[str, Any] | None = None,
+    quality: Mapping[str, Any] | None = None,
+    full_precision: Sequence[str] = (),
+    **told: str,
+) -> Prepared:
+    """What `register` stores, checked, before anything is written; arguments and errors are the same."""
     _check_kind(kind)
     if not _NAME.fullmatch(name):
         raise SettingsError(f"{name!r} cannot name a model: use a-z, 0-9, '.', '_', '-'; begin with a letter or digit.")
-    folder = (folder or home()).absolute()
-    key = f"{kind}/{name}"
     contents = safetensors.torch.save(_stored(tensors, full_precision))
     digest = hashlib.sha256(contents).hexdigest()
     # The digest in the file name lets a replaced model stay whole until the manifest points to the new one.
@@ -363,28 +401,38 @@ def register(
         "kind": kind,
         "file": f"{stem}.safetensors",
         "sha256": digest,
-        "architecture": architecture,
+        "architecture": "",
         "settings": dict(settings),
         "preprocessing": dict(preprocessing or {}),
-        "data": data,
-        "licence": licence,
-        "command": command,
+        "data": "",
+        "licence": "",
+        "command": "",
         "quality": dict(quality or {}),
-        "description": description,
-    }
+        "description": "",
+    } | told
     if vocabulary is not None:
         _check_words(vocabulary)
         record["vocabulary_sha256"] = _words_sha256(vocabulary)
         record["vocabulary"] = f"{kind}-{name}-{record['vocabulary_sha256'][:8]}.vocabulary.json"
         files[record["vocabulary"]] = _json_bytes(list(vocabulary))
     _json_bytes(record)  # refuses what is no JSON before anything is written
+    return Prepared(f"{kind}/{name}", record, files)
+
+
+def register_together(models: Sequence[Prepared], *, folder: Path | None = None, replace: bool = False) -> list[Entry]:
+    """Stores models that belong together: all of them or none. Raises what `register` raises.
+
+    >>> register_together([prepared("damsm", "mine", …), prepared("generator", "mine", …)])  # doctest: +SKIP
+    """
+    folder = (folder or home()).absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
-            _store(folder, key, record, files, replace=replace)
+            _store(folder, models, replace=replace)
     except OSError as error:
-        raise OutputError(f"{key} cannot be stored in {folder}: {error}. Free it or choose another.") from error
-    return _entry(folder, key, record)
+        keys = " and ".join(model.key for model in models)
+        raise OutputError(f"{keys} cannot be stored in {folder}: {error}. Free it or choose another.") from error
+    return [_entry(folder, model.key, model.record) for model in models]
 
 
 def _check_kind(kind: str) -> None:
@@ -431,15 +479,17 @@ def _json_bytes(value: Any) -> bytes:
         raise SettingsError(f"a manifest holds plain JSON (numbers, text, lists, dictionaries): {error}.") from error
 
 
-def _store(folder: Path, key: str, record: dict[str, Any], files: Mapping[str, bytes], *, replace: bool) -> None:
-    models = _read_manifest(folder, optional=True)
-    _check_free(folder, key, models, replace=replace)
-    before = _files_of(models)
-    after = _files_of(models | {key: record})
+def _store(folder: Path, models: Sequence[Prepared], *, replace: bool) -> None:
+    known = _read_manifest(folder, optional=True)
+    for model in models:
+        _check_free(folder, model.key, known, replace=replace)
+    wanted = known | {model.key: model.record for model in models}
+    before, after = _files_of(known), _files_of(wanted)
     try:
-        for file, contents in files.items():
-            _write_atomically(folder / file, contents)
-        manifest = {"format": _FORMAT, "models": dict(sorted((models | {key: record}).items()))}
+        for model in models:
+            for file, contents in model.files.items():
+                _write_atomically(folder / file, contents)
+        manifest = {"format": _FORMAT, "models": dict(sorted(wanted.items()))}
         _write_atomically(folder / _MANIFEST, _json_bytes(manifest))
     except BaseException:
         _remove(folder, after - before)

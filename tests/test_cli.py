@@ -7,14 +7,12 @@ import shutil
 import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 import telephonegan as tg
 from telephonegan import cli, images
-from telephonegan.errors import OutputError
 from tests.tiny import register_tiny
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -24,6 +24,7 @@ class RPrecision:
     std: float
     n: int
     candidates: int
+    folds: int
 
     @property
     def chance(self) -> float:
@@ -67,7 +68,7 @@ def r_precision(
         )
     n = len(images)
     labels = np.arange(n) if groups is None else group_numbers(groups, n)
-    _check_draw(labels, candidates, folds)
+    check_draw(labels, candidates, folds)
     rng = np.random.default_rng(seed)
     won = np.concatenate(
         [
@@ -76,7 +77,7 @@ def r_precision(
         ]
     )
     fold_means = [fold.mean() for fold in np.array_split(rng.permutation(won), folds)]
-    return RPrecision(float(won.mean()), spread(fold_means), n, candidates)
+    return RPrecision(float(won.mean()), spread(fold_means), n, candidates, folds)
 
 
 def normalised(value: float, real: float, chance: float) -> float:
@@ -138,7 +139,12 @@ def _unit(codes: np.ndarray) -> np.ndarray:
     return np.divide(codes, length, out=np.zeros_like(codes), where=length > 0)
 
 
-def _check_draw(labels: np.ndarray, candidates: int, folds: int) -> None:
+def check_draw(groups: Sequence[Hashable], candidates: int, folds: int) -> None:
+    """SettingsError unless every one of these pictures has candidates-1 captions outside its group to be drawn.
+
+    >>> check_draw([0, 1, 2], candidates=3, folds=1)
+    """
+    labels = group_numbers(groups, len(groups))
     n = len(labels)
     others = n - int(np.bincount(labels).max())
     if not 2 <= candidates <= others + 1:

@@ -82,11 +82,12 @@ def kernel_distance(
     return KernelDistance(float(np.mean(draws)), spread(draws), size)
 
 
-def diversity(features: Features, groups: Sequence[Hashable]) -> float:
+def diversity(features: Features, groups: Sequence[Hashable], *, absolute: bool = False) -> float:
     """Mean Euclidean distance between pictures of the same group, such as those drawn for one caption.
 
     (N,D) features and N group labels. Every group counts equally; groups of one picture do not count. 0 means that the
-    noise changes nothing. Raises SettingsError if labels and rows differ in number or no group has two pictures.
+    noise changes nothing. With `absolute` the distance is the mean absolute difference of the D features, for pixels.
+    Raises SettingsError if labels and rows differ in number or no group has two pictures.
 
     >>> diversity(np.array([[0.0], [2.0], [7.0], [7.0]]), ["dog", "dog", "cat", "cat"])
     1.0
@@ -94,7 +95,12 @@ def diversity(features: Features, groups: Sequence[Hashable]) -> float:
     rows = torch.from_numpy(as_features(features))
     labels = group_numbers(groups, len(rows))
     members = [np.flatnonzero(labels == label) for label in range(labels.max() + 1)]
-    distances = [torch.pdist(rows[torch.from_numpy(member)]).mean().item() for member in members if len(member) > 1]
+    order, scale = (1.0, rows.shape[1]) if absolute else (2.0, 1)
+    distances = [
+        torch.pdist(rows[torch.from_numpy(member)], order).mean().item() / scale
+        for member in members
+        if len(member) > 1
+    ]
     if not distances:
         raise SettingsError("Every group holds a single picture; diversity needs two pictures or more of one caption.")
     return float(np.mean(distances))

@@ -335,7 +335,9 @@ class Logits(nn.Module):
         if self.jointConv is not None:
             tiled = sentence[:, :, None, None].expand(-1, -1, *features.shape[-2:])
             features = self.jointConv(torch.cat([features, tiled], dim=1))
-        return self.outlogits(features).flatten()
+        convolution, sigmoid = self.outlogits
+        # In half precision a probability near 1 would round to 1, where no gradient is left.
+        return sigmoid(convolution(features).float()).flatten()
 
 
 class Discriminator(nn.Module):

@@ -229,9 +229,8 @@ class GanRecipe:
                 (F.mse_loss(s.float(), F.interpolate(target, s.shape[-2:], mode="area")) for s in images[:-1]),
                 start=target.new_zeros(()),
             )
-            features = painted[16].float().flatten(1)
-            distance = 1 - F.cosine_similarity(features[:twins], features[len(features) - twins :])
-            sameness = F.relu(settings.twin_distance - distance).mean()
+            distance = self.twin_distance(painted[16].float().flatten(1), twins)
+            sameness = F.relu(settings.twin_distance - distance).mean() if twins else adversarial.new_zeros(())
         loss = (
             adversarial
             + settings.twin_weight * sameness
@@ -251,8 +250,13 @@ class GanRecipe:
             "sentence_loss": sentence_loss.item(),
             "kl": kl.item(),
             "preview": preview.item(),
-            "distance": distance.mean().item(),
+            **({"distance": distance.mean().item()} if twins else {}),
         }
+
+    @staticmethod
+    def twin_distance(features: Tensor, twins: int) -> Tensor:
+        """How far the first `twins` rows (B,F) are from the last ones: (twins,) cosine distances."""
+        return 1 - F.cosine_similarity(features[:twins], features[len(features) - twins :])
 
     def draw_rows(self) -> tuple[Tensor, Tensor, int]:
         """Photographs (B,), which row's caption each row takes (B,), and how many twins each process has.

@@ -7,10 +7,14 @@ from torch import nn
 
 
 @torch.no_grad()
-def follow(average: nn.Module, net: nn.Module, keep: float) -> None:
-    """Move parameters and batch-norm statistics of `average` to `net`, keeping the share `keep` (0–1) of their own."""
-    for mean, now in zip(average.state_dict().values(), net.state_dict().values(), strict=True):
-        if mean.is_floating_point():
+def follow(average: nn.Module, net: nn.Module, keep: float, *, statistics: bool = True) -> None:
+    """Move parameters and batch-norm statistics of `average` to `net`, keeping the share `keep` (0–1) of their own.
+
+    Without `statistics` those are taken over as they are, as the published AttnGAN did.
+    """
+    parameters = {name for name, _ in average.named_parameters()}
+    for (name, mean), now in zip(average.state_dict().items(), net.state_dict().values(), strict=True):
+        if mean.is_floating_point() and (statistics or name in parameters):
             mean.lerp_(now, 1 - keep)
         else:
             mean.copy_(now)

@@ -8,7 +8,8 @@ seen through the generator's picture size, because in the game the captioner loo
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from telephonegan.errors import SettingsError
 from telephonegan.models.backbone import Backbone
 from telephonegan.models.captioner import CaptionModel
 from telephonegan.models.decoding import Markers, beam
 from telephonegan.text import END, START, UNKNOWN, Vocabulary, pad
+from telephonegan.training import distributed
 from telephonegan.training.average import follow
 from telephonegan.training.damsm import cosine_decay
 from telephonegan.training.data import CaptionedPhotos, pack_photos, random_crop, unit_range
@@ -28,11 +31,11 @@ from telephonegan.training.features import cached
 
 
 @dataclass(frozen=True)
-class CaptionerSettings:
-    """What a captioner run depends on; sizes in pixels."""
+class CaptioningSettings:
+    """What every captioner run depends on, whatever it optimises; sizes in pixels."""
 
     attention: bool = True
-    input_size: int = 256
+    input_size: int = 256  # what the backbone sees; a multiple of 32
     stored_size: int = 208
     small_size: int = 64
     minimum_count: int = 4
@@ -42,19 +45,58 @@ class CaptionerSettings:
     dropout: float = 0.5
     label_smoothing: float = 0.1
     photos_per_batch: int = 20
-    learning_rate: float = 1e-3
     weight_decay: float = 1e-5
-    average_from: float = 0.5  # share of the run after which the weights are averaged
+    gradient_clip: float = 1.0
     length_power: float = 0.7
+
+    def __post_init__(self) -> None:
+        if self.input_size < 32 or self.input_size % 32:
+            raise SettingsError(f"input_size must be a multiple of 32 pixels; {self.input_size} was given.")
+        for name in ("photos_per_batch", "words_limit"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} must be at least 1; {getattr(self, name)} was given.")
+
+
+@dataclass(frozen=True)
+class CaptionerSettings(CaptioningSettings):
+    """What a run that learns to say people's captions depends on."""
+
+    learning_rate: float = 1e-3
+    average_from: float = 0.5  # share of the run after which the weights are averaged
     steps: int = 3000  # 300 steps see every caption once
 
 
-class CellBank:
-    """Backbone cells of several views of each photograph, (photographs, cells, channels) in half precision."""
+PRESETS = {
+    "cpu": CaptionerSettings(),
+    "gpu": replace(CaptionerSettings(), photos_per_batch=100, learning_rate=2e-3, steps=1200),
+    "tiny": CaptionerSettings(
+        input_size=64,
+        stored_size=48,
+        small_size=32,
+        minimum_count=1,
+        embedding_width=64,
+        hidden_width=128,
+        dropout=0.2,
+        photos_per_batch=32,
+        learning_rate=3e-3,
+        steps=200,
+    ),
+}
 
-    def __init__(self, photos: CaptionedPhotos, settings: CaptionerSettings, cache: Path, views: list[str]) -> None:
-        self.photos, self.settings, self.cache = photos, settings, cache
-        backbone = Backbone("lite0").to(memory_format=torch.channels_last)
+
+class CellBank:
+    """Backbone cells of several views of each photograph, (photographs, cells, channels) in half precision on disk."""
+
+    def __init__(
+        self,
+        photos: CaptionedPhotos,
+        settings: CaptioningSettings,
+        cache: Path,
+        views: list[str],
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self.photos, self.settings, self.cache, self.device = photos, settings, cache, torch.device(device)
+        backbone = Backbone("lite0").to(self.device, memory_format=torch.channels_last)
         stem = f"lite0-cells-{settings.input_size}-{photos.fingerprint()}"
         self.views = [
             cached(
@@ -81,28 +123,37 @@ class CellBank:
 
     def _cells(self, backbone: Backbone, pixels: Tensor) -> Tensor:
         size = (self.settings.input_size,) * 2
-        enlarged = F.interpolate(unit_range(pixels), size=size, mode="bicubic", align_corners=False).clamp(-1, 1)
-        with torch.autocast("cpu", torch.bfloat16):
+        images = unit_range(pixels.to(self.device))
+        enlarged = F.interpolate(images, size=size, mode="bicubic", align_corners=False).clamp(-1, 1)
+        with torch.autocast(self.device.type, torch.bfloat16):
             grid = backbone.grid(enlarged.contiguous(memory_format=torch.channels_last))
-        return grid.flatten(2).transpose(1, 2)
+        return grid.flatten(2).transpose(1, 2).cpu()
 
     def __getitem__(self, index: tuple[Tensor, Tensor]) -> Tensor:
-        """(B,) views and (B,) photographs → cells (B,N,F)."""
-        return torch.stack([self.views[v][p] for v, p in zip(*(i.tolist() for i in index), strict=True)]).float()
+        """(B,) views and (B,) photographs → cells (B,N,F), float32 on the device."""
+        rows = torch.stack([self.views[v][p] for v, p in zip(*(i.tolist() for i in index), strict=True)])
+        return rows.to(self.device).float()
 
 
 class CaptionerRecipe:
     """One captioner run over a training and a development split."""
 
-    def __init__(self, train: CaptionedPhotos, dev: CaptionedPhotos, settings: CaptionerSettings, cache: Path) -> None:
-        self.settings, self.train, self.dev = settings, train, dev
+    def __init__(
+        self,
+        train: CaptionedPhotos,
+        dev: CaptionedPhotos,
+        settings: CaptioningSettings,
+        cache: Path,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self.settings, self.train, self.dev, self.device = settings, train, dev, torch.device(device)
         sentences = [caption for captions in train.captions for caption in captions]
         self.vocabulary = Vocabulary.build(sentences, minimum=settings.minimum_count)
         self.markers = Markers.of(self.vocabulary)
-        self.bank = CellBank(train, settings, cache, ["plain", "mirrored", "small", "crop"])
-        self.dev_bank = CellBank(dev, settings, cache, ["plain"])
+        self.bank = CellBank(train, settings, cache, ["plain", "mirrored", "small", "crop"], self.device)
+        self.dev_bank = CellBank(dev, settings, cache, ["plain"], self.device)
         self.view_odds = torch.tensor([0.35, 0.25, 0.15, 0.25])
-        self.model = CaptionModel(len(self.vocabulary), **self.network())
+        self.model = CaptionModel(len(self.vocabulary), **self.network()).to(self.device)
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         self.optimiser = torch.optim.AdamW(
             self.model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
@@ -129,27 +180,57 @@ class CaptionerRecipe:
 
     def step(self, step: int) -> dict[str, float]:
         settings = self.settings
-        photos = torch.randint(len(self.train), (settings.photos_per_batch,))
-        views = torch.multinomial(self.view_odds, len(photos), replacement=True)
-        cells = self.bank[views, photos]
-        captions = [(caption, row) for row, photo in enumerate(photos.tolist()) for caption in self.ids[photo]]
-        captions.sort(key=lambda pair: -len(pair[0]))
-        ids, lengths = pad([caption for caption, _ in captions])
-        owners = torch.tensor([row for _, row in captions])
+        photos, cells = self.draw()
         self.model.train()
-        with torch.autocast("cpu", torch.bfloat16):
-            logits = self.model.packed_logits(cells, owners, ids[:, :-1], lengths - 1)
-        target = pack_padded_sequence(ids[:, 1:], lengths - 1, batch_first=True).data
-        loss = F.cross_entropy(logits.float(), target, label_smoothing=settings.label_smoothing)
+        loss = self.cross_entropy(cells, photos)
+        self.update(loss, step)
+        settled = step > settings.average_from * settings.steps
+        follow(self.average, self.model, 0.998 if settled else 0.0)
+        return {"loss": over_processes(loss.item())}
+
+    def draw(self) -> tuple[list[int], Tensor]:
+        """This process's share of a random batch of photographs: their rows, and their cells in a random view each."""
+        photos = torch.randint(len(self.train), (self.batch_size,))
+        views = torch.multinomial(self.view_odds, len(photos), replacement=True)
+        photos, views = distributed.share(photos), distributed.share(views)
+        return photos.tolist(), self.bank[views, photos]
+
+    def cross_entropy(self, cells: Tensor, photos: list[int]) -> Tensor:
+        """How badly the words of every caption of these photographs are foretold, averaged over all processes' words.
+
+        Each process gives its part times the number of processes, as `average_gradients` wants it.
+        """
+        captions = [(caption, row) for row, photo in enumerate(photos) for caption in self.ids[photo]]
+        logits, target, _ = self.teacher_forced(cells, *zip(*captions, strict=True))
+        loss = F.cross_entropy(logits.float(), target, label_smoothing=self.settings.label_smoothing)
+        return loss * share_of_words(len(target))
+
+    def teacher_forced(
+        self, cells: Tensor, captions: Sequence[list[int]], owners: Sequence[int]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Captions from start marker on, caption k of picture `owners[k]` → for each word after a start marker, in some
+        order: logits (W,V), its id (W,), the caption it is of (W,)."""
+        order = sorted(range(len(captions)), key=lambda k: -len(captions[k]))
+        ids, lengths = pad([captions[k] for k in order])
+        rows = torch.tensor([owners[k] for k in order], device=self.device)
+        ids, number = ids.to(self.device), torch.tensor(order, device=self.device)[:, None].expand(-1, ids.shape[1] - 1)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            logits = self.model.packed_logits(cells, rows, ids[:, :-1], lengths - 1)
+        target, number = (
+            pack_padded_sequence(part, lengths - 1, batch_first=True).data for part in (ids[:, 1:], number)
+        )
+        return logits, target, number
+
+    def update(self, loss: Tensor, step: int) -> None:
+        """One optimiser step down the gradient of all processes together."""
+        settings = self.settings
         for group in self.optimiser.param_groups:
             group["lr"] = settings.learning_rate * cosine_decay(step, settings.steps)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        distributed.average_gradients(self.model.parameters())
+        nn.utils.clip_grad_norm_(self.model.parameters(), settings.gradient_clip)
         self.optimiser.step()
-        settled = step > settings.average_from * settings.steps
-        follow(self.average, self.model, 0.998 if settled else 0.0)
-        return {"loss": loss.item()}
 
     def evaluate(self, step: int, folder: Path) -> dict[str, float]:
         """Scores of beam-3 captions of the development photographs."""
@@ -174,3 +255,13 @@ class CaptionerRecipe:
             encoding="utf-8",
         )
         return caption_scores(said, self.dev.captions)
+
+
+def share_of_words(words: int) -> float:
+    """What a mean over this process's words weighs, so that the processes' average is the mean over all words."""
+    return words * distributed.size() / distributed.total(words)
+
+
+def over_processes(number: float) -> float:
+    """The mean of a number over the processes."""
+    return distributed.total(number) / distributed.size()

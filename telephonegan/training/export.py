@@ -86,7 +86,7 @@ def _exported(
             {
                 "architecture": "damsm",
                 "vocabulary": words,
-                "settings": {**network, **{key: settings[key] for key in kept}},
+                "settings": {**{key: settings[key] for key in kept if key in settings}, **network},
             },
         )
     return (

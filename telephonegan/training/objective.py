@@ -40,8 +40,14 @@ def kl_divergence(mu: Tensor, logvar: Tensor) -> Tensor:
 
 
 def _is_real(probabilities: Tensor) -> Tensor:
-    return F.binary_cross_entropy(probabilities.float(), torch.ones_like(probabilities, dtype=torch.float32))
+    return _cross_entropy(probabilities, torch.ones_like(probabilities, dtype=torch.float32))
 
 
 def _is_fake(probabilities: Tensor) -> Tensor:
-    return F.binary_cross_entropy(probabilities.float(), torch.zeros_like(probabilities, dtype=torch.float32))
+    return _cross_entropy(probabilities, torch.zeros_like(probabilities, dtype=torch.float32))
+
+
+def _cross_entropy(probabilities: Tensor, target: Tensor) -> Tensor:
+    # On GPUs autocast refuses this loss for every type.
+    with torch.autocast(probabilities.device.type, enabled=False):
+        return F.binary_cross_entropy(probabilities.float(), target)

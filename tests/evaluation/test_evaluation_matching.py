@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from telephonegan.errors import SettingsError
-from telephonegan.evaluation.matching import normalised, r_precision, recall_at_k
+from telephonegan.evaluation.matching import check_draw, normalised, r_precision, recall_at_k
 
 
 def normal(seed, n, d=16):
@@ -63,6 +63,7 @@ def test_mean_counts_every_picture_once_and_std_is_over_folds():
     texts = images + 2 * normal(1, 101)
     ten, single = (r_precision(images, texts, candidates=10, folds=folds) for folds in (10, 1))
     assert ten.mean == single.mean
+    assert (ten.folds, single.folds) == (10, 1)
     assert single.mean * 101 == pytest.approx(round(single.mean * 101))
     assert 0 < ten.std < 0.5
     assert math.isnan(single.std)
@@ -82,6 +83,14 @@ def test_mean_counts_every_picture_once_and_std_is_over_folds():
 def test_impossible_draws_are_explained(settings, said):
     with pytest.raises(SettingsError, match=said):
         r_precision(normal(0, 20), normal(1, 20), **settings)
+
+
+def test_a_draw_can_be_checked_before_there_are_codes():
+    check_draw([0, 0, 1, 2], candidates=3, folds=4)
+    with pytest.raises(SettingsError, match="only 2"):
+        check_draw([0, 0, 1, 2], candidates=4, folds=4)
+    with pytest.raises(SettingsError, match="folds is 5"):
+        check_draw([0, 0, 1, 2], candidates=3, folds=5)
 
 
 def test_unusable_codes_are_explained():

@@ -122,6 +122,12 @@ def test_diversity_is_the_mean_over_captions_of_the_distance_within():
     assert diversity(features, torch.tensor([0, 0, 1, 1, 1, 2])) == pytest.approx((5 + 2 / 3) / 2)
 
 
+def test_absolute_diversity_is_the_mean_difference_of_a_pixel():
+    pixels = np.array([[-1, -1], [1, 0], [0, 0], [0, 1]], dtype=float)
+    assert diversity(pixels, [0, 0, 1, 1], absolute=True) == pytest.approx((3 / 2 + 1 / 2) / 2)
+    assert diversity(pixels[[0, 1]] * 0 + [[-1], [1]], [0, 0], absolute=True) == 2
+
+
 def test_diversity_of_equal_pictures_is_exactly_zero():
     assert diversity(np.full((4, 3), 0.1), [0, 0, 1, 1]) == 0
 

@@ -4,8 +4,9 @@ import math
 import pytest
 import torch
 
-from telephonegan.training import loop
-from telephonegan.training.captioner import CaptionerRecipe, CellBank
+from telephonegan.errors import SettingsError
+from telephonegan.training import distributed, loop
+from telephonegan.training.captioner import CaptionerRecipe, CaptionerSettings, CellBank
 from telephonegan.training.data import read_flickr8k
 
 
@@ -172,3 +173,28 @@ def test_other_sizes_never_meet_the_cells_of_these(splits, captioner_settings, c
     ours = cells(splits, captioner_settings, cache, view)
     theirs = cells(splits, dataclasses.replace(captioner_settings, **change), cache, view)
     assert ours.shape != theirs.shape or not torch.equal(ours, theirs)
+
+
+# ----------------------------------------------------------------------------------- several processes
+
+
+def test_the_shares_of_two_processes_add_up_to_one_process(splits, captioner_settings, cache, monkeypatch):
+    recipe = make(splits, dataclasses.replace(captioner_settings, dropout=0.0, photos_per_batch=4), cache)
+    photos = [0, 1, 2, 3]
+    cells = recipe.bank[torch.zeros(4, dtype=torch.long), torch.tensor(photos)]
+    recipe.ids[0] = recipe.ids[0][:2]  # so that the halves have different numbers of words
+    whole = recipe.cross_entropy(cells, photos).item()
+    words = [
+        sum(len(caption) - 1 for photo in part for caption in recipe.ids[photo]) for part in (photos[:2], photos[2:])
+    ]
+    monkeypatch.setattr(distributed, "size", lambda: 2)
+    monkeypatch.setattr(distributed, "total", lambda number: sum(words))
+    halves = [recipe.cross_entropy(cells[part], photos[part]).item() for part in (slice(2), slice(2, 4))]
+    assert words[0] != words[1]
+    assert sum(halves) / 2 == pytest.approx(whole, rel=1e-3)
+
+
+@pytest.mark.parametrize("change", [{"input_size": 100}, {"words_limit": 0}, {"photos_per_batch": 0}])
+def test_settings_that_cannot_work_are_refused(change):
+    with pytest.raises(SettingsError, match=next(iter(change))):
+        CaptionerSettings(**change)
