@@ -1,0 +1,337 @@
+"""Measuring generators: do pictures say their texts, do they look like photographs, what do noise and words change?"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from telephonegan import weights
+from telephonegan.errors import SettingsError
+from telephonegan.evaluation.inception_features import InceptionFeatures, find_weights
+from telephonegan.evaluation.inputs import Text, choose_texts, paintings, photographs, read_split
+from telephonegan.evaluation.judge import Judge
+from telephonegan.evaluation.matchers import described, mismatches
+from telephonegan.evaluation.matching import check_draw, normalised, r_precision
+from telephonegan.evaluation.pictures import diversity, frechet_distance, kernel_distance
+from telephonegan.evaluation.word_effects import (
+    KINDS,
+    Swap,
+    draw_swaps,
+    effects_by_kind,
+    effects_by_word,
+    pair_scores,
+)
+from telephonegan.files import png_bytes, replace
+from telephonegan.generation import TextToImage
+from telephonegan.images import contact_sheet
+from telephonegan.inference import check_whole, shared_backbone
+from telephonegan.models.damsm import matching_features
+from telephonegan.training.data import CaptionedPhotos
+
+_GRID = 32
+_THUMBNAIL = 16
+_DIVERSITY_CAPTIONS = 200
+_LITE2_SIZES = 64, 160  # those of the first judge: of pictures, and what they are enlarged to
+_REFERENCES = {"test": ("test",), "dev": ("dev",), "test+dev": ("test", "dev")}
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What is kept of N pictures, a row each: a judge's codes, Lite2 features, 16-px thumbnails, Inception features."""
+
+    codes: Tensor
+    lite2: Tensor
+    thumbnails: Tensor
+    inception: Tensor | None
+
+    def __getitem__(self, rows: slice) -> Observed:
+        return Observed(*(None if part is None else part[rows] for part in self._parts()))
+
+    def __add__(self, other: Observed) -> Observed:
+        pairs = zip(self._parts(), other._parts(), strict=True)
+        return Observed(*(None if first is None else torch.cat([first, second]) for first, second in pairs))
+
+    def _parts(self) -> tuple[Tensor | None, ...]:
+        return self.codes, self.lite2, self.thumbnails, self.inception
+
+
+class Observer:
+    """Looks once at every batch of pictures (B,3,H,W) in [-1,1], with everything that is to be measured."""
+
+    def __init__(self, judge: Judge, inception: InceptionFeatures | None = None) -> None:
+        self.judge, self.inception = judge, inception
+        same = judge.backbone_name == "lite2"
+        self.lite2_sizes = (judge.picture_size, judge.input_size) if same else _LITE2_SIZES
+        self.backbone = None if same else shared_backbone("lite2", judge.device)
+
+    def __call__(self, batches: Iterable[Tensor]) -> Observed:
+        parts = [self._look(batch) for batch in batches]
+        columns = zip(*(part._parts() for part in parts), strict=True)
+        return Observed(*(None if column[0] is None else torch.cat(column) for column in columns))
+
+    def _look(self, images: Tensor) -> Observed:
+        sight = self.judge.see(images)
+        lite2 = sight.pooled if self.backbone is None else self._lite2(images)
+        thumbnails = F.interpolate(images, size=(_THUMBNAIL, _THUMBNAIL), mode="area").flatten(1)
+        inception = None if self.inception is None else self.inception(images)
+        return Observed(sight.codes.cpu(), lite2.cpu(), thumbnails, inception)
+
+    @torch.no_grad()
+    def _lite2(self, images: Tensor) -> Tensor:
+        picture_size, input_size = self.lite2_sizes
+        small = F.interpolate(images.to(self.judge.device), size=(picture_size, picture_size), mode="area")
+        return matching_features(self.backbone, small, input_size)[1]
+
+
+def generator_scores(options: argparse.Namespace) -> dict[str, Any]:
+    """R-precision on the scale chance = 0, real photographs = 1, distances from photographs, and diversity.
+
+    By default one picture for the first caption of every photograph. Photographs are seen at the pictures' own size.
+    `ceiling` is the distance between the reference photographs and another split's.
+    """
+    check_whole(options.seeds_per_caption, "seeds-per-caption", 2, 100)
+    inception = _inception(options)
+    photos = read_split(options)
+    generator, judge = TextToImage.load(options.name, options.device), Judge(options.judge, options.device)
+    texts, left_out = choose_texts(photos, options.samples, generator.knows)
+    groups, drawn = mismatches(photos, [text.photo for text in texts], options.candidates)
+    check_draw(groups, options.candidates, options.folds)
+    observer, size = Observer(judge, inception), generator.generator.size
+    if options.grid:
+        _write_grid(generator, texts, options)
+    painted = observer(_paint(generator, texts, options.seed))
+    real = observer(photographs(photos, size))
+    reference, other = _references(options, photos, real, lambda part: observer(photographs(part, size)))
+    return {
+        "sha256": generator.sha256,
+        "n": len(texts),
+        "captions_left_out": left_out,
+        "judge": judge.name,
+        "judge_sha256": judge.entry.sha256,
+        "judge_guided_training": _guided(options.name, judge),
+        **_matching(options, painted, real, judge, texts, groups, drawn),
+        **_distances(options, observer, painted, reference, other),
+        **_diversity(options, observer, generator, texts, painted, real),
+    }
+
+
+def word_scores(options: argparse.Namespace) -> dict[str, Any]:
+    """Whether colours and names of things change the picture: see `word_effects`.
+
+    `photographs_prefer` is the share of pairs in which the judge scores the real photograph higher with its own text
+    (0.5 by guessing): what it can tell at all.
+    """
+    photos = read_split(options)
+    generator, judge = TextToImage.load(options.name, options.device), Judge(options.judge, options.device)
+    swaps = _swaps(options, photos, generator, judge)
+    texts = [[swap.caption for swap in swaps], [swap.swapped for swap in swaps]]
+    seeds = range(options.seed, options.seed + len(swaps))
+    codes = [judge.look(paintings(generator, side, seeds)) for side in texts]
+    sentences = [judge.read(side) for side in texts]
+    scores = pair_scores(codes, sentences)
+    preferred = _photographs_prefer(judge, photos, swaps, sentences)
+    kinds = {
+        kind: {**asdict(effect), "photographs_prefer": float(preferred[_of_kind(swaps, kind)].mean())}
+        for kind, effect in effects_by_kind(swaps, scores).items()
+    }
+    return {
+        "sha256": generator.sha256,
+        "n": len(swaps),
+        "judge": judge.name,
+        "judge_sha256": judge.entry.sha256,
+        "judge_guided_training": _guided(options.name, judge),
+        "both_prefer_chance": 0.25,
+        "kinds": kinds,
+        "words": {word: asdict(effect) for word, effect in effects_by_word(swaps, scores).items()},
+    }
+
+
+# ------------------------------------------------------------------------------------------------------------ matching
+
+
+def _matching(
+    options: argparse.Namespace,
+    painted: Observed,
+    real: Observed,
+    judge: Judge,
+    texts: list[Text],
+    groups: list[Any],
+    drawn: str,
+) -> dict[str, Any]:
+    sentences = judge.read([text.words for text in texts])
+    photographed = real.codes[[text.photo for text in texts]]
+    protocol = {"candidates": options.candidates, "folds": options.folds, "seed": options.seed, "groups": groups}
+    found, ceiling, floor = (
+        r_precision(codes, sentences, **protocol) for codes in (painted.codes, photographed, painted.codes.roll(1, 0))
+    )
+    has_scale = ceiling.mean != found.chance
+    return {
+        **described("r_precision", found, drawn),
+        "r_precision_real": ceiling.mean,
+        "r_precision_real_std": ceiling.std,
+        "r_precision_shuffled": floor.mean,
+        "r_precision_scaled": normalised(found.mean, ceiling.mean, found.chance) if has_scale else None,
+    }
+
+
+def _guided(name: str, judge: Judge) -> bool:
+    """Whether the judge taught the generator: then its praise says little."""
+    settings = weights.find("generator", name).settings
+    return judge.entry.kind == "damsm" and settings.get("damsm") == judge.entry.name
+
+
+# ----------------------------------------------------------------------------------------------------------- distances
+
+
+def _inception(options: argparse.Namespace) -> InceptionFeatures | None:
+    if options.features == "lite2":
+        if options.inception_weights is not None:
+            raise SettingsError("--inception-weights belongs to --features inception: give both or neither.")
+        return None
+    return InceptionFeatures(find_weights(options.inception_weights), options.device)
+
+
+def _references(
+    options: argparse.Namespace, photos: CaptionedPhotos, real: Observed, observe: Callable[[CaptionedPhotos], Observed]
+) -> tuple[Observed, Observed]:
+    """The photographs that distances are from, and other photographs for the distance between photographs."""
+    names = _REFERENCES[options.reference or options.split]
+    parts = [real if name == options.split else observe(read_split(options, name)) for name in names]
+    reference = parts[0] if len(parts) == 1 else parts[0] + parts[1]
+    other = _other_split(options)
+    if other == options.split:
+        return reference, real
+    return reference, observe(read_split(options, other)[: len(photos)])
+
+
+def _other_split(options: argparse.Namespace) -> str:
+    names = _REFERENCES[options.reference or options.split]
+    return next(name for name in ("dev", "test", "train") if name not in names)
+
+
+def _distances(
+    options: argparse.Namespace, observer: Observer, painted: Observed, reference: Observed, other: Observed
+) -> dict[str, Any]:
+    picture_size, input_size = observer.lite2_sizes
+    told = {
+        "reference": options.reference or options.split,
+        "n_reference": len(reference.codes),
+        "ceiling": _other_split(options),
+        "n_ceiling": len(other.codes),
+        "lite2_pixels": f"{picture_size}, enlarged to {input_size}",
+    }
+    told |= _distance("kid_lite2", "fd_lite2", painted.lite2, reference.lite2, other.lite2)
+    if observer.inception is None:
+        return told
+    name = observer.inception.name
+    return {
+        **told,
+        "inception": observer.inception.variant,
+        "inception_sha256": observer.inception.sha256,
+        **_distance(f"kid_{name}", f"fid_{name}", painted.inception, reference.inception, other.inception),
+    }
+
+
+def _distance(kernel: str, frechet: str, painted: Tensor, reference: Tensor, other: Tensor) -> dict[str, Any]:
+    found, ceiling = kernel_distance(painted, reference), kernel_distance(other, reference)
+    return {
+        kernel: found.mean,
+        f"{kernel}_std": found.std,
+        f"{kernel}_subset": found.n,
+        f"{kernel}_ceiling": ceiling.mean,
+        frechet: frechet_distance(painted, reference),
+        f"{frechet}_ceiling": frechet_distance(other, reference),
+    }
+
+
+# ----------------------------------------------------------------------------------------------------------- diversity
+
+
+def _diversity(
+    options: argparse.Namespace,
+    observer: Observer,
+    generator: TextToImage,
+    texts: list[Text],
+    painted: Observed,
+    real: Observed,
+) -> dict[str, Any]:
+    """Mean differences between pictures of one caption, of different captions, and between photographs.
+
+    Thumbnails differ by their mean absolute difference, on the scale where black and white differ by 2; features by
+    their Euclidean distance.
+    """
+    some, seeds = texts[:_DIVERSITY_CAPTIONS], options.seeds_per_caption
+    captions = list(range(len(some)))
+    first = painted[: len(some)]
+    every = first
+    for k in range(1, seeds):
+        every += observer(_paint(generator, some, options.seed + k * len(texts)))
+    one_group = [0] * len(some)
+    photographed = real[:_DIVERSITY_CAPTIONS]
+    sets = {
+        "other_seed": (every, captions * seeds),
+        "other_caption": (first, one_group),
+        "other_photograph": (photographed, [0] * len(photographed.codes)),
+    }
+    differences = {f"{name}_difference": diversity(o.thumbnails, g, absolute=True) for name, (o, g) in sets.items()}
+    distances = {f"{name}_lite2": diversity(o.lite2, g) for name, (o, g) in sets.items()}
+    return {"diversity_captions": len(some), "diversity_seeds": seeds, **differences, **distances}
+
+
+# --------------------------------------------------------------------------------------------------------------- words
+
+
+def _swaps(options: argparse.Namespace, photos: CaptionedPhotos, generator: TextToImage, judge: Judge) -> list[Swap]:
+    def knows(word: str) -> bool:
+        return word in generator.vocabulary and word in judge.vocabulary
+
+    def differ(first: list[str], second: list[str]) -> bool:
+        painted = [generator.encode(" ".join(words)).ids for words in (first, second)]
+        read = judge.known_ids([first, second])
+        return painted[0] != painted[1] and read[0] != read[1]
+
+    limit = check_whole(options.samples, "samples", 1, 1_000_000)
+    captions = [(row, words) for row, texts in enumerate(photos.captions) for words in texts]
+    swaps = [
+        swap
+        for kind in KINDS
+        for swap in draw_swaps(captions, kind, knows=knows, differ=differ, limit=limit, seed=options.seed)
+    ]
+    if len(swaps) < 2:
+        raise SettingsError(
+            f"The captions give {len(swaps)} pairs of words that generator and judge both know; 2 are needed. "
+            "Give another data folder, or a larger --limit."
+        )
+    return swaps
+
+
+def _photographs_prefer(
+    judge: Judge, photos: CaptionedPhotos, swaps: list[Swap], sentences: list[Tensor]
+) -> np.ndarray:
+    """For each swap whether the photograph scores higher with its own text than with the swapped one: (N,) bool."""
+    rows = sorted({swap.row for swap in swaps})
+    codes = F.normalize(judge.look(photographs(photos.take(rows), judge.picture_size)), dim=1)
+    places = {row: place for place, row in enumerate(rows)}
+    own = codes[[places[swap.row] for swap in swaps]]
+    true, false = ((own * F.normalize(side, dim=1)).sum(1) for side in sentences)
+    return (true > false).numpy()
+
+
+def _of_kind(swaps: list[Swap], kind: str) -> list[int]:
+    return [row for row, swap in enumerate(swaps) if swap.kind == kind]
+
+
+def _paint(generator: TextToImage, texts: list[Text], seed: int) -> Iterable[Tensor]:
+    return paintings(generator, [text.words for text in texts], range(seed, seed + len(texts)))
+
+
+def _write_grid(generator: TextToImage, texts: list[Text], options: argparse.Namespace) -> None:
+    first = torch.cat(list(_paint(generator, texts[:_GRID], options.seed)))
+    replace(options.grid, png_bytes(contact_sheet(first)))

@@ -1,0 +1,92 @@
+"""What evaluations are fed: photographs as batches of pixels, captions chosen from them, and painted pictures."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from PIL import Image
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from telephonegan.errors import SettingsError
+from telephonegan.generation import TextToImage
+from telephonegan.images import to_tensor
+from telephonegan.inference import BATCH, check_whole
+from telephonegan.training.data import CaptionedPhotos
+from telephonegan.training.layouts import read_data
+
+
+class Text(NamedTuple):
+    """One caption of the photograph in row `photo`."""
+
+    photo: int
+    words: list[str]
+
+
+def read_split(options: argparse.Namespace, split: str | None = None) -> CaptionedPhotos:
+    """A split of the data folder that was asked for, by default the one to measure on; as many as --limit says."""
+    if options.limit is not None:
+        check_whole(options.limit, "limit", 1, 10**9)
+    return read_data(options.data, split or options.split)[: options.limit]
+
+
+def photographs(photos: CaptionedPhotos, size: int) -> Iterator[Tensor]:
+    """Batches (B,3,size,size) in [-1,1] of the photographs, in order; they are squashed to squares as in training."""
+    for images in image_batches(photos):
+        yield to_tensor(images, size)
+
+
+def image_batches(photos: CaptionedPhotos) -> Iterator[list[Image.Image]]:
+    """The photographs themselves, at most 32 at a time, in order."""
+    for start in _batches(len(photos), "photographs"):
+        yield [photos.image(row) for row in range(start, min(start + BATCH, len(photos)))]
+
+
+def paintings(generator: TextToImage, texts: Sequence[Sequence[str]], seeds: Sequence[int]) -> Iterator[Tensor]:
+    """Batches (B,3,S,S) in [-1,1] of the generator's pictures of these word lists, of 256 levels as files have them."""
+    for start in _batches(len(texts), "painting"):
+        part = slice(start, start + BATCH)
+        painted = generator([" ".join(words) for words in texts[part]], seeds=seeds[part])
+        yield to_tensor([picture.image for picture in painted], painted[0].image.width)
+
+
+def choose_texts(photos: CaptionedPhotos, count: int | None, knows: Callable[[str], bool]) -> tuple[list[Text], int]:
+    """`count` captions (default: as many as photographs), and how many on the way held no known word.
+
+    The first caption of every photograph comes first, then the second of every one, and so on. Raises SettingsError
+    when there are fewer.
+
+    >>> photos = CaptionedPhotos(None, ["a.jpg", "b.jpg"], [[["dog"], ["cat"]], [["man"]]])
+    >>> [" ".join(text.words) for text in choose_texts(photos, 3, lambda text: True)[0]]
+    ['dog', 'man', 'cat']
+    """
+    wanted = len(photos) if count is None else count
+    chosen: list[Text] = []
+    left_out = 0
+    for text in all_texts(photos):
+        if len(chosen) == wanted:
+            break
+        if knows(" ".join(text.words)):
+            chosen.append(text)
+        else:
+            left_out += 1
+    if len(chosen) < max(wanted, 1):
+        raise SettingsError(
+            f"{wanted} captions were asked for; the {len(photos)} photographs have {len(chosen)} that hold a word the "
+            "generator knows. Give a smaller --samples."
+        )
+    return chosen, left_out
+
+
+def all_texts(photos: CaptionedPhotos) -> list[Text]:
+    """The first caption of every photograph, then the second of every one, and so on."""
+    most = max(map(len, photos.captions), default=0)
+    return [
+        Text(row, captions[k]) for k in range(most) for row, captions in enumerate(photos.captions) if k < len(captions)
+    ]
+
+
+def _batches(count: int, what: str) -> Iterable[int]:
+    return tqdm(range(0, count, BATCH), desc=what, disable=None, leave=False, mininterval=2)

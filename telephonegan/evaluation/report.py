@@ -1,0 +1,297 @@
+"""`python -m telephonegan.evaluation.report [--check]`: the quality tables of the README and of the model cards.
+
+Numbers come from `weights/evaluations.jsonl`, the lines that `telephonegan evaluate … --out` appends, as far as they
+were measured with the weights that are shipped now; for all else from the manifest. Whatever stands between
+`<!-- quality captioner -->` and `<!-- /quality -->` is written anew; a kind, or KIND/NAME of a model, may be named,
+several parted by blanks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from telephonegan import files, weights
+from telephonegan.errors import DataError, TelephoneganError
+from telephonegan.weights import Entry
+
+DOCUMENTS = ("README.md", "weights/README.md")
+EVALUATIONS = "evaluations.jsonl"
+
+_BLOCK = re.compile(r"(?<=<!-- quality )([^\n]*?)( -->\n).*?(?=<!-- /quality -->)", re.DOTALL)
+_SPLITS = ("train", "dev", "test")  # the better one to report comes later
+Record = Mapping[str, Any]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the documents anew; with --check only tell whether they are up to date, by the exit code 1 if not."""
+    parser = argparse.ArgumentParser(prog="python -m telephonegan.evaluation.report", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; the exit code is 1 if a table is old")
+    options = parser.parse_args(arguments)
+    root = weights.SHIPPED.parent
+    try:
+        changed = outdated(root)
+        for path, text in changed.items():
+            if not options.check:
+                files.replace(path, text.encode())
+            print(f"{path.relative_to(root)} {'is out of date: run make report' if options.check else 'written'}")
+    except TelephoneganError as error:
+        print(f"report: {error}", file=sys.stderr)
+        return 2
+    return 1 if changed and options.check else 0
+
+
+def outdated(root: Path) -> dict[Path, str]:
+    """The documents of the repository at `root` whose tables are old, with what they should hold. Raises DataError."""
+    records = read_evaluations(weights.SHIPPED / EVALUATIONS)
+    shipped = [entry for entry in weights.entries() if entry.path.is_relative_to(weights.SHIPPED.resolve())]
+    texts = {root / name: (root / name).read_text(encoding="utf-8") for name in DOCUMENTS}
+    written = {path: regenerated(text, shipped, records) for path, text in texts.items()}
+    return {path: text for path, text in written.items() if text != texts[path]}
+
+
+def read_evaluations(path: Path) -> list[Record]:
+    """The lines of an evaluation file, none where there is no file. Raises DataError for a line that is no record."""
+    if not path.exists():
+        return []
+    records = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            record = json.loads(line)
+            record["what"], record["n"], _SPLITS.index(record["split"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{path}, line {number}, is no evaluation ({type(error).__name__}: {error}). "
+                "Delete it, and measure again with: telephonegan evaluate … --out"
+            ) from error
+        records.append(record)
+    return records
+
+
+def regenerated(text: str, entries: Sequence[Entry], records: Sequence[Record]) -> str:
+    """`text` with every block of tables written anew. Raises DataError for a block of no model, or without an end.
+
+    >>> regenerated("<!-- quality captioner -->\\nold\\n<!-- /quality -->", [], [])
+    Traceback (most recent call last):
+    telephonegan.errors.DataError: <!-- quality captioner --> names no shipped model. Name a kind or KIND/NAME.
+    """
+    if text.count("<!-- quality ") != text.count("<!-- /quality -->"):
+        raise DataError("A block of tables begins with <!-- quality KIND --> and ends with <!-- /quality -->.")
+
+    def block(match: re.Match[str]) -> str:
+        wanted = match[1].split()
+        chosen = [entry for entry in entries if {entry.kind, f"{entry.kind}/{entry.name}"} & {*wanted}]
+        if not chosen:
+            raise DataError(f"<!-- quality {match[1]} --> names no shipped model. Name a kind or KIND/NAME.")
+        return f"{match[1]}{match[2]}\n{tables(chosen, records)}\n\n"
+
+    return _BLOCK.sub(block, text)
+
+
+def tables(entries: Sequence[Entry], records: Sequence[Record]) -> str:
+    """The tables of these models, kind by kind, as Markdown."""
+    captioners = [entry for entry in entries if entry.kind == "captioner"]
+    matchers = [entry for entry in entries if entry.kind in ("damsm", "judge")]
+    generators = [entry for entry in entries if entry.kind == "generator"]
+    parts = [_captioners(captioners, records)] if captioners else []
+    parts += [_matchers(matchers, records)] if matchers else []
+    parts += [_generator(entry, records) for entry in generators]
+    return "\n\n".join(parts)
+
+
+def measured(what: str, sha256: str | None, records: Iterable[Record]) -> Record:
+    """The evaluation to report for these weights, {} if there is none.
+
+    That is the one of the test split before others, then that of the most pictures, then the last one.
+    """
+    fitting = [record for record in records if record["what"] == what and record.get("sha256") == sha256]
+    ranked = enumerate(fitting)
+    return max(ranked, key=lambda each: (_SPLITS.index(each[1]["split"]), each[1]["n"], each[0]), default=(0, {}))[1]
+
+
+# ---------------------------------------------------------------------------------------------------------- captioners
+
+
+def _captioners(entries: Sequence[Entry], records: Sequence[Record]) -> str:
+    found = {f"`{entry.name}`": measured("captioner", entry.sha256, records) or entry.quality for entry in entries}
+    if nearest := measured("nearest", None, records):
+        found["nearest neighbour: a caption of the most similar training photograph"] = nearest
+    orders = [f"BLEU-{order}" for order in range(1, 5)]
+    rows = [
+        {
+            "captioner": name,
+            **{key: _fixed(record, key, 3) for key in (*orders, "METEOR", "ROUGE-L", "CIDEr", "CIDEr-D")},
+            "beam": _whole(record, "beam"),
+            "photographs": _whole(record, "n"),
+            "split": record.get("split", ""),
+        }
+        for name, record in found.items()
+    ]
+    return _joined(_table(rows), _sources(found.values()))
+
+
+# ------------------------------------------------------------------------------------------------------------ matching
+
+
+def _matchers(entries: Sequence[Entry], records: Sequence[Record]) -> str:
+    found = [(entry, measured("damsm", entry.sha256, records) or entry.quality) for entry in entries]
+    rows = [
+        {
+            "model": f"`{entry.kind}/{entry.name}`",
+            f"R-precision 1/{record.get('r_precision_candidates', 100)}": _with_std(record, "r_precision"),
+            "picture → text R@1, 5, 10": _recalls(record, "image_to_text"),
+            "text → picture R@1, 5, 10": _recalls(record, "text_to_image"),
+            "word loss": _fixed(record, "word_loss", 2),
+            "sentence loss": _fixed(record, "sentence_loss", 2),
+            "photographs": _whole(record, "n"),
+            "split": record.get("split", ""),
+        }
+        for entry, record in found
+    ]
+    chance = next((record for _, record in found if "loss_chance" in record), None)
+    note = chance and (
+        f"By guessing R-precision is {chance['r_precision_chance']:.3g} and a loss {chance['loss_chance']:.2f}, "
+        f"for losses tell {chance['loss_batch']} pairs apart."
+    )
+    return _joined(_table(rows), note, _sources(record for _, record in found))
+
+
+def _recalls(record: Record, direction: str) -> str:
+    return ", ".join(filter(None, (_fixed(record, f"{direction}_recall_{k}", 3) for k in (1, 5, 10))))
+
+
+# ---------------------------------------------------------------------------------------------------------- generators
+
+
+def _generator(entry: Entry, records: Sequence[Record]) -> str:
+    record = measured("generator", entry.sha256, records) or entry.quality
+    words = measured("words", entry.sha256, records)
+    cycle = measured("cycle", entry.sha256, records)
+    title = f"`{entry.name}`, {_whole(record, 'n')} captions of the {record.get('split', '')} split"
+    lines = [*_matching(record), *_distances(record), *_differences(record), *_cycle(cycle)]
+    columns = (title, "measured", "floor", "photographs")
+    rows = [dict(zip(columns, line, strict=True)) for line in lines if line[1]]
+    return _joined(_table(rows), _words(words), _sources((record, words, cycle)))
+
+
+def _matching(record: Record) -> list[tuple[str, ...]]:
+    judge = f" by {record['judge']}" if "judge" in record else ""
+    shuffled, chance = _fixed(record, "r_precision_shuffled", 3), _fixed(record, "r_precision_chance", 3)
+    floor = f"{shuffled} shuffled, {chance} guessing" if shuffled else ""
+    candidates = record.get("r_precision_candidates", 100)
+    return [
+        (
+            f"R-precision 1/{candidates}{judge}",
+            _with_std(record, "r_precision"),
+            floor,
+            _with_std(record, "r_precision_real"),
+        ),
+        ("the same, scaled: guessing 0, photographs 1", _fixed(record, "r_precision_scaled", 2), "0", "1"),
+    ]
+
+
+def _distances(record: Record) -> list[tuple[str, ...]]:
+    """Kernel and Fréchet distances over every kind of features there are."""
+    between = f" ({record['ceiling']} against {record['reference']})" if "ceiling" in record else ""
+    lines = []
+    for key in record:
+        kind, _, features = key.partition("_")
+        if kind not in ("kid", "fd", "fid") or key.endswith(("_std", "_subset", "_ceiling")):
+            continue
+        digits = 4 if kind == "kid" else 1
+        ceiling = _fixed(record, f"{key}_ceiling", digits)
+        lines.append((f"{kind.upper()}-{features}", _fixed(record, key, digits), "", ceiling and ceiling + between))
+    return lines
+
+
+def _differences(record: Record) -> list[tuple[str, ...]]:
+    names = {"difference": ("difference of 16-px thumbnails", 2), "lite2": ("distance of Lite2 features", 1)}
+    lines = []
+    for key, (name, digits) in names.items():
+        seed, caption, photographs = (
+            _fixed(record, f"other_{other}_{key}", digits) for other in ("seed", "caption", "photograph")
+        )
+        both = f"{seed}, {caption}" if seed else ""
+        lines.append((f"{name}: other seed, other caption", both, "0", photographs and f"{photographs} between two"))
+    return lines
+
+
+def _cycle(cycle: Record) -> list[tuple[str, ...]]:
+    values = [_fixed(cycle, f"CIDEr-D{part}", 3) for part in ("", "_shuffled", "_photographs")]
+    floor = values[1] and f"{values[1]} shuffled"
+    return [
+        (f"CIDEr-D of captions of the pictures, by captioner/{cycle.get('captioner')}", values[0], floor, values[2])
+    ]
+
+
+def _words(words: Record) -> str | None:
+    if not words:
+        return None
+    rows = [
+        {
+            "exchanged word": kind,
+            "pairs": _whole(effect, "n"),
+            "margin": _fixed(effect, "margin", 3),
+            "both pictures prefer their own text": _share(effect, "both_prefer"),
+            "photographs prefer theirs": _share(effect, "photographs_prefer"),
+        }
+        for kind, effect in words["kinds"].items()
+    ]
+    return (
+        "One word exchanged for another of its kind, the noise kept. By guessing both pictures prefer their own text "
+        "in 25 % of the pairs, and in none if the word changes nothing; a photograph in 50 %.\n\n" + _table(rows)
+    )
+
+
+# ------------------------------------------------------------------------------------------------------------ Markdown
+
+
+def _table(rows: Sequence[Mapping[str, str]]) -> str:
+    """Columns in the order of the first row, without those that are empty everywhere."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns = [name for name in names if any(row.get(name) for row in rows)]
+    lines = [columns, ["---"] * len(columns), *([row.get(name, "") for name in columns] for row in rows)]
+    return "\n".join("|" + "|".join(f" {cell} " if cell != "---" else cell for cell in line) + "|" for line in lines)
+
+
+def _joined(*parts: str | None) -> str:
+    return "\n\n".join(filter(None, parts))
+
+
+def _sources(records: Iterable[Record]) -> str | None:
+    commands = dict.fromkeys(_published(record["command"]) for record in records if "command" in record)
+    return "Measured by " + ", ".join(f"`{command}`" for command in commands) + "." if commands else None
+
+
+def _published(command: str) -> str:
+    """The command without the place where its line was kept."""
+    return re.sub(r" --out[ =]\S+", "", command)
+
+
+def _with_std(record: Record, key: str) -> str:
+    mean, std = _fixed(record, key, 3), _fixed(record, f"{key}_std", 3)
+    return f"{mean} ± {std}" if mean and std else mean
+
+
+def _fixed(record: Record, key: str, digits: int) -> str:
+    value = record.get(key)
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _share(record: Record, key: str) -> str:
+    value = record.get(key)
+    return "" if value is None else f"{100 * value:.0f} %"
+
+
+def _whole(record: Record, key: str) -> str:
+    value = record.get(key)
+    return "" if value is None else f"{value:,}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,224 @@
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from telephonegan import weights
+from telephonegan.errors import DataError
+from telephonegan.evaluation import report
+from telephonegan.weights import Entry
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def entry(kind, name="mine", sha256="a" * 64, **quality):
+    return Entry(name=name, kind=kind, path=Path("x"), sha256=sha256, size=1, quality=quality)
+
+
+def record(what, sha256="a" * 64, n=1000, split="test", **numbers):
+    return {"what": what, "sha256": sha256, "n": n, "split": split, **numbers}
+
+
+def cells(text, first):
+    """The cells of the table row whose first cell begins so."""
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    return next(row[1:] for row in rows if row[0].startswith(first))
+
+
+GENERATOR = record(
+    "generator",
+    command="telephonegan evaluate generator mine --data d --out lines.jsonl",
+    judge="judge/j",
+    r_precision=0.3772,
+    r_precision_std=0.0472,
+    r_precision_candidates=50,
+    r_precision_chance=0.02,
+    r_precision_real=0.355,
+    r_precision_real_std=None,
+    r_precision_shuffled=0.008,
+    r_precision_scaled=1.064,
+    reference="test+dev",
+    ceiling="train",
+    kid_lite2=0.0306,
+    kid_lite2_std=0.002,
+    kid_lite2_subset=1000,
+    kid_lite2_ceiling=-0.0004,
+    fid_tf=20.04,
+    fid_tf_ceiling=10.0,
+    other_seed_difference=0.37,
+    other_caption_difference=0.51,
+    other_photograph_difference=0.56,
+)
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A repository with one shipped captioner, and a function that writes its README."""
+    shipped = tmp_path / "weights"
+    shipped.mkdir()
+    (shipped / "model.safetensors").touch()
+    model = {"kind": "captioner", "file": "model.safetensors", "sha256": "a" * 64, "quality": {"BLEU-4": 0.2, "n": 7}}
+    (shipped / "manifest.json").write_text(json.dumps({"format": 1, "models": {"captioner/mine": model}}))
+    (shipped / "README.md").write_text("no table")
+    monkeypatch.setattr(weights, "SHIPPED", shipped)
+
+    def write(text):
+        (tmp_path / "README.md").write_text(text)
+        return tmp_path / "README.md"
+
+    return write
+
+
+def test_the_committed_documents_are_up_to_date():
+    assert [str(path) for path in report.outdated(ROOT)] == []
+
+
+def test_the_committed_evaluations_tell_no_place_of_this_machine():
+    for line in report.read_evaluations(ROOT / "weights" / report.EVALUATIONS):
+        assert not re.search(r"(^|[\s=])/", line["command"])
+
+
+def test_every_shipped_model_has_its_numbers_in_the_cards():
+    text = (ROOT / "weights" / "README.md").read_text(encoding="utf-8")
+    wanted = " ".join(re.findall(r"<!-- quality (.*?) -->", text)).split()
+    shipped = [f"{each.kind}/{each.name}" for each in weights.entries() if each.path.parent == ROOT / "weights"]
+    assert {name for name in shipped if name not in wanted and name.partition("/")[0] not in wanted} == set()
+
+
+def test_only_what_stands_between_the_marks_is_written_anew(repository):
+    path = repository("before\n<!-- quality captioner -->\nold\n<!-- /quality -->\nafter | 1 |\n")
+    assert report.main([]) == 0
+    text = path.read_text()
+    assert text.startswith("before\n<!-- quality captioner -->\n\n| captioner |")
+    assert text.endswith("|\n\n<!-- /quality -->\nafter | 1 |\n")
+    assert cells(text, "`mine`") == ["0.200", "7"]
+
+
+def test_writing_twice_changes_nothing(repository):
+    path = repository(
+        "<!-- quality captioner -->\n<!-- /quality -->\n<!-- quality captioner/mine -->\n<!-- /quality -->\n"
+    )
+    report.main([])
+    text = path.read_text()
+    assert text.count("`mine`") == 2
+    assert report.main(["--check"]) == 0
+    report.main([])
+    assert path.read_text() == text
+
+
+def test_check_names_the_old_document_and_writes_nothing(repository, capsys):
+    path = repository("<!-- quality captioner -->\nold\n<!-- /quality -->\n")
+    assert report.main(["--check"]) == 1
+    assert "README.md is out of date: run make report" in capsys.readouterr().out
+    assert "old" in path.read_text()
+
+
+def test_an_evaluation_changes_the_document(repository):
+    path = repository("<!-- quality captioner -->\n<!-- /quality -->\n")
+    (weights.SHIPPED / report.EVALUATIONS).write_text(json.dumps(record("captioner", **{"BLEU-4": 0.25})) + "\n")
+    report.main([])
+    assert cells(path.read_text(), "`mine`") == ["0.250", "1,000", "test"]
+
+
+def test_models_of_the_users_own_are_not_published(repository, tmp_path, monkeypatch):
+    monkeypatch.setenv("TELEPHONEGAN_HOME", str(tmp_path / "home"))
+    shutil.copytree(weights.SHIPPED, tmp_path / "home")
+    manifest = tmp_path / "home" / "manifest.json"
+    manifest.write_text(manifest.read_text().replace("captioner/mine", "captioner/secret"))
+    path = repository("<!-- quality captioner -->\n<!-- /quality -->\n")
+    report.main([])
+    assert "mine" in path.read_text()
+    assert "secret" not in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("<!-- quality painter -->\n<!-- /quality -->\n", "names no shipped model"),
+        ("<!-- quality captioner -->\nno end", "ends with"),
+    ],
+)
+def test_marks_that_fit_nothing_are_explained(text, said, repository, capsys):
+    repository(text)
+    assert report.main([]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", ["{", '{"what": "captioner"}', "3", '{"what": "words", "n": 3, "split": "mine"}'])
+def test_a_damaged_evaluation_is_named_by_its_line(line, tmp_path):
+    (tmp_path / "lines.jsonl").write_text(json.dumps(record("captioner")) + f"\n{line}\n")
+    with pytest.raises(DataError, match=r"lines\.jsonl, line 2"):
+        report.read_evaluations(tmp_path / "lines.jsonl")
+
+
+def test_numbers_of_other_weights_are_never_shown():
+    stale = record("captioner", sha256="b" * 64, **{"BLEU-4": 0.9})
+    assert cells(report.tables([entry("captioner", **{"BLEU-4": 0.2, "n": 7})], [stale]), "`mine`") == ["0.200", "7"]
+
+
+def test_test_split_counts_before_number_of_pictures_before_time():
+    lines = [
+        record("damsm", n=9, split="dev"),
+        record("damsm", n=5, time=1),
+        record("damsm", n=5, time=2),
+        record("damsm", n=4, time=3),
+        record("words", n=99),
+    ]
+    assert report.measured("damsm", "a" * 64, lines) == lines[2]
+    assert report.measured("damsm", "a" * 64, lines[:1]) == lines[0]
+    assert report.measured("cycle", "a" * 64, lines) == {}
+
+
+def test_captioners_are_shown_beside_the_nearest_neighbour():
+    numbers = {"BLEU-1": 0.5, "BLEU-4": 0.2021, "CIDEr-D": 0.5}
+    lines = [record("captioner", beam=3, **numbers), record("nearest", None, **{"BLEU-1": 0.4, "BLEU-4": 0.08})]
+    text = report.tables([entry("captioner")], lines)
+    assert cells(text, "captioner") == ["BLEU-1", "BLEU-4", "CIDEr-D", "beam", "photographs", "split"]
+    assert cells(text, "`mine`") == ["0.500", "0.202", "0.500", "3", "1,000", "test"]
+    assert cells(text, "nearest") == ["0.400", "0.080", "", "", "1,000", "test"]
+
+
+def test_generators_are_shown_with_floor_and_photographs():
+    text = report.tables([entry("generator")], [GENERATOR])
+    assert text.startswith(
+        "| `mine`, 1,000 captions of the test split | measured | floor | photographs |\n|---|---|---|---|"
+    )
+    assert cells(text, "R-precision 1/50 by judge/j") == ["0.377 ± 0.047", "0.008 shuffled, 0.020 guessing", "0.355"]
+    assert cells(text, "the same, scaled") == ["1.06", "0", "1"]
+    assert cells(text, "KID-lite2") == ["0.0306", "", "-0.0004 (train against test+dev)"]
+    assert cells(text, "FID-tf") == ["20.0", "", "10.0 (train against test+dev)"]
+    assert cells(text, "difference of 16-px") == ["0.37, 0.51", "0", "0.56 between two"]
+    assert "std" not in text
+    assert "distance of Lite2" not in text
+    assert text.endswith("Measured by `telephonegan evaluate generator mine --data d`.")
+
+
+def test_words_and_cycles_stand_with_their_generator():
+    kinds = {"colour": {"n": 1200, "margin": 0.1234, "both_prefer": 0.456, "photographs_prefer": 0.8}}
+    cycle = {"captioner": "c", "CIDEr-D": 0.35, "CIDEr-D_shuffled": 0.05, "CIDEr-D_photographs": 0.5}
+    text = report.tables([entry("generator")], [GENERATOR, record("words", kinds=kinds), record("cycle", **cycle)])
+    assert cells(text, "colour") == ["1,200", "0.123", "46 %", "80 %"]
+    assert cells(text, "CIDEr-D of captions of the pictures, by captioner/c") == ["0.350", "0.050 shuffled", "0.500"]
+
+
+def test_matching_models_of_both_kinds_share_a_table():
+    recalls = {f"{way}_recall_{k}": k / 20 for way in ("image_to_text", "text_to_image") for k in (1, 5, 10)}
+    numbers = {"r_precision": 0.35, "r_precision_std": 0.05, "word_loss": 5.623, "sentence_loss": 5.269, **recalls}
+    guessing = {"r_precision_chance": 0.01, "loss_chance": 9.21, "loss_batch": 100}
+    measured = record("damsm", **numbers, **guessing)
+    text = report.tables([entry("damsm"), entry("judge", "j", "c" * 64, r_precision=0.3, split="dev")], [measured])
+    recall = "0.050, 0.250, 0.500"
+    assert cells(text, "`damsm/mine`") == ["0.350 ± 0.050", recall, recall, "5.62", "5.27", "1,000", "test"]
+    assert cells(text, "`judge/j`") == ["0.300", "", "", "", "", "", "dev"]
+    assert "By guessing R-precision is 0.01 and a loss 9.21" in text
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
+def test_make_report_runs_the_module():
+    told = subprocess.run(
+        ["make", "-n", "report", "RUNTIME_STAMP=Makefile"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.split()[1:] == ["-m", "telephonegan.evaluation.report"]
