@@ -14,7 +14,7 @@ override ROUNDS := $(value ROUNDS)
 override SEED := $(value SEED)
 export IMAGE TEXT ROUNDS SEED
 
-.PHONY: help play test lint
+.PHONY: help play test lint report
 .NOTPARALLEL:
 
 help: ## this list
@@ -28,6 +28,10 @@ test: lint ## check the style and run the tests
 
 lint: $(DEV_STAMP) ## check the style only
 	$(VENV)/bin/python -m ruff check .
+
+# For those who ship weights: the quality tables of both READMEs, from weights/manifest.json and evaluations.jsonl.
+report: $(RUNTIME_STAMP)
+	$(VENV)/bin/python -m telephonegan.evaluation.report
 
 $(RUNTIME_STAMP): requirements.txt pyproject.toml
 	$(call install,.)

@@ -12,6 +12,7 @@ from telephonegan.errors import SettingsError
 from telephonegan.strips import font
 
 TILE, PAD, TEXT_HEIGHT = 256, 2, 50
+POINTS = 40  # with the tails of g and y inside the strip
 SHOWN_WORDS, SHOWN_LETTERS = 5, 6
 OPACITY = 180  # of the map over the picture, of 255
 BLUR = 20  # pixels of the enlarged map
@@ -23,8 +24,9 @@ def attention_picture(image: Image.Image, attention: np.ndarray, words: Sequence
 
     `attention` is (L,H,W), not negative, one map per word, summing to 1 over the words. Only what exceeds twice the
     even share 1/L is kept of a map; words are ranked by what exceeds four times that share, the later word first in a
-    tie. A word nowhere above, as every word of a caption of one or two, has a black map. Above each tile stand the
-    word's place in the caption, from 0, and its first six letters. Raises SettingsError for maps of other words.
+    tie. Where no word of the caption gets so far, as with generators whose attention is even, both limits are the even
+    share itself. A word nowhere above, as any of one or two, has a black map. Above each tile stand the word's place in the caption, from 0,
+    and its first six letters. Raises SettingsError for maps of other words.
 
     The picture of Xu et al., "AttnGAN: Fine-Grained Text to Image Generation with Attentional GANs", 2018.
 
@@ -34,12 +36,14 @@ def attention_picture(image: Image.Image, attention: np.ndarray, words: Sequence
     maps = np.asarray(attention, dtype=np.float32)
     if maps.ndim != 3 or len(maps) != len(words) or not words:
         raise SettingsError(f"{len(words)} words need attention maps ({len(words)},H,W); {maps.shape} was given.")
-    share = 2 / len(words)
-    shown = _ranked(maps, 2 * share)[:SHOWN_WORDS]
+    even = 1 / len(words)
+    stands_out = len(words) <= 2 or maps.max() > 2 * even
+    kept_above, ranked_above = (2 * even, 4 * even) if stands_out else (even, even)
+    shown = _ranked(maps, ranked_above)[:SHOWN_WORDS]
     shown_image = image.convert("RGB").resize((TILE, TILE), Image.Resampling.BILINEAR)
     sheet = Image.new("RGB", (_SIDE * len(shown), TEXT_HEIGHT + TILE))
     for place, index in enumerate(shown):
-        seen = np.where(maps[index] > share, maps[index], 0)
+        seen = np.where(maps[index] > kept_above, maps[index], 0)
         sheet.paste(_label(f"{index}:{words[index][:SHOWN_LETTERS]}"), (place * _SIDE, 0))
         sheet.paste(_overlaid(shown_image, _grey(seen)), (place * _SIDE, TEXT_HEIGHT))
     return sheet
@@ -70,5 +74,5 @@ def _label(text: str) -> Image.Image:
 
 
 def _fitting_size(text: str) -> int:
-    """50 points, or as many as keep the text within its tile."""
-    return min(TEXT_HEIGHT, int(TEXT_HEIGHT * TILE / font(TEXT_HEIGHT).getlength(text)))
+    """As many points as keep the text within its tile."""
+    return min(POINTS, int(POINTS * TILE / font(POINTS).getlength(text)))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from telephonegan import downloads, sampling
 from telephonegan import import_command as importing
-from telephonegan.errors import ImageError, SettingsError, TelephoneganError
+from telephonegan.errors import ImageError, SettingsError, TelephoneganError, printable
 from telephonegan.evaluation import commands as evaluation
 from telephonegan.output_folder import place
 from telephonegan.training import checks, export
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = options.run(options)
         sys.stdout.flush()
     except TelephoneganError as error:
-        print(f"telephonegan: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        print(f"telephonegan: {printable(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("telephonegan: stopped.", file=sys.stderr)

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def printable(text: str) -> str:
+    """A text on one line, with what a terminal would obey (escape sequences of a file, say) written out."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.splitlines()))
+
+
 class TelephoneganError(Exception):
     """Base of everything this library raises on purpose."""
 

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from telephonegan.errors import DataError, WeightsError
+from telephonegan.mistaken_files import mistaken
+from telephonegan.text import END
 
 _SHOWN = 100
 _INTEGERS = {"i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"}
@@ -51,11 +53,16 @@ def read_captions(path: str | Path) -> PublishedCaptions:
     parts = _unpickle(path, WeightsError)
     if not isinstance(parts, list | tuple) or len(parts) != 4 or not isinstance(parts[2], Mapping):
         raise WeightsError(f"{path} is no captions.pickle of AttnGAN, a list of two splits and two dictionaries.")
-    train, test, words, _ = parts
+    train, test, words, ids = parts
     for split in (train, test):
         if not isinstance(split, list) or not all(isinstance(caption, list) for caption in split):
             raise WeightsError(f"{path}: a split is no list of captions, each a list of word ids.")
-    return PublishedCaptions(train, test, _in_order(path, words))
+    in_order = _in_order(path, words)
+    if in_order[:1] != [END] or ids != {word: index for index, word in enumerate(in_order)}:
+        raise WeightsError(
+            f"{path} is no dictionary that AttnGAN trained with: word 0 is {END}, and both of its tables agree."
+        )
+    return PublishedCaptions(train, test, in_order)
 
 
 def read_names(path: str | Path) -> list[str]:
@@ -76,8 +83,10 @@ def _list_of(kind: type, what: str, path: str | Path) -> list[Any]:
 
 
 def _in_order(path: str | Path, words: Mapping[Any, Any]) -> list[str]:
-    if set(words) != set(range(len(words))) or not all(isinstance(word, str) for word in words.values()):
+    if set(words) != set(range(len(words))):
         raise WeightsError(f"{path}: the words are not numbered from 0 to {len(words) - 1} without a gap.")
+    if not all(isinstance(word, str) for word in words.values()):
+        raise WeightsError(f"{path}: not every word is a text.")
     return [words[index] for index in range(len(words))]
 
 
@@ -131,6 +140,7 @@ _KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
 _REFUSED = (
     *(pickle.PERSID, pickle.BINPERSID, pickle.EXT1, pickle.EXT2, pickle.EXT4),
     *(pickle.BYTEARRAY8, pickle.NEXT_BUFFER, pickle.READONLY_BUFFER),
+    *(pickle.EMPTY_SET, pickle.ADDITEMS, pickle.FROZENSET),
 )
 
 
@@ -148,11 +158,33 @@ class _Reader(pickle._Unpickler):
             raise pickle.UnpicklingError("it changes something that is no Vocabulary and no number")
         super().load_build()
 
+    def _check_keys(self, keys: list[Any]) -> None:
+        """Nested tuples as keys take for ever to hash."""
+        if not all(isinstance(key, str | int) for key in keys):
+            raise pickle.UnpicklingError("it has dictionary keys that are no words and no numbers")
+
+    def load_setitem(self) -> None:
+        self._check_keys(self.stack[-2:-1])
+        super().load_setitem()
+
+    def load_setitems(self) -> None:
+        self._check_keys(self.stack[::2])
+        super().load_setitems()
+
+    def load_dict(self) -> None:
+        self._check_keys(self.stack[::2])
+        super().load_dict()
+
     def load_refused(self) -> None:
         raise pickle.UnpicklingError("it holds what no such file needs, so it is refused")
 
     dispatch = pickle._Unpickler.dispatch | dict.fromkeys((code[0] for code in _REFUSED), load_refused)
-    dispatch[pickle.BUILD[0]] = load_build
+    dispatch |= {
+        pickle.BUILD[0]: load_build,
+        pickle.SETITEM[0]: load_setitem,
+        pickle.SETITEMS[0]: load_setitems,
+        pickle.DICT[0]: load_dict,
+    }
 
 
 def _unpickle(path: str | Path, error_kind: type[Exception]) -> Any:
@@ -162,4 +194,5 @@ def _unpickle(path: str | Path, error_kind: type[Exception]) -> Any:
     except OSError as error:
         raise error_kind(f"{path} cannot be read: {error.strerror or error}.") from error
     except Exception as error:  # a damaged pickle fails in as many ways as there are opcodes
-        raise error_kind(f"{path} is not a pickle that is read here: {str(error) or type(error).__name__}.") from error
+        why = mistaken(path) or f"{str(error) or type(error).__name__}. It is damaged, or of another program."
+        raise error_kind(f"{path} is not a pickle that is read here: {why}") from error

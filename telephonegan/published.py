@@ -6,7 +6,6 @@ Such files come from Python 2 and torch 0.3, name GPU storages, and know no `num
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from telephonegan.errors import SettingsError, WeightsError
+from telephonegan.mistaken_files import mistaken
 from telephonegan.models.attngan import Discriminator, Generator
 from telephonegan.models.captioner import LSTMDecoder
 from telephonegan.models.damsm import TextEncoder
@@ -77,41 +77,24 @@ def read_state(path: str | Path) -> State:
     """Tensors of a checkpoint by name, on the CPU, without wrappers. Raises WeightsError for anything else."""
     path = Path(path)
     try:
-        with path.open("rb") as file:
-            head = file.read(512)
         contents = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
     except Exception as error:  # torch answers a damaged file in many ways
-        raise WeightsError(f"{path} is no checkpoint that can be read: {_likely_cause(path, head, error)}") from error
+        raise WeightsError(f"{path} is no checkpoint that can be read: {_likely_cause(path, error)}") from error
     if not isinstance(contents, Mapping):
         raise WeightsError(f"{path} holds a {type(contents).__name__}, not tensors by name (a state dict).")
     return unwrapped(contents, str(path))
 
 
-def _likely_cause(path: Path, head: bytes, error: Exception) -> str:
+def _likely_cause(path: Path, error: Exception) -> str:
     # Not in torch's words: they advise to run whatever such a file asks for.
-    if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
-        return "it is a web page, so the download failed. Get the file anew."
-    if not head.strip(b"\0"):
-        return "it is empty or holds only zeros. Get the file anew."
     if refused := re.search(r"GLOBAL ([\w.]+)", str(error)):
         return (
             f"it asks for {refused[1]}, which no file of tensors needs, so it is refused and nothing in it was run. "
             "Where the network is at hand, save its state_dict() instead."
         )
-    zipped = _names_in_zip(path)
-    if zipped and not any("data.pkl" in name for name in zipped):
-        return f"it is a zip of {', '.join(zipped[:5])}. Unpack it and give the file inside."
-    return "it is damaged, or was not written by torch.save. Get the file anew."
-
-
-def _names_in_zip(path: Path) -> list[str]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.namelist()
-    except Exception:  # no zip, or a damaged one
-        return []
+    return mistaken(path) or "it is damaged, or was not written by torch.save. Get the file anew."
 
 
 def _first_line(error: Exception) -> str:

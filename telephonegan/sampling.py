@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from telephonegan import files
-from telephonegan.errors import DataError, SettingsError, TextError
+from telephonegan.errors import DataError, SettingsError, TextError, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,9 +60,13 @@ def sample(options: argparse.Namespace) -> int:
     painter = source.painter(options.device)
     encoded = {folder: known_lines(lines, painter.vocabulary) for folder, lines in captions.items()}
     root = open_folder()
-    for name, lines in encoded.items():
-        folder = files.new_folder(root / name) if name else root
-        _paint_all(painter, lines, folder, draws=options.n, seed=options.seed, attention=not options.no_attention)
+    try:
+        for name, lines in encoded.items():
+            folder = files.new_folder(root / name) if name else root
+            _paint_all(painter, lines, folder, draws=options.n, seed=options.seed, attention=not options.no_attention)
+    except KeyboardInterrupt:
+        print(f"{len(list(root.rglob('*_g*.png')))} pictures are in {root}", file=sys.stderr)
+        raise
     print(root)
     return 0
 
@@ -176,12 +180,8 @@ def known_lines(lines: Sequence[str], vocabulary: Vocabulary) -> list[EncodedTex
             kept.append(vocabulary.encode(line))
         except TextError:
             if line.strip():
-                print(f"Line {number} holds no known word and is skipped: {line.strip()[:60]}", file=sys.stderr)
-    if not kept:
-        raise TextError(f"No line holds a word this model knows. Try words such as {', '.join(vocabulary.common(8))}.")
-    dropped = list(dict.fromkeys(word for line in kept for word in line.dropped))
-    if dropped:
-        print(f"Not known, so not painted: {', '.join(dropped[:_TOLD_WORDS])}", file=sys.stderr)
+                shown = printable(line.strip()[:60])
+                print(f"Line {number} holds no known word and is skipped: {shown}", file=sys.stderr)
     return kept
 
 

@@ -502,7 +502,7 @@ def _check_free(folder: Path, key: str, models: Mapping[str, Any], *, replace: b
     if key in shipped:
         raise SettingsError(f"{key} is the name of a shipped model. Choose another name.")
     if key in models and not replace:
-        raise SettingsError(f"{key} exists already in {folder}. Choose another name, or pass replace=True.")
+        raise SettingsError(f"{key} exists already in {folder}. Choose another name, or replace=True (--replace).")
 
 
 def _files_of(models: Mapping[str, Mapping[str, Any]]) -> set[str]:

@@ -69,7 +69,7 @@ def test_wide_but_weak_attention_counts_nothing():
 def test_a_value_at_the_threshold_is_not_kept():
     # Eight words: the threshold is 1/4 exactly, so that this map is empty and the picture evenly dark.
     maps = np.zeros((8, 4, 4))
-    maps[7, 1, 1] = 0.25
+    maps[7, 1, 1], maps[0, 0, 0] = 0.25, 0.5
     picture = attention_picture(Image.new("RGB", (4, 4), "white"), maps, ["x"] * 8)
     assert (tiles(picture)[0] == 75).all()
 
@@ -153,3 +153,10 @@ def test_the_given_picture_and_maps_stay_as_they_were():
 def test_maps_of_other_words_are_refused(shape, words):
     with pytest.raises(SettingsError, match="attention maps"):
         attention_picture(BLACK, np.zeros(shape), WORDS[:words])
+
+
+def test_even_attention_is_shown_against_the_even_share():
+    maps = np.full((5, 8, 8), 0.2)
+    maps[3, :4], maps[1, :4] = 0.25, 0.15
+    first = tiles(attention_picture(BLACK, maps, ["x"] * 5))[0]
+    assert first[:100].mean() > first[-100:].mean() + 50

@@ -365,3 +365,31 @@ def test_damage_anywhere_is_an_error_of_ours_or_other_words(written, build_vocab
             except WeightsError:
                 refused += 1
     assert refused > 100
+
+
+# ------------------------------------------------------------------------------------------- slips and traps
+
+
+def test_keys_that_take_for_ever_to_hash_are_refused(tmp_path):
+    path = tmp_path / "captions.pickle"
+    path.write_bytes(b"\x80\x02})" + b"2\x86" * 70 + b"Ns.")
+    with pytest.raises(WeightsError, match="keys"):
+        read_captions(path)
+
+
+@pytest.mark.parametrize("content, cause", [(b"", "empty"), (b"<html>", "web page"), (b"\x80\x02]q", "damaged")])
+def test_a_file_that_is_no_pickle_is_told_by_its_likely_cause(tmp_path, content, cause):
+    path = tmp_path / "captions.pickle"
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=cause):
+        read_captions(path)
+
+
+@pytest.mark.parametrize(
+    "words, ids", [({0: "a", 1: "b"}, {"a": 0, "b": 1}), ({0: "<end>", 1: "a"}, {"<end>": 0, "a": 2})]
+)
+def test_a_dictionary_that_attngan_cannot_have_trained_with_is_refused(tmp_path, words, ids):
+    path = tmp_path / "captions.pickle"
+    path.write_bytes(pickle.dumps([[[1]], [[1]], words, ids], protocol=2))
+    with pytest.raises(WeightsError, match="tables agree"):
+        read_captions(path)

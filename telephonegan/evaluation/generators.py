@@ -109,6 +109,7 @@ def generator_scores(options: argparse.Namespace) -> dict[str, Any]:
     painted = observer(_paint(generator, texts, options.seed))
     real = observer(photographs(photos, size))
     reference, other = _references(options, photos, real, lambda part: observer(photographs(part, size)))
+    other = other[: len(painted.codes)]
     return {
         "sha256": generator.sha256,
         "n": len(texts),
@@ -206,9 +207,7 @@ def _references(
     parts = [real if name == options.split else observe(read_split(options, name)) for name in names]
     reference = parts[0] if len(parts) == 1 else parts[0] + parts[1]
     other = _other_split(options)
-    if other == options.split:
-        return reference, real
-    return reference, observe(read_split(options, other)[: len(photos)])
+    return reference, real if other == options.split else observe(read_split(options, other)[: len(photos)])
 
 
 def _other_split(options: argparse.Namespace) -> str:
@@ -240,6 +239,10 @@ def _distances(
 
 
 def _distance(kernel: str, frechet: str, painted: Tensor, reference: Tensor, other: Tensor) -> dict[str, Any]:
+    """Both distances with their ceilings; `matched` is the Fréchet distance of as many pictures as the ceiling has.
+
+    Only those two compare: a Fréchet distance falls with the number of pictures, whatever they show.
+    """
     found, ceiling = kernel_distance(painted, reference), kernel_distance(other, reference)
     return {
         kernel: found.mean,
@@ -247,6 +250,7 @@ def _distance(kernel: str, frechet: str, painted: Tensor, reference: Tensor, oth
         f"{kernel}_subset": found.n,
         f"{kernel}_ceiling": ceiling.mean,
         frechet: frechet_distance(painted, reference),
+        f"{frechet}_matched": frechet_distance(painted[: len(other)], reference),
         f"{frechet}_ceiling": frechet_distance(other, reference),
     }
 

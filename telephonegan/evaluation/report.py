@@ -201,11 +201,17 @@ def _distances(record: Record) -> list[tuple[str, ...]]:
     lines = []
     for key in record:
         kind, _, features = key.partition("_")
-        if kind not in ("kid", "fd", "fid") or key.endswith(("_std", "_subset", "_ceiling")):
+        if kind not in ("kid", "fd", "fid") or key.endswith(("_std", "_subset", "_ceiling", "_matched")):
             continue
-        digits = 4 if kind == "kid" else 1
+        name, digits = f"{kind.upper()}-{features}", 4 if kind == "kid" else 1
         ceiling = _fixed(record, f"{key}_ceiling", digits)
-        lines.append((f"{kind.upper()}-{features}", _fixed(record, key, digits), "", ceiling and ceiling + between))
+        told = ceiling and ceiling + between
+        if kind == "kid" or record["n"] == record.get("n_ceiling", record["n"]):
+            lines.append((name, _fixed(record, key, digits), "", told))
+        else:  # Fréchet distances compare at equal numbers only
+            lines.append((f"{name}, {_whole(record, 'n')} pictures", _fixed(record, key, digits), "", ""))
+            matched = _fixed(record, f"{key}_matched", digits)
+            lines.append((f"{name}, {_whole(record, 'n_ceiling')} pictures", matched, "", told))
     return lines
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from telephonegan.errors import SettingsError
+from telephonegan.errors import SettingsError, WeightsError
 from telephonegan.images import contact_sheet
 from telephonegan.models.attngan import Generator, initialise
 from telephonegan.models.backbone import STRIDES, Backbone
@@ -77,17 +77,23 @@ PRESETS = {
         base_size=16,
         channels=16,
         backbone_input=64,
-        head_width=16,
+        head_width=32,
+        thumbnail=32,
         words_limit=16,
         mirror=False,
+        learning_rate=5e-4,
         ema_half_life=500,
-        damsm_weight=0.1,
+        damsm_weight=0.05,
+        twins=0.0,
         steps=400,
     ),
     "gpu": replace(
         GanSettings(), base_size=64, channels=48, backbone_input=256, head_width=64, batch_size=64, residual_blocks=2
     ),
 }
+
+
+_WON = 0.02  # a discriminator's hinge loss; at chance it is 2
 
 
 @dataclass(frozen=True)
@@ -195,6 +201,24 @@ class GanRecipe:
             "generator_optimiser": self.generator_optimiser,
             "discriminator_optimiser": self.discriminator_optimiser,
         }
+
+    def warm_start(self, checkpoint: dict[str, Any]) -> None:
+        """Begin with another run's networks where they fit; a further stage begins as a copy of the one before.
+
+        So 64 pixels become 128: `--from` a run with `branches=2`, `--set branches=3`.
+        """
+        for name, net in (("generator", self.generator), ("average", self.average)):
+            found = dict(checkpoint[name])
+            for branch in range(2, self.settings.branches):
+                found = _copied_stage(found, branch) | found
+            _load_fitting(net, found, name)
+        _load_fitting(self.discriminator, checkpoint["discriminator"], "discriminator")
+
+    def collapse(self, means: dict[str, float]) -> str | None:
+        """What is wrong where the discriminator always wins: beyond the hinge it has nothing to teach."""
+        if means["discriminator"] > _WON:
+            return None
+        return f"The discriminator always wins (its hinge loss is {means['discriminator']:.2g}), so nothing is learned."
 
     def step(self, step: int) -> dict[str, float]:
         settings, batch = self.settings, self.batch_size
@@ -319,3 +343,15 @@ class GanRecipe:
         images = self.average(noise, sentences, words, padding_mask(lengths, words.shape[2]), eps)[0][-1]
         contact_sheet(images).save(folder / f"grid-{step:06d}.png")
         return {"contrast": images.std().item()}
+
+
+def _copied_stage(found: dict[str, Tensor], branch: int) -> dict[str, Tensor]:
+    return {key.replace(f"net{branch}.", f"net{branch + 1}."): value for key, value in found.items() if "net" in key}
+
+
+def _load_fitting(net: torch.nn.Module, found: dict[str, Tensor], name: str) -> None:
+    own = net.state_dict()
+    fitting = {key: value for key, value in found.items() if key in own and own[key].shape == value.shape}
+    if not fitting:
+        raise WeightsError(f"The other run's {name} fits in no tensor: begin from a run with the same widths.")
+    net.load_state_dict(own | fitting)

@@ -54,7 +54,16 @@ PRESETS = {
     "cpu": DamsmSettings(),
     "gpu": DamsmSettings(picture_size=128, input_size=256, batch_size=128),
     "tiny": DamsmSettings(
-        picture_size=32, input_size=64, views=2, minimum_count=1, word_width=64, width=64, word_drop=0.0, steps=300
+        picture_size=32,
+        input_size=64,
+        views=2,
+        minimum_count=1,
+        word_width=64,
+        width=64,
+        word_drop=0.0,
+        dropout=0.1,
+        learning_rate=4e-3,
+        steps=250,
     ),
 }
 

@@ -147,7 +147,10 @@ def save_checkpoint(recipe: Recipe, folder: Path, step: int) -> None:
     if broken is not None:
         raise TrainingDiverged(f"After step {step} the weights of {broken} are not finite. {_ADVICE}{_kept(folder)}")
     with replacing(folder / "checkpoint.pt") as partial:
-        torch.save({"step": step, **parts}, partial)
+        try:
+            torch.save({"step": step, **parts}, partial)
+        except RuntimeError as error:  # torch's word for a disk that refuses
+            raise OSError(f"the disk may be full ({error})") from error
 
 
 def _all_finite(part: Any) -> bool:

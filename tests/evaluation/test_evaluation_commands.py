@@ -1,5 +1,6 @@
 """The whole way from the command line to one JSON line, over tiny models and drawn pictures."""
 
+import argparse
 import json
 import shutil
 
@@ -10,13 +11,14 @@ from torch import nn
 
 from telephonegan import cli, weights
 from telephonegan.errors import WeightsError
-from telephonegan.evaluation import captioners, generators
+from telephonegan.evaluation import captioners, generators, matchers
 from telephonegan.evaluation.commands import rounded
 from telephonegan.evaluation.inception_features import PUBLISHED
 from telephonegan.evaluation.inputs import all_texts, choose_texts, photographs
 from telephonegan.evaluation.judge import Judge
 from telephonegan.evaluation.matchers import mismatches
-from telephonegan.models.damsm import TextEncoder, sentence_scores
+from telephonegan.evaluation.word_effects import Swap
+from telephonegan.models.damsm import TextEncoder, damsm_loss, sentence_scores
 from telephonegan.models.inception import InceptionEncoder
 from telephonegan.training.data import CaptionedPhotos
 from telephonegan.training.layouts import read_data
@@ -72,6 +74,9 @@ def test_matching_model_is_measured_on_photographs_with_its_protocol(evaluate):
         assert recalls == sorted(recalls)
     assert record["loss_chance"] == pytest.approx(2 * torch.tensor(12.0).log().item(), rel=1e-3)
     assert 0 < record["sentence_loss"] < 2 * record["loss_chance"]
+    few = evaluate("damsm", *FEW, "--limit=6")
+    assert few["n"] == 6
+    assert "image_to_text_recall_10" not in few
 
 
 def test_captions_of_two_photographs_that_are_one_are_told_apart_by_class(judge, world):
@@ -101,6 +106,68 @@ def test_recall_and_losses_are_those_of_the_judges_own_codes(evaluate, judge, wo
     assert record["sentence_loss"] == pytest.approx(expected.item(), rel=1e-3)
 
 
+def test_losses_are_the_mean_of_whole_batches(evaluate, judge, world, monkeypatch):
+    monkeypatch.setattr(matchers, "_LOSS_BATCH", 5)
+    record = evaluate("damsm", *FEW)
+    photos, judge = read_data(world, "test"), Judge(NAME)
+    losses = []
+    for rows in (slice(0, 5), slice(5, 10)):
+        sight = judge.see(torch.cat(list(photographs(photos[rows], judge.picture_size))))
+        read = judge.read_words([captions[0] for captions in photos.captions[rows]])
+        losses.append(torch.stack(damsm_loss(sight.regions, sight.codes, *read)))
+    expected = torch.stack(losses).mean(0).tolist()
+    assert record["loss_batch"] == 5
+    assert [record["word_loss"], record["sentence_loss"]] == pytest.approx(expected, rel=1e-3)
+
+
+class FakeJudge:
+    """Sees and reads what it was told to."""
+
+    picture_size = 16
+
+    def __init__(self, codes, sentences=None):
+        self.codes, self.sentences = codes, sentences
+
+    def look(self, batches):
+        return self.codes
+
+    def read(self, captions):
+        return self.sentences
+
+
+def test_pictures_that_say_their_texts_score_one_and_those_of_other_texts_nothing():
+    codes = torch.eye(4)
+    seen = generators.Observed(codes, codes, codes, None)
+    options = argparse.Namespace(candidates=3, folds=2, seed=0)
+    texts = [generators.Text(row, ["dog"]) for row in range(4)]
+    found = generators._matching(options, seen, seen[[1, 0, 3, 2]], FakeJudge(codes, codes), texts, [0, 1, 2, 3], "so")
+    assert (found["r_precision"], found["r_precision_real"], found["r_precision_shuffled"]) == (1, 0, 0)
+    assert found["r_precision_scaled"] == pytest.approx((1 - 1 / 3) / (0 - 1 / 3))
+    assert found["r_precision_mismatches"] == "so"
+
+
+def test_photographs_prefer_the_text_they_are_like(world):
+    photos = read_data(world, "test")
+    swaps = [Swap(row, "colour", "red", "blue", ["red"], ["blue"]) for row in (5, 2, 5)]
+    codes = torch.tensor([[1.0, 0.0], [0.0, 1.0]])  # of photographs 2 and 5
+    own, other = torch.tensor([[0.0, 2.0], [0.0, 2.0], [1.0, 1.0]]), torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    preferred = generators._photographs_prefer(FakeJudge(codes), photos, swaps, [own, other])
+    assert preferred.tolist() == [True, False, False]
+
+
+def test_noise_that_changes_nothing_gives_no_diversity(evaluate, monkeypatch):
+    def paintings(generator, texts, seeds):
+        return [torch.linspace(-1, 1, len(texts)).view(-1, 1, 1, 1).expand(-1, 3, 16, 16)]
+
+    monkeypatch.setattr(generators, "paintings", paintings)
+    record = evaluate("generator", *FEW, "--seeds-per-caption=3")
+    assert record["other_seed_difference"] == 0
+    assert record["other_seed_lite2"] == pytest.approx(0, abs=1e-3)
+    pairs = [abs(a - b) * 2 / 11 for a in range(12) for b in range(a)]
+    assert record["other_caption_difference"] == pytest.approx(sum(pairs) / len(pairs), rel=1e-3)
+    assert record["other_photograph_difference"] > 0
+
+
 def test_generator_is_measured_with_its_protocol(evaluate, tmp_path):
     grid, lines = tmp_path / "grid.png", tmp_path / "lines.jsonl"
     record = evaluate("generator", *FEW, "--seeds-per-caption=2", f"--grid={grid}", f"--out={lines}")
@@ -122,6 +189,9 @@ def test_generator_is_measured_with_its_protocol(evaluate, tmp_path):
 def test_more_captions_than_photographs_are_the_next_ones_of_each(evaluate):
     record = evaluate("generator", *FEW, "--samples=30", "--seeds-per-caption=2", "--limit=12")
     assert (record["n"], record["n_reference"], record["diversity_captions"]) == (30, 12, 30)
+    fewer = evaluate("generator", *FEW, "--samples=12", "--seeds-per-caption=2")
+    assert fewer["fd_lite2"] == fewer["fd_lite2_matched"] == record["fd_lite2_matched"] != record["fd_lite2"]
+    assert evaluate("generator", *FEW, "--samples=8", "--seeds-per-caption=2")["n_ceiling"] == 8
     assert "61 captions were asked for" in evaluate("generator", *FEW, "--samples=61")
 
 
@@ -206,9 +276,23 @@ def test_a_cycle_that_says_the_text_again_has_the_full_score_and_a_low_floor(eva
         return [list(words) for words in texts]
 
     monkeypatch.setattr(captioners, "_caption_painted", echo)
+    monkeypatch.setattr(captioners, "_described", lambda captioner, photos, beam: [each[0] for each in photos.captions])
     record = evaluate("cycle", f"--captioner={NAME}", f"--generator={NAME}")
-    assert record["CIDEr-D"] > 2
+    assert record["CIDEr-D"] == record["CIDEr-D_photographs"] > 2
     assert record["CIDEr-D"] > 2 * record["CIDEr-D_shuffled"]
+
+
+def test_every_text_of_a_cycle_has_noise_of_its_own(evaluate, monkeypatch):
+    drawn = []
+    paintings = captioners.paintings
+
+    def spy(generator, texts, seeds):
+        drawn.extend(seeds)
+        return paintings(generator, texts, seeds)
+
+    monkeypatch.setattr(captioners, "paintings", spy)
+    evaluate("cycle", f"--captioner={NAME}", f"--generator={NAME}", "--samples=4", "--limit=4", "--seed=9")
+    assert drawn == [9, 10, 11, 12]
 
 
 def test_captions_without_a_known_word_are_counted_and_left_out():

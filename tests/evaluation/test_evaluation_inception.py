@@ -114,16 +114,15 @@ def test_the_network_has_the_blocks_of_tensorflow_where_they_belong(network):
 def test_features_are_the_pooled_cells_of_the_enlarged_picture(network, tmp_path):
     features = InceptionFeatures(write_weights(tmp_path, network, 1008))
     images = torch.rand(2, 3, 40, 40) * 2 - 1
-    cells = []
-    hook = features.net.Mixed_7c.register_forward_hook(lambda module, given, found: cells.append((found, given)))
+    seen, cells = [], []
+    features.net.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    features.net.Mixed_7c.register_forward_hook(lambda module, given, found: cells.append(found))
     found = features(images)
-    hook.remove()
-    assert found.shape == (2, 2048)
-    assert cells[0][0].shape == (2, 2048, 8, 8)
-    torch.testing.assert_close(found, cells[0][0].mean((2, 3)))
+    assert torch.equal(seen[0], F.interpolate(images, size=(299, 299), mode="bilinear", align_corners=False))
+    assert cells[0].shape == (2, 2048, 8, 8)
+    torch.testing.assert_close(found, cells[0].mean((2, 3)))
     with torch.no_grad():
-        enlarged = F.interpolate(images, size=(299, 299), mode="bilinear", align_corners=False)
-        torch.testing.assert_close(found, network(enlarged))
+        torch.testing.assert_close(found, network(seen[0]))
 
 
 def test_numbers_are_named_after_the_network_and_other_weights_after_their_checksum(network, tmp_path, monkeypatch):

@@ -42,11 +42,13 @@ GENERATOR = record(
     r_precision_scaled=1.064,
     reference="test+dev",
     ceiling="train",
+    n_ceiling=500,
     kid_lite2=0.0306,
     kid_lite2_std=0.002,
     kid_lite2_subset=1000,
     kid_lite2_ceiling=-0.0004,
     fid_tf=20.04,
+    fid_tf_matched=30.0,
     fid_tf_ceiling=10.0,
     other_seed_difference=0.37,
     other_caption_difference=0.51,
@@ -189,7 +191,10 @@ def test_generators_are_shown_with_floor_and_photographs():
     assert cells(text, "R-precision 1/50 by judge/j") == ["0.377 ± 0.047", "0.008 shuffled, 0.020 guessing", "0.355"]
     assert cells(text, "the same, scaled") == ["1.06", "0", "1"]
     assert cells(text, "KID-lite2") == ["0.0306", "", "-0.0004 (train against test+dev)"]
-    assert cells(text, "FID-tf") == ["20.0", "", "10.0 (train against test+dev)"]
+    assert cells(text, "FID-tf, 1,000 pictures") == ["20.0", "", ""]
+    assert cells(text, "FID-tf, 500 pictures") == ["30.0", "", "10.0 (train against test+dev)"]
+    as_many = report.tables([entry("generator")], [{**GENERATOR, "n_ceiling": 1000}])
+    assert cells(as_many, "FID-tf") == ["20.0", "", "10.0 (train against test+dev)"]
     assert cells(text, "difference of 16-px") == ["0.37, 0.51", "0", "0.56 between two"]
     assert "std" not in text
     assert "distance of Lite2" not in text
@@ -217,8 +222,9 @@ def test_matching_models_of_both_kinds_share_a_table():
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
-def test_make_report_runs_the_module():
-    told = subprocess.run(
-        ["make", "-n", "report", "RUNTIME_STAMP=Makefile"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+def test_make_report_runs_the_module(tmp_path):
+    stamp = tmp_path / "stamp"
+    stamp.touch()
+    command = ["make", "-n", "report", f"RUNTIME_STAMP={stamp}"]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert told.stdout.split()[1:] == ["-m", "telephonegan.evaluation.report"]

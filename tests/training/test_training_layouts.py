@@ -327,6 +327,7 @@ def test_other_json_is_no_coco(tmp_path, content):
 
 
 WORDS = {0: "<end>", 1: "bird", 2: "red", 3: "blue", 4: "a"}
+IDS = {word: index for index, word in WORDS.items()}
 
 
 def dump(path, value):
@@ -383,8 +384,8 @@ def test_attngans_test_split_stays_whole_and_dev_is_held_out(tmp_path):
     [
         ("train/filenames.pickle", ["x"] * 7, "captions.pickle has 60 captions for the 7"),
         ("train/filenames.pickle", [], "60 captions for the 0"),
-        ("captions.pickle", [[[9]] * 30, [[1]] * 5, WORDS, {}], "word ids"),
-        ("captions.pickle", [[["bird"]] * 30, [[1]] * 5, WORDS, {}], "word ids"),
+        ("captions.pickle", [[[9]] * 30, [[1]] * 5, WORDS, IDS], "word ids"),
+        ("captions.pickle", [[["bird"]] * 30, [[1]] * 5, WORDS, IDS], "word ids"),
         ("train/class_info.pickle", [1, 2], "2 class numbers for 30"),
         ("captions.pickle", "other", "captions.pickle"),
         ("train/filenames.pickle", {"x": 1}, "filenames.pickle"),

@@ -1,15 +1,18 @@
 import copy
 import json
 import math
+import resource
 import signal
 import threading
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
-from telephonegan.errors import SettingsError, WeightsError
+from telephonegan.errors import OutputError, SettingsError, WeightsError
 from telephonegan.training import loop
+from telephonegan.training.journal import Journal
 
 
 class Regression:
@@ -305,3 +308,84 @@ def test_no_steps_are_an_error(tmp_path, steps):
     with pytest.raises(SettingsError, match=str(steps)):
         loop.run(Regression(), tmp_path / "run", steps=steps)
     assert not (tmp_path / "run").exists()
+
+
+# ------------------------------------------------------------------------------------------- what ends a run
+
+
+class Collapsing(Regression):
+    """A run that learns nothing in the log windows that `dead` names, counted from 1."""
+
+    def __init__(self, dead, **options):
+        super().__init__(**options)
+        self.dead, self.windows = dead, 0
+
+    def collapse(self, means):
+        self.windows += 1
+        return "It always wins." if self.windows in self.dead else None
+
+
+def test_two_dead_windows_in_a_row_end_the_run_and_keep_the_checkpoint_from_before(tmp_path):
+    with pytest.raises(loop.TrainingDiverged, match=r"always wins.*still good"):
+        loop.run(Collapsing({3, 4}), tmp_path, steps=20, log_every=2, checkpoint_minutes=0)
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 5
+
+
+def test_one_dead_window_is_forgiven(tmp_path):
+    loop.run(Collapsing({2, 4}), tmp_path, steps=12, log_every=2)
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 12
+
+
+def test_weights_that_are_no_numbers_never_replace_a_checkpoint(tmp_path):
+    recipe = Regression()
+    loop.run(recipe, tmp_path, steps=2)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    recipe.at = {2: lambda: [nn.init.constant_(recipe.model[0].weight, math.nan), None][1]}
+    with pytest.raises(loop.TrainingDiverged, match=r"model.*not finite.*still good"):
+        loop.run(recipe, tmp_path, steps=3)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+
+
+def test_a_full_disk_while_saving_leaves_the_old_checkpoint(tmp_path):
+    """The limit on the size of files makes a real write fail half-way, as a full disk does."""
+    loop.run(Regression(), tmp_path, steps=2)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+        with pytest.raises(OutputError, match=r"checkpoint\.pt"):
+            loop.save_checkpoint(Regression(), tmp_path, 3)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    assert not list(tmp_path.glob("*partial*"))
+
+
+# ------------------------------------------------------------------------------------------- the journal
+
+
+def test_tensorboard_gets_every_number_and_the_grid_of_pictures(tmp_path):
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    with Journal(tmp_path, batch_size=4) as journal:
+        journal.scalars(10, {"loss": 2.0})
+        Image.new("RGB", (8, 8), "red").save(tmp_path / "grid-000010.png")
+        journal.evaluation(10, {"score": 0.5})
+    board = events.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [(e.step, e.value) for e in board.Scalars("train/loss")] == [(10, 2.0)]
+    assert [(e.step, e.value) for e in board.Scalars("evaluation/score")] == [(10, 0.5)]
+    assert board.Tags()["images"] == ["grid"]
+
+
+def test_of_several_processes_one_writes(tmp_path):
+    with Journal(tmp_path, batch_size=4, write=False) as journal:
+        assert list(journal.watched(range(3))) == [0, 1, 2]
+        journal.scalars(1, {"loss": 2.0}), journal.evaluation(1, {"score": 0.5}), journal.say("nothing")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_bar_counts_pictures(tmp_path, capsys):
+    with Journal(tmp_path, batch_size=7) as journal:
+        list(journal.watched(range(2, 5)))
+    assert "35/35" in capsys.readouterr().err
