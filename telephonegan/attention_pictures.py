@@ -25,8 +25,8 @@ def attention_picture(image: Image.Image, attention: np.ndarray, words: Sequence
     `attention` is (L,H,W), not negative, one map per word, summing to 1 over the words. Only what exceeds twice the
     even share 1/L is kept of a map; words are ranked by what exceeds four times that share, the later word first in a
     tie. Where no word of the caption gets so far, as with generators whose attention is even, both limits are the even
-    share itself. A word nowhere above, as any of one or two, has a black map. Above each tile stand the word's place in the caption, from 0,
-    and its first six letters. Raises SettingsError for maps of other words.
+    share itself. A word nowhere above, as any of one or two, has a black map. Above each tile stand the word's place in
+    the caption, from 0, and its first six letters. Raises SettingsError for maps of other words.
 
     The picture of Xu et al., "AttnGAN: Fine-Grained Text to Image Generation with Attentional GANs", 2018.
 

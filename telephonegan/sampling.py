@@ -182,6 +182,11 @@ def known_lines(lines: Sequence[str], vocabulary: Vocabulary) -> list[EncodedTex
             if line.strip():
                 shown = printable(line.strip()[:60])
                 print(f"Line {number} holds no known word and is skipped: {shown}", file=sys.stderr)
+    if not kept:
+        raise TextError(f"No line holds a word this model knows. Try words such as {', '.join(vocabulary.common(8))}.")
+    dropped = list(dict.fromkeys(word for line in kept for word in line.dropped))
+    if dropped:
+        print(f"Not known, so not painted: {printable(', '.join(dropped[:_TOLD_WORDS]))}", file=sys.stderr)
     return kept
 
 
