@@ -93,6 +93,8 @@ def read_record(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         missing = needed - record.keys()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}. Is this the folder of a training run?") from error
     except (ValueError, AttributeError) as error:
         raise DataError(f"{path} is damaged: {error}. Name another folder, or begin the run again.") from error
     if missing:
