@@ -145,7 +145,5 @@ def test_two_processes_find_the_gradients_that_one_does(recipe, workplace):
     one, two = (gradients(trained(recipe, workplace, count)) for count in (1, 2))
     assert one.keys() == two.keys() and any(gradient.any() for gradient in one.values())
     for key, gradient in one.items():
-        scale = gradient.abs().max().item()
-        torch.testing.assert_close(
-            two[key], gradient, rtol=0, atol=2e-3 * scale + 1e-7, msg=lambda m, k=key: f"{k}: {m}"
-        )
+        # Sums in another order may carry a logit over the hinge's edge; a wrong share or mean is off by far more.
+        assert (two[key] - gradient).norm() <= 0.02 * gradient.norm() + 1e-7, key
