@@ -32,6 +32,7 @@ from telephonegan.training.average import follow
 from telephonegan.training.data import CaptionedPhotos, pack_photos, unit_range
 from telephonegan.training.distributed import average_gradients, gather, share
 from telephonegan.training.objective import kl_divergence
+from telephonegan.training.ranges import COUNT, RATE, SHARE, SIZE, check_ranges
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,17 @@ class GanSettings:
     def __post_init__(self) -> None:
         if self.backbone_input < 32 or self.backbone_input % 32:
             raise SettingsError(f"backbone_input must be a multiple of 32 pixels; {self.backbone_input} was given.")
+        check_ranges(
+            self,
+            **dict.fromkeys(("channels", "backbone_input", "head_width", "thumbnail"), SIZE),
+            **dict.fromkeys(("words_limit", "ema_half_life", "steps"), COUNT),
+            branches=(1, 5),
+            residual_blocks=(0, 100),
+            batch_size=(2, 10_000),  # batch norm needs two
+            learning_rate=RATE,
+            mismatched_weight=SHARE,
+            twins=(0.0, 0.5),
+        )
 
     @property
     def size(self) -> int:

@@ -28,6 +28,7 @@ from telephonegan.training.average import follow
 from telephonegan.training.damsm import cosine_decay
 from telephonegan.training.data import CaptionedPhotos, pack_photos, random_crop, unit_range
 from telephonegan.training.features import cached
+from telephonegan.training.ranges import COUNT, RATE, SHARE, SIZE, check_ranges
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,13 @@ class CaptioningSettings:
     def __post_init__(self) -> None:
         if self.input_size < 32 or self.input_size % 32:
             raise SettingsError(f"input_size must be a multiple of 32 pixels; {self.input_size} was given.")
-        for name in ("photos_per_batch", "words_limit"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"{name} must be at least 1; {getattr(self, name)} was given.")
+        check_ranges(
+            self,
+            **dict.fromkeys(("input_size", "stored_size", "small_size", "embedding_width", "hidden_width"), SIZE),
+            **dict.fromkeys(("photos_per_batch", "minimum_count", "words_limit", "steps"), COUNT),
+            dropout=SHARE,
+            learning_rate=RATE,
+        )
 
 
 @dataclass(frozen=True)

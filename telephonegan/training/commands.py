@@ -12,6 +12,7 @@ from typing import Any
 from telephonegan import files
 from telephonegan.errors import DataError, SettingsError
 from telephonegan.training import recipes, runs
+from telephonegan.training.ranges import COUNT, check_ranges
 
 _EXAMPLES = """examples:
   telephonegan train damsm     --data flickr8k --run runs/damsm
@@ -37,7 +38,9 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--data", type=Path, help="a folder of captioned photographs, see `telephonegan data check`")
     parser.add_argument("--run", dest="run_folder", type=Path, help="folder for checkpoints, log and samples")
-    parser.add_argument("--resume", type=Path, metavar="RUN", help="go on with a run as it was begun")
+    parser.add_argument(
+        "--resume", type=Path, metavar="RUN", help="go on with a run as it was begun; attngan: --steps may be more"
+    )
     parser.add_argument("--cache", type=Path, help="folder for packed photographs and features (default: RUN/../cache)")
     parser.add_argument("--damsm", help="attngan: the DAMSM run that guides it, or the name of a DAMSM model")
     parser.add_argument("--from", dest="origin", type=Path, metavar="RUN", help="start with the weights of another run")
@@ -68,6 +71,9 @@ def train(options: argparse.Namespace) -> int:
     from telephonegan.training import distributed
 
     inference.check_seed(options.seed)
+    check_ranges(options, checkpoint_minutes=(0, 1e6))
+    if options.evaluate_every is not None:
+        check_ranges(options, evaluate_every=COUNT)
     if options.threads is not None:
         torch.set_num_threads(inference.check_whole(options.threads, "threads", 1, 1024))
     with distributed.processes(inference.resolve_device(options.device)) as device:

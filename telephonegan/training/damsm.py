@@ -21,6 +21,7 @@ from telephonegan.text import PAD, Vocabulary, pad
 from telephonegan.training.data import CaptionedPhotos, pack_photos, random_crop, unit_range
 from telephonegan.training.distributed import average_gradients, gather, share
 from telephonegan.training.features import cached
+from telephonegan.training.ranges import COUNT, RATE, SHARE, SIZE, check_ranges
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,15 @@ class DamsmSettings:
     def __post_init__(self) -> None:
         if self.input_size < 32 or self.input_size % 32:
             raise SettingsError(f"input_size must be a multiple of 32 pixels; {self.input_size} was given.")
+        check_ranges(
+            self,
+            **dict.fromkeys(("picture_size", "input_size", "word_width", "width"), SIZE),
+            **dict.fromkeys(("views", "minimum_count", "words_limit", "steps"), COUNT),
+            **dict.fromkeys(("dropout", "image_dropout", "word_drop"), SHARE),
+            fc_width=(0, SIZE[1]),
+            batch_size=(1, 10_000),
+            learning_rate=RATE,
+        )
 
 
 PRESETS = {

@@ -98,6 +98,7 @@ def _steps(
                 journal.scalars(done, means)
                 warning = _collapse(recipe, means, warning, folder)
             if evaluate_every and done % evaluate_every == 0 and distributed.is_main():
+                _check_weights(recipe, folder, done)
                 journal.evaluation(done, recipe.evaluate(done, folder))
             # A run in doubt may be over: its last good checkpoint must not be replaced.
             if warning is None and time.monotonic() - saved > checkpoint_minutes * 60:
@@ -142,15 +143,21 @@ def save_checkpoint(recipe: Recipe, folder: Path, step: int) -> None:
     """
     if not distributed.is_main():
         return
-    parts = {name: part.state_dict() for name, part in recipe.state().items()}
-    broken = next((name for name, part in parts.items() if not _all_finite(part)), None)
-    if broken is not None:
-        raise TrainingDiverged(f"After step {step} the weights of {broken} are not finite. {_ADVICE}{_kept(folder)}")
+    parts = _check_weights(recipe, folder, step)
     with replacing(folder / "checkpoint.pt") as partial:
         try:
             torch.save({"step": step, **parts}, partial)
         except RuntimeError as error:  # torch's word for a disk that refuses
             raise OSError(f"the disk may be full ({error})") from error
+
+
+def _check_weights(recipe: Recipe, folder: Path, step: int) -> dict[str, Any]:
+    """The state of every part; TrainingDiverged where a number in it is not finite."""
+    parts = {name: part.state_dict() for name, part in recipe.state().items()}
+    broken = next((name for name, part in parts.items() if not _all_finite(part)), None)
+    if broken is not None:
+        raise TrainingDiverged(f"After step {step} the weights of {broken} are not finite. {_ADVICE}{_kept(folder)}")
+    return parts
 
 
 def _all_finite(part: Any) -> bool:

@@ -97,6 +97,8 @@ def read_record(path: Path) -> dict[str, Any]:
         raise DataError(f"{path} cannot be read: {error.strerror}. Is this the folder of a training run?") from error
     except (ValueError, AttributeError) as error:
         raise DataError(f"{path} is damaged: {error}. Name another folder, or begin the run again.") from error
+    if not missing and not all(isinstance(record[part], dict) for part in ("settings", "network")):
+        raise DataError(f"{path} is damaged: its settings are none. Name another folder, or begin the run again.")
     if missing:
         raise DataError(f"{path} tells nothing of {', '.join(sorted(missing))}. Name another folder.")
     return record

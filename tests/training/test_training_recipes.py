@@ -129,3 +129,27 @@ def test_what_is_missing_is_named(arguments, told, world, capsys, monkeypatch, t
     monkeypatch.chdir(tmp_path)
     assert train(*(world if a == "WORLD" else a for a in arguments)) == 2
     assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("recipe", "setting"),
+    [
+        *(("damsm", s) for s in ("batch_size=0", "batch_size=-1", "learning_rate=-1", "learning_rate=0", "width=0")),
+        *(("damsm", s) for s in ("views=0", "dropout=2", "picture_size=0", "words_limit=0")),
+        *(("attngan", s) for s in ("batch_size=1", "branches=9", "learning_rate=1e6", "twins=0.6")),
+        *(("captioner", s) for s in ("photos_per_batch=0", "dropout=-1", "learning_rate=0")),
+    ],
+)
+def test_a_setting_outside_its_range_is_refused_and_nothing_is_written(recipe, setting, world, tmp_path, capsys):
+    more = ("--damsm", "flickr8k") if recipe == "attngan" else ()
+    assert train(recipe, "--data", world, "--run", tmp_path / "run", "--preset", "tiny", *more, "--set", setting) == 2
+    assert f"{setting.partition('=')[0]} must be" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "option", [("--checkpoint-minutes", "nan"), ("--checkpoint-minutes", -1), ("--evaluate-every", 0)]
+)
+def test_an_option_outside_its_range_is_refused(option, world, tmp_path, capsys):
+    assert train("damsm", "--data", world, "--run", tmp_path / "run", *option) == 2
+    assert "must be from" in capsys.readouterr().err
