@@ -68,8 +68,12 @@ def run(
     make_folder(folder)
     done = _resume(recipe, folder)
     with Journal(folder, recipe.batch_size, write=distributed.is_main()) as journal:
-        done = _steps(recipe, folder, journal, range(done, steps), seed, log_every, evaluate_every, checkpoint_minutes)
-    save_checkpoint(recipe, folder, done)
+        found, done = (
+            done,
+            _steps(recipe, folder, journal, range(done, steps), seed, log_every, evaluate_every, checkpoint_minutes),
+        )
+    if done > found or not done:
+        save_checkpoint(recipe, folder, done)
 
 
 def _steps(

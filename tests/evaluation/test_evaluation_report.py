@@ -225,6 +225,6 @@ def test_matching_models_of_both_kinds_share_a_table():
 def test_make_report_runs_the_module(tmp_path):
     stamp = tmp_path / "stamp"
     stamp.touch()
-    command = ["make", "-n", "report", f"RUNTIME_STAMP={stamp}"]
+    command = ["make", "-n", "--no-print-directory", "report", f"RUNTIME_STAMP={stamp}"]  # make may run the tests
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert told.stdout.split()[1:] == ["-m", "telephonegan.evaluation.report"]

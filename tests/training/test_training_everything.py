@@ -51,14 +51,15 @@ def test_pictures_have_the_shapes_that_the_words_say(painted):
     assert obeyed("shape", painted, lambda image: attributes_of(said[id(image)].text)) > 1.4 / 4 * SENTENCES
 
 
-def test_the_captioner_reads_drawings_well(tiny_world):
+@pytest.mark.parametrize("what, share", [("shape", 0.8), ("colour", 0.5), ("background", 0.6)])
+def test_the_captioner_reads_drawings(what, share, tiny_world):
     drawings = draw(60, 48, seed=8)
     said = Captioner.load("shapes", "cpu")([drawing.picture for drawing in drawings])
     right = sum(
-        attributes_of(caption.text).get("colour") == drawing.scene.colour
+        attributes_of(caption.text).get(what) == getattr(drawing.scene, what)
         for caption, drawing in zip(said, drawings, strict=True)
     )
-    assert right > 0.8 * 60
+    assert right > share * 60
 
 
 def test_the_world_is_drawn_once_and_a_finished_run_is_left_alone(tiny_world):
