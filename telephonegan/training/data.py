@@ -85,17 +85,6 @@ class CaptionedPhotos:
         return fingerprint(lines)
 
 
-def read_flickr8k(folder: str | Path, split: str) -> CaptionedPhotos:
-    """Read one official split ("train", "dev", "test") of Flickr8k: images/, captions.txt, {split}.txt.
-
-    Hodosh, Young and Hockenmaier, "Framing Image Description as a Ranking Task" (2013).
-    See `telephonegan.training.layouts.read_data`, which reads other layouts too, for what is raised.
-    """
-    from telephonegan.training.layouts import read_data
-
-    return read_data(folder, split, "plain")
-
-
 def cut_to_box(image: Image.Image, box: Box) -> Image.Image:
     """Cut a square around a box (left, top, width, height), 1.5 times its longer side, as far as the picture goes.
 

@@ -21,7 +21,7 @@ from telephonegan.training.attngan import (
     Matching,
     SentenceBank,
 )
-from telephonegan.training.data import read_flickr8k
+from telephonegan.training.layouts import read_data
 
 SETTINGS = GanSettings(
     base_size=8,
@@ -38,7 +38,7 @@ SETTINGS = GanSettings(
 
 @pytest.fixture(scope="module")
 def splits(drawings):
-    return read_flickr8k(drawings, "train"), read_flickr8k(drawings, "test")
+    return read_data(drawings, "train", "plain"), read_data(drawings, "test", "plain")
 
 
 @pytest.fixture(scope="module")

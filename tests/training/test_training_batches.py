@@ -7,12 +7,13 @@ from telephonegan.training import batches as module
 from telephonegan.training import loop
 from telephonegan.training.batches import Batches
 from telephonegan.training.crops import Crops
-from telephonegan.training.data import CaptionedPhotos, read_flickr8k
+from telephonegan.training.data import CaptionedPhotos
+from telephonegan.training.layouts import read_data
 
 
 @pytest.fixture(scope="module")
 def photos(drawings):
-    return read_flickr8k(drawings, "train")
+    return read_data(drawings, "train", "plain")
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ import torch
 from telephonegan.errors import SettingsError
 from telephonegan.training import distributed, loop
 from telephonegan.training.captioner import CaptionerRecipe, CaptionerSettings, CellBank
-from telephonegan.training.data import read_flickr8k
+from telephonegan.training.layouts import read_data
 
 
 @pytest.fixture(scope="module")
 def splits(drawings):
-    return read_flickr8k(drawings, "train"), read_flickr8k(drawings, "dev")
+    return read_data(drawings, "train", "plain"), read_data(drawings, "dev", "plain")
 
 
 @pytest.fixture(params=[True, False], ids=["attending", "plain"])

@@ -16,12 +16,13 @@ from telephonegan.training.damsm import (
     flat_features,
     matching_features,
 )
-from telephonegan.training.data import pack_photos, read_flickr8k, unit_range
+from telephonegan.training.data import pack_photos, unit_range
+from telephonegan.training.layouts import read_data
 
 
 @pytest.fixture(scope="module")
 def splits(drawings):
-    return read_flickr8k(drawings, "train"), read_flickr8k(drawings, "dev")
+    return read_data(drawings, "train", "plain"), read_data(drawings, "dev", "plain")
 
 
 @pytest.fixture

@@ -4,19 +4,12 @@ import torch
 from PIL import Image
 
 from telephonegan.errors import DataError, TelephoneganError
-from telephonegan.training.data import (
-    CaptionedPhotos,
-    cut_to_box,
-    fingerprint,
-    pack_photos,
-    random_crop,
-    read_flickr8k,
-    unit_range,
-)
+from telephonegan.training.data import CaptionedPhotos, cut_to_box, fingerprint, pack_photos, random_crop, unit_range
+from telephonegan.training.layouts import read_data
 
 
 def test_a_split_lists_its_photographs_with_all_their_captions(drawings):
-    photos = read_flickr8k(drawings, "dev")
+    photos = read_data(drawings, "dev", "plain")
     assert len(photos) == 12
     assert photos.names[0] == "dev-red-circle.png"
     assert photos.captions[0] == [
@@ -29,12 +22,12 @@ def test_a_split_lists_its_photographs_with_all_their_captions(drawings):
 
 
 def test_the_splits_share_no_photograph(drawings):
-    names = [set(read_flickr8k(drawings, split).names) for split in ("train", "dev", "test")]
+    names = [set(read_data(drawings, split, "plain").names) for split in ("train", "dev", "test")]
     assert sum(map(len, names)) == len(set.union(*names)) == 36
 
 
 def test_a_slice_keeps_names_and_captions_together(drawings):
-    photos = read_flickr8k(drawings, "train")
+    photos = read_data(drawings, "train", "plain")
     part = photos[2:5]
     assert (part.names, part.captions, part.folder) == (photos.names[2:5], photos.captions[2:5], photos.folder)
 
@@ -43,38 +36,38 @@ def test_a_slice_keeps_names_and_captions_together(drawings):
 def test_a_missing_file_is_named(own_drawings, missing):
     (own_drawings / missing).unlink()
     with pytest.raises(DataError, match=missing):
-        read_flickr8k(own_drawings, "dev")
+        read_data(own_drawings, "dev", "plain")
 
 
 def test_a_missing_folder_of_pictures_is_named(own_drawings):
     (own_drawings / "images").rename(own_drawings / "pictures")
     with pytest.raises(DataError, match=r"none of the photographs.*images/"):
-        read_flickr8k(own_drawings, "dev")
+        read_data(own_drawings, "dev", "plain")
 
 
 def test_an_unknown_split_is_named_with_those_there_are(drawings):
     with pytest.raises(DataError, match=r"'validation'.*train, dev, test"):
-        read_flickr8k(drawings, "validation")
+        read_data(drawings, "validation", "plain")
 
 
 def test_photographs_without_captions_are_counted_and_the_first_is_named(own_drawings):
     with open(own_drawings / "dev.txt", "a", encoding="utf-8") as file:
         file.write("lost.png\nstray.png\n")
     with pytest.raises(DataError, match=r"2 photographs.*lost\.png"):
-        read_flickr8k(own_drawings, "dev")
+        read_data(own_drawings, "dev", "plain")
 
 
 def test_a_photograph_that_is_not_there_is_named_before_anything_is_packed(own_drawings, tmp_path):
     (own_drawings / "images" / "dev-red-bar.png").unlink()
     with pytest.raises(TelephoneganError, match=r"dev-red-bar\.png"):
-        pack_photos(read_flickr8k(own_drawings, "dev"), 8, tmp_path / "cache")
+        pack_photos(read_data(own_drawings, "dev", "plain"), 8, tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("*"))
 
 
 def test_an_empty_split_is_an_error(own_drawings):
     (own_drawings / "dev.txt").write_text("", encoding="utf-8")
     with pytest.raises(DataError, match=r"dev split.*empty"):
-        read_flickr8k(own_drawings, "dev")
+        read_data(own_drawings, "dev", "plain")
 
 
 def test_names_may_hold_blanks(own_drawings):
@@ -83,7 +76,7 @@ def test_names_may_hold_blanks(own_drawings):
     with open(own_drawings / "captions.txt", "a", encoding="utf-8") as file:
         file.write(f"{picture.name}#0\tA red dot\n")
     (own_drawings / "dev.txt").write_text(f"{picture.name}\n", encoding="utf-8")
-    assert read_flickr8k(own_drawings, "dev").names == [picture.name]
+    assert read_data(own_drawings, "dev", "plain").names == [picture.name]
 
 
 # ---------------------------------------------------------------------------------------------- rows
@@ -175,7 +168,7 @@ def test_a_box_beside_its_photograph_makes_it_unreadable(boxed):
 
 
 def test_photographs_that_can_all_be_read_stay(drawings):
-    photos = read_flickr8k(drawings, "dev")
+    photos = read_data(drawings, "dev", "plain")
     assert photos.readable() == (photos, [])
 
 
@@ -205,7 +198,7 @@ def test_packed_pictures_are_those_of_the_folder_in_their_order(plain, tmp_path)
 
 
 def test_packed_pictures_keep_colours_and_sides(drawings, tmp_path):
-    photos = read_flickr8k(drawings, "train")
+    photos = read_data(drawings, "train", "plain")
     packed = pack_photos(photos, 40, tmp_path)
     for name, pixels in zip(photos.names, packed, strict=True):
         assert np.array_equal(pixels.permute(1, 2, 0).numpy(), np.asarray(Image.open(photos.folder / name))), name

@@ -19,7 +19,8 @@ from telephonegan.text import PAD, Vocabulary, padding_mask
 from telephonegan.training import loop, published_damsm
 from telephonegan.training.attngan import Matching
 from telephonegan.training.average import follow
-from telephonegan.training.data import CaptionedPhotos, read_flickr8k, unit_range
+from telephonegan.training.data import CaptionedPhotos, unit_range
+from telephonegan.training.layouts import read_data
 from telephonegan.training.objective import adversarial_loss, discriminator_loss, kl_divergence
 from telephonegan.training.published_attngan import (
     PRESETS,
@@ -54,7 +55,7 @@ def small_inception():
 
 @pytest.fixture(scope="module")
 def splits(drawings):
-    return read_flickr8k(drawings, "train"), read_flickr8k(drawings, "test")
+    return read_data(drawings, "train", "plain"), read_data(drawings, "test", "plain")
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ from telephonegan.models import inception
 from telephonegan.models.damsm import TextEncoder, damsm_loss
 from telephonegan.models.inception import InceptionEncoder
 from telephonegan.training import loop, runs
-from telephonegan.training.data import CaptionedPhotos, read_flickr8k, unit_range
+from telephonegan.training.data import CaptionedPhotos, unit_range
+from telephonegan.training.layouts import read_data
 from telephonegan.training.published_damsm import (
     PRESETS,
     PublishedDamsmRecipe,
@@ -44,7 +45,7 @@ def small_inception():
 
 @pytest.fixture(scope="module")
 def splits(drawings):
-    return read_flickr8k(drawings, "train"), read_flickr8k(drawings, "dev")
+    return read_data(drawings, "train", "plain"), read_data(drawings, "dev", "plain")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from telephonegan.models.captioner import AttentionDecoder, CaptionModel, LSTMDe
 from telephonegan.models.decoding import Markers, beam, greedy
 from telephonegan.training import loop
 from telephonegan.training.captioner import CaptionerRecipe
-from telephonegan.training.data import read_flickr8k
+from telephonegan.training.layouts import read_data
 from telephonegan.training.self_critical import (
     SelfCriticalRecipe,
     SelfCriticalSettings,
@@ -22,7 +22,7 @@ MARKERS = Markers(start=1, end=2, never=(0, 1, 3))
 
 @pytest.fixture(scope="module")
 def splits(drawings):
-    return read_flickr8k(drawings, "train"), read_flickr8k(drawings, "dev")
+    return read_data(drawings, "train", "plain"), read_data(drawings, "dev", "plain")
 
 
 SETTINGS = SelfCriticalSettings(
