@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -17,6 +17,9 @@ from telephonegan.errors import SettingsError
 from telephonegan.files import png_bytes, write_new
 from telephonegan.generation import check_truncation
 from telephonegan.results import Caption, Picture, inline_image
+
+if TYPE_CHECKING:
+    from telephonegan.drift import Drift
 
 MOST_ROUNDS = 1000
 _LONGEST_STRIP = 48
@@ -124,6 +127,18 @@ class Chain:
         from telephonegan.chain_folder import load
 
         return load(folder)
+
+    def drift(self, measures: Sequence[str] | None = None, *, device: str = "cpu") -> Drift:
+        """How the rounds move away from the first one: similarities, content words kept and lost, repetition.
+
+        `measures` are names from `telephonegan.drift.MEASURES`; None: all default ones that can be computed here.
+        Raises SettingsError, UnknownModelError or WeightsError.
+
+        >>> chain.drift(["content_f1"]).values("content_f1")  # doctest: +SKIP
+        """
+        from telephonegan.drift import Drift, Track
+
+        return Drift.of(Track.of(self), measures, device=device)
 
     def _tiles(self) -> list[strips.Tile]:
         if not self.rounds:

@@ -15,9 +15,10 @@ from telephonegan import downloads, sampling
 from telephonegan import import_command as importing
 from telephonegan.errors import ImageError, SettingsError, TelephoneganError, printable
 from telephonegan.evaluation import commands as evaluation
+from telephonegan.experiment import command as experiments
 from telephonegan.output_folder import place
-from telephonegan.training import checks, export
 from telephonegan.training import commands as training
+from telephonegan.training import data_commands, export
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -93,7 +94,7 @@ def _generate(options: argparse.Namespace) -> int:
     from telephonegan.strips import Tile, strip
     from telephonegan.telephone import generate
 
-    painted = generate(options.text, **_given(options, "seed", "n", "truncation", "generator", "device"))
+    painted = generate(options.text, **_given(options, "seed", "n", "truncation", "candidates", "generator", "device"))
     pictures = painted if isinstance(painted, list) else [painted]
     folder = open_folder()
     for picture in pictures:
@@ -305,6 +306,12 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("text", help="an English sentence")
     generate.add_argument("-n", type=_whole, help="how many pictures, with the seeds SEED, SEED + 1, … (default: 1)")
     _add_generator(generate)
+    generate.add_argument(
+        "--candidates",
+        type=_whole,
+        metavar="N",
+        help="paint each picture N times, keep the one that fits the text best",
+    )
     _add_common(generate)
 
     play = _command(
@@ -336,10 +343,13 @@ def _parser() -> argparse.ArgumentParser:
         )
     )
     sampling.add_sample(_command(commands, sampling.sample, "sample", "paint files of captions, as AttnGAN does"))
-    checks.add_data(_command(commands, checks.data, "data", "look a data folder over before training"))
+    data_commands.add_data(_command(commands, data_commands.data, "data", "look data folders over, and make them"))
     training.add_train(_command(commands, training.train, "train", "train a model of your own"))
     export.add_export(_command(commands, export.export, "export", "give the model of a training run a name"))
     evaluation.add_evaluate(_command(commands, evaluation.evaluate, "evaluate", "measure a model on photographs"))
+    experiments.add_experiment(
+        _command(commands, experiments.experiment, "experiment", "play many chains, and measure how meaning drifts")
+    )
     return parser
 
 

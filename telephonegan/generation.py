@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from telephonegan import inference, weights
+from telephonegan.candidates import MOST_CANDIDATES, best_pictures
 from telephonegan.errors import SettingsError, TextError, WeightsError
 from telephonegan.images import to_images
 from telephonegan.models.attngan import Generator
@@ -36,9 +37,11 @@ class TextToImage:
         name: str,
         sha256: str = "",
         words_limit: int | None = None,
+        matching: str | None = None,
         device: str | torch.device = "auto",
     ) -> None:
         self.name, self.sha256, self.words_limit = name, sha256, words_limit
+        self.matching = matching  # KIND/NAME of the model that chooses among candidates
         self.vocabulary, self.device = vocabulary, inference.resolve_device(device)
         self.generator = generator.eval().to(self.device)
         self.text_encoder = text_encoder.eval().to(self.device)
@@ -59,6 +62,7 @@ class TextToImage:
             name=entry.name,
             sha256=entry.sha256,
             words_limit=words_limit,
+            matching=f"{text_entry.kind}/{text_entry.name}",
             device=device,
         )
 
@@ -67,19 +71,23 @@ class TextToImage:
         """The generator of that name. Raises UnknownModelError, WeightsError or, for the device, SettingsError."""
         return cls.of(weights.find("generator", name), device)
 
-    def __call__(self, texts: Sequence[str], *, seeds: Sequence[int], truncation: float = 1.0) -> list[Picture]:
+    def __call__(
+        self, texts: Sequence[str], *, seeds: Sequence[int], truncation: float = 1.0, candidates: int = 1
+    ) -> list[Picture]:
         """One picture per text, computed together, at most 32 at a time.
 
         `seeds`, one per text, fix the pictures on every device and for every batch size, up to the rounding of sums.
         `truncation` from 0 to 2 scales the noise: 0 gives each text one mean picture. Words the model does not know
-        and words beyond its limit are told by the picture. Raises TextError for a text without a known word, and
-        SettingsError.
+        and words beyond its limit are told by the picture. With `candidates` (to 64) above 1, the best of so many, see
+        `telephonegan.candidates`. Raises TextError for a text without a known word, and SettingsError.
         """
         check_truncation(truncation)
         if isinstance(texts, str) or len(texts) != len(seeds):
             raise SettingsError(f"{texts!r:.60} and {len(seeds)} seeds: give a list of texts and one seed for each.")
         encoded = [self.encode(text) for text in texts]
         seeds = [inference.check_seed(seed) for seed in seeds]
+        if inference.check_whole(candidates, "candidates", 1, MOST_CANDIDATES) > 1:
+            return best_pictures(self, texts, seeds, candidates, truncation=truncation)
         return inference.in_batches(partial(self._paint, truncation=truncation), texts, encoded, seeds)
 
     def encode(self, text: str) -> EncodedText:

@@ -21,6 +21,7 @@ from telephonegan.results import Caption, Picture
 from telephonegan.text import tokenise
 
 DEFAULT_MODEL = "flickr8k"
+SEED_POLICIES = ("fresh", "fixed")
 OnRound = Callable[[Chain], None]
 
 
@@ -124,39 +125,53 @@ class Telephone:
         done = min(map(len, chains), default=0)
         quiet = not (progress and chains)
         with tqdm(total=rounds + 1, initial=done, desc="rounds", unit="round", disable=quiet) as bar:
-            while chains := [chain for chain in chains if not chain.is_complete and self._can_go_on(chain)]:
-                self._play_round(chains)
+            while chains := [chain for chain in chains if not chain.is_complete and self.can_go_on(chain)]:
+                self.advance(chains)
                 for chain in chains if on_round else ():
                     on_round(chain)
                 bar.update()
 
-    def _can_go_on(self, chain: Chain) -> bool:
+    def can_go_on(self, chain: Chain) -> bool:
+        """Whether the last caption, if there is one, holds a word that can be painted."""
         return not chain.rounds or self.generator.knows(chain[-1].caption.text)
 
-    def _play_round(self, chains: list[Chain]) -> None:
-        """Give every chain one more round. All of them have equally many."""
-        pictures = self._start(chains) if not chains[0].rounds else self._repaint(chains)
-        captions = self._recaption(chains, pictures)
+    def advance(self, chains: Sequence[Chain], *, seed_policy: str = "fresh") -> None:
+        """Give every chain one more round, computed together; `play_many` is this, repeated.
+
+        `seed_policy` "fresh" draws anew in every round; "fixed" draws the same in every round of a chain, which makes
+        a round a function of the caption before. The chains have equally many rounds, equal settings, and can go on.
+        Raises SettingsError.
+
+        >>> phone.advance([Chain("a dog on the beach"), Chain("a man in the snow")])  # doctest: +SKIP
+        """
+        if seed_policy not in SEED_POLICIES:
+            raise SettingsError(f"{seed_policy!r} is no seed policy. Allowed: {', '.join(SEED_POLICIES)}.")
+        if len({(len(chain), chain.settings) for chain in chains}) > 1:
+            raise SettingsError("Chains advance together that have equally many rounds and equal settings.")
+        if not chains:
+            return
+        pictures = self._repaint(chains, seed_policy) if chains[0].rounds else self._start(chains)
+        captions = self._recaption(chains, pictures, seed_policy)
         for chain, picture, caption in zip(chains, pictures, captions, strict=True):
             chain.rounds.append(Round(len(chain), caption, picture))
 
-    def _start(self, chains: list[Chain]) -> list[Picture | None]:
+    def _start(self, chains: Sequence[Chain]) -> list[Picture | None]:
         return [None if isinstance(chain.source, str) else Picture(chain.source) for chain in chains]
 
-    def _repaint(self, chains: list[Chain]) -> list[Picture]:
+    def _repaint(self, chains: Sequence[Chain], seed_policy: str) -> list[Picture]:
         return self.generator(
             [chain[-1].caption.text for chain in chains],
-            seeds=[_lot(chain, "picture") for chain in chains],
+            seeds=[_lot(chain, "picture", seed_policy) for chain in chains],
             truncation=chains[0].settings.truncation,
         )
 
-    def _recaption(self, chains: list[Chain], pictures: list[Picture | None]) -> list[Caption]:
+    def _recaption(self, chains: Sequence[Chain], pictures: list[Picture | None], seed_policy: str) -> list[Caption]:
         """Caption the pictures together; where there is none, the text that was given is the caption."""
         seen = [(chain, picture) for chain, picture in zip(chains, pictures, strict=True) if picture is not None]
         said = iter(
             self.captioner(
                 [picture.image for _, picture in seen],
-                seeds=[_lot(chain, "caption") for chain, _ in seen],
+                seeds=[_lot(chain, "caption", seed_policy) for chain, _ in seen],
                 **chains[0].settings.decoding(),
             )
         )
@@ -185,18 +200,20 @@ def generate(
     seed: int = 0,
     n: int = 1,
     truncation: float = 1.0,
+    candidates: int = 1,
     generator: str = DEFAULT_MODEL,
     device: str = "auto",
 ) -> Picture | list[Picture] | list[list[Picture]]:
     """Paint a text, or each of a list of texts.
 
     With n > 1 every text gives a list of n pictures, with the seeds seed, seed + 1, …. `truncation` (0 to 2) scales the
-    noise. Raises TextError, SettingsError, UnknownModelError, WeightsError.
+    noise. With `candidates` (2 to 64), each picture is the one of so many that matches the text best, in the eyes of
+    the generator's teacher. Raises TextError, SettingsError, UnknownModelError, WeightsError.
 
     >>> generate("a brown bear in the grass", seed=3).save("bear.png")  # doctest: +SKIP
     """
     painter = _shared(TextToImage, weights.find("generator", generator), device)
-    return _paint(painter, text, seed=seed, n=n, truncation=truncation)
+    return _paint(painter, text, seed=seed, n=n, truncation=truncation, candidates=candidates)
 
 
 def play(
@@ -246,19 +263,26 @@ def _describe(captioner: Captioner, image: Any, *, seed: int = 0, **decoding: An
 
 
 def _paint(
-    generator: TextToImage, text: str | list[str], *, seed: int = 0, n: int = 1, truncation: float = 1.0
+    generator: TextToImage,
+    text: str | list[str],
+    *,
+    seed: int = 0,
+    n: int = 1,
+    truncation: float = 1.0,
+    candidates: int = 1,
 ) -> Picture | list[Picture] | list[list[Picture]]:
     inference.check_whole(n, "n", 1, 1000)
     inference.check_seed(seed)
-    return _one_or_many(text, partial(_paint_all, generator, seeds=range(seed, seed + n), truncation=truncation))
+    how = {"truncation": truncation, "candidates": candidates}
+    return _one_or_many(text, partial(_paint_all, generator, seeds=range(seed, seed + n), **how))
 
 
 def _paint_all(
-    generator: TextToImage, texts: list[str], *, seeds: range, truncation: float
+    generator: TextToImage, texts: list[str], *, seeds: range, **how: Any
 ) -> list[Picture] | list[list[Picture]]:
     n = len(seeds)
     each = [text for text in texts for _ in seeds]
-    painted = generator(each, seeds=[*seeds] * len(texts), truncation=truncation)
+    painted = generator(each, seeds=[*seeds] * len(texts), **how)
     return painted if n == 1 else [painted[i : i + n] for i in range(0, len(painted), n)]
 
 
@@ -267,9 +291,10 @@ def _one_or_many(given: Any, compute: Callable[[list], list]) -> Any:
     return compute(list(given)) if isinstance(given, list | tuple) else compute([given])[0]
 
 
-def _lot(chain: Chain, what: str) -> int:
+def _lot(chain: Chain, what: str, seed_policy: str) -> int:
     """The seed of the round that comes next."""
-    return inference.derived_seed(chain.seed, chain.number, len(chain), what)
+    rounds = (len(chain),) if seed_policy == "fresh" else ()
+    return inference.derived_seed(chain.seed, chain.number, *rounds, what)
 
 
 def _name_of(image: Any) -> str:

@@ -26,19 +26,21 @@ class Sight(Protocol):
 
 
 class BackboneSight:
-    """The frozen backbone's cells, as our own captioners see them."""
+    """The backbone's cells, as our own captioners see them: frozen, or its last stages tuned."""
 
     def __init__(self, entry: weights.Entry, words: int, device: torch.device) -> None:
         settings, self.device = entry.settings, device
         model = CaptionModel(words, **settings["network"])
         self.input_size: int = settings["input_size"]
+        self.tuned_stages: int = settings["network"].get("tuned_stages", 0)
         self.backbone = inference.shared_backbone(settings["backbone"], device)
         self.model = weights.load_strict(model, weights.read_tensors(entry)).eval().to(device)
         self.decoder = self.model.decoder
 
     def see(self, pictures: Sequence[Image.Image]) -> tuple[Tensor, tuple[int, int]]:
         pixels = to_tensor(list(pictures), self.input_size).to(self.device, memory_format=torch.channels_last)
-        grid = self.backbone.grid(pixels)
+        front = self.backbone.front(pixels, self.tuned_stages)
+        grid = (self.model.tail or self.backbone.head)(front)
         return self.model.features(grid.flatten(2).transpose(1, 2)), tuple(grid.shape[-2:])
 
 

@@ -326,3 +326,33 @@ def test_a_seed_that_is_no_whole_number_is_explained(phone):
 
 def test_all_errors_can_be_caught_by_one_public_name():
     assert issubclass(SettingsError, tg.TelephoneganError)
+
+
+# ------------------------------------------------------------------------------------------------- round by round
+
+
+def test_advancing_round_by_round_is_playing(phone, chain):
+    again = tg.Chain(sample("coffee"), seed=5)
+    for _ in range(4):
+        phone.advance([again])
+    assert texts(again) == texts(chain)
+
+
+def test_a_fixed_seed_policy_draws_the_same_in_every_round(phone):
+    fresh, fixed = tg.Chain("a red dog", seed=1), tg.Chain("a red dog", seed=1)
+    for _ in range(3):
+        phone.advance([fresh])
+        phone.advance([fixed], seed_policy="fixed")
+    assert fixed[1].picture.seed == fixed[2].picture.seed
+    assert fresh[1].picture.seed != fresh[2].picture.seed
+    other = tg.Chain("a red dog", seed=2, rounds=fixed.rounds[:1])
+    phone.advance([other], seed_policy="fixed")
+    assert other[1].picture.seed != fixed[1].picture.seed
+
+
+def test_chains_that_cannot_advance_together_are_told(phone, chain):
+    with pytest.raises(SettingsError, match="equally many rounds"):
+        phone.advance([chain, tg.Chain("a red dog", settings=chain.settings)])
+    with pytest.raises(SettingsError, match="fresh, fixed"):
+        phone.advance([chain], seed_policy="random")
+    phone.advance([])

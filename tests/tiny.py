@@ -71,7 +71,7 @@ def _register_captioner(name: str, attention: bool) -> None:
 
 
 def _register_text_encoder(name: str) -> None:
-    text, image = {"word_width": 8, "width": 8, "dropout": 0.1}, {"region_channels": 4, "code_channels": 4, "width": 8}
+    text, image = {"word_width": 8, "width": 8, "dropout": 0.1}, {"width": 8}
     encoder = TextEncoder(1 + len(WORDS), **text)
     networks = nn.ModuleDict({"text_encoder": encoder, "image_encoder": ImageEncoder(**image)})
     settings = {

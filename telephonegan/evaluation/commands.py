@@ -82,6 +82,17 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         metavar="K",
         help="pictures of one caption, for diversity (default: 4)",
     )
+    generator.add_argument(
+        "--pixels",
+        type=int,
+        default=64,
+        metavar="N",
+        help="Lite2 compares pictures brought to this size (default: 64)",
+    )
+    generator.add_argument("--truncation", type=float, default=1.0, help="scale of the noise, 0 to 2 (default: 1)")
+    generator.add_argument(
+        "--best-of", type=int, default=1, metavar="N", help="paint N times, keep the best match (default: 1)"
+    )
     generator.add_argument("--grid", type=Path, metavar="FILE", help="also write the first 32 pictures as a PNG file")
 
     words = _measure(measures, "words", "whether colours and names of things change the picture")

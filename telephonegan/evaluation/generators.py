@@ -65,10 +65,10 @@ class Observed:
 class Observer:
     """Looks once at every batch of pictures (B,3,H,W) in [-1,1], with everything that is to be measured."""
 
-    def __init__(self, judge: Judge, inception: InceptionFeatures | None = None) -> None:
+    def __init__(self, judge: Judge, inception: InceptionFeatures | None = None, pixels: int = _LITE2_SIZES[0]) -> None:
         self.judge, self.inception = judge, inception
-        same = judge.backbone_name == "lite2"
-        self.lite2_sizes = (judge.picture_size, judge.input_size) if same else _LITE2_SIZES
+        self.lite2_sizes = (pixels, _LITE2_SIZES[1])
+        same = judge.backbone_name == "lite2" and self.lite2_sizes == (judge.picture_size, judge.input_size)
         self.backbone = None if same else shared_backbone("lite2", judge.device)
 
     def __call__(self, batches: Iterable[Tensor]) -> Observed:
@@ -103,10 +103,11 @@ def generator_scores(options: argparse.Namespace) -> dict[str, Any]:
     texts, left_out = choose_texts(photos, options.samples, generator.knows)
     groups, drawn = mismatches(photos, [text.photo for text in texts], options.candidates)
     check_draw(groups, options.candidates, options.folds)
-    observer, size = Observer(judge, inception), generator.generator.size
+    check_whole(options.pixels, "pixels", 32, 512)
+    observer, size = Observer(judge, inception, options.pixels), generator.generator.size
     if options.grid:
         _write_grid(generator, texts, options)
-    painted = observer(_paint(generator, texts, options.seed))
+    painted = observer(_paint(generator, texts, options.seed, options))
     real = observer(photographs(photos, size))
     reference, other = _references(options, photos, real, lambda part: observer(photographs(part, size)))
     other = other[: len(painted.codes)]
@@ -114,6 +115,8 @@ def generator_scores(options: argparse.Namespace) -> dict[str, Any]:
         "sha256": generator.sha256,
         "n": len(texts),
         "captions_left_out": left_out,
+        "truncation": options.truncation,
+        "best_of": options.best_of,
         "judge": judge.name,
         "judge_sha256": judge.entry.sha256,
         "judge_guided_training": _guided(options.name, judge),
@@ -276,7 +279,7 @@ def _diversity(
     first = painted[: len(some)]
     every = first
     for k in range(1, seeds):
-        every += observer(_paint(generator, some, options.seed + k * len(texts)))
+        every += observer(_paint(generator, some, options.seed + k * len(texts), options))
     one_group = [0] * len(some)
     photographed = real[:_DIVERSITY_CAPTIONS]
     sets = {
@@ -332,10 +335,11 @@ def _of_kind(swaps: list[Swap], kind: str) -> list[int]:
     return [row for row, swap in enumerate(swaps) if swap.kind == kind]
 
 
-def _paint(generator: TextToImage, texts: list[Text], seed: int) -> Iterable[Tensor]:
-    return paintings(generator, [text.words for text in texts], range(seed, seed + len(texts)))
+def _paint(generator: TextToImage, texts: list[Text], seed: int, options: argparse.Namespace) -> Iterable[Tensor]:
+    how = {"truncation": options.truncation, "candidates": options.best_of}
+    return paintings(generator, [text.words for text in texts], range(seed, seed + len(texts)), **how)
 
 
 def _write_grid(generator: TextToImage, texts: list[Text], options: argparse.Namespace) -> None:
-    first = torch.cat(list(_paint(generator, texts[:_GRID], options.seed)))
+    first = torch.cat(list(_paint(generator, texts[:_GRID], options.seed, options)))
     replace(options.grid, png_bytes(contact_sheet(first)))

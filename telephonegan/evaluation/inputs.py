@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from PIL import Image
 from torch import Tensor
@@ -44,11 +44,16 @@ def image_batches(photos: CaptionedPhotos) -> Iterator[list[Image.Image]]:
         yield [photos.image(row) for row in range(start, min(start + BATCH, len(photos)))]
 
 
-def paintings(generator: TextToImage, texts: Sequence[Sequence[str]], seeds: Sequence[int]) -> Iterator[Tensor]:
-    """Batches (B,3,S,S) in [-1,1] of the generator's pictures of these word lists, of 256 levels as files have them."""
+def paintings(
+    generator: TextToImage, texts: Sequence[Sequence[str]], seeds: Sequence[int], **how: Any
+) -> Iterator[Tensor]:
+    """Batches (B,3,S,S) in [-1,1] of the generator's pictures of these word lists, of 256 levels as files have them.
+
+    `how` is truncation and candidates, as the generator takes them.
+    """
     for start in _batches(len(texts), "painting"):
         part = slice(start, start + BATCH)
-        painted = generator([" ".join(words) for words in texts[part]], seeds=seeds[part])
+        painted = generator([" ".join(words) for words in texts[part]], seeds=seeds[part], **how)
         yield to_tensor([picture.image for picture in painted], painted[0].image.width)
 
 

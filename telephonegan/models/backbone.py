@@ -6,6 +6,7 @@ Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Net
 
 from __future__ import annotations
 
+import copy
 import importlib
 import itertools
 from collections.abc import Sequence
@@ -83,6 +84,19 @@ class Backbone(nn.Module):
     def grid(self, image: Tensor) -> Tensor:
         """Return the last convolution's cells, (B,1280,H/32,W/32)."""
         return self.head(self(image, (32,))[32])
+
+    def front(self, image: Tensor, without: int) -> Tensor:
+        """What goes into the last `without` (0–3) of the seven stages: the part before `tail`."""
+        x = self.stem(normalise(image))
+        for stage in self.stages[: len(self.stages) - without]:
+            x = stage(x)
+        return x
+
+    def tail(self, stages: int) -> nn.Sequential:
+        """A copy of the last `stages` (1–3) and the last convolution, to be trained: `front` → cells (B,1280,h,w)."""
+        if not 1 <= stages <= 3:
+            raise SettingsError(f"1 to 3 stages can be trained; {stages} were asked for.")
+        return copy.deepcopy(nn.Sequential(*self.stages[-stages:], self.head)).requires_grad_(True)
 
 
 def normalise(image: Tensor) -> Tensor:

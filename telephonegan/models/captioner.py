@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from telephonegan.models.backbone import Backbone
 from telephonegan.models.batchnorm import BatchNorm1d
 
 State = tuple[Tensor, ...]
@@ -164,7 +165,10 @@ class AttentionDecoder(nn.Module):
 
 
 class CaptionModel(nn.Module):
-    """What is trained over backbone cells: an `AttentionDecoder`, or pooling, a head and an `LSTMDecoder`."""
+    """What is trained over backbone cells: an `AttentionDecoder`, or pooling, a head and an `LSTMDecoder`.
+
+    With `tuned_stages`, also a copy of the last stages of EfficientNet-Lite0, which make the cells.
+    """
 
     def __init__(
         self,
@@ -175,8 +179,10 @@ class CaptionModel(nn.Module):
         embedding_width: int = 256,
         hidden_width: int = 512,
         dropout: float = 0.5,
+        tuned_stages: int = 0,
     ) -> None:
         super().__init__()
+        self.tail = Backbone(pretrained=False).tail(tuned_stages) if tuned_stages else None
         widths = {"embedding_width": embedding_width, "hidden_width": hidden_width, "dropout": dropout}
         self.head = None if attention else EncoderHead(feature_width, embedding_width)
         self.decoder = (
@@ -184,6 +190,10 @@ class CaptionModel(nn.Module):
             if attention
             else LSTMDecoder(vocabulary_size, **widths)
         )
+
+    def cells(self, front: Tensor) -> Tensor:
+        """What the frozen stages make of pictures, `Backbone.front`, to cells (B,N,F), row by row."""
+        return self.tail(front).flatten(2).transpose(1, 2)
 
     def features(self, cells: Tensor) -> Tensor:
         """Backbone cells (B,N,F) to what the decoder starts from."""

@@ -31,6 +31,7 @@ from telephonegan.training.augment import augment
 from telephonegan.training.average import follow
 from telephonegan.training.data import CaptionedPhotos, pack_photos, unit_range
 from telephonegan.training.distributed import average_gradients, gather, share
+from telephonegan.training.moments import MomentMatching
 from telephonegan.training.objective import kl_divergence
 from telephonegan.training.ranges import COUNT, RATE, SHARE, SIZE, check_ranges
 
@@ -59,6 +60,10 @@ class GanSettings:
     twins: float = 0.25  # share of a batch that paints a caption of the same batch once more, with other noise
     twin_distance: float = 0.6  # what twins are pushed to; for unrelated photographs it is 0.86
     twin_weight: float = 3.0
+    moment_weight: float = 0.0
+    moment_queue: int = 1024  # pictures; the discrepancy is told from the last ones
+    # Compiled once per run, in one to two minutes with a C++ compiler; then half as fast again at 128 pixels on a CPU.
+    compile: bool = False
     steps: int = 10_000
 
     def __post_init__(self) -> None:
@@ -67,7 +72,7 @@ class GanSettings:
         check_ranges(
             self,
             **dict.fromkeys(("channels", "backbone_input", "head_width", "thumbnail"), SIZE),
-            **dict.fromkeys(("words_limit", "ema_half_life", "steps"), COUNT),
+            **dict.fromkeys(("words_limit", "ema_half_life", "moment_queue", "steps"), COUNT),
             branches=(1, 5),
             residual_blocks=(0, 100),
             batch_size=(2, 10_000),  # batch norm needs two
@@ -144,6 +149,7 @@ class SentenceBank:
         parts = [matching.text(i, n) for i, n in zip(ids.split(256), self.lengths.split(256), strict=True)]
         width = ids.shape[1]
         self.words = torch.cat([F.pad(words, (0, width - words.shape[2])).half() for words, _ in parts])
+        self.pad_to = 0  # shorter captions are padded to so many words: compiled networks want one shape
         self.sentences = torch.cat([sentence for _, sentence in parts])
 
     def draw(self, photos: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -153,7 +159,9 @@ class SentenceBank:
 
     def take(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         lengths = self.lengths[rows]
-        return self.words[rows][:, :, : lengths.max()].float(), self.sentences[rows], lengths
+        width = max(int(lengths.max()), self.pad_to)
+        words = self.words[rows][:, :, :width].float()
+        return F.pad(words, (0, width - words.shape[2])), self.sentences[rows], lengths
 
 
 class GanRecipe:
@@ -182,12 +190,19 @@ class GanRecipe:
         self.generator.ca_net.calibrate(self.text.sentences)
         self.generator.to(self.device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        self.paint = self.generator
+        if settings.compile:
+            self.paint = torch.compile(self.generator, dynamic=False)
+            self.text.pad_to = settings.words_limit
         shapes = {stride: (self.backbone.channels[stride], settings.backbone_input // stride) for stride in STRIDES}
         shapes[THUMBNAIL] = (3, settings.thumbnail)
         self.discriminator = ProjectedDiscriminator(
             shapes, embedding_width=self.embedding_width, width=settings.head_width
         )
         self.discriminator.to(self.device, memory_format=torch.channels_last)
+        self.moments = None
+        if settings.moment_weight:
+            self.moments = MomentMatching(self.backbone.head_channels, settings.moment_queue).to(self.device)
         trained = [p for p in self.discriminator.parameters() if p.requires_grad]
         self.trained_heads = trained
         self.generator_optimiser = torch.optim.Adam(self.generator.parameters(), settings.learning_rate, (0.0, 0.99))
@@ -212,6 +227,7 @@ class GanRecipe:
             "discriminator": self.discriminator,
             "generator_optimiser": self.generator_optimiser,
             "discriminator_optimiser": self.discriminator_optimiser,
+            **({} if self.moments is None else {"moments": self.moments}),
         }
 
     def warm_start(self, checkpoint: dict[str, Any]) -> None:
@@ -244,7 +260,7 @@ class GanRecipe:
         eps = share(torch.randn(batch, self.generator.condition_width)).to(self.device)
         mask = padding_mask(lengths, words.shape[2])
         with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False):
-            images, _, mu, logvar = self.generator(noise, sentences, words, mask, eps)
+            images, _, mu, logvar = self.paint(noise, sentences, words, mask, eps)
             painted = self.pyramid(augment(images[-1].float()))
             with torch.no_grad():
                 photographed = self.pyramid(augment(real))
@@ -252,13 +268,13 @@ class GanRecipe:
             self.require_heads(False)
             (logits,) = self.discriminator(painted, sentences)
             self.require_heads(True)
-            regions, codes = self.image_encoder(
-                region_features(painted), pooled_features(self.backbone.head(painted[32]))
-            )
+            pooled = pooled_features(self.backbone.head(painted[32]))
+            regions, codes = self.image_encoder(region_features(painted), pooled)
             word_loss, sentence_loss = damsm_loss(
                 gather(regions), gather(codes).float(), *text, same=(rows[:, None] == rows).to(self.device)
             )
             adversarial = -logits.float().mean()
+            moments = adversarial.new_zeros(()) if self.moments is None else self.discrepancy(pooled, photographed)
             kl = kl_divergence(mu, logvar)
             target = images[-1].float().detach()
             preview = sum(
@@ -271,6 +287,7 @@ class GanRecipe:
             adversarial
             + settings.twin_weight * sameness
             + settings.damsm_weight * (word_loss + sentence_loss)
+            + settings.moment_weight * moments
             + settings.kl_weight * kl
             + settings.preview_weight * preview
         )
@@ -287,7 +304,14 @@ class GanRecipe:
             "kl": kl.item(),
             "preview": preview.item(),
             **({"distance": distance.mean().item()} if twins else {}),
+            **({} if self.moments is None else {"moments": moments.item()}),
         }
+
+    def discrepancy(self, pooled: Tensor, photographed: dict[int, Tensor]) -> Tensor:
+        """How much the pictures of all processes, by pooled features (B,F), differ from photographs as a crowd."""
+        with torch.no_grad():
+            real = pooled_features(self.backbone.head(photographed[32]))
+        return self.moments(gather(pooled), gather(real))
 
     @staticmethod
     def twin_distance(features: Tensor, twins: int) -> Tensor:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from telephonegan.errors import SettingsError
+from telephonegan.errors import SettingsError, WeightsError
 from telephonegan.models.backbone import Backbone
 from telephonegan.models.captioner import CaptionModel
 from telephonegan.models.decoding import Markers, beam
@@ -155,16 +155,43 @@ class CaptionerRecipe:
         sentences = [caption for captions in train.captions for caption in captions]
         self.vocabulary = Vocabulary.build(sentences, minimum=settings.minimum_count)
         self.markers = Markers.of(self.vocabulary)
-        self.bank = CellBank(train, settings, cache, ["plain", "mirrored", "small", "crop"], self.device)
-        self.dev_bank = CellBank(dev, settings, cache, ["plain"], self.device)
-        self.view_odds = torch.tensor([0.35, 0.25, 0.15, 0.25])
-        self.model = CaptionModel(len(self.vocabulary), **self.network()).to(self.device)
+        self.look(cache)
+        self.model = self.new_model().to(self.device)
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
-        self.optimiser = torch.optim.AdamW(
-            self.model.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
-        )
+        groups = [{"params": parts, "lr": rate} for parts, rate in self.parameter_groups()]
+        self.optimiser = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
         self.ids = [[self._ids(caption) for caption in captions] for captions in train.captions]
         self.batch_size = settings.photos_per_batch
+
+    def look(self, cache: Path) -> None:
+        """See every photograph once: cells of several views each, kept on disk."""
+        self.bank = CellBank(self.train, self.settings, cache, ["plain", "mirrored", "small", "crop"], self.device)
+        self.dev_bank = CellBank(self.dev, self.settings, cache, ["plain"], self.device)
+        self.view_odds = torch.tensor([0.35, 0.25, 0.15, 0.25])
+
+    def new_model(self) -> CaptionModel:
+        return CaptionModel(len(self.vocabulary), **self.network())
+
+    def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
+        """What is trained, and the highest learning rate of each part."""
+        return [(list(self.model.parameters()), self.settings.learning_rate)]
+
+    def warm_start(self, checkpoint: dict[str, Any]) -> None:
+        """Begin with the averaged weights of a captioner's checkpoint; words it did not know begin anew.
+
+        Raises WeightsError for another network's.
+        """
+        if "average" not in checkpoint:
+            raise WeightsError(f"A captioner's checkpoint is needed; this one holds {', '.join(checkpoint)}.")
+        found = _for_vocabulary(checkpoint["average"], self.model.state_dict(), checkpoint, self.vocabulary)
+        try:
+            for net in (self.model, self.average):
+                net.load_state_dict(found)
+        except RuntimeError as error:
+            raise WeightsError(
+                f"The weights do not fit this network: {error}. "
+                "Give the data and the network settings of the captioner's run."
+            ) from error
 
     def _ids(self, caption: list[str]) -> list[int]:
         ids = self.vocabulary.ids
@@ -200,6 +227,10 @@ class CaptionerRecipe:
         photos, views = distributed.share(photos), distributed.share(views)
         return photos.tolist(), self.bank[views, photos]
 
+    def dev_cells(self, rows: Tensor) -> Tensor:
+        """Cells (B,N,F) of development photographs, as the averaged model is to see them."""
+        return self.dev_bank[torch.zeros_like(rows), rows]
+
     def cross_entropy(self, cells: Tensor, photos: list[int]) -> Tensor:
         """How badly the words of every caption of these photographs are foretold, averaged over all processes' words.
 
@@ -229,8 +260,8 @@ class CaptionerRecipe:
     def update(self, loss: Tensor, step: int) -> None:
         """One optimiser step down the gradient of all processes together."""
         settings = self.settings
-        for group in self.optimiser.param_groups:
-            group["lr"] = settings.learning_rate * cosine_decay(step, settings.steps)
+        for group, (_, rate) in zip(self.optimiser.param_groups, self.parameter_groups(), strict=True):
+            group["lr"] = rate * cosine_decay(step, settings.steps)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         distributed.average_gradients(self.model.parameters())
@@ -244,7 +275,7 @@ class CaptionerRecipe:
         rows = torch.arange(len(self.dev))
         said = []
         for part in rows.split(100):
-            features = self.average.features(self.dev_bank[torch.zeros_like(part), part])
+            features = self.average.features(self.dev_cells(part))
             said += [
                 self.vocabulary.decode(best[0].ids)
                 for best in beam(
@@ -260,6 +291,27 @@ class CaptionerRecipe:
             encoding="utf-8",
         )
         return caption_scores(said, self.dev.captions)
+
+
+_ROWS_OF_WORDS = ("decoder.embed.weight", "decoder.linear.weight", "decoder.linear.bias")
+
+
+def _for_vocabulary(
+    found: dict[str, Tensor], own: dict[str, Tensor], checkpoint: dict[str, Any], vocabulary: Vocabulary
+) -> dict[str, Tensor]:
+    """Weights of another run with its rows of words in the order of `vocabulary`; what it lacks stays our own."""
+    words = checkpoint.get("vocabulary", vocabulary.words)
+    if words == vocabulary.words:
+        return {key: value for key, value in own.items() if key.startswith("tail.")} | found
+    places = {word: place for place, word in enumerate(words)}
+    rows = [places.get(word) for word in vocabulary.words]
+    known = torch.tensor([row is not None for row in rows])
+    theirs = torch.tensor([row for row in rows if row is not None])
+    fitted = {key: value.clone() for key, value in own.items()} | found
+    for key in _ROWS_OF_WORDS:
+        fitted[key] = own[key].clone()
+        fitted[key][known] = found[key][theirs].to(own[key])
+    return fitted
 
 
 def share_of_words(words: int) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import warnings
 from collections import defaultdict
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from telephonegan.errors import DataError, ImageError
-from telephonegan.files import json_bytes
 
 if TYPE_CHECKING:
     from telephonegan.training.data import CaptionedPhotos
@@ -21,10 +19,6 @@ if TYPE_CHECKING:
 TINY = 32  # pixels of the shorter side: the smallest picture any recipe paints
 
 _SHOWN = 5
-_EXAMPLES = """examples:
-  telephonegan data check flickr8k
-  telephonegan data check coco --layout coco --json > report.json
-Exit code: 0 usable, 1 something would break a training, 2 not a data folder."""
 _PROBLEMS = {  # each would break a training
     "absent_splits": "splits that are not there or empty",
     "missing": "photographs that are listed and not there",
@@ -40,22 +34,6 @@ _REMARKS = {
     "tiny": f"photographs with a side below {TINY} pixels",
     "warnings": "warnings of the reader",
 }
-
-
-def add_data(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of `telephonegan data`."""
-    parser.epilog = _EXAMPLES
-    parser.add_argument("what", choices=("check",))
-    parser.add_argument("folder", metavar="DIR", type=Path, help="a folder of captioned photographs")
-    parser.add_argument("--layout", help="attngan, coco, flickr or plain (default: told by its files)")
-    parser.add_argument("--json", action="store_true", help="print all that was found, as JSON")
-
-
-def data(options: argparse.Namespace) -> int:
-    """Print what `check` finds; 0 when the folder is usable, else 1. Raises DataError when it is no data folder."""
-    report = check(options.folder, options.layout, progress=True)
-    print(json_bytes(report).decode() if options.json else _in_words(report), end="")
-    return 0 if report["usable"] else 1
 
 
 def check(folder: str | Path, layout: str | None = None, *, progress: bool = False) -> dict[str, Any]:
@@ -201,7 +179,7 @@ def _counts(contents: DataFolder, names: list[str]) -> dict[str, Any]:
     }
 
 
-def _in_words(report: dict[str, Any]) -> str:
+def in_words(report: dict[str, Any]) -> str:
     lines = [f"{report['folder']}: {report['layout']} layout"]
     columns = ("split", "photographs", "captions", "per photograph", "words", "different words")
     lines.append("{:6} {:>12} {:>10} {:>18} {:>10} {:>16}".format(*columns))

@@ -138,7 +138,8 @@ def _has(settings: Any, name: str) -> bool:
 def _start_from(recipe: Any, options: argparse.Namespace) -> None:
     if not hasattr(recipe, "warm_start"):
         raise SettingsError(f"{options.recipe} with preset {options.preset} cannot start from another run.")
-    recipe.warm_start(runs.read_run(options.origin)[1])
+    record, checkpoint = runs.read_run(options.origin)
+    recipe.warm_start({**checkpoint, "vocabulary": record.get("vocabulary")})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -244,7 +244,7 @@ def _read_list(path: Path) -> list[str]:
 # --------------------------------------------------------------------------------------------------------------- splits
 
 
-def _tenth(name: str) -> int:
+def tenth(name: str) -> int:
     """0 to 9 by the name alone, so that photographs added later move no other one to another split."""
     return int(hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest(), 16) % 10
 
@@ -252,15 +252,15 @@ def _tenth(name: str) -> int:
 def _by_name(names: Iterable[str]) -> dict[str, list[str]]:
     splits: dict[str, list[str]] = {split: [] for split in SPLITS}
     for name in names:
-        splits[{0: "dev", 1: "test"}.get(_tenth(name), "train")].append(name)
+        splits[{0: "dev", 1: "test"}.get(tenth(name), "train")].append(name)
     return splits
 
 
 def _held_out(parts: dict[str, list[str]]) -> dict[str, list[str]]:
     if "train" not in parts:
         return parts
-    train = [name for name in parts["train"] if _tenth(name)]
-    return {**parts, "train": train, "dev": [name for name in parts["train"] if not _tenth(name)]}
+    train = [name for name in parts["train"] if tenth(name)]
+    return {**parts, "train": train, "dev": [name for name in parts["train"] if not tenth(name)]}
 
 
 def _folders(places: Iterable[str]) -> str:

@@ -12,7 +12,11 @@ from telephonegan.errors import DataError, SettingsError
 
 # Each module has PRESETS, settings by name; the class of the settings tells the recipe that takes them.
 _MODULES = {
-    "captioner": {"captioner": "CaptionerRecipe", "self_critical": "SelfCriticalRecipe"},
+    "captioner": {
+        "captioner": "CaptionerRecipe",
+        "tuned_captioner": "TunedCaptionerRecipe",
+        "self_critical": "SelfCriticalRecipe",
+    },
     "damsm": {"damsm": "DamsmRecipe", "published_damsm": "PublishedDamsmRecipe"},
     "attngan": {"attngan": "GanRecipe", "published_attngan": "PublishedGanRecipe"},
 }
@@ -91,5 +95,9 @@ def _finite(text: str) -> float:
     return number
 
 
-_READERS = {bool: {"True": True, "False": False}.__getitem__, int: int, float: _finite, str: str}
-_ALLOWED = {bool: "True or False", int: "a whole number", float: "a finite number"}
+def _switch(text: str) -> bool:
+    return {"true": True, "false": False}[text.lower()]
+
+
+_READERS = {bool: _switch, int: int, float: _finite, str: str}
+_ALLOWED = {bool: "true or false", int: "a whole number", float: "a finite number"}

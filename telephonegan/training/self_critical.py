@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from telephonegan.errors import SettingsError, WeightsError
+from telephonegan.errors import SettingsError
 from telephonegan.evaluation.captions import CiderD
 from telephonegan.models.decoding import Decoder, Markers, greedy
 from telephonegan.text import END
@@ -76,19 +75,6 @@ class SelfCriticalRecipe(CaptionerRecipe):
         super().__init__(train, dev, settings, cache, device)
         # With the end marker as a word, a caption that breaks off after "a" misses n-grams.
         self.cider = CiderD([[[*caption, END] for caption in captions] for captions in train.captions])
-
-    def warm_start(self, checkpoint: dict[str, Any]) -> None:
-        """Begin with the averaged weights of a captioner's checkpoint. Raises WeightsError for another network's."""
-        if "average" not in checkpoint:
-            raise WeightsError(f"A captioner's checkpoint is needed; this one holds {', '.join(checkpoint)}.")
-        try:
-            for net in (self.model, self.average):
-                net.load_state_dict(checkpoint["average"])
-        except RuntimeError as error:
-            raise WeightsError(
-                f"The weights do not fit this network: {error}. "
-                "Give the data and the network settings of the captioner's run."
-            ) from error
 
     def step(self, step: int) -> dict[str, float]:
         settings = self.settings

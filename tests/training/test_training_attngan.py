@@ -1,5 +1,6 @@
 import copy
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -99,6 +100,38 @@ def test_twins_are_pushed_apart(make):
         return sum(measured[-10:])
 
     assert distance(100.0) > distance(0.0) + 0.5
+
+
+def test_the_crowd_of_pictures_is_compared_with_photographs_where_it_has_a_weight(make):
+    recipe = make(dataclasses.replace(SETTINGS, moment_weight=1.0, moment_queue=4))
+    found = []
+    for step in range(3):
+        loop.seed_step(0, step)
+        found.append(recipe.step(step)["moments"])
+    assert found[0] == 0 and found[1] != 0 and found[2] != 0
+    assert int(recipe.state()["moments"].seen) == 12
+
+
+def test_a_run_that_compares_crowds_resumes_exactly(make, tmp_path):
+    settings = dataclasses.replace(SETTINGS, moment_weight=1.0, moment_queue=4)
+    whole, parted, again = make(settings), make(settings), make(settings)
+    loop.run(whole, tmp_path / "whole", steps=4)
+    loop.run(parted, tmp_path / "parted", steps=2)
+    loop.run(again, tmp_path / "parted", steps=4)
+    for name, value in whole.average.state_dict().items():
+        assert torch.equal(again.average.state_dict()[name], value)
+
+
+def test_a_compiled_generator_learns_what_a_plain_one_learns(make, monkeypatch):
+    # Traced but not turned into machine code, which takes minutes: padding and weights are what could differ.
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    plain, compiled = make(), make(dataclasses.replace(SETTINGS, compile=True))
+    assert compiled.text.take(torch.tensor([0]))[0].shape[2] == SETTINGS.words_limit
+    for recipe in (plain, compiled):
+        loop.seed_step(0, 0)
+        recipe.step(0)
+    for name, value in plain.generator.named_parameters():
+        assert torch.allclose(dict(compiled.generator.named_parameters())[name], value, atol=5e-4)
 
 
 def test_losses_are_finite_and_named(recipe):

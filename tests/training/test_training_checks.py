@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from telephonegan.errors import DataError
-from telephonegan.training.checks import add_data, check, data
+from telephonegan.training.checks import check
+from telephonegan.training.data_commands import add_data, data
 from telephonegan.training.shapes import write_world
 
 

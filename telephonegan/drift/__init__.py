@@ -1,0 +1,31 @@
+"""How meaning drifts along a chain: similarities of its rounds, words that survive, captions that repeat.
+
+>>> from telephonegan.drift import Drift, Track, Turn
+>>> track = Track("a", "a", 0, (Turn(0, ("red", "ball")), Turn(1, ("blue", "ball"))))
+>>> Drift.of(track, ["content_f1"]).values("content_f1")
+{1: 0.5}
+"""
+
+from telephonegan.drift.chain_drift import Drift
+from telephonegan.drift.material import Observers, document_frequency
+from telephonegan.drift.measures import MEASURES, Measure, Row, similarities
+from telephonegan.drift.repetition import Repetition
+from telephonegan.drift.tracks import Track, Turn
+from telephonegan.drift.words import WORD_KINDS, Changes, content_words, kind_of
+
+__all__ = [
+    "MEASURES",
+    "WORD_KINDS",
+    "Changes",
+    "Drift",
+    "Measure",
+    "Observers",
+    "Repetition",
+    "Row",
+    "Track",
+    "Turn",
+    "content_words",
+    "document_frequency",
+    "kind_of",
+    "similarities",
+]

@@ -1,0 +1,117 @@
+"""What one chain lost: its similarities, words and repetition in one object that shows itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from html import escape
+
+from telephonegan.drift.material import Observers, To
+from telephonegan.drift.measures import MEASURES, Row, similarities
+from telephonegan.drift.repetition import Repetition
+from telephonegan.drift.tracks import Track
+from telephonegan.drift.words import Changes
+
+_MOST_COLUMNS = 12
+
+
+@dataclass(frozen=True, repr=False)
+class Drift:
+    """How one chain moves away from its round 0.
+
+    - `rows`: similarities of every round from 1 on to round 0 and to the round before, see `measures.similarities`.
+    - `changes`: content words kept, lost and gained since round 0, one `Changes` for each round from 1 on; `steps`:
+      the same since the round before.
+    - `repetition`: fixed point, period and attractor of its captions.
+
+    >>> from telephonegan.drift.tracks import Turn
+    >>> track = Track("a", "a", 0, (Turn(0, ("red", "ball")), Turn(1, ("blue", "ball"))))
+    >>> Drift.of(track, ["content_f1"]).changes[0].lost
+    ('red',)
+    """
+
+    track: Track
+    rows: list[Row]
+
+    @classmethod
+    def of(
+        cls,
+        track: Track,
+        measures: Sequence[str] | None = None,
+        *,
+        observers: Observers | None = None,
+        device: str = "cpu",
+    ) -> Drift:
+        """Measure one chain. Raises the errors of `measures.similarities`."""
+        return cls(track, similarities([track], measures, observers=observers, device=device))
+
+    @cached_property
+    def changes(self) -> list[Changes]:
+        """Of the content words since round 0, for each round from 1 on."""
+        return [Changes.of(self.track.turns[0].words, turn.words) for turn in self.track.turns[1:]]
+
+    @cached_property
+    def steps(self) -> list[Changes]:
+        """Of the content words since the round before, for each round from 1 on."""
+        turns = self.track.turns
+        return [Changes.of(turns[t - 1].words, turns[t].words) for t in range(1, len(turns))]
+
+    @cached_property
+    def repetition(self) -> Repetition:
+        """How its captions repeat."""
+        return Repetition.of([turn.words for turn in self.track.turns])
+
+    def values(self, measure: str, to: To = "start") -> dict[int, float]:
+        """Round → similarity by one measure, for the rounds that have one."""
+        return {row["round"]: row["value"] for row in self.rows if (row["measure"], row["to"]) == (measure, to)}
+
+    def __repr__(self) -> str:
+        head, *body = self._table()
+        widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in (head, *body)]
+        return "\n".join([self._title(), *(line.rstrip() for line in lines), *self._notes()])
+
+    def _repr_html_(self) -> str:
+        head, *body = self._table()
+        lines = ["".join(f"<th>{escape(cell)}</th>" for cell in head)]
+        lines += ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in body]
+        table = "".join(f"<tr>{line}</tr>" for line in lines)
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self._notes())
+        return f"<p>{escape(self._title())}</p><table>{table}</table>{notes}"
+
+    def _title(self) -> str:
+        return f"Drift of {self.track.chain} over {max(0, len(self.track.turns) - 1)} rounds: similarity to round 0"
+
+    def _table(self) -> list[list[str]]:
+        """A header and a row for each measure that has values; of a long chain 12 rounds spread evenly."""
+        rounds = self._shown_rounds()
+        names = [name for name in MEASURES if self.values(name)]
+        found = {name: self.values(name) for name in names}
+        body = [
+            [name, MEASURES[name].direction, *(_shown(found[name].get(round_)) for round_ in rounds)] for name in names
+        ]
+        return [["measure", "direction", *map(str, rounds)], *body]
+
+    def _shown_rounds(self) -> list[int]:
+        rounds = [turn.round for turn in self.track.turns[1:]]
+        shown = min(len(rounds), _MOST_COLUMNS)
+        return [rounds[round(i * (len(rounds) - 1) / max(1, shown - 1))] for i in range(shown)]
+
+    def _notes(self) -> list[str]:
+        if not self.changes:
+            return ["There is no round after round 0 to compare."]
+        last = self.changes[-1]
+        parts = (("kept", last.kept), ("lost", last.lost), ("gained", last.gained))
+        words = "; ".join(f"{name} {', '.join(words) or 'none'}" for name, words in parts)
+        return [f"Content words from first to last caption: {words}.", self._rest()]
+
+    def _rest(self) -> str:
+        period, first = self.repetition.period, self.repetition.first_fixed_point
+        repeats = "No two captions in a row are equal" if first is None else f"First repeated caption: round {first}"
+        ends = {None: "no cycle is seen at the end", 1: "it ends in a fixed point"}
+        return f"{repeats}; {ends.get(period, f'it ends in a cycle of {period} captions')}."
+
+
+def _shown(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"

@@ -1,0 +1,112 @@
+"""How well captions fit pictures. Text → image and image → text: the earlier round gives one, the later the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from telephonegan.captioning import Captioner, working_size
+from telephonegan.drift.vectors import cosines
+from telephonegan.images import as_image, to_tensor
+from telephonegan.inference import BATCH
+from telephonegan.text import UNKNOWN, pad, padding_mask
+
+if TYPE_CHECKING:
+    from telephonegan.evaluation.judge import Judge
+
+Captions = Sequence[Sequence[str]]
+
+_READ_AT_ONCE = 256
+
+
+def damsm_score(
+    pictures: Sequence[Image.Image], captions: Captions, *, model: str = "damsm/flickr8k", device: str = "cpu"
+) -> np.ndarray:
+    """Cosine of the image and sentence codes of N pairs of a picture and a caption: (N,) in [-1, 1], 1 the best fit.
+
+    About 0 for what has nothing to do with each other; nan for a caption without a word the model knows. With
+    damsm/flickr8k this is the teacher's own opinion: the generator was trained to please it. judge/flickr8k taught
+    nobody and looks through another network (extra `judge`); prefer it. Xu et al., "AttnGAN", 2018, section 3.2.
+
+    >>> damsm_score([Image.open("dog.jpg")], [["a", "dog"]])  # doctest: +SKIP
+    """
+    from telephonegan.evaluation.judge import Judge
+
+    matcher = Judge(model, device)
+    return cosines(picture_codes(pictures, matcher), caption_codes(captions, matcher))
+
+
+def picture_codes(pictures: Sequence[Image.Image], matcher: Judge) -> np.ndarray:
+    """Codes (N,D) of pictures in the space of captions, at most 32 seen at a time."""
+    starts = range(0, len(pictures), BATCH)
+    return matcher.look(to_tensor(list(pictures[i : i + BATCH]), matcher.picture_size) for i in starts).numpy()
+
+
+def caption_codes(captions: Captions, matcher: Judge) -> np.ndarray:
+    """Codes (N,D) of captions in the space of pictures; zeros for a caption without a word the model knows."""
+    codes = matcher.read(captions).numpy()
+    is_read = [any(word in matcher.vocabulary for word in words) for words in captions]
+    return np.where(np.array(is_read)[:, None], codes, 0)
+
+
+def captioner_likelihood(
+    pictures: Sequence[Image.Image], captions: Captions, *, captioner: str = "flickr8k", device: str = "cpu"
+) -> np.ndarray:
+    """How probable the captioner finds a caption of a picture, for N pairs: see `mean_log_probabilities`.
+
+    Values in (-∞, 0]: mean log-probability (nats) per word, the end of the sentence included; 0: it would say nothing
+    else. The captioner took part in the chain, so it finds its own captions probable. As a score of captions:
+    Vinyals et al., "Show and Tell", 2015, equation 1.
+
+    >>> captioner_likelihood([Image.open("dog.jpg")], [["a", "dog"]])  # doctest: +SKIP
+    """
+    seen = list({id(picture): picture for picture in pictures}.values())
+    rows = {id(picture): row for row, picture in enumerate(seen)}
+    pairs = [(rows[id(picture)], words) for picture, words in zip(pictures, captions, strict=True)]
+    return mean_log_probabilities(Captioner.load(captioner, device), seen, pairs)
+
+
+@torch.inference_mode()
+def mean_log_probabilities(
+    captioner: Captioner, pictures: Sequence[Image.Image], pairs: Sequence[tuple[int, Sequence[str]]]
+) -> np.ndarray:
+    """Mean log-probability per word of each pair (row of the picture, words): (N,) in (-∞, 0].
+
+    Every picture is seen once, however many pairs it is in. The end of the sentence counts as a word; words the
+    captioner does not know do not count, and a caption of none but those has nan. A picture's caption as the
+    captioner decoded it scores its `log_probability` over its length, unless it was cut off at the limit.
+    """
+    values = np.full(len(pairs), np.nan)
+    for start in range(0, len(pictures), BATCH):
+        batch = [working_size(as_image(picture)) for picture in pictures[start : start + BATCH]]
+        features, _ = captioner.sight.see(batch)
+        state = captioner.sight.decoder.start(features)
+        mine = [i for i, (row, _) in enumerate(pairs) if start <= row < start + BATCH]
+        for part in (mine[i : i + _READ_AT_ONCE] for i in range(0, len(mine), _READ_AT_ONCE)):
+            owners = torch.tensor([pairs[i][0] - start for i in part], device=features.device)
+            values[part] = _read_out(captioner, tuple(x[owners] for x in state), [pairs[i][1] for i in part])
+    return values
+
+
+def _read_out(captioner: Captioner, state: tuple[Tensor, ...], captions: Captions) -> np.ndarray:
+    """Let the decoder say these captions, one from each row of its state, and average what it gives each word."""
+    ids, markers, device = captioner.vocabulary.ids, captioner.markers, state[0].device
+    said = [[ids.get(word, ids[UNKNOWN]) for word in words] + [markers.end] for words in captions]
+    targets, lengths = pad(said)
+    counted = ~padding_mask(lengths) & (targets != ids[UNKNOWN])
+    known = counted.sum(1) > 1
+    targets = targets.to(device)
+    words, total = torch.full((len(said),), markers.start, device=device), torch.zeros(len(said))
+    for t in range(targets.shape[1]):
+        logits, state, _ = captioner.sight.decoder.step(words, state)
+        never = torch.tensor(markers.never, device=device)
+        log_probabilities = logits.float().index_fill(1, never, float("-inf")).log_softmax(1)
+        words = targets[:, t]
+        chosen = log_probabilities.gather(1, words[:, None]).squeeze(1).cpu()
+        total += torch.where(counted[:, t], chosen, 0.0)
+    return torch.where(known, total / counted.sum(1), float("nan")).double().numpy()

@@ -1,0 +1,94 @@
+"""Whether chains become alike: how many captions are left, how far apart they are, and how many chains share one."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from telephonegan.drift.tracks import Track, Words
+from telephonegan.errors import DataError
+
+
+@dataclass(frozen=True)
+class Diversity:
+    """The captions of all `chains` in one round.
+
+    `unique` counts different captions (1 to chains; 1: all say the same). `distance` is the mean over pairs of chains
+    of different sources (NaN without such pairs). `share` is the part of the chains that say the `commonest` caption
+    (1/chains to 1; of equally common ones the first in alphabetical order).
+    """
+
+    round: int
+    chains: int
+    unique: int
+    distance: float
+    share: float
+    commonest: Words
+
+
+def diversity(tracks: Sequence[Track], distance: Callable[[Words, Words], float]) -> list[Diversity]:
+    """The diversity of captions round by round; `distance` of two captions is symmetric, and 0 for equal ones.
+
+    >>> from telephonegan.drift.tracks import Turn
+    >>> tracks = [Track(name, name, 0, (Turn(0, ("a", "dog")),)) for name in "xy"]
+    >>> diversity(tracks, lambda a, b: float(a != b))[0].share
+    1.0
+    """
+    told = defaultdict(list)
+    for track in tracks:
+        for turn in track.turns:
+            told[turn.round].append((track.source, turn.words))
+    return [_of_round(number, told[number], distance) for number in sorted(told)]
+
+
+def mean_cosine_distance(features: np.ndarray, sources: Sequence[str]) -> float:
+    """The mean of 1 - cosine over pairs of different sources, 0 (all alike) to 2; `features` (N,D) of N pictures.
+
+    NaN without such pairs. Raises DataError for features that are zero throughout.
+
+    >>> mean_cosine_distance(np.array([[1.0, 0.0], [0.0, 2.0]]), ["a", "b"])
+    1.0
+    """
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    if len(features) != len(sources) or not (lengths > 0).all():
+        raise DataError(
+            f"Features of shape {np.shape(features)} and {len(sources)} sources were given. Needed: one row for each "
+            "source, none of them zero."
+        )
+    unit = features / lengths
+    _, which = np.unique(np.asarray(sources, dtype=str), return_inverse=True)
+    sums = np.zeros((which.max() + 1, unit.shape[1]))
+    np.add.at(sums, which, unit)
+    # Over ordered pairs: all of them less those within a source, of which the sums of vectors know the cosines.
+    pairs = len(unit) ** 2 - int((np.bincount(which) ** 2).sum())
+    cosines = float((sums.sum(0) ** 2).sum() - (sums**2).sum())
+    return 1 - cosines / pairs if pairs else float("nan")
+
+
+def _of_round(number: int, told: Sequence[tuple[str, Words]], distance: Callable[[Words, Words], float]) -> Diversity:
+    counts = Counter(words for _, words in told)
+    commonest = min(counts, key=lambda words: (-counts[words], words))
+    return Diversity(
+        number, len(told), len(counts), _mean_distance(told, distance), counts[commonest] / len(told), commonest
+    )
+
+
+def _mean_distance(told: Sequence[tuple[str, Words]], distance: Callable[[Words, Words], float]) -> float:
+    """Equal captions are compared once: late rounds have few different ones and many chains."""
+    captions = {words: i for i, words in enumerate(dict.fromkeys(words for _, words in told))}
+    sources = {source: i for i, source in enumerate(dict.fromkeys(source for source, _ in told))}
+    table = np.zeros((len(sources), len(captions)))
+    for source, words in told:
+        table[sources[source], captions[words]] += 1
+    counts = table.sum(0)
+    pairs = np.outer(counts, counts) - table.T @ table
+    if not pairs.any():
+        return float("nan")
+    names = list(captions)
+    apart = sum(
+        pairs[i, j] * distance(names[i], names[j]) for i, j in np.argwhere(np.triu(pairs, 1)).tolist() if pairs[i, j]
+    )
+    return float(2 * apart / pairs.sum())

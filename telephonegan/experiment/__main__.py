@@ -1,0 +1,10 @@
+"""`python -m telephonegan.experiment`, and so `torchrun -m telephonegan.experiment`: a command of the command line."""
+
+import sys
+
+if __name__ == "__main__":
+    try:
+        from telephonegan.cli import main
+    except KeyboardInterrupt:  # while modules load
+        sys.exit(130)
+    sys.exit(main(["experiment", *sys.argv[1:]]))

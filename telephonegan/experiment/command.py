@@ -1,0 +1,190 @@
+"""`telephonegan experiment run|resume|summary|figures`."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from telephonegan.errors import TelephoneganError
+from telephonegan.files import json_bytes
+
+if TYPE_CHECKING:
+    from telephonegan.experiment.reading import Experiment
+
+_EXAMPLES = """examples:
+  telephonegan experiment run plan.yaml --out out/drift
+  torchrun --nproc-per-node 4 -m telephonegan.experiment run plan.yaml --out out/drift
+  telephonegan experiment resume out/drift
+  telephonegan experiment summary out/drift
+  telephonegan experiment figures out/drift --format pdf --family sans
+A plan is a YAML file; only sources is needed, the others stand here with their defaults:
+  sources: photos        # a folder of pictures, a text file of one caption per line, or samples
+  split: null            # train, dev or test, where sources is a data folder: its captions are the ceiling
+  limit: null            # the first so many sources
+  captioner: flickr8k
+  generator: flickr8k
+  rounds: 10
+  seeds: [0]             # each source is played once with each
+  seed_policy: fresh     # fixed: the same noise in every round of a chain
+  method: beam           # beam_width, temperature, top_p and truncation as in `telephonegan play`
+  pictures: all          # which are kept: all, ends or none
+  block: 8               # chains that one call of a network computes
+  threads: 1             # of the CPU, in each process"""
+
+
+def add_experiment(parser: argparse.ArgumentParser) -> None:
+    """Declare what can be done with an experiment, each with its options."""
+    parser.epilog = _EXAMPLES
+    commands = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+
+    run = commands.add_parser("run", help="play a plan into a new folder", description="Play a plan into a new folder.")
+    run.add_argument("plan", type=Path, metavar="PLAN", help="a YAML file, see `telephonegan experiment --help`")
+    run.add_argument("--out", metavar="FOLDER", help="the new folder for the results (default: out/DATE-TIME-…)")
+    _add_playing(run)
+    run.set_defaults(do=_run)
+
+    resume = commands.add_parser(
+        "resume", help="go on with one that was interrupted", description="Go on with an interrupted experiment."
+    )
+    resume.add_argument("folder", type=Path, metavar="FOLDER")
+    _add_playing(resume)
+    resume.set_defaults(do=_resume)
+
+    summary = commands.add_parser(
+        "summary",
+        help="measure how meaning drifts",
+        description="Measure all chains and write FOLDER/summary.json, in place of an older one.",
+    )
+    summary.add_argument("folder", type=Path, metavar="FOLDER")
+    summary.add_argument("--measures", nargs="+", metavar="NAME", help="which measures (default: all usual ones)")
+    summary.add_argument("--resamples", type=int, default=2000, help="for the intervals (default: 2000)")
+    summary.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    summary.add_argument("--json", action="store_true", help="print the summary as JSON")
+    summary.set_defaults(do=_summary)
+
+    figures = commands.add_parser(
+        "figures",
+        help="draw the figures of a summary",
+        description="Draw the figures and the LaTeX table of an experiment that has a summary.",
+    )
+    figures.add_argument("folder", type=Path, metavar="FOLDER")
+    figures.add_argument("--out", metavar="FOLDER", help="the new folder for the figures (default: FOLDER/figures)")
+    figures.add_argument("--format", choices=("pdf", "svg", "png"), default="pdf")
+    figures.add_argument("--family", default="serif", help="serif or sans (default: serif)")
+    figures.add_argument("--size", type=float, default=8, help="of letters, in points (default: 8)")
+    figures.add_argument("--column", type=float, default=3.25, help="width of a figure in inches (default: 3.25)")
+    figures.add_argument("--chain", help="whose pictures and words are drawn (default: the first)")
+    figures.set_defaults(do=_figures)
+
+
+def experiment(options: argparse.Namespace) -> int:
+    """Do what was asked, and return the exit code."""
+    return options.do(options)
+
+
+def _add_playing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        metavar="N",
+        help="chains that advance side by side; results do not depend on it (default: all)",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument("--json", action="store_true", help="print what was played as JSON")
+
+
+def _run(options: argparse.Namespace) -> int:
+    from telephonegan.experiment.plan import Plan
+    from telephonegan.experiment.runner import run
+
+    plan = Plan.read(options.plan)
+    told: list[Path] = []
+    try:
+        folder = run(
+            plan,
+            options.out,
+            base=options.plan.expanduser().parent,
+            batch_size=options.batch_size,
+            device=options.device,
+            on_folder=told.append,
+        )
+    except (KeyboardInterrupt, TelephoneganError):
+        for folder in told:
+            _tell_how_to_go_on(folder)
+        raise
+    return _tell(folder, options.json)
+
+
+def _resume(options: argparse.Namespace) -> int:
+    from telephonegan.experiment.runner import resume
+
+    try:
+        folder = resume(options.folder, batch_size=options.batch_size, device=options.device)
+    except KeyboardInterrupt:
+        _tell_how_to_go_on(options.folder)
+        raise
+    return _tell(folder, options.json)
+
+
+def _tell_how_to_go_on(folder: Path) -> None:
+    print(
+        f"What was played is kept. Go on with: telephonegan experiment resume {shlex.quote(str(folder))}",
+        file=sys.stderr,
+    )
+
+
+def _tell(folder: Path, as_json: bool) -> int:
+    from telephonegan.experiment.reading import Experiment
+    from telephonegan.experiment.shards import Shard
+
+    if not Shard.of_environment().is_main:
+        return 0
+    told = _account(Experiment.open(folder))
+    if as_json:
+        print(json_bytes(told).decode(), end="")
+        return 0
+    print(
+        f"{told['rounds']} rounds of {told['chains']} chains from {told['sources']} sources; {len(told['skipped'])} "
+        f"sources were skipped, and {told['silent']} chains ended early."
+    )
+    if not told["complete"]:
+        print("Other processes have not finished their share yet.")
+    print(folder)
+    return 0
+
+
+def _account(played: Experiment) -> dict[str, Any]:
+    """Counts; `silent` are chains that ended early, as their last caption held no word that can be painted."""
+    last: dict[str, int] = {}
+    for record in played.records:
+        last[record["chain"]] = record["round"]
+    return {
+        "folder": str(played.folder),
+        "complete": played.is_complete,
+        "sources": len(played.manifest["sources"]),
+        "skipped": played.manifest["skipped"],
+        "chains": played.manifest["chains"],
+        "rounds": len(played.records),
+        "silent": sum(number < played.plan.rounds for number in last.values()) if played.is_complete else None,
+    }
+
+
+def _summary(options: argparse.Namespace) -> int:
+    from telephonegan.experiment.summary import in_words, write_summary
+
+    summary = write_summary(options.folder, options.measures, resamples=options.resamples, device=options.device)
+    print(json_bytes(summary).decode() if options.json else in_words(summary), end="")
+    return 0
+
+
+def _figures(options: argparse.Namespace) -> int:
+    from telephonegan import figures
+    from telephonegan.experiment.drawing import draw
+
+    with figures.style(options.family, options.size, options.column):
+        folder = draw(options.folder, options.out, suffix=options.format, chain=options.chain)
+    print(folder)
+    return 0

@@ -1,0 +1,138 @@
+"""The figures of an experiment, and its table for a paper."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from telephonegan import drift, figures, files
+from telephonegan.errors import SettingsError
+from telephonegan.experiment.reading import Experiment
+from telephonegan.experiment.summary import estimate, read_summary
+
+_TEXTS, _LOOKS = ("semantic_cosine", "tfidf_cosine", "content_f1"), ("ssim", "lite2_cosine")
+_FRACTIONS = ("tfidf_cosine", "content_f1", "semantic_cosine", "judge_text_to_image", "judge_image_to_text")
+_GRID = 8
+
+
+def draw(
+    folder: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    *,
+    suffix: str = "pdf",
+    chain: str | None = None,
+) -> Path:
+    """Draw all figures that an experiment's summary and chains allow into a new folder, and return it.
+
+    `out` is by default figures/ in the experiment's folder; `suffix` pdf, svg or png; `chain` names the one whose words
+    and pictures are drawn (default: the first that has more than one round). Use within `figures.style`.
+    Raises DataError without a summary, SettingsError for a chain that is not there, OutputError.
+
+    >>> with figures.style("sans"):
+    ...     draw("out/drift", suffix="png")  # doctest: +SKIP
+    """
+    played = Experiment.open(folder)
+    summary, tracks = read_summary(played.folder), played.tracks()
+    shown = _chosen(tracks, chain)
+    out = files.new_folder(played.folder / "figures" if out is None else Path(out).expanduser())
+    for name, drawn in (*_of_summary(summary), *_of_chains(tracks, shown)):
+        figure = drawn.figure if isinstance(drawn, Axes) else drawn
+        figures.save(figure, out / f"{name}.{suffix}")
+    table = figures.latex_table(_table(summary), caption="Similarity to round 0.", label="tab:drift")
+    files.write_new(out / "summary.tex", table.encode())
+    return out
+
+
+def _chosen(tracks: Sequence[drift.Track], chain: str | None) -> drift.Track:
+    if chain is None:
+        return next(track for track in tracks if len(track.turns) > 1)
+    for track in tracks:
+        if track.chain == chain:
+            return track
+    raise SettingsError(f"There is no chain {chain!r}. There are {len(tracks)}, such as {tracks[0].chain}.")
+
+
+def _of_summary(summary: dict[str, Any]) -> Iterator[tuple[str, Axes]]:
+    measured = summary["measures"]
+    for name, told in measured.items():
+        yield (
+            f"similarity-{name.replace('_', '-')}",
+            figures.similarity_curves(
+                told["rounds"],
+                {_title(name): estimate(told["start"])},
+                floor=None if told["floor"] is None else np.array(told["floor"], dtype=float),
+                ceiling=told["ceiling"],
+            ),
+        )
+    fractions = {_title(name): measured[name] for name in _FRACTIONS if measured.get(name, {}).get("fraction")}
+    if fractions:
+        rounds = next(iter(fractions.values()))["rounds"]
+        alike = {title: estimate(told["fraction"]) for title, told in fractions.items() if told["rounds"] == rounds}
+        yield "fractions", figures.similarity_curves(rounds, alike, floor=0, ceiling=1, ylabel="floor to ceiling")
+    kinds = summary["survival"]
+    if kinds:
+        shares = {kind: estimate(told["share"]) for kind, told in kinds.items()}
+        yield "survival", figures.survival_curves(next(iter(kinds.values()))["rounds"], shares)
+    yield from _scatter(summary)
+
+
+def _scatter(summary: dict[str, Any]) -> Iterator[tuple[str, Axes]]:
+    """One dot for each chain: how its last round looks and what it says, against the start."""
+    semantic = next((name for name in _TEXTS if name in summary["measures"]), None)
+    for visual in _LOOKS:
+        if semantic is None or visual not in summary["measures"]:
+            continue
+        ends = [
+            (each["source"], each["last_to_start"][visual], each["last_to_start"][semantic])
+            for each in summary["chains"]
+            if {visual, semantic} <= each["last_to_start"].keys()
+        ]
+        sources, looks, meaning = zip(*ends, strict=True)
+        yield (
+            f"meaning-and-looks-{visual.replace('_', '-')}",
+            figures.meaning_and_looks(
+                np.array(looks, dtype=float),
+                np.array(meaning, dtype=float),
+                sources=sources,
+                xlabel=f"{_title(visual)} of first and last picture",
+                ylabel=f"{_title(semantic)} of the captions",
+            ),
+        )
+
+
+def _of_chains(tracks: Sequence[drift.Track], shown: drift.Track) -> Iterator[tuple[str, Axes | Figure]]:
+    yield "attractors", figures.attractor_histogram([track.turns[-1].words for track in tracks])
+    words = [drift.content_words(turn.words) for turn in shown.turns]
+    if any(words):
+        yield "caption-changes", figures.caption_changes(words)
+    yield "film-strip", figures.film_strip(shown)
+    first = {track.source: track for track in reversed(tracks)}
+    grid = [first[source] for source in sorted(first) if any(turn.picture for turn in first[source].turns)]
+    if grid:
+        yield "image-grid", figures.image_grid(grid[:_GRID])
+
+
+def _table(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "measure": _title(name),
+            "direction": told["direction"].replace("→", " to "),
+            f"round {told['rounds'][0]}": told["start"]["value"][0],
+            "last round": told["start"]["value"][-1],
+            "floor": told["floor"][-1] if told["floor"] else None,
+            "ceiling": told["ceiling"],
+            "GC@T": estimate(told["gc_at_t"]),
+            "half-life": estimate(told["half_life"]["rounds"]) if told["half_life"]["rounds"] else None,
+        }
+        for name, told in summary["measures"].items()
+    ]
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ")

@@ -1,0 +1,140 @@
+"""What an experiment is to do: everything that decides its results, and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from telephonegan import inference
+from telephonegan.chains import MOST_ROUNDS, PlaySettings
+from telephonegan.errors import DataError, SettingsError
+from telephonegan.telephone import DEFAULT_MODEL, SEED_POLICIES
+from telephonegan.training.layouts import SPLITS
+
+SAMPLES = "samples"
+KEPT = ("all", "ends", "none")
+_MOST = 1_000_000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An experiment: each source with each seed is one chain. Raises SettingsError for what is not allowed.
+
+    - `sources`: a folder of pictures, a text file of one caption per line, or "samples", the sample photographs. With
+      `split` ("train", "dev" or "test") the folder is a data folder (see `telephonegan data check`), whose human
+      captions are kept as references. `limit`: the first so many that can be used.
+    - `captioner`, `generator`: names of models. `rounds` (1–1000). `seeds`: different whole numbers.
+    - `seed_policy`: "fresh" draws noise and words anew in every round, "fixed" the same in every round of a chain.
+    - `method`, `beam_width`, `temperature`, `top_p`, `truncation`: see `chains.PlaySettings`.
+    - `pictures`: which are kept, "all", "ends" (the first and last of each chain) or "none".
+    - `block` (1–32): how many chains one call of a network computes, and `threads` (1–64), those of the CPU in one
+      process. They are part of the plan since float sums round otherwise with another number of either. The blocks
+      are fixed by the plan, so neither processes nor the batch size of a run change results; with 1, a chain's
+      results do not even depend on which other chains there are.
+
+    >>> Plan(sources="samples", rounds=4, seeds=(0, 1)).rounds
+    4
+    """
+
+    sources: str
+    split: str | None = None
+    limit: int | None = None
+    captioner: str = DEFAULT_MODEL
+    generator: str = DEFAULT_MODEL
+    rounds: int = 10
+    seeds: tuple[int, ...] = (0,)
+    seed_policy: str = "fresh"
+    method: str = "beam"
+    beam_width: int | None = None
+    temperature: float = 1.0
+    top_p: float = 1.0
+    truncation: float = 1.0
+    pictures: str = "all"
+    block: int = 8
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        if isinstance(self.sources, os.PathLike):
+            object.__setattr__(self, "sources", os.fspath(self.sources))
+        for name in ("sources", "captioner", "generator"):
+            if not isinstance(getattr(self, name), str) or not getattr(self, name):
+                raise SettingsError(f"{name} must be a text; {getattr(self, name)!r} was given.")
+        object.__setattr__(self, "seeds", _checked_seeds(self.seeds))
+        inference.check_whole(self.rounds, "rounds", 1, MOST_ROUNDS)
+        inference.check_whole(self.block, "block", 1, inference.BATCH)
+        inference.check_whole(self.threads, "threads", 1, 64)
+        if self.limit is not None:
+            inference.check_whole(self.limit, "limit", 1, _MOST)
+        _check_choice("seed_policy", self.seed_policy, SEED_POLICIES)
+        _check_choice("pictures", self.pictures, KEPT)
+        if self.split is not None:
+            _check_choice("split", self.split, SPLITS)
+            if self.sources == SAMPLES:
+                raise SettingsError("The sample photographs have no split: leave split out, or name a data folder.")
+        _ = self.settings
+
+    @property
+    def settings(self) -> PlaySettings:
+        """How captions are decoded, and the scale of the noise."""
+        return PlaySettings(**{field.name: getattr(self, field.name) for field in dataclasses.fields(PlaySettings)})
+
+    def record(self) -> dict[str, Any]:
+        """All settings as JSON holds them; `of` reads them back."""
+        return dataclasses.asdict(self) | {"seeds": list(self.seeds)}
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Plan:
+        """A plan from settings by name. Raises SettingsError, which names the settings nearest to one it lacks."""
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in values:
+            if name not in known:
+                near = difflib.get_close_matches(str(name), known, n=2, cutoff=0.5)
+                hint = f"Did you mean {' or '.join(near)}?" if near else f"There are {', '.join(known)}."
+                raise SettingsError(f"A plan has no setting {name!r}. {hint}")
+        if "sources" not in values:
+            raise SettingsError(
+                "A plan needs sources: a folder of pictures, a text file of captions, or samples. "
+                "Write a line such as `sources: photos`."
+            )
+        return cls(**values)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Plan:
+        """A plan from a YAML file of `setting: value` lines. Raises DataError or SettingsError.
+
+        >>> Plan.read("plan.yaml")  # doctest: +SKIP
+        """
+        import yaml
+
+        path = Path(path).expanduser()
+        try:
+            values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        except OSError as error:
+            raise DataError(f"The plan {path} cannot be read: {error.strerror or error}. Check the path.") from error
+        except (UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
+            raise DataError(f"The plan {path} is no YAML: {error}. Write lines such as `rounds: 10`.") from error
+        if not isinstance(values, dict):
+            raise DataError(f"The plan {path} holds no settings. Write lines such as `sources: photos`.")
+        try:
+            return cls.of(values)
+        except SettingsError as error:
+            raise SettingsError(f"{path}: {error}") from error
+
+
+def _checked_seeds(seeds: Any) -> tuple[int, ...]:
+    if not isinstance(seeds, list | tuple | range) or not seeds:
+        raise SettingsError(f"seeds must be a list of whole numbers, such as [0, 1, 2]; {seeds!r} was given.")
+    checked = tuple(inference.check_seed(seed) for seed in seeds)
+    if len(set(checked)) != len(checked):
+        raise SettingsError(f"seeds must differ from each other; {list(checked)} was given.")
+    return checked
+
+
+def _check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise SettingsError(f"{name} must be one of {', '.join(allowed)}; {value!r} was given.")

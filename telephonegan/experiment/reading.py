@@ -1,0 +1,106 @@
+"""An experiment that was played, or is being played: its manifest and its chains as the measures of drift see them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from telephonegan.drift.tracks import Track, Turn
+from telephonegan.errors import DataError
+from telephonegan.experiment.folder import REFERENCES, read_manifest
+from telephonegan.experiment.plan import Plan
+from telephonegan.experiment.records import ROUNDS, Record, read, read_parts
+from telephonegan.images import as_image
+from telephonegan.text import tokenise
+
+References = dict[str, tuple[tuple[str, ...], ...]]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """The folder of an experiment.
+
+    `manifest` is what two runs of its plan have in common; `records` are its rounds by source, seed and round, those
+    that are there. `is_complete` tells whether all of them are.
+    """
+
+    folder: Path
+    plan: Plan
+    manifest: dict[str, Any]
+    records: list[Record]
+    is_complete: bool
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str]) -> Experiment:
+        """Read the folder of an experiment. Raises DataError where it is none, or damaged.
+
+        >>> Experiment.open("out/drift").tracks()[0].turns[3].words  # doctest: +SKIP
+        """
+        folder = Path(folder).expanduser()
+        manifest = read_manifest(folder)
+        merged = folder / ROUNDS
+        found = list(read(merged)) if merged.exists() else _in_order(read_parts(folder).values(), manifest)
+        return cls(folder, Plan.of(manifest["plan"]), manifest, found, merged.exists())
+
+    def tracks(self) -> list[Track]:
+        """Its chains, for `drift.similarities` and figures. Raises DataError where a picture is damaged or gone."""
+        references, picture_of = _references(self.folder), _pictures(self.folder)
+        chains: dict[str, list[Record]] = defaultdict(list)
+        for record in self.records:
+            chains[record["chain"]].append(record)
+        return [
+            Track(
+                chain=chain,
+                source=rounds[0]["source"],
+                seed=rounds[0]["seed"],
+                turns=tuple(
+                    Turn(each["round"], tuple(tokenise(each["caption"])), picture_of(each["picture"]))
+                    for each in rounds
+                ),
+                references=references.get(rounds[0]["source"], ()),
+            )
+            for chain, rounds in chains.items()
+        ]
+
+
+def _in_order(found: Any, manifest: dict[str, Any]) -> list[Record]:
+    sources = {source["id"]: number for number, source in enumerate(manifest["sources"])}
+    seeds = {seed: number for number, seed in enumerate(manifest["plan"]["seeds"])}
+    return sorted(found, key=lambda each: (sources[each["source"]], seeds[each["seed"]], each["round"]))
+
+
+def _pictures(folder: Path) -> Callable[[str | None], Image.Image | None]:
+    """How to read a picture of this folder: each one once, as measures know it again by being the same object."""
+
+    @cache
+    def picture_of(name: str | None) -> Image.Image | None:
+        return None if name is None else as_image(_inside(folder, name))
+
+    return picture_of
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """A file of this experiment: its lines may come from anybody."""
+    path = folder / name
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise DataError(f"{folder / ROUNDS} names the picture {name!r}, which is outside its folder.")
+    return path
+
+
+def _references(folder: Path) -> References:
+    path = folder / REFERENCES
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return {source: tuple(tuple(map(str, words)) for words in captions) for source, captions in content.items()}
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise DataError(f"{path} cannot be read: {error}. Move it away to go on without.") from error

@@ -1,0 +1,329 @@
+"""How meaning drifts in an experiment: every measure by round, between floor and ceiling, with intervals."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from telephonegan import drift, files, inference
+from telephonegan.drift.curves import Curves, pivot
+from telephonegan.drift.diversity import diversity
+from telephonegan.drift.floor_and_ceiling import fraction, other_captions, repaintings, unrelated
+from telephonegan.drift.half_life import half_life
+from telephonegan.drift.measures import MEASURES, Measure, Row
+from telephonegan.drift.statistics import Estimate, bootstrap, gc_at_t, mean_of_known, mean_similarity
+from telephonegan.drift.survival import survival
+from telephonegan.drift.text_measures import content_f1
+from telephonegan.drift.tracks import Track, Words
+from telephonegan.errors import DataError
+from telephonegan.experiment.reading import Experiment
+
+SUMMARY = "summary.json"
+_FORMAT = 1
+_CHAINS, _FLOOR, _WORDS, _PAINTINGS = "chains", "unrelated", "other captions", "other paintings"
+_LACKING = {_WORDS: "human captions for a ceiling", _PAINTINGS: "other seeds for a ceiling"}
+_COMMONEST, _DIGITS = 10, 6
+
+
+def summarise(
+    tracks: Sequence[Track],
+    measures: Sequence[str] | None = None,
+    *,
+    observers: drift.Observers | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """All that can be said of many chains together, as JSON holds it; intervals are of 95 %, resampled over sources.
+
+    - `measures`, by name: direction and range; `rounds`; similarity to the `start` and to the `previous` round, round
+      by round; the `floor` (unrelated chains) round by round and the `ceiling` (other human captions of the photograph,
+      or another seed's painting of the caption); the `fraction` between them; `half_life`, or null and the `reason`;
+      `gc_at_t` (arXiv 2402.14973) and `mean_similarity` (arXiv 2509.04438).
+    - `survival`: by kind of word, the share of the content words of round 0 that are still said, round by round.
+    - `diversity` of the captions, round by round; `repetition`: how chains end; `attractors`: in what.
+    - `chains`: each one's source, seed, last round, fixed point, period, and similarity of its last round to its start.
+
+    What is not known is null. `measures`, `observers` and `device`: see `drift.similarities`.
+    Raises DataError for no chain of two rounds, and the errors of `drift.similarities`.
+
+    >>> summarise(Experiment.open("out/drift").tracks())["measures"]["tfidf_cosine"]["start"]  # doctest: +SKIP
+    """
+    tracks = list(tracks)
+    if not any(len(track.turns) > 1 for track in tracks):
+        raise DataError("No chain has two rounds yet, so there is nothing to compare. Play on first.")
+    inference.check_whole(resamples, "resamples", 1, 1_000_000)
+    rows = _rows(tracks, measures, observers, device)
+    found = {row["measure"] for row in rows[_CHAINS]}
+    statistics = partial(_of_measure, rows=rows, resamples=resamples, seed=seed)
+    return {
+        "format": _FORMAT,
+        "resamples": resamples,
+        "seed": seed,
+        "measures": {name: statistics(measure) for name, measure in MEASURES.items() if name in found},
+        "survival": _survival(tracks, resamples, seed),
+        "diversity": [_told(vars(each)) for each in diversity(tracks, _distance)],
+        **_endings(tracks),
+        "chains": _chains(tracks, rows[_CHAINS]),
+    }
+
+
+def write_summary(
+    folder: str | Path, measures: Sequence[str] | None = None, *, resamples: int = 2000, device: str = "auto"
+) -> dict[str, Any]:
+    """Summarise an experiment, and put the result into its folder as summary.json, in place of an older one.
+
+    Raises the errors of `Experiment.open` and `summarise`, and OutputError.
+    """
+    played = Experiment.open(folder)
+    observers = drift.Observers(captioner=played.plan.captioner)
+    where = str(inference.resolve_device(device))
+    told = summarise(played.tracks(), measures, observers=observers, resamples=resamples, device=where)
+    counts = {
+        "complete": played.is_complete,
+        "sources": len(played.manifest["sources"]),
+        "skipped": len(played.manifest["skipped"]),
+        "chains_wanted": played.manifest["chains"],
+        "rounds_wanted": played.plan.rounds,
+    }
+    summary = {"experiment": counts, **told}
+    files.replace(played.folder / SUMMARY, files.json_bytes(summary))
+    return summary
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """summary.json of an experiment. Raises DataError."""
+    path = folder / SUMMARY
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"There is no {path} yet. First: telephonegan experiment summary {folder}") from error
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path} cannot be read: {error}. Make it anew: telephonegan experiment summary {folder}"
+        ) from error
+    if not isinstance(summary, dict) or summary.get("format") != _FORMAT:
+        raise DataError(f"{path} is of another version. Make it anew: telephonegan experiment summary {folder}")
+    return summary
+
+
+def estimate(told: dict[str, Any]) -> Estimate:
+    """An estimate as the summary tells it: null is NaN."""
+    return Estimate(*(np.array(told[part], dtype=float)[()] for part in ("value", "low", "high")))
+
+
+def in_words(summary: dict[str, Any]) -> str:
+    """The summary for a terminal."""
+    counts = summary["experiment"]
+    lines = [
+        f"{len(summary['chains'])} chains of {counts['sources']} sources, {counts['rounds_wanted']} rounds; "
+        f"{counts['skipped']} sources were skipped." + ("" if counts["complete"] else " Not all is played yet."),
+        "",
+        "{:26} {:>7} {:>7} {:>7} {:>8} {:>7}  {}".format(
+            "similarity to round 0", "first", "last", "floor", "ceiling", "GC@T", "half-life in rounds"
+        ),
+    ]
+    lines += [_measure_in_words(name, each) for name, each in summary["measures"].items()]
+    lines += ["", "share of the words of round 0 still said in the last round:"]
+    for kind, each in summary["survival"].items():
+        lines.append(f"  {kind:8} {_number(each['share']['value'][-1])} {_interval(each['share'], -1)}")
+    first, last = summary["diversity"][0], summary["diversity"][-1]
+    lines.append(
+        f"different captions: {first['unique']} of {first['chains']} in round {first['round']}, "
+        f"{last['unique']} of {last['chains']} in round {last['round']}; mean distance of two, 1 - content F1: "
+        f"{_number(first['distance'])} → {_number(last['distance'])}"
+    )
+    ends, common = summary["repetition"], summary["attractors"][0]
+    lengths = ", ".join(f"{count} of length {period}" for period, count in ends["periods"].items()) or "none"
+    lines.append(f"chains that end in a cycle: {lengths}; different ends: {ends['different_ends']}")
+    lines.append(f"commonest end, of {common['chains']} chains: {' → '.join(common['captions'])}")
+    return "\n".join(lines) + "\n"
+
+
+# ---------------------------------------------------------------------------------------------------- similarities
+
+
+def _rows(
+    tracks: list[Track], measures: Sequence[str] | None, observers: drift.Observers | None, device: str
+) -> dict[str, list[Row]]:
+    """Rows of the chains, and of what makes floor and ceiling. Measured together: a network sees each picture once."""
+    groups = {
+        _CHAINS: tracks,
+        _FLOOR: unrelated(tracks) if len({track.source for track in tracks}) > 1 else [],
+        _WORDS: other_captions(tracks),
+        _PAINTINGS: repaintings(tracks),
+    }
+    named = [replace(track, chain=f"{group}/{track.chain}") for group, those in groups.items() for track in those]
+    rows: dict[str, list[Row]] = {group: [] for group in groups}
+    frequency = drift.document_frequency(tracks)
+    for row in drift.similarities(named, measures, frequency=frequency, observers=observers, device=device):
+        group, _, chain = row["chain"].partition("/")
+        rows[group].append({**row, "chain": chain})
+    return rows
+
+
+def _of_measure(measure: Measure, *, rows: dict[str, list[Row]], resamples: int, seed: int) -> dict[str, Any]:
+    curves = pivot(rows[_CHAINS], measure.name)
+    steps = pivot(rows[_CHAINS], measure.name, to="previous", like=curves)
+    draw = {"sources": curves.sources, "resamples": resamples, "seed": seed}
+    return {
+        "direction": measure.direction,
+        "lowest": _told(measure.lowest),
+        "highest": _told(measure.highest),
+        "rounds": curves.rounds.tolist(),
+        "start": _told(bootstrap(mean_of_known, curves.values, **draw)),
+        "previous": _told(bootstrap(mean_of_known, steps.values, **draw)),
+        "gc_at_t": _told(bootstrap(mean_of_known, gc_at_t(curves.rounds, curves.values), **draw)),
+        "mean_similarity": _told(bootstrap(mean_of_known, mean_similarity(curves.rounds, curves.values), **draw)),
+        **_between(measure, curves, rows, draw),
+    }
+
+
+def _between(measure: Measure, curves: Curves, rows: dict[str, list[Row]], draw: dict[str, Any]) -> dict[str, Any]:
+    """Floor, ceiling, fraction and half-life, as far as they are known."""
+    floor = _beside(rows[_FLOOR], measure, curves)
+    kind = _PAINTINGS if measure.direction.endswith("image") else _WORDS
+    ceilings = _beside(rows[kind], measure, curves)
+    ceiling = None if ceilings is None else mean_of_known(ceilings.values, axis=1)
+    told: dict[str, Any] = {
+        "floor": None if floor is None else _told(mean_of_known(_aligned(floor, curves.rounds))),
+        "ceiling": None if ceiling is None else _told(mean_of_known(ceiling)),
+        "ceiling_of": None if ceiling is None else kind,
+    }
+    if floor is None or ceiling is None:
+        lacking = "other sources for a floor" if floor is None else _LACKING[kind]
+        return {**told, "fraction": None, "half_life": {"rounds": None, "reason": f"there are no {lacking}"}}
+    ends = (_aligned(floor, curves.rounds), ceiling)
+    return {
+        **told,
+        "fraction": _told(fraction(curves.values, *ends, **draw)),
+        "half_life": _told(vars(half_life(curves.rounds, curves.values, *ends, **draw))),
+    }
+
+
+def _beside(rows: list[Row], measure: Measure, curves: Curves) -> Curves | None:
+    """The values of other tracks in the order of the chains they belong to; None where there are none."""
+    if not any(row["measure"] == measure.name for row in rows):
+        return None
+    return pivot(rows, measure.name, like=curves)
+
+
+def _aligned(curves: Curves, rounds: np.ndarray) -> np.ndarray:
+    """The values in these rounds: unrelated chains may all have ended before the last."""
+    values = np.full((len(curves.chains), len(rounds)), np.nan)
+    _, here, there = np.intersect1d(rounds, curves.rounds, return_indices=True)
+    values[:, here] = curves.values[:, there]
+    return values
+
+
+# ----------------------------------------------------------------------------------------------------------- words
+
+
+def _survival(tracks: Sequence[Track], resamples: int, seed: int) -> dict[str, Any]:
+    """By kind, and of all content words together."""
+    by_kind = survival(tracks, lambda word: drift.kind_of(word) if drift.content_words([word]) else None)
+    together = survival(tracks, lambda word: "all" if drift.content_words([word]) else None)
+    return {
+        kind: {
+            "rounds": curves.rounds.tolist(),
+            "chains": int((~np.isnan(curves.values[:, 0])).sum()),
+            "share": _told(
+                bootstrap(mean_of_known, curves.values, sources=curves.sources, resamples=resamples, seed=seed)
+            ),
+        }
+        for kind, curves in (together | by_kind).items()
+    }
+
+
+def _distance(one: Words, other: Words) -> float:
+    return 1 - float(content_f1([one], [other])[0])
+
+
+def _endings(tracks: Sequence[Track]) -> dict[str, Any]:
+    ends = [drift.Repetition.of([turn.words for turn in track.turns]) for track in tracks]
+    attractors = Counter(tuple(map(" ".join, each.attractor)) for each in ends)
+    commonest = sorted(attractors.items(), key=lambda item: (-item[1], item[0]))[:_COMMONEST]
+    periods = Counter(each.period for each in ends if each.period is not None)
+    return {
+        "repetition": {
+            "chains": len(ends),
+            "with_a_fixed_point": sum(each.first_fixed_point is not None for each in ends),
+            "periods": {str(period): count for period, count in sorted(periods.items())},
+            "different_ends": len(attractors),
+        },
+        "attractors": [{"captions": list(captions), "chains": count} for captions, count in commonest],
+    }
+
+
+def _chains(tracks: Sequence[Track], rows: Sequence[Row]) -> list[dict[str, Any]]:
+    last: dict[str, dict[str, float]] = {}
+    for row in rows:  # later rounds come later
+        if row["to"] == "start":
+            last.setdefault(row["chain"], {})[row["measure"]] = row["value"]
+    return [
+        {
+            "chain": track.chain,
+            "source": track.source,
+            "seed": track.seed,
+            "last_round": track.turns[-1].round,
+            "first_fixed_point": (
+                ending := drift.Repetition.of([turn.words for turn in track.turns])
+            ).first_fixed_point,
+            "period": ending.period,
+            "last_to_start": _told(last.get(track.chain, {})),
+        }
+        for track in tracks
+    ]
+
+
+# ----------------------------------------------------------------------------------------------------------- telling
+
+
+def _told(value: Any) -> Any:
+    """Estimates, arrays and numbers as JSON holds them: null for what is not finite."""
+    if isinstance(value, Estimate):
+        return _told(vars(value))
+    if isinstance(value, dict):
+        return {name: _told(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_told(each) for each in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return _told(value.tolist())
+    if isinstance(value, float):
+        return round(value, _DIGITS) if math.isfinite(value) else None
+    return value
+
+
+def _measure_in_words(name: str, told: dict[str, Any]) -> str:
+    floor = told["floor"] or [None]
+    cells = (
+        told["start"]["value"][0],
+        told["start"]["value"][-1],
+        floor[-1],
+        told["ceiling"],
+        told["gc_at_t"]["value"],
+    )
+    halving = told["half_life"]
+    end = (
+        halving["reason"]
+        if halving["rounds"] is None
+        else f"{_number(halving['rounds']['value'])} {_interval(halving['rounds'])}"
+    )
+    return "{:26} {:>7} {:>7} {:>7} {:>8} {:>7}  {}".format(name, *map(_number, cells), end)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _interval(told: dict[str, Any], place: int | None = None) -> str:
+    low, high = (told[end] if place is None else told[end][place] for end in ("low", "high"))
+    return f"[{_number(low)}, {_number(high)}]"

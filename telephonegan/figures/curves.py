@@ -1,0 +1,69 @@
+"""Curves over rounds: similarities with their bands, and the floor and ceiling they lie between."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from telephonegan.drift.statistics import Estimate
+from telephonegan.errors import SettingsError
+from telephonegan.figures.style import FAINT, LINES, column_width, legend_above, new_axes, styled
+
+_HEIGHT = 0.72  # of the width
+
+
+@styled
+def similarity_curves(
+    rounds: Sequence[int] | np.ndarray,
+    curves: Mapping[str, Estimate | Sequence[float] | np.ndarray],
+    axes: Axes | None = None,
+    *,
+    floor: Any = None,
+    ceiling: Any = None,
+    ylabel: str = "similarity to round 0",
+) -> Axes:
+    """One line per label over `rounds` (T,), with a band where it is an `Estimate` of arrays (T,).
+
+    `floor` and `ceiling` are numbers or arrays (T,), drawn as named grey lines: 0 and 1 for fractions between them.
+    Raises SettingsError for more lines than can be told apart, or none.
+
+    >>> similarity_curves([1, 2, 3], {"tf-idf cosine": [0.6, 0.4, 0.3]}, floor=0.05)  # doctest: +SKIP
+    """
+    if not 1 <= len(curves) <= len(LINES):
+        raise SettingsError(f"{len(curves)} curves were given. Allowed: 1 to {len(LINES)}; draw several figures.")
+    axes = new_axes(_HEIGHT * column_width(), axes)
+    for (label, curve), line in zip(curves.items(), LINES, strict=False):
+        _draw_curve(axes, rounds, label, curve, line)
+    for name, level in (("ceiling", ceiling), ("floor", floor)):
+        if level is not None:
+            _draw_level(axes, rounds, name, level)
+    axes.set(xlabel="round", ylabel=ylabel)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    legend_above(axes)
+    return axes
+
+
+def _draw_curve(axes: Axes, rounds: Any, label: str, curve: Any, line: Mapping[str, Any]) -> None:
+    value = curve.value if isinstance(curve, Estimate) else curve
+    axes.plot(rounds, value, label=label, **line, markeredgewidth=0)
+    if isinstance(curve, Estimate):
+        axes.fill_between(rounds, curve.low, curve.high, color=line["color"], alpha=0.2, linewidth=0)
+
+
+def _draw_level(axes: Axes, rounds: Any, name: str, level: Any) -> None:
+    heights = np.broadcast_to(np.asarray(level, dtype=float), np.shape(rounds))
+    axes.plot(rounds, heights, color=FAINT, linestyle=(0, (1, 1.5)), linewidth=0.9, zorder=1)
+    axes.annotate(
+        name,
+        (1, heights[-1]),
+        xycoords=("axes fraction", "data"),
+        xytext=(2, 0),
+        textcoords="offset points",
+        va="center",
+        color=FAINT,
+        fontsize="small",
+    )

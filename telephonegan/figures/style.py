@@ -1,0 +1,178 @@
+"""How figures look: one set of sizes, fonts and colours, right for print, for colour-blind eyes and in grey."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Literal, ParamSpec, TypeVar
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.rcsetup import cycler
+
+from telephonegan.errors import OutputError, SettingsError
+from telephonegan.files import write_new
+
+COLUMN, SERIF, SANS = 3.25, "serif", "sans"
+# The colours of Okabe and Ito, without the yellow that vanishes on white, ordered so that neighbours differ in grey.
+BLUE, VERMILION, SKY, GREEN, ORANGE, PURPLE, BLACK = (
+    "#0072B2",
+    "#D55E00",
+    "#56B4E9",
+    "#009E73",
+    "#E69F00",
+    "#CC79A7",
+    "#000000",
+)
+LINES = tuple(
+    {"color": color, "linestyle": linestyle, "marker": marker}
+    for color, linestyle, marker in zip(
+        (BLUE, VERMILION, BLACK, SKY, GREEN, ORANGE, PURPLE),
+        ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)), (0, (1, 1))),
+        "osDv^PX",
+        strict=True,
+    )
+)
+INK, FAINT = "#222222", "#767676"
+
+_FONTS = {SERIF: ["STIXGeneral", "DejaVu Serif"], SANS: ["DejaVu Sans"]}  # matplotlib brings them: the same everywhere
+_SUFFIXES = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {}}
+# Fonts as TrueType outlines, not the Type 3 that publishers refuse; letters of an SVG as paths, so none can be missing.
+_EMBEDDING = {"pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": "telephonegan"}
+_active: ContextVar[bool] = ContextVar("style", default=False)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@contextmanager
+def style(family: Literal["serif", "sans"] = SERIF, size: float = 8, column: float = COLUMN) -> Iterator[None]:
+    """Draw what is drawn in the block in this font family and size (points), new figures `column` inches wide.
+
+    Raises SettingsError.
+
+    >>> with style(size=9, column=5.5):
+    ...     axes = similarity_curves([1, 2], {"words": [0.9, 0.4]})  # doctest: +SKIP
+    """
+    if family not in _FONTS:
+        raise SettingsError(f"The font family {family!r} is unknown. Allowed: {SERIF}, {SANS}.")
+    if not 4 <= size <= 24 or not 1 <= column <= 20:
+        raise SettingsError(
+            f"A size of {size} points and a column of {column} inches were given. "
+            "Allowed: sizes from 4 to 24, columns from 1 to 20."
+        )
+    token = _active.set(True)
+    try:
+        with matplotlib.rc_context(_settings(family, size, column)):
+            yield
+    finally:
+        _active.reset(token)
+
+
+def styled(draw: Callable[P, R]) -> Callable[P, R]:
+    """Draw in the default style where no other was chosen, and settle the layout before the style ends."""
+
+    @functools.wraps(draw)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        if _active.get():
+            return _settled(draw(*args, **kwargs))
+        with style():
+            return _settled(draw(*args, **kwargs))
+
+    return wrapped
+
+
+def column_width() -> float:
+    """The width of a new figure, in inches."""
+    return float(matplotlib.rcParams["figure.figsize"][0])
+
+
+def new_axes(height: float, axes: Axes | None = None) -> Axes:
+    """The axes given, or those of a new figure: a column wide, `height` inches high, outside pyplot's memory."""
+    if axes is not None:
+        return axes
+    return new_figure(height, layout="constrained").add_subplot()
+
+
+def new_figure(height: float, *, layout: str | None = None) -> Figure:
+    """An empty figure, a column wide and `height` inches high."""
+    figure = Figure(figsize=(column_width(), height), layout=layout)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def legend_above(axes: Axes, **options: Any) -> None:
+    """The legend over the axes, in as few rows as the figure is wide enough for."""
+    count = len(options.get("handles") or axes.get_legend_handles_labels()[0])
+    for columns in sorted({-(-count // rows) for rows in range(1, count + 1)}, reverse=True):
+        legend = axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=columns, columnspacing=1.2, **options)
+        if legend.get_window_extent().width <= axes.figure.bbox.width:
+            return
+
+
+def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
+    """Write a figure to a new PDF, SVG or PNG file, in the size it was made for, byte for byte the same each time.
+
+    Raises OutputError for another suffix, and where the file is there already.
+    """
+    path = Path(path).expanduser()
+    suffix = path.suffix.lower()
+    if suffix not in _SUFFIXES:
+        raise OutputError(f"{path} has no suffix of a figure. Allowed: {', '.join(_SUFFIXES)}.")
+    buffer = BytesIO()
+    with matplotlib.rc_context(_EMBEDDING):
+        figure.savefig(buffer, format=suffix[1:], metadata=_SUFFIXES[suffix], dpi=300)
+    return write_new(path, buffer.getvalue())
+
+
+def _settings(family: str, size: float, column: float) -> dict[str, Any]:
+    small = 0.875 * size
+    return {
+        **_EMBEDDING,
+        "font.family": _FONTS[family],
+        "mathtext.fontset": "stix" if family == SERIF else "dejavusans",
+        "text.parse_math": False,  # a dollar in a caption is a dollar
+        "font.size": size,
+        "axes.titlesize": size,
+        "axes.labelsize": size,
+        "xtick.labelsize": small,
+        "ytick.labelsize": small,
+        "legend.fontsize": small,
+        "figure.figsize": (column, 0.66 * column),
+        "figure.dpi": 100,
+        "savefig.bbox": None,  # "tight" would change the width
+        "figure.constrained_layout.h_pad": 0.02,
+        "figure.constrained_layout.w_pad": 0.02,
+        "axes.prop_cycle": cycler(color=[line["color"] for line in LINES]),
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.linewidth": 0.6,
+        "axes.edgecolor": INK,
+        "axes.labelcolor": INK,
+        "text.color": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "xtick.major.width": 0.6,
+        "ytick.major.width": 0.6,
+        "xtick.major.size": 2.5,
+        "ytick.major.size": 2.5,
+        "lines.linewidth": 1.2,
+        "lines.markersize": 3.2,
+        "legend.frameon": False,
+        "legend.handlelength": 2.6,
+        "legend.borderaxespad": 0.2,
+        "hatch.linewidth": 0.6,
+    }
+
+
+def _settled(drawn: Any) -> Any:
+    # Ticks come to be when they are drawn, and would take the style of that moment.
+    drawn.figure.figure.draw_without_rendering()  # the figure of a part of a figure is the whole
+    return drawn

@@ -1,0 +1,149 @@
+"""Pictures in rows with words beneath, laid out in points from the upper left corner of a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.patches import Rectangle
+from PIL import Image
+
+from telephonegan.errors import SettingsError
+from telephonegan.figures.style import FAINT, column_width, new_figure
+from telephonegan.figures.wrapping import lines_of, width_of
+
+GAP = 5.0
+_DOTS_PER_INCH = 300
+_LINE, _MOST_LINES = 1.2, 6
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A picture (None: the words take its place), a bold head before its words, the words; `arrow` points at it."""
+
+    picture: Image.Image | None
+    words: str
+    head: str = ""
+    arrow: bool = False
+
+
+def draw_tiles(rows: Sequence[Sequence[Tile]], figure: Figure | SubFigure | None = None) -> Figure | SubFigure:
+    """Draw rows of tiles, all as wide as the longest row asks for; long words end in an ellipsis after six lines.
+
+    A figure given keeps its size. Raises SettingsError where it is too low, saying how high it must be.
+    """
+    width = 72 * (column_width() if figure is None else figure.bbox.width / figure.dpi)
+    size = _tile_size(rows, width)
+    texts = [[_lines(tile, size) for tile in row] for row in rows]
+    sizes = [max(_height(tile, size) for tile in row) for row in rows]
+    heights = [high + _row_text_height(row) + GAP for high, row in zip(sizes, texts, strict=True)]
+    needed = sum(heights) - GAP + 2
+    if figure is None:
+        figure = new_figure(needed / 72)
+    height = 72 * figure.bbox.height / figure.dpi
+    if height < needed - 0.01:
+        raise SettingsError(
+            f"The figure is {height / 72:.2f} inches high; these pictures and words need {needed / 72:.2f}. "
+            "Give a higher one, fewer pictures, or none to have one made."
+        )
+    axes = _canvas(figure, width, height)
+    top = 1.0
+    for row, row_texts, high, row_height in zip(rows, texts, sizes, heights, strict=True):
+        for i, (tile, text) in enumerate(zip(row, row_texts, strict=True)):
+            _draw_tile(axes, tile, text, i * (size + _gap(rows)), top + high, size, _gap(rows))
+        top += row_height
+    return figure
+
+
+def _gap(rows: Sequence[Sequence[Tile]]) -> float:
+    return 11.0 if any(tile.arrow for row in rows for tile in row) else GAP
+
+
+def _tile_size(rows: Sequence[Sequence[Tile]], width: float) -> float:
+    longest = max(map(len, rows))
+    return (width - (longest - 1) * _gap(rows)) / longest
+
+
+def _height(tile: Tile, size: float) -> float:
+    return size if tile.picture is None else size * tile.picture.height / max(tile.picture.size)
+
+
+def _font_size() -> float:
+    return 0.8 * matplotlib.rcParams["font.size"]
+
+
+def _lines(tile: Tile, size: float) -> list[str]:
+    words = f"{tile.head} {tile.words}".strip() if tile.picture is not None else tile.head
+    return lines_of(words, size, _font_size(), _MOST_LINES, weight="bold" if tile.head else "normal")
+
+
+def _row_text_height(texts: Sequence[Sequence[str]]) -> float:
+    return 3 + max(map(len, texts)) * _LINE * _font_size()
+
+
+def _canvas(figure: Figure | SubFigure, width: float, height: float) -> Axes:
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set_axis_off()
+    axes.set(xlim=(0, width), ylim=(height, 0), autoscale_on=False)
+    return axes
+
+
+def _draw_tile(
+    axes: Axes, tile: Tile, text: Sequence[str], left: float, bottom: float, size: float, gap: float
+) -> None:
+    if tile.picture is None:
+        _draw_words(axes, tile.words, left, bottom - size, size)
+    else:
+        _draw_picture(axes, tile.picture, left, bottom, size)
+    if tile.arrow:
+        middle = bottom - size / 2
+        ends = {"xy": (left - 1.5, middle), "xytext": (left - gap + 1.5, middle)}
+        arrow = {"arrowstyle": "-|>,head_length=0.25,head_width=0.14", "color": FAINT, "lw": 0.7, "shrinkA": 0}
+        axes.annotate("", **ends, arrowprops=arrow | {"shrinkB": 0})
+    for i, line in enumerate(text):
+        _draw_line(axes, line, tile.head if i == 0 else "", left, bottom + 2 + i * _LINE * _font_size())
+
+
+def _draw_line(axes: Axes, line: str, head: str, left: float, top: float) -> None:
+    place = {"ha": "left", "va": "top", "fontsize": _font_size()}
+    if not head:
+        axes.text(left, top, line, **place)
+        return
+    axes.text(left, top, head, **place, fontweight="bold")
+    axes.text(left + width_of(f"{head} ", _font_size(), weight="bold"), top, line[len(head) :].lstrip(), **place)
+
+
+def _draw_picture(axes: Axes, picture: Image.Image, left: float, bottom: float, size: float) -> None:
+    """The whole picture, `size` wide or high, in no more pixels than print shows."""
+    most = max(1, round(size / 72 * _DOTS_PER_INCH))
+    shown = picture.convert("RGB")
+    shown.thumbnail((most, most), Image.Resampling.LANCZOS)
+    width, height = size * picture.width / max(picture.size), _height(Tile(picture, ""), size)
+    x, y = left + (size - width) / 2, bottom - height
+    image = axes.imshow(
+        np.asarray(shown), extent=(x, x + width, y + height, y), aspect="auto", interpolation="antialiased"
+    )
+    image.set_clip_on(False)
+
+
+def _draw_words(axes: Axes, words: str, left: float, top: float, size: float) -> None:
+    axes.add_patch(Rectangle((left + 0.4, top + 0.4), size - 0.8, size - 0.8, fill=False, ec=FAINT, lw=0.6))
+    font_size, lines = _fitted(f"“{words}”", size - 8)
+    top += (size - len(lines) * _LINE * font_size) / 2
+    for i, line in enumerate(lines):
+        y = top + i * _LINE * font_size
+        axes.text(left + size / 2, y, line, ha="center", va="top", fontsize=font_size)
+
+
+def _fitted(words: str, side: float) -> tuple[float, list[str]]:
+    """The font size and lines that fill a square: smaller letters for long texts, an ellipsis for longer ones."""
+    for font_size in (share * _font_size() for share in (1.0, 0.9, 0.8, 0.7)):
+        limit = max(1, int(side / (_LINE * font_size)))
+        lines = lines_of(words, side, font_size, limit + 1)
+        if len(lines) <= limit:
+            return font_size, lines
+    return font_size, lines_of(words, side, font_size, limit)

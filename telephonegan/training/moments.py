@@ -1,0 +1,57 @@
+"""Maximum mean discrepancy between painted pictures and photographs, as a loss over a queue of recent features.
+
+A discriminator tells one picture from another; this sees what the pictures are like as a crowd (too few faces, too much
+grass). Li, Swersky and Zemel, "Generative Moment Matching Networks" (2015), with the cubic kernel of Binkowski et al.,
+"Demystifying MMD GANs" (2018), on the pooled features of a frozen network.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class MomentMatching(nn.Module):
+    """Features of the last `capacity` photographs and painted pictures, and the loss of new ones against them.
+
+    The queues are buffers: a checkpoint keeps them, so a resumed run goes on exactly.
+
+    >>> matching = MomentMatching(width=1280, capacity=1024)
+    >>> loss = matching(torch.randn(32, 1280), torch.randn(32, 1280))
+    """
+
+    def __init__(self, width: int, capacity: int) -> None:
+        super().__init__()
+        self.register_buffer("painted", torch.zeros(capacity, width))
+        self.register_buffer("photographed", torch.zeros(capacity, width))
+        self.register_buffer("seen", torch.zeros((), dtype=torch.long))
+
+    def forward(self, painted: Tensor, photographed: Tensor) -> Tensor:
+        """Features of both, (B,F) → the squared discrepancy's gradient as a loss; 0 until the queues are full.
+
+        Its value is the mean witness function of the new pictures: how much more they resemble other painted pictures
+        than photographs. It may be negative.
+        """
+        painted, photographed = painted.float(), photographed.float()
+        full = self.seen >= len(self.painted)
+        # A small difference of large sums, which half precision would drown.
+        with torch.autocast(painted.device.type, enabled=False):
+            loss = self._witness(painted).mean() if full else painted.new_zeros(())
+        self._remember(painted.detach(), photographed)
+        return loss
+
+    def _witness(self, features: Tensor) -> Tensor:
+        scale = self.photographed.square().mean()
+        resemblance = [((features @ queue.T) / (features.shape[1] * scale) + 1) ** 3 for queue in self._queues()]
+        return resemblance[0].mean(1) - resemblance[1].mean(1)
+
+    @torch.no_grad()
+    def _remember(self, painted: Tensor, photographed: Tensor) -> None:
+        places = (self.seen + torch.arange(len(painted), device=painted.device)) % len(self.painted)
+        # New tensors: the loss still needs the queues as they were.
+        self.painted = self.painted.index_copy(0, places, painted)
+        self.photographed = self.photographed.index_copy(0, places, photographed)
+        self.seen += len(painted)
+
+    def _queues(self) -> tuple[Tensor, Tensor]:
+        return self.painted, self.photographed

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import pytest
+
+from telephonegan.drift import WORD_KINDS, Changes, content_words, kind_of
+from telephonegan.drift import word_lists as lists
+from telephonegan.evaluation.word_effects import KINDS
+
+
+def test_function_words_are_left_out_and_every_content_word_is_told_once():
+    assert content_words(["a", "man", "and", "a", "dog", "and", "another", "man", "in", "the", "snow"]) == (
+        "man",
+        "dog",
+        "snow",
+    )
+
+
+def test_equal_captions_keep_everything():
+    words = ["two", "brown", "dogs"]
+    assert Changes.of(words, words) == Changes(kept=("two", "brown", "dogs"), lost=(), gained=())
+
+
+def test_disjoint_captions_lose_everything_and_gain_the_rest():
+    assert Changes.of(["red", "ball"], ["blue", "car"]) == Changes((), ("red", "ball"), ("blue", "car"))
+
+
+def test_changes_keep_the_order_of_their_captions():
+    changes = Changes.of(["dog", "red", "ball", "snow"], ["snow", "cat", "ball", "hat"])
+    assert changes == Changes(kept=("ball", "snow"), lost=("dog", "red"), gained=("cat", "hat"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("colour", "red grey gray blonde colorful"),
+        ("number", "one two several 2"),
+        ("object", "dog dogs man men people children building clothing bushes puppies bench benches glass knives"),
+        ("action", "runs running sits standing jumped rides skateboarding"),
+        ("other", "happy young background unheardof"),
+    ],
+)
+def test_words_have_the_kind_they_mostly_have_in_captions(kind, words):
+    assert {word: kind_of(word) for word in words.split()} == dict.fromkeys(words.split(), kind)
+
+
+def test_words_that_can_be_exchanged_for_one_another_are_colours_or_objects():
+    for kind, words in KINDS.items():
+        assert {kind_of(word) for word in words} == {"colour" if kind == "colour" else "object"}
+
+
+def test_no_word_is_listed_in_two_kinds():
+    every = [lists.FUNCTION_WORDS, lists.COLOURS, lists.NUMBERS, lists.OBJECTS, lists.ACTIONS]
+    assert sum(map(len, every)) == len(frozenset().union(*every))
+
+
+def test_the_kinds_are_named_once():
+    assert WORD_KINDS == ("colour", "number", "object", "action", "other")

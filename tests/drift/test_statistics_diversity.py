@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+
+from telephonegan.drift.diversity import diversity, mean_cosine_distance
+from telephonegan.drift.survival import survival
+from telephonegan.drift.tracks import Track, Turn
+from telephonegan.errors import DataError
+
+
+def tracks(*captions, sources=None):
+    """One chain for each list of captions, one caption for each round."""
+    sources = sources or [f"s{i}" for i in range(len(captions))]
+    return [
+        Track(f"{i}", source, 0, tuple(Turn(t, tuple(text.split())) for t, text in enumerate(texts)))
+        for i, (source, texts) in enumerate(zip(sources, captions, strict=True))
+    ]
+
+
+def unequal(a, b):
+    return float(a != b)
+
+
+def test_chains_that_collapse_are_seen_to():
+    first, last = diversity(tracks(["a dog", "a man"], ["a cat", "a man"], ["red", "a man"]), unequal)
+    assert (first.round, first.chains, first.unique, first.distance, first.share) == (0, 3, 3, 1, pytest.approx(1 / 3))
+    assert (last.unique, last.distance, last.share, last.commonest) == (1, 0, 1, ("a", "man"))
+
+
+def test_distance_is_the_mean_over_pairs():
+    length = {("a",): 0.0, ("b",): 1.0, ("c",): 4.0}
+    (found,) = diversity(tracks(["a"], ["a"], ["b"], ["c"]), lambda x, y: abs(length[x] - length[y]))
+    assert found.distance == pytest.approx((0 + 1 + 4 + 1 + 4 + 3) / 6)
+    assert (found.unique, found.share, found.commonest) == (3, 0.5, ("a",))
+
+
+def test_pairs_of_one_source_do_not_count():
+    found = diversity(tracks(["a"], ["b"], ["a"], sources=["s", "s", "t"]), unequal)[0]
+    assert found.distance == pytest.approx(0.5)  # of a–a and b–a
+    assert np.isnan(diversity(tracks(["a"], ["b"], sources=["s", "s"]), unequal)[0].distance)
+
+
+def test_chains_of_other_lengths_count_while_they_last():
+    assert [step.chains for step in diversity(tracks(["a", "b", "c"], ["a"]), unequal)] == [2, 1, 1]
+
+
+def test_of_equally_common_captions_the_first_by_alphabet_is_told():
+    assert diversity(tracks(["b"], ["a"]), unequal)[0].commonest == ("a",)
+
+
+def test_cosine_distance_equals_the_mean_over_all_pairs_of_other_sources():
+    features, sources = np.random.default_rng(0).normal(1, 2, (7, 4)), list("aabbbcd")
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    pairs = [1 - unit[i] @ unit[j] for i in range(7) for j in range(i) if sources[i] != sources[j]]
+    assert mean_cosine_distance(features, sources) == pytest.approx(np.mean(pairs))
+
+
+def test_equal_features_are_not_apart_and_one_source_has_no_pairs():
+    assert mean_cosine_distance(np.ones((4, 3)), list("abcd")) == pytest.approx(0)
+    assert np.isnan(mean_cosine_distance(np.ones((2, 3)), ["a", "a"]))
+
+
+@pytest.mark.parametrize("features", [np.zeros((2, 3)), np.ones((3, 3))])
+def test_features_must_be_one_for_each_source_and_not_zero(features):
+    with pytest.raises(DataError, match="one row for each"):
+        mean_cosine_distance(features, ["a", "b"])
+
+
+KIND = {"red": "colour", "blue": "colour", "dog": "object", "runs": "action"}.get
+
+
+def test_survival_is_the_share_of_the_first_words_still_said():
+    found = survival(tracks(["a red blue dog runs", "a red dog", "blue", "runs"], ["dog", "cat"]), KIND)
+    assert sorted(found) == ["action", "colour", "object"]
+    nan = np.nan
+    np.testing.assert_array_equal(found["colour"].values, [[1, 0.5, 0.5, 0], [nan] * 4])
+    np.testing.assert_array_equal(found["object"].values, [[1, 1, 0, 0], [1, 0, nan, nan]])
+    np.testing.assert_array_equal(found["action"].values, [[1, 0, 0, 1], [nan] * 4])
+    assert found["action"].sources == ("s0", "s1") and found["action"].rounds.tolist() == [0, 1, 2, 3]

@@ -1,0 +1,41 @@
+"""Lines of rounds: whole or not at all, and equal for equal rounds."""
+
+import pytest
+
+from telephonegan.errors import DataError
+from telephonegan.experiment.records import Journal, line, part, read, read_parts
+
+
+def record(number, **changes):
+    usual = {"chain": "s0000-seed0", "source": "s0000", "seed": 0, "caption": "é", "words": ["é"], "dropped": []}
+    return {**usual, "log_probability": -1.5, "truncated": 0, "picture": None, "round": number, **changes}
+
+
+def test_a_line_is_ascii_and_hangs_on_no_order():
+    assert line(record(1)) == line(dict(reversed(record(1).items())))
+    assert line(record(1)).isascii()
+
+
+def test_what_was_cut_off_is_not_read_and_gone_after_the_next_append(tmp_path):
+    path = part(tmp_path, 3)
+    path.write_bytes(line(record(0)) + line(record(1))[:-5])
+    assert [each["round"] for each in read(path)] == [0]
+    with Journal(path) as journal:
+        journal.append([record(1), record(2)])
+    assert path.read_bytes() == b"".join(line(record(number)) for number in range(3))
+
+
+def test_parts_are_read_together(tmp_path):
+    part(tmp_path, 0).write_bytes(line(record(0)))
+    part(tmp_path, 1).write_bytes(line(record(0, chain="other")) + b'{"chain": ')
+    assert set(read_parts(tmp_path)) == {("s0000-seed0", 0), ("other", 0)}
+
+
+@pytest.mark.parametrize(
+    "damaged", [b"\n", b"{}\n", b"[1]\n", b'"x"\n', b"\0\0\n", line(record("1")), b"[" * 9999 + b"\n"]
+)
+def test_a_damaged_line_is_told_by_number(tmp_path, damaged):
+    path = part(tmp_path, 0)
+    path.write_bytes(line(record(0)) + damaged)
+    with pytest.raises(DataError, match="line 2"):
+        list(read(path))

@@ -1,0 +1,293 @@
+"""Experiments: the same results whatever happens on the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import telephonegan
+from telephonegan.errors import DataError, OutputError, SettingsError
+from telephonegan.experiment import Experiment, keeper, records, resume, run
+
+ROOT = Path(telephonegan.__file__).parents[1]
+QUIET = {"progress": False, "device": "cpu"}
+
+
+def lines(folder):
+    return list(records.read(folder / "rounds.jsonl"))
+
+
+def command(*arguments, torchrun=0):
+    start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(torchrun)] if torchrun else []
+    return [sys.executable, *start, "-m", "telephonegan.experiment", *map(str, arguments)]
+
+
+def environment():
+    return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+def written(plan, path):
+    path.write_text(json.dumps(plan.record()), encoding="utf-8")  # JSON is YAML
+    return path
+
+
+# ------------------------------------------------------------------------------------------------- the rounds
+
+
+def test_every_chain_is_the_one_a_telephone_plays(photos, plan_of, phone, tmp_path):
+    folder = run(plan_of(photos, block=1), tmp_path / "out", **QUIET)
+    for number, source in enumerate(sorted(photos.iterdir())):
+        for seed in (0, 7):
+            chain = phone.play(image=source, rounds=3, seed=seed, chain=number, progress=False)
+            kept = [each for each in lines(folder) if each["chain"] == f"s{number:04}-seed{seed}"]
+            assert [each["caption"] for each in kept] == [caption.text for caption in chain.captions]
+            assert [each["log_probability"] for each in kept] == [said.log_probability for said in chain.captions]
+
+
+def test_a_line_tells_of_its_round(texts, plan_of, tmp_path):
+    folder = run(plan_of(texts, rounds=1, seeds=[4]), tmp_path / "out", **QUIET)
+    first, second = lines(folder)[:2]
+    assert (first["caption"], first["words"], first["round"]) == ("a red dog runs", ["a", "red", "dog", "runs"], 0)
+    assert (first["picture"], first["log_probability"]) == (None, None)
+    assert (second["source"], second["seed"], second["round"]) == ("s0000", 4, 1)
+    assert second["log_probability"] < 0
+    assert (folder / second["picture"]).is_file()
+    assert [each["source"] for each in lines(folder)] == [f"s{n:04}" for n in range(5) for _ in range(2)]
+
+
+@pytest.mark.parametrize("kept", ["all", "ends", "none"])
+def test_pictures_are_kept_as_the_plan_says(photos, plan_of, tmp_path, kept):
+    folder = run(plan_of(photos, pictures=kept), tmp_path / "out", **QUIET)
+    last = {each["chain"]: each["round"] for each in lines(folder)}
+    wanted = {
+        each["picture"]
+        for each in lines(folder)
+        if kept == "all" or (kept == "ends" and each["round"] in (0, last[each["chain"]]))
+    }
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*.png")}
+    assert found == wanted
+    assert {each["picture"] for each in lines(folder)} - {None} == wanted
+    assert len(wanted) >= {"all": 3 + 6 + 1, "ends": 3 + 1, "none": 0}[kept]
+
+
+def test_with_fixed_seeds_a_round_is_a_function_of_the_caption_before(texts, plan_of, tmp_path):
+    plan = plan_of(texts, rounds=12, seed_policy="fixed", method="sample", block=1, seeds=[1])
+    folder = run(plan, tmp_path / "out", **QUIET)
+    followers: dict = {}
+    for track in Experiment.open(folder).tracks():
+        for turn, following in zip(track.turns, track.turns[1:], strict=False):
+            assert followers.setdefault((track.chain, turn.words), following.words) == following.words
+    assert len(followers) < 5 * 12  # some captions did come back
+
+
+def test_a_chain_that_falls_silent_ends_early(texts, plan_of, tmp_path, monkeypatch):
+    from telephonegan.generation import TextToImage
+
+    monkeypatch.setattr(TextToImage, "knows", lambda self, text: text != "the man")
+    folder = run(plan_of(texts, pictures="ends"), tmp_path / "out", **QUIET)
+    counts = {each["chain"]: each["round"] for each in lines(folder)}
+    assert {chain for chain, last in counts.items() if last == 0} == {"s0003-seed0", "s0003-seed7"}
+    assert max(counts.values()) == 3
+    assert Experiment.open(folder).is_complete
+
+
+def test_bad_sources_are_skipped_and_listed(photos, plan_of, tmp_path, capsys):
+    (photos / "bad.png").write_bytes(b"no picture")
+    folder = run(plan_of(photos), tmp_path / "out", **QUIET)
+    told = json.loads((folder / "manifest.json").read_text())
+    assert [each["name"] for each in told["skipped"]] == ["bad.png"]
+    assert (len(told["sources"]), told["chains"]) == (3, 6)
+    assert "bad.png" in capsys.readouterr().err
+
+
+def test_without_one_good_source_nothing_is_left_behind(tmp_path, plan_of):
+    (tmp_path / "texts.txt").write_text("qqq\nwww\n")
+    with pytest.raises(DataError, match="None of the 2 sources"):
+        run(plan_of(tmp_path / "texts.txt"), tmp_path / "out", **QUIET)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_threads_of_the_caller_are_given_back(texts, plan_of, tmp_path):
+    before = torch.get_num_threads()
+    run(plan_of(texts, threads=before + 1, rounds=1, limit=1), tmp_path / "out", **QUIET)
+    assert torch.get_num_threads() == before
+
+
+# ------------------------------------------------------------------------------- the same, whatever happens
+
+
+def test_two_runs_of_a_plan_agree_to_the_last_byte(photos, plan_of, tmp_path, contents):
+    one, other = (run(plan_of(photos, method="sample"), tmp_path / name, **QUIET) for name in "ab")
+    assert contents(one) == contents(other)
+    assert {"manifest.json", "rounds.jsonl", "pictures/s0000.png"} < contents(one).keys()
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 8])
+def test_the_batch_size_changes_nothing(photos, plan_of, tmp_path, contents, batch_size):
+    whole = run(plan_of(photos), tmp_path / "whole", **QUIET)
+    other = run(plan_of(photos), tmp_path / "other", batch_size=batch_size, **QUIET)
+    assert contents(whole) == contents(other)
+
+
+def test_shares_of_two_processes_make_what_one_makes(photos, plan_of, tmp_path, contents, monkeypatch):
+    whole = run(plan_of(photos), tmp_path / "whole", **QUIET)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank in "01":
+        assert not (tmp_path / "shared" / "rounds.jsonl").exists()
+        monkeypatch.setenv("RANK", rank)
+        shared = run(plan_of(photos), tmp_path / "shared", **QUIET)
+    assert contents(whole) == contents(shared)
+
+
+def test_one_process_can_finish_what_two_began(photos, plan_of, tmp_path, contents, monkeypatch):
+    whole = run(plan_of(photos), tmp_path / "whole", **QUIET)
+    with monkeypatch.context() as patch:
+        patch.setenv("WORLD_SIZE", "2")
+        shared = run(plan_of(photos), tmp_path / "shared", **QUIET)
+    assert not Experiment.open(shared).is_complete
+    resume(shared, **QUIET)
+    assert contents(whole) == contents(shared)
+
+
+@pytest.mark.parametrize("written_lines", range(0, 24, 5))
+def test_a_run_that_died_while_it_wrote_ends_as_if_it_had_not(
+    photos, plan_of, tmp_path, contents, monkeypatch, written_lines
+):
+    whole = run(plan_of(photos), tmp_path / "whole", **QUIET)
+    append = records.Journal.append
+    left = written_lines
+
+    def dying(self, fresh):
+        nonlocal left
+        fresh = list(fresh)
+        if left < len(fresh):
+            self.file.write(b"".join(map(records.line, fresh))[: left * 200 + 17])
+            self.file.flush()
+            raise KeyboardInterrupt
+        left -= len(fresh)
+        append(self, fresh)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keeper.Journal, "append", dying)
+        with pytest.raises(KeyboardInterrupt):
+            run(plan_of(photos), tmp_path / "broken", **QUIET)
+    resume(tmp_path / "broken", **QUIET)
+    assert contents(whole) == contents(tmp_path / "broken")
+
+
+def test_a_killed_process_can_be_resumed(photos, plan_of, tmp_path, contents):
+    plan = plan_of(photos, rounds=40)
+    whole = run(plan, tmp_path / "whole", **QUIET)
+    broken = tmp_path / "broken"
+    process = subprocess.Popen(
+        command("run", written(plan, tmp_path / "plan.yaml"), "--out", broken, "--device", "cpu"),
+        env=environment(),
+        stderr=subprocess.DEVNULL,
+    )
+    part, enough = records.part(broken, 0), random.Random().randrange(60)
+    while process.poll() is None and not (part.exists() and part.read_bytes().count(b"\n") > enough):
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert (broken / ".rounds-00000.lock").exists()
+    resume(broken, **QUIET)
+    assert contents(whole) == contents(broken)
+
+
+def test_torchrun_shares_an_experiment_between_two_processes(texts, plan_of, tmp_path, contents):
+    plan = plan_of(texts)
+    whole = run(plan, tmp_path / "whole", **QUIET)
+    done = subprocess.run(
+        command(
+            *("run", written(plan, tmp_path / "plan.yaml"), "--out", tmp_path / "shared", "--device", "cpu"),
+            torchrun=2,
+        ),
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert contents(whole) == contents(tmp_path / "shared")
+    processes = {json.loads(line)["process"] for line in (tmp_path / "shared" / "log.jsonl").read_text().splitlines()}
+    assert processes == {0, 1}
+
+
+# ---------------------------------------------------------------------------------------------- what is refused
+
+
+def test_nothing_is_overwritten(texts, plan_of, tmp_path):
+    (tmp_path / "out").mkdir()
+    with pytest.raises(OutputError, match="nothing is overwritten"):
+        run(plan_of(texts), tmp_path / "out", **QUIET)
+
+
+def test_a_complete_experiment_is_left_as_it_is(texts, plan_of, tmp_path, contents):
+    folder = run(plan_of(texts), tmp_path / "out", **QUIET)
+    before, log = contents(folder), (folder / "log.jsonl").read_bytes()
+    resume(folder, **QUIET)
+    assert contents(folder) == before
+    assert (folder / "log.jsonl").read_bytes() == log
+
+
+def test_a_folder_in_which_a_process_is_at_work_is_refused(texts, plan_of, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    folder = run(plan_of(texts), tmp_path / "out", **QUIET)
+    monkeypatch.delenv("WORLD_SIZE")
+    (folder / ".rounds-00000.lock").write_text('{"pid": 1, "host": "elsewhere.example", "processes": 1}')
+    with pytest.raises(OutputError, match="elsewhere"):
+        resume(folder, **QUIET)
+
+
+def test_other_models_than_at_the_beginning_are_refused(texts, plan_of, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    folder = run(plan_of(texts), tmp_path / "out", **QUIET)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["models"]["captioner"]["sha256"] = "0" * 64
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(SettingsError, match="Load those models"):
+        resume(folder, **QUIET)
+
+
+def test_another_machine_than_at_the_beginning_is_told(texts, plan_of, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    folder = run(plan_of(texts), tmp_path / "out", **QUIET)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["packages"]["torch"] = "0.0.1"
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    assert "Not as it began" not in capsys.readouterr().err
+    resume(folder, **QUIET)
+    assert "torch 0.0.1" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_no_experiment_is_told(tmp_path):
+    with pytest.raises(DataError, match="is no experiment"):
+        resume(tmp_path, **QUIET)
+    (tmp_path / "manifest.json").write_text('{"format": 1}')
+    with pytest.raises(DataError, match="tells nothing of"):
+        resume(tmp_path, **QUIET)
+
+
+@pytest.mark.parametrize("variables", [{"RANK": "2", "WORLD_SIZE": "2"}, {"RANK": "x"}, {"WORLD_SIZE": "-1"}])
+def test_processes_that_do_not_count_are_told(texts, plan_of, tmp_path, monkeypatch, variables):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=r"RANK|WORLD_SIZE"):
+        run(plan_of(texts), tmp_path / "out", **QUIET)
+
+
+def test_a_process_that_joins_another_plan_is_told(texts, plan_of, tmp_path, monkeypatch):
+    run(plan_of(texts), tmp_path / "out", **QUIET)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(SettingsError, match="another plan"):
+        run(plan_of(texts, rounds=2), tmp_path / "out", **QUIET)
