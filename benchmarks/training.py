@@ -41,7 +41,7 @@ def loading(recipe: Any) -> Callable[[int], Any]:
         return draw
     if hasattr(recipe, "draw"):
         return lambda step: recipe.draw()
-    return lambda step: recipe.bank[
+    return lambda step: recipe.sight.bank[
         torch.zeros(recipe.batch_size, dtype=torch.long), torch.randint(len(recipe.train), (recipe.batch_size,))
     ]
 

@@ -1,8 +1,8 @@
-"""Training a captioner on features of a frozen backbone, kept on disk.
+"""Training a captioner on features of a backbone, frozen or with its last stages tuned.
 
 Xu et al., "Show, Attend and Tell" (2015) and Vinyals et al., "Show and Tell" (2015): cross-entropy with teacher
-forcing, here with label smoothing, an average of the weights, and views of every photograph: plain, mirrored, and one
-seen through the generator's picture size, because in the game the captioner looks at painted pictures.
+forcing, here with label smoothing, an average of the weights, and views of every photograph, one of them seen through
+the generator's picture size, because in the game the captioner looks at painted pictures.
 """
 
 from __future__ import annotations
@@ -19,16 +19,15 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from telephonegan.errors import SettingsError, WeightsError
-from telephonegan.models.backbone import Backbone
 from telephonegan.models.captioner import CaptionModel
 from telephonegan.models.decoding import Markers, beam
 from telephonegan.text import END, START, UNKNOWN, Vocabulary, pad
 from telephonegan.training import distributed
 from telephonegan.training.average import follow
 from telephonegan.training.damsm import cosine_decay
-from telephonegan.training.data import CaptionedPhotos, pack_photos, random_crop, unit_range
-from telephonegan.training.features import cached
+from telephonegan.training.data import CaptionedPhotos
 from telephonegan.training.ranges import COUNT, RATE, SHARE, SIZE, check_ranges
+from telephonegan.training.sight import FrozenSight, Sight, TunedSight
 
 
 @dataclass(frozen=True)
@@ -49,6 +48,11 @@ class CaptioningSettings:
     weight_decay: float = 1e-5
     gradient_clip: float = 1.0
     length_power: float = 0.7
+    # Of the backbone's seven stages the last ones may be trained too, best `--from` a run with none.
+    tuned_stages: int = 0
+    backbone_rate: float = 1e-4
+    disturbed: float = 0.5  # with tuned stages: share of the batches whose colours are changed
+    small: float = 0.15  # and of those seen through `small_size` pixels
 
     def __post_init__(self) -> None:
         if self.input_size < 32 or self.input_size % 32:
@@ -59,6 +63,10 @@ class CaptioningSettings:
             **dict.fromkeys(("photos_per_batch", "minimum_count", "words_limit", "steps"), COUNT),
             dropout=SHARE,
             learning_rate=RATE,
+            tuned_stages=(0, 3),
+            backbone_rate=RATE,
+            disturbed=SHARE,
+            small=SHARE,
         )
 
 
@@ -73,6 +81,7 @@ class CaptionerSettings(CaptioningSettings):
 
 PRESETS = {
     "cpu": CaptionerSettings(),
+    "tuned": replace(CaptionerSettings(), tuned_stages=2, learning_rate=5e-4, average_from=0.2, steps=2500),
     "gpu": replace(CaptionerSettings(), photos_per_batch=100, learning_rate=2e-3, steps=1200),
     "tiny": CaptionerSettings(
         input_size=64,
@@ -87,57 +96,6 @@ PRESETS = {
         steps=200,
     ),
 }
-
-
-class CellBank:
-    """Backbone cells of several views of each photograph, (photographs, cells, channels) in half precision on disk."""
-
-    def __init__(
-        self,
-        photos: CaptionedPhotos,
-        settings: CaptioningSettings,
-        cache: Path,
-        views: list[str],
-        device: str | torch.device = "cpu",
-    ) -> None:
-        self.photos, self.settings, self.cache, self.device = photos, settings, cache, torch.device(device)
-        backbone = Backbone("lite0").to(self.device, memory_format=torch.channels_last)
-        stem = f"lite0-cells-{settings.input_size}-{photos.fingerprint()}"
-        self.views = [
-            cached(
-                cache / f"{stem}-{view}-{self._size(view)}.npy",
-                lambda v=view: self._pixels(v).split(32),
-                lambda batch: self._cells(backbone, batch),
-            )
-            for view in views
-        ]
-
-    def _size(self, view: str) -> int:
-        return self.settings.small_size if view == "small" else self.settings.stored_size
-
-    def _pixels(self, view: str) -> Tensor:
-        size = self._size(view)
-        photos = pack_photos(self.photos, size, self.cache)
-        if view == "mirrored":
-            return photos.flip(3)
-        if view != "crop":
-            return photos
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            return random_crop(photos, size * 7 // 8)
-
-    def _cells(self, backbone: Backbone, pixels: Tensor) -> Tensor:
-        size = (self.settings.input_size,) * 2
-        images = unit_range(pixels.to(self.device))
-        enlarged = F.interpolate(images, size=size, mode="bicubic", align_corners=False).clamp(-1, 1)
-        with torch.autocast(self.device.type, torch.bfloat16):
-            grid = backbone.grid(enlarged.contiguous(memory_format=torch.channels_last))
-        return grid.flatten(2).transpose(1, 2).cpu()
-
-    def __getitem__(self, index: tuple[Tensor, Tensor]) -> Tensor:
-        """(B,) views and (B,) photographs → cells (B,N,F), float32 on the device."""
-        rows = torch.stack([self.views[v][p] for v, p in zip(*(i.tolist() for i in index), strict=True)])
-        return rows.to(self.device).float()
 
 
 class CaptionerRecipe:
@@ -155,7 +113,8 @@ class CaptionerRecipe:
         sentences = [caption for captions in train.captions for caption in captions]
         self.vocabulary = Vocabulary.build(sentences, minimum=settings.minimum_count)
         self.markers = Markers.of(self.vocabulary)
-        self.look(cache)
+        sight = TunedSight if settings.tuned_stages else FrozenSight
+        self.sight: Sight = sight(train, dev, settings, cache, self.device)
         self.model = self.new_model().to(self.device)
         self.average = copy.deepcopy(self.model).eval().requires_grad_(False)
         groups = [{"params": parts, "lr": rate} for parts, rate in self.parameter_groups()]
@@ -163,18 +122,21 @@ class CaptionerRecipe:
         self.ids = [[self._ids(caption) for caption in captions] for captions in train.captions]
         self.batch_size = settings.photos_per_batch
 
-    def look(self, cache: Path) -> None:
-        """See every photograph once: cells of several views each, kept on disk."""
-        self.bank = CellBank(self.train, self.settings, cache, ["plain", "mirrored", "small", "crop"], self.device)
-        self.dev_bank = CellBank(self.dev, self.settings, cache, ["plain"], self.device)
-        self.view_odds = torch.tensor([0.35, 0.25, 0.15, 0.25])
-
     def new_model(self) -> CaptionModel:
-        return CaptionModel(len(self.vocabulary), **self.network())
+        model = CaptionModel(len(self.vocabulary), **self.network())
+        if model.tail is not None:
+            model.tail.load_state_dict(self.sight.backbone.tail(self.settings.tuned_stages).state_dict())
+        return model
 
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
         """What is trained, and the highest learning rate of each part."""
-        return [(list(self.model.parameters()), self.settings.learning_rate)]
+        decoder = [p for name, p in self.model.named_parameters() if not name.startswith("tail.")]
+        if self.model.tail is None:
+            return [(decoder, self.settings.learning_rate)]
+        return [
+            (decoder, self.settings.learning_rate),
+            (list(self.model.tail.parameters()), self.settings.backbone_rate),
+        ]
 
     def warm_start(self, checkpoint: dict[str, Any]) -> None:
         """Begin with the averaged weights of a captioner's checkpoint; words it did not know begin anew.
@@ -205,6 +167,7 @@ class CaptionerRecipe:
             "embedding_width": settings.embedding_width,
             "hidden_width": settings.hidden_width,
             "dropout": settings.dropout,
+            **({"tuned_stages": settings.tuned_stages} if settings.tuned_stages else {}),
         }
 
     def state(self) -> dict[str, Any]:
@@ -223,13 +186,8 @@ class CaptionerRecipe:
     def draw(self) -> tuple[list[int], Tensor]:
         """This process's share of a random batch of photographs: their rows, and their cells in a random view each."""
         photos = torch.randint(len(self.train), (self.batch_size,))
-        views = torch.multinomial(self.view_odds, len(photos), replacement=True)
-        photos, views = distributed.share(photos), distributed.share(views)
-        return photos.tolist(), self.bank[views, photos]
-
-    def dev_cells(self, rows: Tensor) -> Tensor:
-        """Cells (B,N,F) of development photographs, as the averaged model is to see them."""
-        return self.dev_bank[torch.zeros_like(rows), rows]
+        cells = self.sight.draw(self.model, photos)
+        return distributed.share(photos).tolist(), cells
 
     def cross_entropy(self, cells: Tensor, photos: list[int]) -> Tensor:
         """How badly the words of every caption of these photographs are foretold, averaged over all processes' words.
@@ -275,7 +233,7 @@ class CaptionerRecipe:
         rows = torch.arange(len(self.dev))
         said = []
         for part in rows.split(100):
-            features = self.average.features(self.dev_cells(part))
+            features = self.average.features(self.sight.measured(self.average, part))
             said += [
                 self.vocabulary.decode(best[0].ids)
                 for best in beam(

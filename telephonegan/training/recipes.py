@@ -14,7 +14,6 @@ from telephonegan.errors import DataError, SettingsError
 _MODULES = {
     "captioner": {
         "captioner": "CaptionerRecipe",
-        "tuned_captioner": "TunedCaptionerRecipe",
         "self_critical": "SelfCriticalRecipe",
     },
     "damsm": {"damsm": "DamsmRecipe", "published_damsm": "PublishedDamsmRecipe"},

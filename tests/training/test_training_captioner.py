@@ -6,8 +6,9 @@ import torch
 
 from telephonegan.errors import SettingsError
 from telephonegan.training import distributed, loop
-from telephonegan.training.captioner import CaptionerRecipe, CaptionerSettings, CellBank
+from telephonegan.training.captioner import CaptionerRecipe, CaptionerSettings
 from telephonegan.training.layouts import read_data
+from telephonegan.training.sight import CellBank
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +182,7 @@ def test_other_sizes_never_meet_the_cells_of_these(splits, captioner_settings, c
 def test_the_shares_of_two_processes_add_up_to_one_process(splits, captioner_settings, cache, monkeypatch):
     recipe = make(splits, dataclasses.replace(captioner_settings, dropout=0.0, photos_per_batch=4), cache)
     photos = [0, 1, 2, 3]
-    cells = recipe.bank[torch.zeros(4, dtype=torch.long), torch.tensor(photos)]
+    cells = recipe.sight.bank[torch.zeros(4, dtype=torch.long), torch.tensor(photos)]
     recipe.ids[0] = recipe.ids[0][:2]  # so that the halves have different numbers of words
     whole = recipe.cross_entropy(cells, photos).item()
     words = [

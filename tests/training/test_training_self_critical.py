@@ -191,7 +191,7 @@ def test_the_baseline_of_a_sample_is_the_mean_of_the_others(recipe):
 def test_the_greedy_baseline_is_what_the_greedy_caption_earns(make):
     recipe = make(baseline="greedy")
     recipe.rewards = lambda captions, photos: captions
-    features = recipe.model.features(recipe.bank[torch.zeros(2, dtype=torch.long), torch.arange(2)])
+    features = recipe.model.features(recipe.sight.bank[torch.zeros(2, dtype=torch.long), torch.arange(2)])
     said = greedy(recipe.model.decoder, features, recipe.markers, limit=8)
     captions = recipe.baselines(torch.zeros(2, 3), features, [0, 1])
     start, end = recipe.markers.start, recipe.markers.end
@@ -203,7 +203,7 @@ def test_the_greedy_baseline_is_what_the_greedy_caption_earns(make):
 
 def drawn(recipe, photos=(0, 1), each=2):
     """Cells of some photographs, and captions of different lengths for them."""
-    cells = recipe.bank[torch.zeros(len(photos), dtype=torch.long), torch.tensor(photos)]
+    cells = recipe.sight.bank[torch.zeros(len(photos), dtype=torch.long), torch.tensor(photos)]
     words = torch.arange(4, 12).tolist()
     return cells, [[1, *words[: 1 + k], 2] for k in range(len(photos) * each)]
 

@@ -6,9 +6,9 @@ import torch
 from telephonegan.errors import SettingsError
 from telephonegan.models.backbone import Backbone
 from telephonegan.training import loop
-from telephonegan.training.captioner import CaptionerRecipe
+from telephonegan.training.captioner import CaptionerRecipe, CaptionerSettings
 from telephonegan.training.layouts import read_data
-from telephonegan.training.tuned_captioner import TunedCaptionerRecipe, TunedSettings
+from telephonegan.training.self_critical import SelfCriticalRecipe, SelfCriticalSettings
 
 
 @pytest.fixture(scope="module")
@@ -18,25 +18,25 @@ def splits(drawings):
 
 @pytest.fixture(params=[True, False], ids=["attending", "plain"])
 def make(request, splits, captioner_settings, cache):
-    shared = {**dataclasses.asdict(captioner_settings), "attention": request.param}
+    shared = {**dataclasses.asdict(captioner_settings), "attention": request.param, "tuned_stages": 2}
 
     def build(**changed):
         torch.manual_seed(0)
-        return TunedCaptionerRecipe(*splits, TunedSettings(**{**shared, **changed}), cache)
+        return CaptionerRecipe(*splits, CaptionerSettings(**{**shared, **changed}), cache)
 
     return build
 
 
 def test_the_tail_begins_as_the_backbone_and_learns(make):
     recipe = make()
-    own = recipe.backbone.tail(2).state_dict()
+    own = recipe.sight.backbone.tail(2).state_dict()
     for name, value in recipe.model.tail.state_dict().items():
         assert torch.equal(value, own[name])
     loop.seed_step(0, 0)
     recipe.step(0)
     moved = [name for name, value in recipe.model.tail.state_dict().items() if not torch.equal(value, own[name])]
     assert len(moved) == len(own)
-    assert all(torch.equal(value, own[name]) for name, value in recipe.backbone.tail(2).state_dict().items())
+    assert all(torch.equal(value, own[name]) for name, value in recipe.sight.backbone.tail(2).state_dict().items())
 
 
 def test_the_backbone_has_its_own_rate(make):
@@ -74,11 +74,24 @@ def test_a_resumed_run_equals_an_uninterrupted_one(make, tmp_path):
         assert torch.equal(again.average.state_dict()[name], value)
 
 
+def test_self_critical_training_goes_on_with_a_tuned_captioner(make, splits, captioner_settings, cache):
+    tuned = make()
+    kept = {"input_size", "stored_size", "small_size", "minimum_count", "words_limit", "embedding_width"}
+    kept |= {"hidden_width", "photos_per_batch", "attention", "tuned_stages"}
+    values = {name: value for name, value in dataclasses.asdict(tuned.settings).items() if name in kept}
+    recipe = SelfCriticalRecipe(*splits, SelfCriticalSettings(**values, steps=4), cache)
+    recipe.warm_start({"average": tuned.average.state_dict()})
+    before = recipe.model.state_dict()["tail.0.0.conv_pw.weight"].clone()
+    loop.seed_step(0, 0)
+    recipe.step(0)
+    assert not torch.equal(recipe.model.state_dict()["tail.0.0.conv_pw.weight"], before)
+
+
 def test_views_keep_range_and_number(make):
     recipe = make(disturbed=1.0, small=1.0)
     for seed in range(4):
         torch.manual_seed(seed)
-        seen = recipe.disturb(torch.rand(3, 3, 48, 48) * 2 - 1)
+        seen = recipe.sight.disturb(torch.rand(3, 3, 48, 48) * 2 - 1)
         assert seen.shape == (3, 3, 16, 16) and seen.abs().max() <= 1
 
 

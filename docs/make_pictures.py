@@ -1,0 +1,46 @@
+"""The README's pictures from the shipped weights: python docs/make_pictures.py
+
+docs/grid.png comes from `telephonegan evaluate generator flickr8k --data flickr8k --grid docs/grid.png`, since its
+captions are not part of this repository.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import telephonegan as tg
+from telephonegan.files import png_bytes, replace
+from telephonegan.images import sample
+from telephonegan.results import Picture
+from telephonegan.strips import Tile, strip
+
+HERE = Path(__file__).parent
+SENTENCES = [
+    *("a black dog runs through the snow", "a brown dog runs through the green grass", "a surfer rides a big wave"),
+    *("a man in a red shirt climbs a rock", "two children play on the beach", "a football player in a red uniform runs"),
+    *("a group of people stand in front of a building", "a boy jumps into a blue swimming pool"),
+    "a girl in a pink dress smiles",
+]
+PRODUCTS = [
+    *("a navy blue checked shirt", "a pair of red sports shoes", "a pink top for women", "a black leather handbag"),
+    *("a pair of brown sandals", "a silver watch", "a green polo tshirt", "a yellow printed kurta", "a black belt"),
+]
+
+
+def main() -> None:
+    write("strip", tg.play(image=sample("astronaut"), rounds=8, seed=0).strip_png())
+    write("sentences", png_bytes(sheet(tg.generate(SENTENCES, seed=0))))
+    write("fashion", png_bytes(sheet(tg.generate(PRODUCTS, seed=0, generator="fashion"))))
+
+
+def sheet(painted: list[Picture]) -> object:
+    tiles = [Tile(number, each.image, each.text) for number, each in enumerate(painted, 1)]
+    return strip(tiles, arrows=False)
+
+
+def write(name: str, content: bytes) -> None:
+    replace(HERE / f"{name}.png", content)
+
+
+if __name__ == "__main__":
+    main()
