@@ -68,7 +68,9 @@ def observed(pictures: Sequence[Image.Image], judge: Judge) -> Observed:
     from telephonegan.evaluation.generators import Observer
 
     starts = range(0, len(pictures), BATCH)
-    return Observer(judge)(to_tensor(list(pictures[i : i + BATCH]), judge.picture_size) for i in starts)
+    return Observer(judge, pixels=judge.picture_size)(
+        to_tensor(list(pictures[i : i + BATCH]), judge.picture_size) for i in starts
+    )
 
 
 def _grey(picture: Image.Image) -> np.ndarray:

@@ -85,9 +85,8 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     generator.add_argument(
         "--pixels",
         type=int,
-        default=64,
         metavar="N",
-        help="Lite2 compares pictures brought to this size (default: 64)",
+        help="Lite2 compares pictures brought to this size (default: that of the generator's)",
     )
     generator.add_argument("--truncation", type=float, default=1.0, help="scale of the noise, 0 to 2 (default: 1)")
     generator.add_argument(

@@ -38,7 +38,7 @@ from telephonegan.training.data import CaptionedPhotos
 _GRID = 32
 _THUMBNAIL = 16
 _DIVERSITY_CAPTIONS = 200
-_LITE2_SIZES = 64, 160  # those of the first judge: of pictures, and what they are enlarged to
+_LITE2_INPUT = 160  # what pictures are enlarged to for Lite2, unless the judge has its own size
 _REFERENCES = {"test": ("test",), "dev": ("dev",), "test+dev": ("test", "dev")}
 
 
@@ -65,10 +65,11 @@ class Observed:
 class Observer:
     """Looks once at every batch of pictures (B,3,H,W) in [-1,1], with everything that is to be measured."""
 
-    def __init__(self, judge: Judge, inception: InceptionFeatures | None = None, pixels: int = _LITE2_SIZES[0]) -> None:
+    def __init__(self, judge: Judge, inception: InceptionFeatures | None = None, *, pixels: int) -> None:
         self.judge, self.inception = judge, inception
-        self.lite2_sizes = (pixels, _LITE2_SIZES[1])
-        same = judge.backbone_name == "lite2" and self.lite2_sizes == (judge.picture_size, judge.input_size)
+        is_lite2 = judge.backbone_name == "lite2"
+        self.lite2_sizes = (pixels, judge.input_size if is_lite2 else _LITE2_INPUT)
+        same = is_lite2 and pixels == judge.picture_size
         self.backbone = None if same else shared_backbone("lite2", judge.device)
 
     def __call__(self, batches: Iterable[Tensor]) -> Observed:
@@ -103,8 +104,9 @@ def generator_scores(options: argparse.Namespace) -> dict[str, Any]:
     texts, left_out = choose_texts(photos, options.samples, generator.knows)
     groups, drawn = mismatches(photos, [text.photo for text in texts], options.candidates)
     check_draw(groups, options.candidates, options.folds)
-    check_whole(options.pixels, "pixels", 32, 512)
-    observer, size = Observer(judge, inception, options.pixels), generator.generator.size
+    size = generator.generator.size
+    pixels = size if options.pixels is None else check_whole(options.pixels, "pixels", 8, 1024)
+    observer = Observer(judge, inception, pixels=pixels)
     if options.grid:
         _write_grid(generator, texts, options)
     painted = observer(_paint(generator, texts, options.seed, options))
@@ -115,6 +117,7 @@ def generator_scores(options: argparse.Namespace) -> dict[str, Any]:
         "sha256": generator.sha256,
         "n": len(texts),
         "captions_left_out": left_out,
+        "size": size,
         "truncation": options.truncation,
         "best_of": options.best_of,
         "judge": judge.name,

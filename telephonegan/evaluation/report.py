@@ -169,14 +169,48 @@ def _recalls(record: Record, direction: str) -> str:
 
 
 def _generator(entry: Entry, records: Sequence[Record]) -> str:
-    record = measured("generator", entry.sha256, records) or entry.quality
+    usual = [record for record in records if _variant(record) is None]
+    record = measured("generator", entry.sha256, usual) or entry.quality
+    others = [each for each in _variants(entry.sha256, records) if each["n"] and each is not record]
     words = measured("words", entry.sha256, records)
     cycle = measured("cycle", entry.sha256, records)
     title = f"`{entry.name}`, {_whole(record, 'n')} captions of the {record.get('split', '')} split"
     lines = [*_matching(record), *_distances(record), *_differences(record), *_cycle(cycle)]
+    lines += [line for other in others for line in _other(other)]
     columns = (title, "measured", "floor", "photographs")
     rows = [dict(zip(columns, line, strict=True)) for line in lines if line[1]]
-    return _joined(_table(rows), _words(words), _sources((record, words, cycle)))
+    return _joined(_table(rows), _words(words), _sources((record, words, cycle, *others)))
+
+
+def _variant(record: Record) -> str | None:
+    """What was done otherwise than usual in measuring a generator, in words; None for the usual way."""
+    if record["what"] != "generator":
+        return None
+    best_of, truncation = record.get("best_of", 1), record.get("truncation", 1.0)
+    told = [f"the best of {best_of}"] if best_of != 1 else []
+    told += [f"noise scaled by {truncation:g}"] if truncation != 1.0 else []
+    told += [] if _pixels(record) in (None, record.get("size")) else [f"all brought to {_pixels(record)} px"]
+    return ", ".join(told) or None
+
+
+def _pixels(record: Record) -> int | None:
+    """The size at which Lite2 compared pictures, where it is told."""
+    return int(record["lite2_pixels"].partition(",")[0]) if "lite2_pixels" in record and "size" in record else None
+
+
+def _variants(sha256: str | None, records: Iterable[Record]) -> list[Record]:
+    """The last measurement in each unusual way."""
+    found = {_variant(record): record for record in records if record.get("sha256") == sha256}
+    return [record for variant, record in found.items() if variant is not None]
+
+
+def _other(record: Record) -> list[tuple[str, ...]]:
+    """The main numbers of a measurement in an unusual way."""
+    variant = f"{_variant(record)}, {_whole(record, 'n')} captions"
+    lines = [(f"KID-lite2: {variant}", _fixed(record, "kid_lite2", 4), "", _fixed(record, "kid_lite2_ceiling", 4))]
+    if record.get("best_of", 1) != 1 or record.get("truncation", 1.0) != 1.0:
+        lines.insert(0, (f"R-precision, scaled: {variant}", _fixed(record, "r_precision_scaled", 2), "0", "1"))
+    return lines
 
 
 def _matching(record: Record) -> list[tuple[str, ...]]:

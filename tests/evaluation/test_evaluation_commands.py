@@ -156,7 +156,7 @@ def test_photographs_prefer_the_text_they_are_like(world):
 
 
 def test_noise_that_changes_nothing_gives_no_diversity(evaluate, monkeypatch):
-    def paintings(generator, texts, seeds):
+    def paintings(generator, texts, seeds, **how):
         return [torch.linspace(-1, 1, len(texts)).view(-1, 1, 1, 1).expand(-1, 3, 16, 16)]
 
     monkeypatch.setattr(generators, "paintings", paintings)

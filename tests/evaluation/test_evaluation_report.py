@@ -228,3 +228,15 @@ def test_make_report_runs_the_module(tmp_path):
     command = ["make", "-n", "--no-print-directory", "report", f"RUNTIME_STAMP={stamp}"]  # make may run the tests
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert told.stdout.split()[1:] == ["-m", "telephonegan.evaluation.report"]
+
+
+def test_unusual_ways_of_measuring_have_rows_of_their_own_and_never_the_main_one():
+    usual = {**GENERATOR, "size": 128, "lite2_pixels": "128, enlarged to 160", "best_of": 1, "truncation": 1.0}
+    small = {**usual, "lite2_pixels": "64, enlarged to 160", "kid_lite2": 0.0111}
+    best = {**usual, "best_of": 8, "kid_lite2": 0.0222, "r_precision_scaled": 1.77}
+    for records in ([usual, small, best], [best, small, usual]):
+        told = report.tables([entry("generator")], records)
+        assert "| KID-lite2 | 0.0306" in told
+        assert "KID-lite2: all brought to 64 px, 1,000 captions | 0.0111" in told
+        assert "R-precision, scaled: the best of 8, 1,000 captions | 1.77" in told
+        assert "KID-lite2: the best of 8, 1,000 captions | 0.0222" in told
