@@ -17,7 +17,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-IMPORT_NAMES = {"pyyaml": "yaml", "pillow": "PIL", "scikit-image": "skimage"}
+IMPORT_NAMES = {"pyyaml": "yaml", "pillow": "PIL", "scikit-image": "skimage", "ipython": "IPython"}
 HEAVY = {"matplotlib", "ipywidgets", "IPython", "timm", "torchvision", "skimage", "pycocoevalcap"}
 
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")

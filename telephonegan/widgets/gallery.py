@@ -1,0 +1,82 @@
+"""Many pictures in a grid, one of them large."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from html import escape
+
+import ipywidgets
+from PIL import Image
+
+from telephonegan import strips
+from telephonegan.errors import SettingsError
+from telephonegan.results import Caption, Picture
+from telephonegan.widgets.caption_html import card_html, faint_html
+from telephonegan.widgets.described_image import DescribedImage
+from telephonegan.widgets.frames import kept, picture_png
+from telephonegan.widgets.round_slider import index_slider
+from telephonegan.widgets.view import View
+
+MOST = 200  # each is half a dozen widgets to the browser
+_LARGE, _SMALL = 384, 112
+_STILL = 48  # as many as a strip of a chain shows
+
+
+class Gallery(View):
+    """Painted pictures, or captions of pictures: `slider.value` is the large one, and so does a click choose it.
+
+    The arrow keys move the slider where it has the focus. Raises SettingsError for none, for more than 200, and for a
+    caption without its picture.
+
+    >>> Gallery(tg.generate("a dog on the beach", n=12))  # doctest: +SKIP
+    """
+
+    def __init__(self, pictures: Sequence[Picture | Caption]) -> None:
+        self._pictures = list(pictures)
+        _check(self._pictures)
+        self.picture = DescribedImage(_LARGE, _LARGE)
+        self.caption = ipywidgets.HTML(layout=ipywidgets.Layout(height="72px", overflow="auto", width=f"{_LARGE}px"))
+        self.slider = index_slider(len(self._pictures) - 1, "picture", self._show)
+        self.buttons = [self._button(i) for i in range(len(self._pictures))]
+        self._large_png = kept(lambda index: picture_png(self._pictures[index].image, _LARGE))
+        self._show(0)
+        cells = ipywidgets.Layout(flex_flow="row wrap", flex="1 1 300px", height=f"{_LARGE + 110}px", overflow="auto")
+        grid = ipywidgets.Box([self._cell(i) for i in range(len(self._pictures))], layout=cells)
+        large = ipywidgets.VBox([self.slider, self.picture, self.caption], layout=ipywidgets.Layout(flex="0 0 auto"))
+        super().__init__([ipywidgets.Box([large, grid], layout=ipywidgets.Layout(flex_flow="row wrap"))])
+
+    def still(self) -> tuple[Image.Image, str]:
+        """The pictures with their texts, the first 48 of many."""
+        shown = self._pictures[:_STILL]
+        tiles = [strips.Tile(i, shown_one.image, shown_one.text) for i, shown_one in enumerate(shown)]
+        return strips.strip(tiles, arrows=False), "; ".join(tile.text for tile in tiles)
+
+    def _show(self, index: int) -> None:
+        shown = self._pictures[index]
+        self.picture.show(self._large_png(index), f"Picture {index}: {shown.text}")
+        seed = "" if shown.seed is None else f"seed {shown.seed}"
+        note = " · ".join(part for part in (f"{index + 1} of {len(self._pictures)}", seed, shown.model) if part)
+        self.caption.value = card_html(f"{faint_html(note)}<br>{escape(shown.text)}")
+
+    def _button(self, index: int) -> ipywidgets.Button:
+        layout = ipywidgets.Layout(width=f"{_SMALL}px", height="26px")
+        button = ipywidgets.Button(description=f"{index} {self._pictures[index].text}", layout=layout)
+        button.on_click(partial(self._choose, index))
+        return button
+
+    def _choose(self, index: int, _: ipywidgets.Button) -> None:
+        self.slider.value = index
+
+    def _cell(self, index: int) -> ipywidgets.VBox:
+        thumbnail = DescribedImage(_SMALL, _SMALL)
+        thumbnail.show(picture_png(self._pictures[index].image, _SMALL), self._pictures[index].text)
+        return ipywidgets.VBox([thumbnail, self.buttons[index]], layout=ipywidgets.Layout(flex="0 0 auto"))
+
+
+def _check(pictures: Sequence[Picture | Caption]) -> None:
+    if not 1 <= len(pictures) <= MOST:
+        raise SettingsError(f"{len(pictures)} pictures were given. A gallery shows 1 to {MOST}: give a part of them.")
+    without = [i for i, shown in enumerate(pictures) if shown.image is None]
+    if without:
+        raise SettingsError(f"Caption {without[0]} has no picture, so there is nothing to show. Leave it out.")

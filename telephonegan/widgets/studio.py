@@ -1,0 +1,179 @@
+"""Playing the game from a notebook: a photograph, a few settings, a button, and the rounds in an explorer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import ipywidgets
+from PIL import Image
+
+from telephonegan.chains import Chain
+from telephonegan.errors import ImageError, TelephoneganError
+from telephonegan.images import as_image, samples
+from telephonegan.inference import SEEDS
+from telephonegan.widgets.caption_html import card_html, error_html, faint_html
+from telephonegan.widgets.described_image import DescribedImage
+from telephonegan.widgets.explorer import ChainExplorer
+from telephonegan.widgets.frames import card_png, picture_png
+from telephonegan.widgets.uploads import SUFFIXES, uploaded_image
+from telephonegan.widgets.view import View
+
+MOST_ROUNDS = 24
+_PREVIEW = 176
+_HINT = (
+    "Temperature 0 takes the best caption; above it, words are drawn by lot. "
+    "Noise scale 0 gives each text one picture; above it, every seed paints another."
+)
+_IDLE, _BUSY = "Play", "Playing …"
+
+
+class Player(Protocol):
+    """What can play a game, such as a `Telephone`."""
+
+    def play(self, image: Any, **options: Any) -> Chain:
+        """As `Telephone.play`, for one picture."""
+
+
+class Studio(View):
+    """Controls of the game; each result opens in a `ChainExplorer`, and the last one is `chain`.
+
+    `phone` plays (default: `telephonegan.load()`, when first asked). `photographs`, names to anything `as_image` reads,
+    are there to choose from (default: the samples of this machine); others can be uploaded. While a game runs the
+    controls are disabled. Errors of this library are told in the widget; others too, and then raised again. From code,
+    set the values of the controls and call `button.click()`.
+
+    >>> Studio(tg.load())  # doctest: +SKIP
+    """
+
+    def __init__(self, phone: Player | None = None, *, photographs: Mapping[str, Any] | None = None) -> None:
+        self._phone, self._photographs = phone, dict(samples() if photographs is None else photographs)
+        self.chain: Chain | None = None
+        self.photograph = ipywidgets.Dropdown(options=list(self._photographs), description="photograph")
+        self.upload = ipywidgets.FileUpload(accept=SUFFIXES, description="or your own")
+        self.rounds = ipywidgets.IntSlider(8, min=1, max=MOST_ROUNDS, description="rounds")
+        self.seed = ipywidgets.BoundedIntText(0, min=0, max=SEEDS - 1, description="seed")
+        self.temperature = ipywidgets.FloatSlider(0, min=0, max=2, step=0.1, description="temperature")
+        self.noise_scale = ipywidgets.FloatSlider(1, min=0, max=2, step=0.1, description="noise scale")
+        self.button = ipywidgets.Button(description=_IDLE, icon="play", button_style="primary")
+        self.progress = ipywidgets.IntProgress(0, max=1, description="ready")
+        self.preview = DescribedImage(_PREVIEW, _PREVIEW)
+        self.status = ipywidgets.HTML(layout=ipywidgets.Layout(height="72px", overflow="auto", max_width="1010px"))
+        self.result = ipywidgets.VBox()
+        self.photograph.observe(self._preview, "value")
+        self.upload.observe(self._take_upload, "value")
+        self.button.on_click(self._play)
+        super().__init__([self._controls(), self.status, self.result])
+        self._preview()
+
+    def still(self) -> tuple[Image.Image, str] | None:
+        """That of the explorer, once there is one."""
+        explorers = self.result.children
+        return explorers[0].still() if explorers else None
+
+    def _controls(self) -> ipywidgets.Box:
+        columns = [
+            ipywidgets.VBox([self.photograph, self.upload, self.rounds, self.seed]),
+            ipywidgets.VBox([self.temperature, self.noise_scale, self.button, self.progress]),
+        ]
+        return ipywidgets.Box([self.preview, *columns], layout=ipywidgets.Layout(flex_flow="row wrap", grid_gap="8px"))
+
+    def _preview(self, _: Any = None) -> None:
+        name = self.photograph.value
+        if name is None:
+            self.preview.show(card_png("no photograph", _PREVIEW), "No photograph yet")
+            self._say("There is no sample photograph on this machine. Upload one of yours.")
+            return
+        with self._told():
+            self.preview.show(picture_png(as_image(self._photographs[name]), _PREVIEW), f"The photograph {name}")
+            self._say(_HINT)
+
+    def _take_upload(self, change: Mapping[str, Any]) -> None:
+        if not change["new"]:
+            return
+        with self._told():
+            name = change["new"][0]["name"]
+            self._photographs[name] = uploaded_image(change["new"][0])
+            self._offer(name)
+        self.upload.value = ()  # the bytes need not be kept
+
+    def _offer(self, name: str) -> None:
+        """All photographs there are now, with this one chosen."""
+        self.photograph.unobserve(self._preview, "value")
+        with self.photograph.hold_sync():
+            self.photograph.options = list(self._photographs)
+            self.photograph.value = name
+        self.photograph.observe(self._preview, "value")
+        self._preview()
+
+    def _play(self, _: ipywidgets.Button) -> None:
+        with self._busy(), self._told():
+            self._say("The models are at work.")
+            self._open(self._played())
+
+    def _played(self) -> Chain:
+        if self.photograph.value is None:
+            raise ImageError("There is no photograph to start from. Upload one.")
+        if self._phone is None:
+            from telephonegan.telephone import load
+
+            self._phone = load()
+        temperature = self.temperature.value
+        return self._phone.play(
+            image=self._photographs[self.photograph.value],
+            rounds=self.rounds.value,
+            seed=self.seed.value,
+            truncation=self.noise_scale.value,
+            progress=False,
+            on_round=self._count,
+            **({"method": "sample", "temperature": temperature} if temperature else {}),
+        )
+
+    def _open(self, chain: Chain) -> None:
+        before, self.chain = self.result.children, chain
+        self.result.children = [ChainExplorer(chain)]
+        for explorer in before:
+            explorer.close()
+        early = "" if chain.is_complete else " The game ended early: the last caption has no word that can be painted."
+        self._say(f"{len(chain) - 1} rounds with seed {chain.seed}.{early}")
+        self.renew_still()
+
+    def _count(self, chain: Chain) -> None:
+        self.progress.value, self.progress.description = len(chain), f"round {len(chain) - 1}"
+
+    @contextmanager
+    def _busy(self) -> Iterator[None]:
+        controls = (
+            *(self.photograph, self.upload, self.rounds, self.seed),
+            *(self.temperature, self.noise_scale, self.button),
+        )
+        self.progress.value, self.progress.max = 0, self.rounds.value + 1
+        try:
+            for control in controls:
+                control.disabled = True
+            self.button.description, self.button.icon = _BUSY, "hourglass-half"
+            yield
+        finally:
+            for control in controls:
+                control.disabled = False
+            self.button.description, self.button.icon = _IDLE, "play"
+            self.progress.value, self.progress.description = 0, "ready"
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except TelephoneganError as error:
+            self.status.value = error_html(str(error))
+        except Exception as error:
+            self.status.value = error_html(f"Unexpected: {type(error).__name__}: {error}")
+            raise  # the traceback goes where the front end shows those
+
+    def _say(self, text: str) -> None:
+        self.status.value = card_html(faint_html(text))
+
+
+_HINT = (
+    "Temperature 0 takes the best caption; above, words are drawn by lot. Noise scale 0 gives each text one picture."
+)
