@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from telephonegan.errors import SettingsError, WeightsError
@@ -31,7 +31,7 @@ from telephonegan.training.augment import augment
 from telephonegan.training.average import follow
 from telephonegan.training.data import CaptionedPhotos, pack_photos, unit_range
 from telephonegan.training.distributed import average_gradients, gather, share
-from telephonegan.training.moments import MomentMatching, textures
+from telephonegan.training.moments import MomentMatching
 from telephonegan.training.objective import kl_divergence
 from telephonegan.training.ranges import COUNT, RATE, SHARE, SIZE, check_ranges
 
@@ -202,9 +202,7 @@ class GanRecipe:
         self.discriminator.to(self.device, memory_format=torch.channels_last)
         self.moments = None
         if settings.moment_weight:
-            widths = [self.backbone.head_channels, *(2 * self.backbone.channels[stride] for stride in STRIDES)]
-            self.moments = nn.ModuleList(MomentMatching(width, settings.moment_queue) for width in widths)
-            self.moments.to(self.device)
+            self.moments = MomentMatching(self.backbone.head_channels, settings.moment_queue).to(self.device)
         trained = [p for p in self.discriminator.parameters() if p.requires_grad]
         self.trained_heads = trained
         self.generator_optimiser = torch.optim.Adam(self.generator.parameters(), settings.learning_rate, (0.0, 0.99))
@@ -276,9 +274,7 @@ class GanRecipe:
                 gather(regions), gather(codes).float(), *text, same=(rows[:, None] == rows).to(self.device)
             )
             adversarial = -logits.float().mean()
-            moments = (
-                adversarial.new_zeros(()) if self.moments is None else self.discrepancy(pooled, painted, photographed)
-            )
+            moments = adversarial.new_zeros(()) if self.moments is None else self.discrepancy(pooled, photographed)
             kl = kl_divergence(mu, logvar)
             target = images[-1].float().detach()
             preview = sum(
@@ -311,14 +307,11 @@ class GanRecipe:
             **({} if self.moments is None else {"moments": moments.item()}),
         }
 
-    def discrepancy(self, pooled: Tensor, painted: dict[int, Tensor], photographed: dict[int, Tensor]) -> Tensor:
-        """How much the pictures of all processes differ from photographs as a crowd, in content and in textures."""
+    def discrepancy(self, pooled: Tensor, photographed: dict[int, Tensor]) -> Tensor:
+        """How much the pictures of all processes, by pooled features (B,F), differ from photographs as a crowd."""
         with torch.no_grad():
-            real = [pooled_features(self.backbone.head(photographed[32]))]
-            real += [textures(photographed[stride]) for stride in STRIDES]
-        found = [pooled, *(textures(painted[stride]) for stride in STRIDES)]
-        parts = [m(gather(p), gather(r)) for m, p, r in zip(self.moments, found, real, strict=True)]
-        return torch.stack(parts).mean()
+            real = pooled_features(self.backbone.head(photographed[32]))
+        return self.moments(gather(pooled), gather(real))
 
     @staticmethod
     def twin_distance(features: Tensor, twins: int) -> Tensor:

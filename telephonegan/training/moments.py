@@ -10,14 +10,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-_LEAST = 1e-2  # deviation of a feature that hardly varies
-
 
 class MomentMatching(nn.Module):
     """Features of the last `capacity` photographs and painted pictures, and the loss of new ones against them.
 
-    Every feature is told in deviations of the photographs in the queue, so that rare ones count too. The queues are
-    buffers: a checkpoint keeps them, so a resumed run goes on exactly.
+    The queues are buffers: a checkpoint keeps them, so a resumed run goes on exactly.
 
     >>> matching = MomentMatching(width=1280, capacity=1024)
     >>> loss = matching(torch.randn(32, 1280), torch.randn(32, 1280))
@@ -44,13 +41,9 @@ class MomentMatching(nn.Module):
         return loss
 
     def _witness(self, features: Tensor) -> Tensor:
-        deviation, mean = torch.std_mean(self.photographed, 0)
-
-        def resemblance(queue: Tensor) -> Tensor:
-            near, far = ((part - mean) / (deviation + _LEAST) for part in (features, queue))
-            return ((near @ far.T / features.shape[1] + 1) ** 3).mean(1)
-
-        return resemblance(self.painted) - resemblance(self.photographed)
+        scale = self.photographed.square().mean()
+        resemblance = [((features @ queue.T) / (features.shape[1] * scale) + 1) ** 3 for queue in self._queues()]
+        return resemblance[0].mean(1) - resemblance[1].mean(1)
 
     @torch.no_grad()
     def _remember(self, painted: Tensor, photographed: Tensor) -> None:
@@ -60,8 +53,5 @@ class MomentMatching(nn.Module):
         self.photographed = self.photographed.index_copy(0, places, photographed)
         self.seen += len(painted)
 
-
-def textures(cells: Tensor) -> Tensor:
-    """Mean and deviation of every channel over the cells: (B,C,h,w) → (B,2C)."""
-    deviation, mean = torch.std_mean(cells.float(), (2, 3))
-    return torch.cat([mean, deviation], 1)
+    def _queues(self) -> tuple[Tensor, Tensor]:
+        return self.painted, self.photographed
