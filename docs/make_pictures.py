@@ -17,9 +17,9 @@ from telephonegan.strips import Tile, strip
 HERE = Path(__file__).parent
 SENTENCES = [
     *("a black dog runs through the snow", "a brown dog runs through the green grass", "a surfer rides a big wave"),
-    *("a man in a red shirt climbs a rock", "two children play on the beach", "a football player in a red uniform runs"),
-    *("a group of people stand in front of a building", "a boy jumps into a blue swimming pool"),
-    "a girl in a pink dress smiles",
+    *("a man in a red shirt climbs a rock", "two children play on the beach"),
+    *("a football player in a red uniform runs", "a group of people stand in front of a building"),
+    *("a boy jumps into a blue swimming pool", "a girl in a pink dress smiles"),
 ]
 PRODUCTS = [
     *("a navy blue checked shirt", "a pair of red sports shoes", "a pink top for women", "a black leather handbag"),

@@ -172,8 +172,3 @@ class Studio(View):
 
     def _say(self, text: str) -> None:
         self.status.value = card_html(faint_html(text))
-
-
-_HINT = (
-    "Temperature 0 takes the best caption; above, words are drawn by lot. Noise scale 0 gives each text one picture."
-)

@@ -1,0 +1,160 @@
+"""The notebooks as a visitor runs them, top to bottom and without a network, in their quick mode."""
+
+from __future__ import annotations
+
+import base64
+import os
+import sys
+from io import BytesIO
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import nbformat
+import pytest
+from ipykernel.kernelspec import write_kernel_spec
+from IPython.core.inputtransformer2 import TransformerManager
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+from PIL import Image
+
+NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks").glob("*.ipynb"))
+SECONDS = 300  # for one cell, on a machine that does other things too
+VIEW, STATE = "application/vnd.jupyter.widget-view+json", "application/vnd.jupyter.widget-state+json"
+
+every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+# as they lie in the repository
+
+
+def read(path: Path) -> NotebookNode:
+    return nbformat.read(path, as_version=nbformat.NO_CONVERT)
+
+
+def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_there_are_notebooks():
+    assert {path.name[:2] for path in NOTEBOOKS} >= {"01", "02", "03", "05"}
+
+
+@every_notebook
+def test_the_format_is_valid(path):
+    nbformat.validate(read(path))
+
+
+@every_notebook
+def test_nothing_of_a_run_is_kept(path):
+    notebook = read(path)
+    assert "widgets" not in notebook.metadata
+    assert [cell.id for cell in code_cells(notebook) if cell.outputs or cell.execution_count is not None] == []
+
+
+@every_notebook
+def test_all_begin_with_the_same_set_up(path):
+    first = code_cells(read(path))[0]
+    assert first.source == code_cells(read(NOTEBOOKS[0]))[0].source
+    assert "telephonegan" in first.source
+
+
+@every_notebook
+def test_links_to_other_notebooks_lead_somewhere(path):
+    text = "".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
+    linked = {part.partition(")")[0] for part in text.split("](")[1:]}
+    assert linked, "a visitor is led on from every notebook"
+    assert {name for name in linked if not (path.parent / name).is_file()} == set()
+
+
+# the set-up, where telephonegan is not installed
+
+
+@pytest.fixture
+def set_up(monkeypatch: pytest.MonkeyPatch):
+    """Runs the first cell as if nothing were installed, and returns the shell commands that it would give."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+    def execute(repository: str = "") -> list[str]:
+        source = code_cells(read(NOTEBOOKS[0]))[0].source
+        assert 'REPOSITORY = ""' in source
+        source = TransformerManager().transform_cell(source.replace('REPOSITORY = ""', f"REPOSITORY = {repository!r}"))
+        commands: list[str] = []
+        exec(source, {"get_ipython": lambda: SimpleNamespace(system=commands.append)})
+        return commands
+
+    return execute
+
+
+def test_without_the_package_a_visitor_is_told_how_to_install_it(set_up):
+    with pytest.raises(ModuleNotFoundError, match="make play"):
+        set_up("https://example.org/telephonegan")
+
+
+def test_on_colab_it_fetches_the_repository_that_was_named_and_installs_it(set_up, monkeypatch):
+    monkeypatch.setitem(sys.modules, "google.colab", ModuleType("google.colab"))
+    with pytest.raises(ValueError, match="REPOSITORY"):
+        set_up()
+    fetched, installed = set_up("https://example.org/telephonegan")
+    assert fetched.startswith("git clone") and fetched.split()[-2:] == ['"$REPOSITORY"', "telephonegan-kit"]
+    assert "pip install -q -e ." in installed
+    assert sys.path[0] == str(Path("telephonegan-kit").resolve())
+
+
+# as they run
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Executes a notebook with this interpreter, in an empty folder; any error in a cell is raised."""
+    write_kernel_spec(tmp_path / "jupyter" / "kernels" / "this-python")
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+    folder = tmp_path / "work"
+    folder.mkdir()
+    unreachable = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    variables = {**os.environ, **unreachable, "TELEPHONEGAN_QUICK": "1", "OMP_NUM_THREADS": "1"}
+
+    def execute(path: Path) -> NotebookNode:
+        resources = {"metadata": {"path": str(folder)}}
+        client = NotebookClient(read(path), timeout=SECONDS, kernel_name="this-python", resources=resources)
+        return client.execute(env=variables)
+
+    return execute
+
+
+def shown_widgets(notebook: NotebookNode) -> list[dict[str, Any]]:
+    """The states of the widgets that cells display, and of all that these consist of."""
+    states = notebook.metadata.widgets[STATE]["state"]
+    views = [output.data[VIEW]["model_id"] for output in outputs(notebook) if VIEW in output.get("data", {})]
+    found: dict[str, dict[str, Any]] = {}
+    while views:
+        name = views.pop()
+        found[name] = states[name]
+        children = states[name]["state"].get("children", [])
+        views += [child.removeprefix("IPY_MODEL_") for child in children]
+    return list(found.values())
+
+
+def outputs(notebook: NotebookNode) -> list[NotebookNode]:
+    return [output for cell in code_cells(notebook) for output in cell.outputs]
+
+
+def picture_of(widget: dict[str, Any]) -> Image.Image:
+    """What a browser shows of an image widget. Fails where it has no PNG file."""
+    (content,) = [buffer["data"] for buffer in widget["buffers"] if buffer["path"] == ["value"]]
+    picture = Image.open(BytesIO(base64.b64decode(content)))
+    picture.load()
+    return picture
+
+
+@every_notebook
+def test_it_runs_and_its_widgets_show_pictures(path, run):
+    done = run(path)
+    widgets = shown_widgets(done)
+    pictures = [picture_of(widget) for widget in widgets if widget["model_name"] == "ImageModel"]
+    assert pictures and {picture.format for picture in pictures} == {"PNG"}
+    assert any(picture.getextrema() != ((0, 0),) * 3 for picture in pictures)
+    texts = [widget["state"].get("value", "") for widget in widgets if widget["model_name"] == "HTMLModel"]
+    assert [text for text in texts if 'role="alert"' in text] == [], "a widget tells of an error"
+    assert any("image/png" in output.get("data", {}) for output in outputs(done)), "a still, where no kernel runs"
