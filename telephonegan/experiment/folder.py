@@ -17,7 +17,7 @@ from telephonegan.experiment.plan import Plan
 from telephonegan.telephone import Telephone
 from telephonegan.training.runs import command_line
 
-MANIFEST, REFERENCES, PLACE = "manifest.json", "references.json", "place.json"
+MANIFEST, REFERENCES, PLACE, PICTURES = "manifest.json", "references.json", "place.json", "pictures"
 _PARTS_OF_A_MANIFEST = {"plan", "models", "code", "packages", "chains", "sources", "skipped"}
 _WAIT_S = 3600.0  # the main process opens every source first
 _TOLD = 20

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from telephonegan import files
 from telephonegan.experiment.blocks import Player
+from telephonegan.experiment.folder import PICTURES
 from telephonegan.experiment.plan import Plan
 from telephonegan.experiment.records import Journal, Record
 from telephonegan.telephone import Telephone
@@ -48,7 +49,7 @@ class Keeper:
             return None
         # What a chain began with is kept once for all its seeds.
         name = f"{player.id}/{step.index:04}.png" if step.index else f"{player.source.id}.png"
-        path = self.folder / "pictures" / name
+        path = self.folder / PICTURES / name
         files.make_folder(path.parent)
         files.replace(path, files.png_bytes(step.picture.image))
         return path.relative_to(self.folder).as_posix()

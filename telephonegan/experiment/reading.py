@@ -15,7 +15,7 @@ from PIL import Image
 
 from telephonegan.drift.tracks import Track, Turn
 from telephonegan.errors import DataError
-from telephonegan.experiment.folder import REFERENCES, read_manifest
+from telephonegan.experiment.folder import PICTURES, REFERENCES, read_manifest
 from telephonegan.experiment.plan import Plan
 from telephonegan.experiment.records import ROUNDS, Record, read, read_parts
 from telephonegan.images import as_image
@@ -51,7 +51,10 @@ class Experiment:
         return cls(folder, Plan.of(manifest["plan"]), manifest, found, merged.exists())
 
     def tracks(self) -> list[Track]:
-        """Its chains, for `drift.similarities` and figures. Raises DataError where a picture is damaged or gone."""
+        """Its chains, for `drift.similarities` and figures; without pictures where their whole folder was left out.
+
+        Raises ImageError where one picture is damaged or gone, DataError for a name outside the folder.
+        """
         references, picture_of = _references(self.folder), _pictures(self.folder)
         chains: dict[str, list[Record]] = defaultdict(list)
         for record in self.records:
@@ -80,9 +83,11 @@ def _in_order(found: Any, manifest: dict[str, Any]) -> list[Record]:
 def _pictures(folder: Path) -> Callable[[str | None], Image.Image | None]:
     """How to read a picture of this folder: each one once, as measures know it again by being the same object."""
 
+    are_there = (folder / PICTURES).exists()  # results are small enough to be handed on without them
+
     @cache
     def picture_of(name: str | None) -> Image.Image | None:
-        return None if name is None else as_image(_inside(folder, name))
+        return as_image(_inside(folder, name)) if are_there and name is not None else None
 
     return picture_of
 

@@ -9,12 +9,25 @@ from typing import Any
 
 from telephonegan.errors import SettingsError
 from telephonegan.training.runs import read_run, without_places
+from telephonegan.training.soup import check_alike, mean_weights
 
 
 def add_export(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `telephonegan export`."""
-    parser.epilog = "example:\n  telephonegan export runs/attngan --name mine --damsm-name flickr8k"
+    parser.epilog = (
+        "examples:\n  telephonegan export runs/attngan --name mine --damsm-name flickr8k\n"
+        "  telephonegan export runs/captioner --with runs/cider --name mine"
+    )
     parser.add_argument("run_folder", metavar="RUN", type=Path, help="folder of a training run")
+    parser.add_argument(
+        "--with",
+        dest="others",
+        metavar="RUN",
+        type=Path,
+        action="append",
+        default=[],
+        help="the mean of the weights with this run, begun --from the other; may be repeated",
+    )
     parser.add_argument("--name", required=True, help="name of the model, such as flickr8k")
     parser.add_argument("--kind", choices=("judge",), help="register a DAMSM run as a judge")
     parser.add_argument("--damsm-name", help="a generator's DAMSM model (default: the same name)")
@@ -30,10 +43,13 @@ def export(options: argparse.Namespace) -> int:
     """Write the averaged weights of a run as safetensors and list them in a manifest."""
     from telephonegan import weights
 
-    record, checkpoint = read_run(options.run_folder)
+    runs = [read_run(folder) for folder in (options.run_folder, *options.others)]
+    record, checkpoint = runs[0]
+    check_alike([each for each, _ in runs])
     if options.kind == "judge" and record["recipe"] != "damsm":
         raise SettingsError(f"Only a DAMSM run can become a judge; {options.run_folder} is a {record['recipe']} run.")
-    kind, tensors, description = _exported(record, checkpoint, options)
+    kind, _, description = _exported(record, checkpoint, options)
+    tensors = mean_weights([_exported(each, state, options)[1] for each, state in runs])
     entry = weights.register(
         kind,
         options.name,
@@ -41,7 +57,7 @@ def export(options: argparse.Namespace) -> int:
         **description,
         data=options.data,
         licence=options.licence,
-        command=without_places(record["command"]),
+        command="; ".join(without_places(each["command"]) for each, _ in runs),
         quality=options.quality,
         description=options.description,
         full_precision=["*running_var"] if any(key.endswith("running_var") for key in tensors) else (),

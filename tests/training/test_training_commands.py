@@ -324,6 +324,26 @@ def test_only_a_damsm_run_can_guide_a_generator(tmp_path):
         runs.load_matching(tmp_path)
 
 
+def test_runs_that_began_alike_can_be_exported_as_the_mean_of_their_weights(export, train, captioner_run, tmp_path):
+    train("captioner", tmp_path / "on", "--from", captioner_run, "--set", *CAPTIONER)
+    export(captioner_run, "--with", tmp_path / "on", "--name", "mean")
+    entry = weights.find("captioner", "mean")
+    runs_of = [
+        torch.load(run / "checkpoint.pt", weights_only=True)["average"] for run in (captioner_run, tmp_path / "on")
+    ]
+    stored = weights.read_tensors(entry)["decoder.linear.bias"]
+    one, other = (average["decoder.linear.bias"] for average in runs_of)
+    torch.testing.assert_close(stored, (one + other) / 2, rtol=1e-3, atol=1e-4)
+    assert not torch.allclose(one, other, rtol=1e-3, atol=1e-4)
+    assert "; " in entry.command
+    assert_speaks("mean")
+
+
+def test_runs_of_different_networks_are_not_averaged(export, captioner_run, damsm_run):
+    with pytest.raises(SettingsError, match="recipe"):
+        export(captioner_run, "--with", damsm_run, "--name", "mean")
+
+
 def test_only_a_damsm_run_can_become_a_judge(export, captioner_run):
     with pytest.raises(SettingsError, match="judge"):
         export(captioner_run, "--name", "eye", "--kind", "judge")

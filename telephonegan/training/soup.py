@@ -1,0 +1,37 @@
+"""One model out of several runs: the mean of their weights (Wortsman et al., "Model soups", 2022)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from telephonegan.errors import SettingsError
+
+_ALIKE = "recipe", "network", "vocabulary"
+
+
+def check_alike(records: Sequence[dict[str, Any]]) -> None:
+    """Raises SettingsError unless the runs trained the same network for the same words."""
+    for part in _ALIKE:
+        if any(record[part] != records[0][part] for record in records):
+            raise SettingsError(
+                f"These runs differ in their {part}, so their weights cannot be averaged. "
+                "Name runs that were begun with --from one another, or from the same run."
+            )
+
+
+def mean_weights(runs: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of each tensor over the runs; what counts in whole numbers is the first run's.
+
+    Good only for runs that share their beginning: others stand in different valleys of the loss.
+
+    >>> mean_weights([{"bias": torch.tensor([0.0])}, {"bias": torch.tensor([1.0])}])["bias"]
+    tensor([0.5000])
+    """
+    return {
+        name: torch.stack([run[name] for run in runs]).mean(0) if tensor.is_floating_point() else tensor
+        for name, tensor in runs[0].items()
+    }

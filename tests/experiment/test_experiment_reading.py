@@ -1,0 +1,34 @@
+"""Reading what was played, whole or handed on in part."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from telephonegan.errors import ImageError
+from telephonegan.experiment import Experiment, run
+from telephonegan.experiment.drawing import draw
+from telephonegan.experiment.summary import write_summary
+
+QUIET = {"device": "cpu", "progress": False}
+
+
+def test_results_handed_on_without_their_pictures_are_read_and_drawn(photos, plan_of, tmp_path):
+    folder = run(plan_of(photos), tmp_path / "out", **QUIET)
+    write_summary(folder, ["content_f1", "ssim"], resamples=5, device="cpu")
+    words = [track.turns[-1].words for track in Experiment.open(folder).tracks()]
+    shutil.rmtree(folder / "pictures")
+    tracks = Experiment.open(folder).tracks()
+    assert [track.turns[-1].words for track in tracks] == words
+    assert {turn.picture for track in tracks for turn in track.turns} == {None}
+    names = {path.stem for path in draw(folder, suffix="svg").iterdir()}
+    assert {"similarity-ssim", "film-strip", "attractors"} <= names
+    assert "image-grid" not in names
+
+
+def test_one_picture_that_is_gone_is_told(photos, plan_of, tmp_path):
+    folder = run(plan_of(photos), tmp_path / "out", **QUIET)
+    next((folder / "pictures").iterdir()).unlink()
+    with pytest.raises(ImageError, match="no file"):
+        Experiment.open(folder).tracks()
