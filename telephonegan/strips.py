@@ -64,7 +64,7 @@ def attention_sheet(
         left, top = MARGIN + i % columns * (width + gap), MARGIN + i // columns * height
         sheet.paste(view, (left, top))
         free = width - font(13).getlength(notes[i]) - 8
-        draw.text((left, top + view.height + 5), _wrapped(word, font(17), free, 1)[0], INK, font(17))
+        draw.text((left, top + view.height + 5), wrapped(word, font(17), free, 1)[0], INK, font(17))
         draw.text((left + width, top + view.height + 8), notes[i], FAINT, font(13), anchor="ra")
     return sheet
 
@@ -85,7 +85,7 @@ def _columns(count: int) -> int:
 
 
 def _caption_lines(tile: Tile) -> list[str]:
-    return _wrapped(tile.text, font(18), TILE - 40, LINES) if tile.image is not None else []
+    return wrapped(tile.text, font(18), TILE - 40, LINES) if tile.image is not None else []
 
 
 def _step_height(tile: Tile) -> int:
@@ -110,7 +110,7 @@ def _draw_step(sheet: Image.Image, tile: Tile, left: int, top: int, *, arrow: bo
 
 def _draw_note(draw: ImageDraw.ImageDraw, text: str, left: int, top: int) -> None:
     draw.rectangle([left, top, left + TILE - 1, top + TILE - 1], CARD, FAINT)
-    lines = _wrapped(f"“{text}”", font(24), TILE - 40, 7)
+    lines = wrapped(f"“{text}”", font(24), TILE - 40, 7)
     middle = top + TILE // 2
     for i, line in enumerate(lines):
         y = middle + 31 * (i - (len(lines) - 1) / 2)
@@ -138,8 +138,8 @@ def scaled(image: Image.Image, size: int) -> Image.Image:
     return image if fitting == image.size else image.resize(fitting, Image.Resampling.LANCZOS)
 
 
-def _wrapped(text: str, font: ImageFont.ImageFont, width: float, limit: int) -> list[str]:
-    """Lines no wider than `width`, at most `limit`; long words are broken, and the rest is an ellipsis."""
+def wrapped(text: str, font: ImageFont.ImageFont, width: float, limit: int) -> list[str]:
+    """Lines no wider than `width` in this font, at most `limit`; long words are broken, and the rest is an ellipsis."""
     printable = "".join(c if c.isprintable() else " " for c in text[: 100 * limit])
     lines, cut = [""], len(text) > 100 * limit
     for word in printable.split():

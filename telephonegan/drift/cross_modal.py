@@ -14,6 +14,7 @@ from telephonegan.captioning import Captioner, working_size
 from telephonegan.drift.vectors import cosines
 from telephonegan.images import as_image, to_tensor
 from telephonegan.inference import BATCH
+from telephonegan.models.decoding import word_log_probabilities
 from telephonegan.text import UNKNOWN, pad, padding_mask
 
 if TYPE_CHECKING:
@@ -104,8 +105,7 @@ def _read_out(captioner: Captioner, state: tuple[Tensor, ...], captions: Caption
     words, total = torch.full((len(said),), markers.start, device=device), torch.zeros(len(said))
     for t in range(targets.shape[1]):
         logits, state, _ = captioner.sight.decoder.step(words, state)
-        never = torch.tensor(markers.never, device=device)
-        log_probabilities = logits.float().index_fill(1, never, float("-inf")).log_softmax(1)
+        log_probabilities = word_log_probabilities(logits, markers)
         words = targets[:, t]
         chosen = log_probabilities.gather(1, words[:, None]).squeeze(1).cpu()
         total += torch.where(counted[:, t], chosen, 0.0)

@@ -1,4 +1,4 @@
-"""Whether chains become alike: how many captions are left, how far apart they are, and how many chains share one."""
+"""Whether chains become alike: the captions that are left, and how far apart captions and pictures are."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 
 from telephonegan.drift.tracks import Track, Words
 from telephonegan.errors import DataError
+
+Distance = Callable[[Sequence[Words], Sequence[Words]], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,12 @@ class Diversity:
     commonest: Words
 
 
-def diversity(tracks: Sequence[Track], distance: Callable[[Words, Words], float]) -> list[Diversity]:
-    """The diversity of captions round by round; `distance` of two captions is symmetric, and 0 for equal ones.
+def diversity(tracks: Sequence[Track], distance: Distance) -> list[Diversity]:
+    """The diversity of captions round by round; `distance` (N,) of N pairs is symmetric, and 0 for equal captions.
 
     >>> from telephonegan.drift.tracks import Turn
     >>> tracks = [Track(name, name, 0, (Turn(0, ("a", "dog")),)) for name in "xy"]
-    >>> diversity(tracks, lambda a, b: float(a != b))[0].share
+    >>> diversity(tracks, lambda a, b: np.array(a) != np.array(b))[0].share
     1.0
     """
     told = defaultdict(list)
@@ -42,6 +45,42 @@ def diversity(tracks: Sequence[Track], distance: Callable[[Words, Words], float]
         for turn in track.turns:
             told[turn.round].append((track.source, turn.words))
     return [_of_round(number, told[number], distance) for number in sorted(told)]
+
+
+@dataclass(frozen=True)
+class PictureDiversity:
+    """The pictures of one round, of which there are `pictures`, one for each chain that has one.
+
+    `distance` is the mean of 1 - cosine of their features over pairs of chains of different sources: 0 where all show
+    the same, at most 2, or 1 for features that are never negative; NaN without such pairs. Higher is more diverse.
+    """
+
+    round: int
+    pictures: int
+    distance: float
+
+
+def picture_diversity(
+    tracks: Sequence[Track], features_of: Callable[[Sequence[Image.Image]], np.ndarray]
+) -> list[PictureDiversity]:
+    """The diversity of pictures in every round that has some; `features_of` gives a row (N,D) to each of N pictures.
+
+    All pairs count, however many they are. Compare painted rounds with each other: photographs in round 0 differ more.
+
+    >>> from telephonegan.drift.tracks import Turn
+    >>> tracks = [Track(name, name, 0, (Turn(0, (), Image.new("L", (1, 1))),)) for name in "xy"]
+    >>> picture_diversity(tracks, lambda pictures: np.eye(len(pictures)))
+    [PictureDiversity(round=0, pictures=2, distance=1.0)]
+    """
+    shown = defaultdict(list)
+    for track in tracks:
+        for turn in track.turns:
+            if turn.picture is not None:
+                shown[turn.round].append((track.source, turn.picture))
+    return [
+        PictureDiversity(number, len(sources), mean_cosine_distance(features_of(pictures), sources))
+        for number, (sources, pictures) in ((number, zip(*shown[number], strict=True)) for number in sorted(shown))
+    ]
 
 
 def mean_cosine_distance(features: np.ndarray, sources: Sequence[str]) -> float:
@@ -68,7 +107,7 @@ def mean_cosine_distance(features: np.ndarray, sources: Sequence[str]) -> float:
     return 1 - cosines / pairs if pairs else float("nan")
 
 
-def _of_round(number: int, told: Sequence[tuple[str, Words]], distance: Callable[[Words, Words], float]) -> Diversity:
+def _of_round(number: int, told: Sequence[tuple[str, Words]], distance: Distance) -> Diversity:
     counts = Counter(words for _, words in told)
     commonest = min(counts, key=lambda words: (-counts[words], words))
     return Diversity(
@@ -76,7 +115,7 @@ def _of_round(number: int, told: Sequence[tuple[str, Words]], distance: Callable
     )
 
 
-def _mean_distance(told: Sequence[tuple[str, Words]], distance: Callable[[Words, Words], float]) -> float:
+def _mean_distance(told: Sequence[tuple[str, Words]], distance: Distance) -> float:
     """Equal captions are compared once: late rounds have few different ones and many chains."""
     captions = {words: i for i, words in enumerate(dict.fromkeys(words for _, words in told))}
     sources = {source: i for i, source in enumerate(dict.fromkeys(source for source, _ in told))}
@@ -88,7 +127,6 @@ def _mean_distance(told: Sequence[tuple[str, Words]], distance: Callable[[Words,
     if not pairs.any():
         return float("nan")
     names = list(captions)
-    apart = sum(
-        pairs[i, j] * distance(names[i], names[j]) for i, j in np.argwhere(np.triu(pairs, 1)).tolist() if pairs[i, j]
-    )
-    return float(2 * apart / pairs.sum())
+    first, second = np.nonzero(np.triu(pairs, 1))
+    apart = distance([names[i] for i in first], [names[j] for j in second]) if len(first) else np.zeros(0)
+    return float(2 * (pairs[first, second] * apart).sum() / pairs.sum())

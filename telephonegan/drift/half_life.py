@@ -83,7 +83,7 @@ def half_life(
     known = int((~np.isnan(curve)).sum())
     if known < 3 + plateau:
         nan = float("nan")
-        return HalfLife(None, nan, nan, nan, f"{known} rounds with values; {3 + plateau} are needed")
+        return HalfLife(None, nan, nan, nan, f"values in {known} of the rounds; {3 + plateau} are needed")
     fit = _fitted(numbers, curve[None], plateau)
     r2 = _explained(curve, float(fit.error[0]))
     told = float(fit.start[0]), float(fit.plateau[0]), r2

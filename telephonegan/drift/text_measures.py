@@ -92,9 +92,9 @@ def content_f1(candidates: Captions, references: Captions) -> np.ndarray:
     >>> content_f1(["the red ball".split()], ["a blue ball".split()]).tolist()
     [0.5]
     """
-    return np.array(
-        [_dice(set(content_words(a)), set(content_words(b))) for a, b in zip(candidates, references, strict=True)]
-    )
+    later, earlier = ([tuple(words) for words in side] for side in (candidates, references))
+    content = {words: set(content_words(words)) for words in {*later, *earlier}}
+    return np.array([_dice(content[a], content[b]) for a, b in zip(later, earlier, strict=True)])
 
 
 def _dice(first: set[str], second: set[str]) -> float:

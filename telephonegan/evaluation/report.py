@@ -119,7 +119,8 @@ def measured(what: str, sha256: str | None, records: Iterable[Record]) -> Record
 
 def _captioners(entries: Sequence[Entry], records: Sequence[Record]) -> str:
     found = {f"`{entry.name}`": measured("captioner", entry.sha256, records) or entry.quality for entry in entries}
-    if nearest := measured("nearest", None, records):
+    data = {_data(record) for record in found.values()}
+    if nearest := measured("nearest", None, [record for record in records if _data(record) in data]):
         found["nearest neighbour: a caption of the most similar training photograph"] = nearest
     orders = [f"BLEU-{order}" for order in range(1, 5)]
     rows = [
@@ -133,6 +134,12 @@ def _captioners(entries: Sequence[Entry], records: Sequence[Record]) -> str:
         for name, record in found.items()
     ]
     return _joined(_table(rows), _sources(found.values()))
+
+
+def _data(record: Record) -> str:
+    """The data folder named in the command, for numbers of different data do not belong into one table."""
+    found = re.search(r"--data[ =](\S+)", record.get("command", ""))
+    return found[1] if found else ""
 
 
 # ------------------------------------------------------------------------------------------------------------ matching

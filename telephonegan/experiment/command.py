@@ -29,7 +29,11 @@ A plan is a YAML file; only sources is needed, the others stand here with their 
   rounds: 10
   seeds: [0]             # each source is played once with each
   seed_policy: fresh     # fixed: the same noise in every round of a chain
-  method: beam           # beam_width, temperature, top_p and truncation as in `telephonegan play`
+  method: beam           # greedy, or sample
+  beam_width: null       # 1 to 20, for beam; null: what the captioner was measured with
+  temperature: 1.0       # temperature and top_p (0 to 1) are for sample
+  top_p: 1.0
+  truncation: 1.0        # scales the noise of the pictures, 0 to 2
   pictures: all          # which are kept: all, ends or none
   block: 8               # chains that one call of a network computes
   threads: 1             # of the CPU, in each process"""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from telephonegan import drift, figures, files
+from telephonegan.drift import MEASURES
 from telephonegan.errors import SettingsError
 from telephonegan.experiment.reading import Experiment
 from telephonegan.experiment.summary import estimate, read_summary
@@ -59,7 +60,7 @@ def _chosen(tracks: Sequence[drift.Track], chain: str | None) -> drift.Track:
 
 
 def _of_summary(summary: dict[str, Any]) -> Iterator[tuple[str, Axes]]:
-    measured = summary["measures"]
+    measured = {name: told for name, told in summary["measures"].items() if _is_known(told)}
     for name, told in measured.items():
         yield (
             f"similarity-{name.replace('_', '-')}",
@@ -79,18 +80,18 @@ def _of_summary(summary: dict[str, Any]) -> Iterator[tuple[str, Axes]]:
     if kinds:
         shares = {kind: estimate(told["share"]) for kind, told in kinds.items()}
         yield "survival", figures.survival_curves(next(iter(kinds.values()))["rounds"], shares)
-    yield from _scatter(summary)
+    yield from _scatter(summary["chains"], measured)
 
 
-def _scatter(summary: dict[str, Any]) -> Iterator[tuple[str, Axes]]:
+def _scatter(chains: Sequence[dict[str, Any]], measured: Container[str]) -> Iterator[tuple[str, Axes]]:
     """One dot for each chain: how its last round looks and what it says, against the start."""
-    semantic = next((name for name in _TEXTS if name in summary["measures"]), None)
+    semantic = next((name for name in _TEXTS if name in measured), None)
     for visual in _LOOKS:
-        if semantic is None or visual not in summary["measures"]:
+        if semantic is None or visual not in measured:
             continue
         ends = [
             (each["source"], each["last_to_start"][visual], each["last_to_start"][semantic])
-            for each in summary["chains"]
+            for each in chains
             if {visual, semantic} <= each["last_to_start"].keys()
         ]
         sources, looks, meaning = zip(*ends, strict=True)
@@ -121,18 +122,31 @@ def _of_chains(tracks: Sequence[drift.Track], shown: drift.Track) -> Iterator[tu
 def _table(summary: dict[str, Any]) -> list[dict[str, Any]]:
     return [
         {
-            "measure": _title(name),
-            "direction": told["direction"].replace("→", " to "),
+            "measure": MEASURES[name].title,
+            "direction": _direction(name),
             f"round {told['rounds'][0]}": told["start"]["value"][0],
             "last round": told["start"]["value"][-1],
             "floor": told["floor"][-1] if told["floor"] else None,
             "ceiling": told["ceiling"],
+            "mean": told["mean_similarity"]["value"],
             "GC@T": estimate(told["gc_at_t"]),
             "half-life": estimate(told["half_life"]["rounds"]) if told["half_life"]["rounds"] else None,
         }
         for name, told in summary["measures"].items()
+        if _is_known(told)
     ]
 
 
+def _is_known(told: dict[str, Any]) -> bool:
+    """Whether round 0 has what the measure compares with: a game from texts begins without a picture."""
+    return any(value is not None for value in told["start"]["value"])
+
+
 def _title(name: str) -> str:
-    return name.replace("_", " ")
+    """A measure as a figure calls it; of those that compare texts with pictures there are two by one title."""
+    across = len(set(MEASURES[name].direction.split("→"))) > 1
+    return f"{MEASURES[name].title}, {_direction(name)}" if across else MEASURES[name].title
+
+
+def _direction(name: str) -> str:
+    return MEASURES[name].direction.replace("→", " to ")

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from telephonegan import drift, files, inference
 from telephonegan.drift.curves import Curves, pivot
-from telephonegan.drift.diversity import diversity
+from telephonegan.drift.diversity import diversity, picture_diversity
 from telephonegan.drift.floor_and_ceiling import fraction, other_captions, repaintings, unrelated
 from telephonegan.drift.half_life import half_life
-from telephonegan.drift.measures import MEASURES, Measure, Row
+from telephonegan.drift.material import Material
+from telephonegan.drift.measures import MEASURES, Measure, Row, compared
 from telephonegan.drift.statistics import Estimate, bootstrap, gc_at_t, mean_of_known, mean_similarity
 from telephonegan.drift.survival import survival
 from telephonegan.drift.text_measures import content_f1
@@ -30,6 +32,7 @@ SUMMARY = "summary.json"
 _FORMAT = 1
 _CHAINS, _FLOOR, _WORDS, _PAINTINGS = "chains", "unrelated", "other captions", "other paintings"
 _LACKING = {_WORDS: "human captions for a ceiling", _PAINTINGS: "other seeds for a ceiling"}
+_PICTURES = "lite2_cosine"  # pictures are as far apart as they are unlike by this measure
 _COMMONEST, _DIGITS = 10, 6
 
 
@@ -49,10 +52,15 @@ def summarise(
       or another seed's painting of the caption); the `fraction` between them; `half_life`, or null and the `reason`;
       `gc_at_t` (arXiv 2402.14973) and `mean_similarity` (arXiv 2509.04438).
     - `survival`: by kind of word, the share of the content words of round 0 that are still said, round by round.
-    - `diversity` of the captions, round by round; `repetition`: how chains end; `attractors`: in what.
+    - `diversity` of the captions, round by round: `unique` ones, `distance` (mean of 1 - content F1 over pairs of
+      chains of different sources; 0, all alike, to 1) and the `share` of the `commonest`; `picture_diversity`, where
+      lite2_cosine is among the measures, of the rounds that have `pictures`: `distance` (mean of 1 - Lite2 cosine over
+      such pairs; 0, all alike, to 1).
+    - `repetition`: how chains end; `attractors`: in what.
     - `chains`: each one's source, seed, last round, fixed point, period, and similarity of its last round to its start.
 
-    What is not known is null. `measures`, `observers` and `device`: see `drift.similarities`.
+    What is not known is null, and what has no bound "Infinity" or "-Infinity". `measures`, `observers` and `device`:
+    see `drift.similarities`.
     Raises DataError for no chain of two rounds, and the errors of `drift.similarities`.
 
     >>> summarise(Experiment.open("out/drift").tracks())["measures"]["tfidf_cosine"]["start"]  # doctest: +SKIP
@@ -61,9 +69,11 @@ def summarise(
     if not any(len(track.turns) > 1 for track in tracks):
         raise DataError("No chain has two rounds yet, so there is nothing to compare. Play on first.")
     inference.check_whole(resamples, "resamples", 1, 1_000_000)
-    rows = _rows(tracks, measures, observers, device)
+    material = _material(tracks, observers, device)
+    rows = _rows(material, measures)
     found = {row["measure"] for row in rows[_CHAINS]}
-    statistics = partial(_of_measure, rows=rows, resamples=resamples, seed=seed)
+    rounds = range(1, max(track.turns[-1].round for track in tracks) + 1)
+    statistics = partial(_of_measure, rows=rows, rounds=rounds, resamples=resamples, seed=seed)
     return {
         "format": _FORMAT,
         "resamples": resamples,
@@ -71,6 +81,7 @@ def summarise(
         "measures": {name: statistics(measure) for name, measure in MEASURES.items() if name in found},
         "survival": _survival(tracks, resamples, seed),
         "diversity": [_told(vars(each)) for each in diversity(tracks, _distance)],
+        "picture_diversity": _of_pictures(tracks, material) if _PICTURES in found else None,
         **_endings(tracks),
         "chains": _chains(tracks, rows[_CHAINS]),
     }
@@ -116,7 +127,7 @@ def read_summary(folder: Path) -> dict[str, Any]:
 
 
 def estimate(told: dict[str, Any]) -> Estimate:
-    """An estimate as the summary tells it: null is NaN."""
+    """An estimate from the summary, where null is NaN."""
     return Estimate(*(np.array(told[part], dtype=float)[()] for part in ("value", "low", "high")))
 
 
@@ -127,11 +138,13 @@ def in_words(summary: dict[str, Any]) -> str:
         f"{len(summary['chains'])} chains of {counts['sources']} sources, {counts['rounds_wanted']} rounds; "
         f"{counts['skipped']} sources were skipped." + ("" if counts["complete"] else " Not all is played yet."),
         "",
-        "{:26} {:>7} {:>7} {:>7} {:>8} {:>7}  {}".format(
-            "similarity to round 0", "first", "last", "floor", "ceiling", "GC@T", "half-life in rounds"
+        "{:26} {:>7} {:>7} {:>7} {:>8} {:>7} {:>7}  {}".format(
+            "similarity to round 0", "first", "last", "floor", "ceiling", "mean", "GC@T", "half-life in rounds"
         ),
     ]
     lines += [_measure_in_words(name, each) for name, each in summary["measures"].items()]
+    if any(name.startswith("damsm") for name in summary["measures"]):
+        lines.append("damsm is the teacher's own opinion: the generator was trained to please it.")
     lines += ["", "share of the words of round 0 still said in the last round:"]
     for kind, each in summary["survival"].items():
         lines.append(f"  {kind:8} {_number(each['share']['value'][-1])} {_interval(each['share'], -1)}")
@@ -141,6 +154,7 @@ def in_words(summary: dict[str, Any]) -> str:
         f"{last['unique']} of {last['chains']} in round {last['round']}; mean distance of two, 1 - content F1: "
         f"{_number(first['distance'])} → {_number(last['distance'])}"
     )
+    lines += _pictures_in_words(summary["picture_diversity"] or [])
     ends, common = summary["repetition"], summary["attractors"][0]
     lengths = ", ".join(f"{count} of length {period}" for period, count in ends["periods"].items()) or "none"
     lines.append(f"chains that end in a cycle: {lengths}; different ends: {ends['different_ends']}")
@@ -151,10 +165,8 @@ def in_words(summary: dict[str, Any]) -> str:
 # ---------------------------------------------------------------------------------------------------- similarities
 
 
-def _rows(
-    tracks: list[Track], measures: Sequence[str] | None, observers: drift.Observers | None, device: str
-) -> dict[str, list[Row]]:
-    """Rows of the chains, and of what makes floor and ceiling. Measured together: a network sees each picture once."""
+def _material(tracks: list[Track], observers: drift.Observers | None, device: str) -> Material:
+    """The chains, and what makes floor and ceiling, together: a network sees each picture once."""
     groups = {
         _CHAINS: tracks,
         _FLOOR: unrelated(tracks) if len({track.source for track in tracks}) > 1 else [],
@@ -162,17 +174,21 @@ def _rows(
         _PAINTINGS: repaintings(tracks),
     }
     named = [replace(track, chain=f"{group}/{track.chain}") for group, those in groups.items() for track in those]
-    rows: dict[str, list[Row]] = {group: [] for group in groups}
-    frequency = drift.document_frequency(tracks)
-    for row in drift.similarities(named, measures, frequency=frequency, observers=observers, device=device):
+    return Material(named, drift.document_frequency(tracks), observers=observers, device=device)
+
+
+def _rows(material: Material, measures: Sequence[str] | None) -> dict[str, list[Row]]:
+    rows: dict[str, list[Row]] = {group: [] for group in (_CHAINS, _FLOOR, _WORDS, _PAINTINGS)}
+    for row in compared(material, measures):
         group, _, chain = row["chain"].partition("/")
         rows[group].append({**row, "chain": chain})
     return rows
 
 
-def _of_measure(measure: Measure, *, rows: dict[str, list[Row]], resamples: int, seed: int) -> dict[str, Any]:
-    curves = pivot(rows[_CHAINS], measure.name)
-    steps = pivot(rows[_CHAINS], measure.name, to="previous", like=curves)
+def _of_measure(
+    measure: Measure, *, rows: dict[str, list[Row]], rounds: range, resamples: int, seed: int
+) -> dict[str, Any]:
+    curves, steps = (pivot(rows[_CHAINS], measure.name, to=to, rounds=rounds) for to in ("start", "previous"))
     draw = {"sources": curves.sources, "resamples": resamples, "seed": seed}
     return {
         "direction": measure.direction,
@@ -189,19 +205,19 @@ def _of_measure(measure: Measure, *, rows: dict[str, list[Row]], resamples: int,
 
 def _between(measure: Measure, curves: Curves, rows: dict[str, list[Row]], draw: dict[str, Any]) -> dict[str, Any]:
     """Floor, ceiling, fraction and half-life, as far as they are known."""
-    floor = _beside(rows[_FLOOR], measure, curves)
+    floor = _beside(rows[_FLOOR], measure, curves, curves.rounds)
     kind = _PAINTINGS if measure.direction.endswith("image") else _WORDS
     ceilings = _beside(rows[kind], measure, curves)
     ceiling = None if ceilings is None else mean_of_known(ceilings.values, axis=1)
     told: dict[str, Any] = {
-        "floor": None if floor is None else _told(mean_of_known(_aligned(floor, curves.rounds))),
+        "floor": None if floor is None else _told(mean_of_known(floor.values)),
         "ceiling": None if ceiling is None else _told(mean_of_known(ceiling)),
         "ceiling_of": None if ceiling is None else kind,
     }
-    if floor is None or ceiling is None:
-        lacking = "other sources for a floor" if floor is None else _LACKING[kind]
+    lacking = _lacking(curves, floor, ceiling, kind)
+    if lacking:
         return {**told, "fraction": None, "half_life": {"rounds": None, "reason": f"there are no {lacking}"}}
-    ends = (_aligned(floor, curves.rounds), ceiling)
+    ends = (floor.values, ceiling)
     return {
         **told,
         "fraction": _told(fraction(curves.values, *ends, **draw)),
@@ -209,19 +225,19 @@ def _between(measure: Measure, curves: Curves, rows: dict[str, list[Row]], draw:
     }
 
 
-def _beside(rows: list[Row], measure: Measure, curves: Curves) -> Curves | None:
+def _beside(rows: list[Row], measure: Measure, curves: Curves, rounds: np.ndarray | None = None) -> Curves | None:
     """The values of other tracks in the order of the chains they belong to; None where there are none."""
-    if not any(row["measure"] == measure.name for row in rows):
-        return None
-    return pivot(rows, measure.name, like=curves)
+    found = [row for row in rows if (row["measure"], row["to"]) == (measure.name, "start")]
+    return pivot(found, measure.name, like=curves, rounds=rounds) if found else None
 
 
-def _aligned(curves: Curves, rounds: np.ndarray) -> np.ndarray:
-    """The values in these rounds: unrelated chains may all have ended before the last."""
-    values = np.full((len(curves.chains), len(rounds)), np.nan)
-    _, here, there = np.intersect1d(rounds, curves.rounds, return_indices=True)
-    values[:, here] = curves.values[:, there]
-    return values
+def _lacking(curves: Curves, floor: Curves | None, ceiling: np.ndarray | None, kind: str) -> str:
+    """What a fraction between floor and ceiling would need and is not there, if anything."""
+    if np.isnan(curves.values).all():
+        return "pictures to begin with"
+    if floor is None:
+        return "other sources for a floor"
+    return _LACKING[kind] if ceiling is None else ""
 
 
 # ----------------------------------------------------------------------------------------------------------- words
@@ -243,8 +259,17 @@ def _survival(tracks: Sequence[Track], resamples: int, seed: int) -> dict[str, A
     }
 
 
-def _distance(one: Words, other: Words) -> float:
-    return 1 - float(content_f1([one], [other])[0])
+def _distance(captions: Sequence[Words], others: Sequence[Words]) -> np.ndarray:
+    return 1 - content_f1(captions, others)
+
+
+def _of_pictures(tracks: Sequence[Track], material: Material) -> list[dict[str, Any]]:
+    """By the features that the measure has computed already."""
+
+    def features_of(pictures: Sequence[Image.Image]) -> np.ndarray:
+        return material.lite2_features[[material.picture_rows[id(picture)] for picture in pictures]]
+
+    return [_told(vars(each)) for each in picture_diversity(tracks, features_of)]
 
 
 def _endings(tracks: Sequence[Track]) -> dict[str, Any]:
@@ -288,7 +313,7 @@ def _chains(tracks: Sequence[Track], rows: Sequence[Row]) -> list[dict[str, Any]
 
 
 def _told(value: Any) -> Any:
-    """Estimates, arrays and numbers as JSON holds them: null for what is not finite."""
+    """Estimates, arrays and numbers as JSON holds them; `float` reads the text of an infinite one."""
     if isinstance(value, Estimate):
         return _told(vars(value))
     if isinstance(value, dict):
@@ -297,8 +322,10 @@ def _told(value: Any) -> Any:
         return [_told(each) for each in value]
     if isinstance(value, np.ndarray | np.generic):
         return _told(value.tolist())
+    if isinstance(value, float) and math.isinf(value):
+        return "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, float):
-        return round(value, _DIGITS) if math.isfinite(value) else None
+        return None if math.isnan(value) else round(value, _DIGITS)
     return value
 
 
@@ -309,6 +336,7 @@ def _measure_in_words(name: str, told: dict[str, Any]) -> str:
         told["start"]["value"][-1],
         floor[-1],
         told["ceiling"],
+        told["mean_similarity"]["value"],
         told["gc_at_t"]["value"],
     )
     halving = told["half_life"]
@@ -317,11 +345,21 @@ def _measure_in_words(name: str, told: dict[str, Any]) -> str:
         if halving["rounds"] is None
         else f"{_number(halving['rounds']['value'])} {_interval(halving['rounds'])}"
     )
-    return "{:26} {:>7} {:>7} {:>7} {:>8} {:>7}  {}".format(name, *map(_number, cells), end)
+    return "{:26} {:>7} {:>7} {:>7} {:>8} {:>7} {:>7}  {}".format(name, *map(_number, cells), end)
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+def _pictures_in_words(told: list[dict[str, Any]]) -> list[str]:
+    """Of the first two rounds and the last: paintings are more alike than photographs from the start."""
+    known = [each for each in told if each["distance"] is not None]
+    if not known:
+        return []
+    shown = {each["round"]: each["distance"] for each in (*known[:2], known[-1])}
+    distances = ", ".join(f"{_number(distance)} in round {number}" for number, distance in shown.items())
+    return [f"mean distance of two pictures, 1 - Lite2 cosine: {distances}"]
+
+
+def _number(value: float | str | None) -> str:
+    return "–" if value is None else f"{float(value):.2f}".replace("inf", "∞")
 
 
 def _interval(told: dict[str, Any], place: int | None = None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
@@ -14,6 +15,7 @@ from telephonegan.errors import SettingsError
 from telephonegan.figures.style import FAINT, LINES, column_width, legend_above, new_axes, styled
 
 _HEIGHT = 0.72  # of the width
+_LEGEND_ROW = 1.3 / 72  # inches for each point of the font size
 
 
 @styled
@@ -35,31 +37,39 @@ def similarity_curves(
     """
     if not 1 <= len(curves) <= len(LINES):
         raise SettingsError(f"{len(curves)} curves were given. Allowed: 1 to {len(LINES)}; draw several figures.")
+    is_new = axes is None
     axes = new_axes(_HEIGHT * column_width(), axes)
     for (label, curve), line in zip(curves.items(), LINES, strict=False):
-        _draw_curve(axes, rounds, label, curve, line)
+        _draw_curve(axes, rounds, label, curve, line, shade=0.2 if len(curves) < 3 else 0.1)
     for name, level in (("ceiling", ceiling), ("floor", floor)):
         if level is not None:
             _draw_level(axes, rounds, name, level)
     axes.set(xlabel="round", ylabel=ylabel)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    legend_above(axes)
+    rows = legend_above(axes)
+    if is_new:  # the curves stay as high, whatever is written above
+        axes.figure.set_figheight(
+            _HEIGHT * column_width() + (rows - 1) * _LEGEND_ROW * matplotlib.rcParams["font.size"]
+        )
     return axes
 
 
-def _draw_curve(axes: Axes, rounds: Any, label: str, curve: Any, line: Mapping[str, Any]) -> None:
+def _draw_curve(axes: Axes, rounds: Any, label: str, curve: Any, line: Mapping[str, Any], shade: float) -> None:
     value = curve.value if isinstance(curve, Estimate) else curve
     axes.plot(rounds, value, label=label, **line, markeredgewidth=0)
     if isinstance(curve, Estimate):
-        axes.fill_between(rounds, curve.low, curve.high, color=line["color"], alpha=0.2, linewidth=0)
+        axes.fill_between(rounds, curve.low, curve.high, color=line["color"], alpha=shade, linewidth=0)
 
 
 def _draw_level(axes: Axes, rounds: Any, name: str, level: Any) -> None:
     heights = np.broadcast_to(np.asarray(level, dtype=float), np.shape(rounds))
     axes.plot(rounds, heights, color=FAINT, linestyle=(0, (1, 1.5)), linewidth=0.9, zorder=1)
+    known = heights[np.isfinite(heights)]
+    if not known.size:
+        return
     axes.annotate(
         name,
-        (1, heights[-1]),
+        (1, known[-1]),
         xycoords=("axes fraction", "data"),
         xytext=(2, 0),
         textcoords="offset points",

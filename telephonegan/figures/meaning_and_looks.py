@@ -39,6 +39,7 @@ def meaning_and_looks(
     axes.plot(visual, semantic, linestyle="none", marker="o", markersize=3, color=BLUE, alpha=0.35, markeredgewidth=0)
     interval = f" [{_signed(found.low)}, {_signed(found.high)}]" if np.isfinite(found.low) else ""
     axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.locator_params(nbins=6)
     axes.set_title(f"ρ = {_signed(found.value)}{interval}, n = {count}", loc="left")
     return axes
 

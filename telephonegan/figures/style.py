@@ -40,6 +40,7 @@ LINES = tuple(
         strict=True,
     )
 )
+_WIDE = 0.8  # of the figure: a legend that sticks out to one side of the axes makes them narrower
 INK, FAINT = "#222222", "#767676"
 
 _FONTS = {SERIF: ["STIXGeneral", "DejaVu Serif"], SANS: ["DejaVu Sans"]}  # matplotlib brings them: the same everywhere
@@ -108,13 +109,14 @@ def new_figure(height: float, *, layout: str | None = None) -> Figure:
     return figure
 
 
-def legend_above(axes: Axes, **options: Any) -> None:
-    """The legend over the axes, in as few rows as the figure is wide enough for."""
+def legend_above(axes: Axes, **options: Any) -> int:
+    """The legend over the axes, in as few rows as it is not too wide with; how many these are."""
     count = len(options.get("handles") or axes.get_legend_handles_labels()[0])
     for columns in sorted({-(-count // rows) for rows in range(1, count + 1)}, reverse=True):
         legend = axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=columns, columnspacing=1.2, **options)
-        if legend.get_window_extent().width <= axes.figure.bbox.width:
-            return
+        if legend.get_window_extent().width <= _WIDE * axes.figure.bbox.width:
+            break
+    return -(-count // columns)
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
@@ -148,8 +150,8 @@ def _settings(family: str, size: float, column: float) -> dict[str, Any]:
         "figure.figsize": (column, 0.66 * column),
         "figure.dpi": 100,
         "savefig.bbox": None,  # "tight" would change the width
-        "figure.constrained_layout.h_pad": 0.02,
-        "figure.constrained_layout.w_pad": 0.02,
+        "figure.constrained_layout.h_pad": 0.04,
+        "figure.constrained_layout.w_pad": 0.04,
         "axes.prop_cycle": cycler(color=[line["color"] for line in LINES]),
         "axes.spines.top": False,
         "axes.spines.right": False,

@@ -7,7 +7,7 @@ from functools import cache
 from matplotlib.font_manager import FontProperties, findfont
 from PIL import ImageFont
 
-from telephonegan.strips import _wrapped
+from telephonegan.strips import wrapped
 
 _EM = 100  # measured large, where no hinting rounds the widths
 _SAFE = 0.97  # on a screen hinting makes letters a little wider
@@ -15,7 +15,7 @@ _SAFE = 0.97  # on a screen hinting makes letters a little wider
 
 def lines_of(text: str, width: float, size: float, limit: int, *, weight: str = "normal") -> list[str]:
     """At most `limit` lines no wider than `width` points at font size `size`; what is left out is an ellipsis."""
-    return [line for line in _wrapped(text, _font(weight), _SAFE * width * _EM / size, limit) if line]
+    return [line for line in wrapped(text, _font(weight), _SAFE * width * _EM / size, limit) if line]
 
 
 def width_of(text: str, size: float, *, weight: str = "normal") -> float:

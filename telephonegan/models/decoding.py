@@ -105,7 +105,7 @@ def _one_by_one(decoder: Decoder, features: Tensor, markers: Markers, limit: int
     columns: list[tuple[Tensor, Tensor, Tensor | None]] = []
     for _ in range(limit):
         logits, state, attention = decoder.step(words, state)
-        log_probabilities = _without(logits, markers)
+        log_probabilities = word_log_probabilities(logits, markers)
         words = choose(log_probabilities)
         ended = ended | (words == markers.end)
         columns.append((words, log_probabilities.gather(1, words[:, None]).squeeze(1), attention))
@@ -130,7 +130,8 @@ def _check_limit(limit: int) -> None:
         raise SettingsError(f"The limit must be at least 1 word; {limit} was given.")
 
 
-def _without(logits: Tensor, markers: Markers) -> Tensor:
+def word_log_probabilities(logits: Tensor, markers: Markers) -> Tensor:
+    """Logits (N,V) as log-probabilities (N,V) of the words that can be said: -∞ for those that never are."""
     never = torch.tensor(markers.never, dtype=torch.long, device=logits.device)
     return logits.float().index_fill(1, never, _NEVER).log_softmax(1)
 
@@ -159,7 +160,7 @@ def beam(
     maps: Tensor | None = None
     for _ in range(limit):
         logits, state, attention = decoder.step(words, state)
-        log_probabilities = _without(logits, markers).view(batch, width, -1)
+        log_probabilities = word_log_probabilities(logits, markers).view(batch, width, -1)
         size = log_probabilities.shape[2]
         stay = torch.full_like(log_probabilities, _NEVER)
         stay[..., markers.end] = 0.0

@@ -117,7 +117,7 @@ def test_every_measure_tells_its_range_and_what_it_means():
         assert name == measure.name
         assert "drift" not in name
         assert measure.lowest < measure.highest
-        assert measure.lowest_means and measure.highest_means and measure.paper
+        assert measure.lowest_means and measure.highest_means and measure.paper and measure.title
         assert bool(measure.extra) <= bool(measure.package)
     assert {measure.direction for measure in MEASURES.values()} == {
         "text→text",

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from PIL import Image
 
-from telephonegan.drift.diversity import diversity, mean_cosine_distance
+from telephonegan.drift.diversity import diversity, mean_cosine_distance, picture_diversity
 from telephonegan.drift.survival import survival
 from telephonegan.drift.tracks import Track, Turn
 from telephonegan.errors import DataError
@@ -16,8 +17,8 @@ def tracks(*captions, sources=None):
     ]
 
 
-def unequal(a, b):
-    return float(a != b)
+def unequal(captions, others):
+    return np.array([float(a != b) for a, b in zip(captions, others, strict=True)])
 
 
 def test_chains_that_collapse_are_seen_to():
@@ -28,7 +29,10 @@ def test_chains_that_collapse_are_seen_to():
 
 def test_distance_is_the_mean_over_pairs():
     length = {("a",): 0.0, ("b",): 1.0, ("c",): 4.0}
-    (found,) = diversity(tracks(["a"], ["a"], ["b"], ["c"]), lambda x, y: abs(length[x] - length[y]))
+    (found,) = diversity(
+        tracks(["a"], ["a"], ["b"], ["c"]),
+        lambda captions, others: np.abs([length[x] - length[y] for x, y in zip(captions, others, strict=True)]),
+    )
     assert found.distance == pytest.approx((0 + 1 + 4 + 1 + 4 + 3) / 6)
     assert (found.unique, found.share, found.commonest) == (3, 0.5, ("a",))
 
@@ -63,6 +67,38 @@ def test_equal_features_are_not_apart_and_one_source_has_no_pairs():
 def test_features_must_be_one_for_each_source_and_not_zero(features):
     with pytest.raises(DataError, match="one row for each"):
         mean_cosine_distance(features, ["a", "b"])
+
+
+def painted(*widths, sources=None):
+    """One chain for each list of widths, one picture as wide for each round; 0 is a round without one."""
+    sources = sources or [f"s{i}" for i in range(len(widths))]
+    return [
+        Track(f"{i}", source, 0, tuple(Turn(t, (), Image.new("L", (w, 1)) if w else None) for t, w in enumerate(row)))
+        for i, (source, row) in enumerate(zip(sources, widths, strict=True))
+    ]
+
+
+def one_hot(pictures):
+    return np.eye(9)[[picture.width for picture in pictures]]
+
+
+def test_pictures_that_become_one_motif_are_seen_to():
+    first, second, last = picture_diversity(painted([1, 4, 7], [2, 4, 7], [3, 5, 7]), one_hot)
+    assert (first.round, first.pictures, first.distance) == (0, 3, 1)
+    assert second.distance == pytest.approx(2 / 3)  # two of three pairs differ
+    assert (last.round, last.distance) == (2, pytest.approx(0))
+
+
+def test_pictures_of_one_source_are_not_compared():
+    found = picture_diversity(painted([1], [2], [1], sources=["s", "s", "t"]), one_hot)
+    assert found[0].distance == pytest.approx(0.5)
+    assert np.isnan(picture_diversity(painted([1], [2], sources=["s", "s"]), one_hot)[0].distance)
+
+
+def test_rounds_without_pictures_are_left_out_and_those_that_are_there_counted():
+    found = picture_diversity(painted([0, 1, 0, 3], [0, 2, 0, 0]), one_hot)
+    assert [(each.round, each.pictures) for each in found] == [(1, 2), (3, 1)]
+    assert picture_diversity(painted([0, 0]), one_hot) == []
 
 
 KIND = {"red": "colour", "blue": "colour", "dog": "object", "runs": "action"}.get

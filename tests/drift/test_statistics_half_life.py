@@ -59,7 +59,7 @@ def test_gaps_do_not_bend_the_fit():
         (0.9 - 0.001 * ROUNDS, "too slowly"),
         (np.where(ROUNDS == 1, 0.5, 0.0), "by the first round"),
         (np.where(ROUNDS % 2, 0.6, 0.1) * 0.95**ROUNDS, "no exponential"),
-        (np.where(ROUNDS < 3, 0.5, np.nan), "2 rounds with values"),
+        (np.where(ROUNDS < 3, 0.5, np.nan), "values in 2 of the rounds"),
     ],
 )
 def test_no_fit_is_an_answer(curve, reason, plateau):

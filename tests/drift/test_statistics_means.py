@@ -32,13 +32,23 @@ def test_a_floor_stands_in_the_order_of_the_curves_it_belongs_to():
     np.testing.assert_array_equal(floor.values, [[np.nan], [0.02]])
 
 
-def test_rounds_are_picked_from_both_ends():
-    curves = pivot([row("a", number, number / 10) for number in range(5)], "bleu").of_rounds(1, 3)
-    assert curves.rounds.tolist() == [1, 2, 3] and curves.values.tolist() == [[0.1, 0.2, 0.3]]
+def test_what_is_compared_with_start_and_with_the_round_before_has_one_shape():
+    rows = [row("a", 2, 0.2), row("a", 1, 0.1, to="previous"), row("b", 3, 0.3, to="previous")]
+    start, previous = (pivot(rows, "bleu", to=to) for to in ("start", "previous"))
+    assert start.chains == previous.chains == ("a", "b") and start.rounds.tolist() == [1, 2, 3]
+    nan = np.nan
+    np.testing.assert_array_equal(start.values, [[nan, 0.2, nan], [nan] * 3])
+    np.testing.assert_array_equal(previous.values, [[0.1, nan, nan], [nan, nan, 0.3]])
+
+
+def test_rounds_can_be_given():
+    curves = pivot([row("a", 2, 0.2), row("a", 5, 0.5)], "bleu", rounds=[1, 2, 3])
+    assert curves.rounds.tolist() == [1, 2, 3]
+    np.testing.assert_array_equal(curves.values, [[np.nan, 0.2, np.nan]])
 
 
 def test_a_measure_without_rows_is_an_error_that_names_those_there_are():
-    with pytest.raises(DataError, match=r"rouge \(start\).*bleu \(start\)"):
+    with pytest.raises(DataError, match=r"no row of rouge.*bleu"):
         pivot([row("a", 1, 0.1)], "rouge")
 
 

@@ -183,6 +183,17 @@ def test_captioners_are_shown_beside_the_nearest_neighbour():
     assert cells(text, "nearest") == ["0.400", "0.080", "", "", "1,000", "test"]
 
 
+def test_the_nearest_neighbour_of_other_data_is_not_shown_beside_a_captioner():
+    lines = [
+        record("captioner", command="telephonegan evaluate captioner mine --data clothes", **{"BLEU-4": 0.7}),
+        record("nearest", None, command="telephonegan evaluate nearest --data flickr8k", **{"BLEU-4": 0.1}),
+        record("nearest", None, n=5, command="telephonegan evaluate nearest --data clothes", **{"BLEU-4": 0.6}),
+    ]
+    text = report.tables([entry("captioner")], lines)
+    assert cells(text, "nearest")[0] == "0.600"
+    assert "nearest" not in report.tables([entry("captioner")], lines[:2])
+
+
 def test_generators_are_shown_with_floor_and_photographs():
     text = report.tables([entry("generator")], [GENERATOR])
     assert text.startswith(

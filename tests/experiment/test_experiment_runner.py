@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 import telephonegan
 from telephonegan.errors import DataError, OutputError, SettingsError
@@ -43,11 +44,23 @@ def written(plan, path):
 # ------------------------------------------------------------------------------------------------- the rounds
 
 
-def test_every_chain_is_the_one_a_telephone_plays(photos, plan_of, phone, tmp_path):
-    folder = run(plan_of(photos, block=1), tmp_path / "out", **QUIET)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"method": "greedy"},
+        {"beam_width": 2, "truncation": 0.0},
+        {"method": "sample", "temperature": 1.5, "top_p": 0.9, "truncation": 1.5},
+    ],
+)
+def test_every_chain_is_the_one_a_telephone_plays(photos, plan_of, phone, tmp_path, settings):
+    folder = run(plan_of(photos, block=1, **settings), tmp_path / "out", **QUIET)
     for number, source in enumerate(sorted(photos.iterdir())):
         for seed in (0, 7):
-            chain = phone.play(image=source, rounds=3, seed=seed, chain=number, progress=False)
+            chain = phone.play(image=source, rounds=3, seed=seed, chain=number, progress=False, **settings)
+            for step in chain:
+                name = f"s{number:04}-seed{seed}/{step.index:04}.png" if step.index else f"s{number:04}.png"
+                assert Image.open(folder / "pictures" / name).tobytes() == step.picture.image.tobytes()
             kept = [each for each in lines(folder) if each["chain"] == f"s{number:04}-seed{seed}"]
             assert [each["caption"] for each in kept] == [caption.text for caption in chain.captions]
             assert [each["log_probability"] for each in kept] == [said.log_probability for said in chain.captions]

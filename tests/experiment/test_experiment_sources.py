@@ -1,9 +1,12 @@
 """Sources: in a fixed order, known by their bytes, the bad ones listed."""
 
+from pathlib import Path
+
 import pytest
 
 from telephonegan.errors import DataError, TextError
 from telephonegan.experiment.sources import candidates, listed, place_of, usable
+from telephonegan.images import sample, samples
 
 
 def refuse_qqq(text):
@@ -31,6 +34,13 @@ def test_a_text_file_gives_its_lines_and_skips_what_cannot_be_painted(tmp_path, 
     good, skipped = usable(candidates(plan_of(path), path), None, refuse_qqq)
     assert [source.content() for source in good] == ["a dog", "a cat"]
     assert [each["name"] for each in skipped] == ["line 3"]
+
+
+def test_the_samples_are_sources_by_name(plan_of):
+    plan = plan_of("samples")
+    good, skipped = usable(candidates(plan, place_of(plan, Path())), None, refuse_qqq)
+    assert [source.candidate.name for source in good] == sorted(samples())
+    assert not skipped and good[0].content().size == sample(good[0].candidate.name).size
 
 
 def test_the_limit_counts_what_can_be_used(photos, plan_of):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
+import torch
 from PIL import Image
 
 from telephonegan.cli import main
 from telephonegan.drift import Track, Turn
+from telephonegan.drift import material as material_module
+from telephonegan.drift.measures import Measure
 from telephonegan.errors import DataError
 from telephonegan.experiment import run
-from telephonegan.experiment.summary import in_words, read_summary, summarise, write_summary
+from telephonegan.experiment.summary import estimate, in_words, read_summary, summarise, write_summary
 
 QUIET = {"progress": False, "device": "cpu"}
 WORDS = ["content_f1", "tfidf_cosine"]
@@ -69,6 +73,64 @@ def test_pictures_have_the_other_seeds_painting_as_their_ceiling():
     told = summarise(tracks, ["ssim"], resamples=20)["measures"]["ssim"]
     assert (told["ceiling_of"], told["ceiling"]) == ("other paintings", 1.0)
     assert told["start"]["value"] == [1.0, 1.0]
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """Lite2 as a network to which pictures of one width are the same, and others have nothing in common."""
+    seen = []
+
+    def observed(pictures, judge):
+        seen.extend(pictures)
+        return SimpleNamespace(lite2=torch.eye(9)[[picture.width for picture in pictures]])
+
+    monkeypatch.setattr(Measure, "is_available", True)
+    monkeypatch.setattr(material_module.Material, "_matcher", lambda material, name: name)
+    monkeypatch.setattr(material_module, "observed", observed)
+    return seen
+
+
+def shown(source, *widths):
+    turns = (Turn(t, ("sea",), Image.new("RGB", (w, 8)) if w else None) for t, w in enumerate(widths))
+    return Track(f"{source}-seed0", source, 0, tuple(turns))
+
+
+def test_pictures_of_a_round_are_as_far_apart_as_their_features_and_are_looked_at_once(looks):
+    tracks = [shown("a", 1, 4, 7), shown("b", 2, 4, 7), shown("c", 3, 5, 7), shown("silent", 8)]
+    told = summarise(tracks, ["lite2_cosine"], resamples=5)
+    assert told["picture_diversity"] == [
+        {"round": 0, "pictures": 4, "distance": 1.0},
+        {"round": 1, "pictures": 3, "distance": 0.666667},
+        {"round": 2, "pictures": 3, "distance": 0.0},
+    ]
+    assert len(looks) == 10
+    counts = {"sources": 4, "skipped": 0, "rounds_wanted": 2, "complete": True}
+    assert "1 - Lite2 cosine: 1.00 in round 0, 0.67 in round 1, 0.00 in round 2\n" in in_words(
+        {"experiment": counts, **told}
+    )
+
+
+def test_without_pictures_or_their_features_nothing_is_told_of_their_diversity(looks):
+    assert summarise([shown("a", 0, 0), shown("b", 0, 0)], resamples=5)["picture_diversity"] is None
+    told = summarise([shown("a", 1, 2), shown("b", 1, 2)], ["content_f1"], resamples=5)
+    assert told["picture_diversity"] is None and looks == []
+    counts = {"sources": 2, "skipped": 0, "rounds_wanted": 1, "complete": True}
+    assert "Lite2" not in in_words({"experiment": counts, **told})
+
+
+def test_the_teachers_opinion_is_marked_as_such(looks, monkeypatch):
+    monkeypatch.setattr(material_module, "picture_codes", lambda pictures, _: torch.ones(len(pictures), 2).numpy())
+    monkeypatch.setattr(material_module, "caption_codes", lambda captions, _: torch.ones(len(captions), 2).numpy())
+    tracks = [shown("a", 1, 2), shown("b", 1, 2)]
+    counts = {"sources": 2, "skipped": 0, "rounds_wanted": 1, "complete": True}
+    for measure in ("damsm_text_to_image", "content_f1"):
+        told = in_words({"experiment": counts, **summarise(tracks, [measure], resamples=5)})
+        assert ("teacher's own opinion" in told) == measure.startswith("damsm")
+
+
+def test_where_ends_alone_were_kept_their_pictures_are_compared(looks):
+    told = summarise([shown("a", 1, 0, 2), shown("b", 3, 0, 2)], ["lite2_cosine"], resamples=5)
+    assert [(each["round"], each["distance"]) for each in told["picture_diversity"]] == [(0, 1.0), (2, 0.0)]
 
 
 def test_one_source_has_no_floor_and_no_interval():
@@ -136,6 +198,49 @@ def test_figures_and_table_are_drawn_once(photos, plan_of, tmp_path, capsys, kep
     )
     assert main(["experiment", "figures", str(folder)]) == 2
     assert "nothing is overwritten" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kept", ["all", "ends"])
+def test_games_from_texts_and_games_of_which_ends_were_kept_have_summary_and_figures(
+    request, plan_of, tmp_path, kept, capsys
+):
+    sources = request.getfixturevalue("texts" if kept == "all" else "photos")
+    folder = run(plan_of(sources, pictures=kept), tmp_path / "out", **QUIET)
+    names = ["content_f1", "ssim"]
+    assert (
+        main(["experiment", "summary", str(folder), "--measures", *names, "--resamples", "9", "--device", "cpu"]) == 0
+    )
+    assert "ssim" in capsys.readouterr().out
+    told = read_summary(folder)["measures"]
+    assert all(measure["rounds"] == [1, 2, 3] for measure in told.values())
+    known = [value is not None for value in told["ssim"]["start"]["value"]]
+    if kept == "all":  # pictures are there from round 1 on, so each can be compared with the one before
+        assert known == [False] * 3
+        assert [value is not None for value in told["ssim"]["previous"]["value"]] == [False, True, True]
+        assert "pictures to begin with" in told["ssim"]["half_life"]["reason"]
+    else:
+        assert known[-1] and told["ssim"]["gc_at_t"]["value"] is None
+        assert not any(told["ssim"]["previous"]["value"])
+    assert main(["experiment", "figures", str(folder), "--format", "svg"]) == 0
+    found = {path.stem for path in (folder / "figures").iterdir()}
+    assert {"similarity-ssim", "meaning-and-looks-ssim"} & found == (
+        set() if kept == "all" else {"similarity-ssim", "meaning-and-looks-ssim"}
+    )
+
+
+def test_a_half_life_that_may_have_no_end_is_told_as_infinite():
+    falling = [1, 0.5, 0.25, 0.125]
+    captions = [" ".join(f"w{i}" for i in range(round(8 * share))) for share in falling]
+    tracks = [
+        track("a", captions, references=[captions[0]]),
+        track("b", [text.replace("w", "v") for text in captions], references=[captions[0].replace("w", "v")]),
+        track("c", [captions[0].replace("w", "u")] * 4, references=[captions[0].replace("w", "u")]),
+    ]
+    told = summarise(tracks, ["content_f1"], resamples=50)
+    rounds = told["measures"]["content_f1"]["half_life"]["rounds"]
+    assert rounds["high"] == "Infinity" and estimate(rounds).high == float("inf")
+    counts = {"sources": 3, "skipped": 0, "rounds_wanted": 3, "complete": True}
+    assert ", ∞]" in in_words({"experiment": counts, **told})
 
 
 def test_a_chain_that_is_not_there_is_told(texts, plan_of, tmp_path, capsys):

@@ -40,6 +40,31 @@ def test_more_curves_than_can_be_told_apart_are_refused(count):
         figures.similarity_curves([1], {str(i): [0.1] for i in range(count)})
 
 
+def test_a_long_legend_leaves_the_curves_their_height():
+    few, many = (
+        figures.similarity_curves([1, 2], {f"quite a long name of a measure, {i}": [0.4, 0.2] for i in range(count)})
+        for count in (1, 5)
+    )
+    assert many.bbox.height == pytest.approx(few.bbox.height, rel=0.1)
+    assert many.figure.get_figheight() > few.figure.get_figheight()
+    assert many.bbox.width == pytest.approx(few.bbox.width, rel=0.1)
+
+
+@pytest.mark.parametrize("count", [3, 5, 7])
+def test_a_legend_lies_in_the_figure_and_leaves_the_curves_their_width(count):
+    kinds = ("all", "action", "colour", "number", "object", "other", "a longer one")[:count]
+    axes = figures.survival_curves(ROUNDS, {kind: estimate(2) for kind in kinds})
+    figure, legend = axes.figure.bbox, axes.get_legend().get_window_extent()
+    assert figure.x0 <= legend.x0 and legend.x1 <= figure.x1 and legend.y1 <= figure.y1
+    assert axes.bbox.width > 0.75 * figure.width
+
+
+def test_a_level_that_is_not_known_to_the_end_is_named_where_it_ends():
+    nan = np.nan
+    axes = figures.similarity_curves([1, 2, 3], {"a": [0.4, 0.2, 0.1]}, floor=[0.1, 0.2, nan], ceiling=[nan] * 3)
+    assert [(text.get_text(), text.xy) for text in axes.texts] == [("floor", (1, 0.2))]
+
+
 def test_survival_is_shown_from_none_to_all():
     axes = figures.survival_curves(ROUNDS, {"colour": estimate(3), "object": estimate(9)})
     assert axes.get_ylim() == (0, 1.02)
