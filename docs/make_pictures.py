@@ -6,15 +6,22 @@ captions are not part of this repository.
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
+from matplotlib.figure import Figure
+
 import telephonegan as tg
+from telephonegan import figures
+from telephonegan.experiment.summary import estimate, read_summary
 from telephonegan.files import png_bytes, replace
 from telephonegan.images import sample
 from telephonegan.results import Picture
 from telephonegan.strips import Tile, strip
 
 HERE = Path(__file__).parent
+RESULTS = HERE.parent / "notebooks" / "results"
 SENTENCES = [
     *("a black dog runs through the snow", "a brown dog runs through the green grass", "a surfer rides a big wave"),
     *("a man in a red shirt climbs a rock", "two children play on the beach"),
@@ -30,12 +37,34 @@ PRODUCTS = [
 def main() -> None:
     write("strip", tg.play(image=sample("astronaut"), rounds=8, seed=0).strip_png())
     write("sentences", png_bytes(sheet(tg.generate(SENTENCES, seed=0))))
+    write("drift", drift_curves())
     write("fashion", png_bytes(sheet(tg.generate(PRODUCTS, seed=0, generator="fashion"))))
 
 
 def sheet(painted: list[Picture]) -> object:
     tiles = [Tile(number, each.image, each.text) for number, each in enumerate(painted, 1)]
     return strip(tiles, arrows=False)
+
+
+def drift_curves() -> bytes:
+    """How captions and their words fare in the shipped experiment."""
+    fresh, fixed = (read_summary(RESULTS / policy) for policy in ("fresh", "fixed"))
+    told = fresh["measures"]["semantic_cosine"]
+    starts = {
+        f"{name} chance": estimate(summary["measures"]["semantic_cosine"]["start"])
+        for name, summary in (("fresh", fresh), ("fixed", fixed))
+    }
+    kinds = {kind: estimate(each["share"]) for kind, each in fresh["survival"].items() if kind != "other"}
+    with figures.style("sans", size=9, column=8):
+        figure = Figure(figsize=(8, 3.2), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        floor = np.array(told["floor"], dtype=float)
+        figures.similarity_curves(told["rounds"], starts, left, floor=floor, ceiling=told["ceiling"])
+        left.set_ylabel("sentence cosine to round 0")
+        figures.survival_curves(fresh["survival"]["all"]["rounds"], kinds, right)
+        stream = BytesIO()
+        figure.savefig(stream, format="png", dpi=130)
+    return stream.getvalue()
 
 
 def write(name: str, content: bytes) -> None:

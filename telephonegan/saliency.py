@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from telephonegan.captioning import Captioner
 from telephonegan.errors import SettingsError
+from telephonegan.models.decoding import word_log_probabilities
 from telephonegan.results import Caption
 
 CELLS = 32  # rows and columns of a map: single pixels of a gradient are noise to the eye
@@ -53,11 +54,11 @@ def word_gradients(captioner: Captioner, caption: Caption) -> Tensor:
 def _log_probabilities(captioner: Captioner, features: Tensor, ids: list[int]) -> list[Tensor]:
     """The log-probability that the decoder gives each of these words, after those before it."""
     decoder, markers = captioner.sight.decoder, captioner.markers
-    state, never = decoder.start(features), torch.tensor(markers.never, device=features.device)
+    state = decoder.start(features)
     scores = []
     for before, word in zip([markers.start, *ids], ids, strict=False):
         logits, state, _ = decoder.step(torch.tensor([before], device=features.device), state)
-        scores.append(logits.float().index_fill(1, never, float("-inf")).log_softmax(1)[0, word])
+        scores.append(word_log_probabilities(logits, markers)[0, word])
     return scores
 
 

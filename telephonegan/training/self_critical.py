@@ -16,7 +16,7 @@ from torch import Tensor
 
 from telephonegan.errors import SettingsError
 from telephonegan.evaluation.captions import CiderD
-from telephonegan.models.decoding import Decoder, Markers, greedy
+from telephonegan.models.decoding import Decoder, Markers, greedy, word_log_probabilities
 from telephonegan.text import END
 from telephonegan.training import distributed
 from telephonegan.training.average import follow
@@ -135,8 +135,7 @@ class SelfCriticalRecipe(CaptionerRecipe):
 
 def log_policy(logits: Tensor, markers: Markers, temperature: float = 1.0) -> Tensor:
     """Logits (R,V) → log-probabilities (R,V) of what is sampled: the words that are never said have none."""
-    never = torch.tensor(markers.never, dtype=torch.long, device=logits.device)
-    return (logits.float() / temperature).index_fill(1, never, float("-inf")).log_softmax(1)
+    return word_log_probabilities(logits.float() / temperature, markers)
 
 
 @torch.no_grad()

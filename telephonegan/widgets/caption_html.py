@@ -11,7 +11,11 @@ from telephonegan.strips import CARD, INK
 KEPT, LOST, NEW = "kept", "lost", "new"
 
 # A card of its own colour, so that the words are read in a dark theme too.
-_CARD = f"background:{CARD};color:{INK};padding:8px 12px;border-radius:6px;font:15px/1.45 system-ui,sans-serif"
+# As high as the widget it is in, so that no edge moves with the text.
+_CARD = (
+    f"background:{CARD};color:{INK};padding:8px 12px;border-radius:6px;font:15px/1.45 system-ui,sans-serif;"
+    "box-sizing:border-box;min-height:100%"
+)
 _FAINT = "#6b655c"
 _TAGS = {KEPT: "u", LOST: "del", NEW: "b"}
 _COLOURS = {KEPT: "#00598b", LOST: _FAINT, NEW: "#a84300"}

@@ -14,7 +14,7 @@ from telephonegan.files import png_bytes
 from telephonegan.strips import FAINT, INK
 from telephonegan.widgets.frames import SIDE, card_png
 
-WIDTH, HEIGHT = 420, SIDE
+WIDTH, HEIGHT = 368, SIDE
 _INCH = 100  # points of the screen; drawn with twice as many, for screens that show them
 _SHOWN = ("text→text", "image→image")  # likenesses of one kind; at most seven lines can be told apart
 

@@ -12,7 +12,7 @@ from telephonegan.widgets.drift_curve import HEIGHT, WIDTH, DriftCurve
 from telephonegan.widgets.frames import SIDE, card_png, kept, overlay_png
 from telephonegan.widgets.round_panel import RoundPanel
 from telephonegan.widgets.round_slider import RoundSlider
-from telephonegan.widgets.view import View
+from telephonegan.widgets.view import MAX_WIDTH, View
 from telephonegan.widgets.word_chooser import WordChooser
 
 WORD_MEASURES = ("tfidf_cosine", "content_f1")  # they need no model
@@ -40,7 +40,7 @@ class ChainExplorer(View):
         self._show_round(0)
         wrapped = ipywidgets.Layout(flex_flow="row wrap", grid_gap="8px")
         pictures = ipywidgets.Box([self.picture, self.overlay, self.curve], layout=wrapped)
-        self.caption.layout.max_width = "1010px"
+        self.caption.layout.max_width = MAX_WIDTH
         super().__init__([self.rounds, pictures, self.caption, self.words])
 
     def still(self) -> tuple[Image.Image, str]:

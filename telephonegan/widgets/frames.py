@@ -11,7 +11,7 @@ from telephonegan.figures.wrapping import lines_of
 from telephonegan.files import png_bytes
 from telephonegan.strips import CARD, FAINT, INK, PAPER, font, overlay, scaled
 
-SIDE = 288
+SIDE = 256
 # Every state of usual games; of a game of a thousand rounds not all, or the kernel would hold hundreds of megabytes.
 kept = lru_cache(maxsize=512)
 

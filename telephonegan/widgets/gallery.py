@@ -36,12 +36,13 @@ class Gallery(View):
         self._pictures = list(pictures)
         _check(self._pictures)
         self.picture = DescribedImage(_LARGE, _LARGE)
-        self.caption = ipywidgets.HTML(layout=ipywidgets.Layout(height="72px", overflow="auto", width=f"{_LARGE}px"))
+        self.caption = ipywidgets.HTML(layout=ipywidgets.Layout(height="92px", overflow="auto", width=f"{_LARGE}px"))
         self.slider = index_slider(len(self._pictures) - 1, "picture", self._show)
         self.buttons = [self._button(i) for i in range(len(self._pictures))]
         self._large_png = kept(lambda index: picture_png(self._pictures[index].image, _LARGE))
         self._show(0)
-        cells = ipywidgets.Layout(flex_flow="row wrap", flex="1 1 300px", height=f"{_LARGE + 110}px", overflow="auto")
+        cells = ipywidgets.Layout(flex_flow="row wrap", flex="1 1 300px", height=f"{_LARGE + 130}px", overflow="auto")
+        cells.align_content = "flex-start"
         grid = ipywidgets.Box([self._cell(i) for i in range(len(self._pictures))], layout=cells)
         large = ipywidgets.VBox([self.slider, self.picture, self.caption], layout=ipywidgets.Layout(flex="0 0 auto"))
         super().__init__([ipywidgets.Box([large, grid], layout=ipywidgets.Layout(flex_flow="row wrap"))])

@@ -18,7 +18,7 @@ from telephonegan.widgets.described_image import DescribedImage
 from telephonegan.widgets.explorer import ChainExplorer
 from telephonegan.widgets.frames import card_png, picture_png
 from telephonegan.widgets.uploads import SUFFIXES, uploaded_image
-from telephonegan.widgets.view import View
+from telephonegan.widgets.view import MAX_WIDTH, View
 
 MOST_ROUNDS = 24
 _PREVIEW = 176
@@ -27,6 +27,7 @@ _HINT = (
     "Noise scale 0 gives each text one picture; above it, every seed paints another."
 )
 _IDLE, _BUSY = "Play", "Playing …"
+_ROOMY = {"description_width": "100px"}
 
 
 class Player(Protocol):
@@ -54,12 +55,12 @@ class Studio(View):
         self.upload = ipywidgets.FileUpload(accept=SUFFIXES, description="or your own")
         self.rounds = ipywidgets.IntSlider(8, min=1, max=MOST_ROUNDS, description="rounds")
         self.seed = ipywidgets.BoundedIntText(0, min=0, max=SEEDS - 1, description="seed")
-        self.temperature = ipywidgets.FloatSlider(0, min=0, max=2, step=0.1, description="temperature")
-        self.noise_scale = ipywidgets.FloatSlider(1, min=0, max=2, step=0.1, description="noise scale")
+        self.temperature = ipywidgets.FloatSlider(0, min=0, max=2, step=0.1, description="temperature", style=_ROOMY)
+        self.noise_scale = ipywidgets.FloatSlider(1, min=0, max=2, step=0.1, description="noise scale", style=_ROOMY)
         self.button = ipywidgets.Button(description=_IDLE, icon="play", button_style="primary")
-        self.progress = ipywidgets.IntProgress(0, max=1, description="ready")
+        self.progress = ipywidgets.IntProgress(0, max=1, description="ready", tooltip="progress", style=_ROOMY)
         self.preview = DescribedImage(_PREVIEW, _PREVIEW)
-        self.status = ipywidgets.HTML(layout=ipywidgets.Layout(height="72px", overflow="auto", max_width="1010px"))
+        self.status = ipywidgets.HTML(layout=ipywidgets.Layout(height="72px", overflow="auto", max_width=MAX_WIDTH))
         self.result = ipywidgets.VBox()
         self.photograph.observe(self._preview, "value")
         self.upload.observe(self._take_upload, "value")
@@ -73,6 +74,8 @@ class Studio(View):
         return explorers[0].still() if explorers else None
 
     def _controls(self) -> ipywidgets.Box:
+        for control in (self.photograph, self.rounds, self.seed, self.temperature, self.noise_scale):
+            control.tooltip = control.description  # without one the browser shows “null” over the label
         columns = [
             ipywidgets.VBox([self.photograph, self.upload, self.rounds, self.seed]),
             ipywidgets.VBox([self.temperature, self.noise_scale, self.button, self.progress]),
@@ -136,7 +139,8 @@ class Studio(View):
         for explorer in before:
             explorer.close()
         early = "" if chain.is_complete else " The game ended early: the last caption has no word that can be painted."
-        self._say(f"{len(chain) - 1} rounds with seed {chain.seed}.{early}")
+        rounds = "1 round" if len(chain) == 2 else f"{len(chain) - 1} rounds"
+        self._say(f"{rounds} with seed {chain.seed}.{early}")
         self.renew_still()
 
     def _count(self, chain: Chain) -> None:

@@ -12,6 +12,9 @@ from PIL import Image
 
 from telephonegan.files import png_bytes
 
+# Three pictures side by side, as wide as fits beside JupyterLab's file browser on a screen of 1366 pixels.
+MAX_WIDTH = "912px"
+
 
 class View(ipywidgets.VBox):
     """A box of widgets. In a notebook its `still` stands beneath, as an output of its own that needs no kernel."""

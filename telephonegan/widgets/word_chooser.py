@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 
 import ipywidgets
 
+from telephonegan.widgets.view import MAX_WIDTH
+
 
 class WordChooser(ipywidgets.ToggleButtons):
     """A button for each word; `index` is the word that is chosen, None without words.
@@ -17,7 +19,7 @@ class WordChooser(ipywidgets.ToggleButtons):
     def __init__(self, choose: Callable[[int | None], None]) -> None:
         super().__init__(
             options=(),
-            layout=ipywidgets.Layout(height="72px", overflow="auto", max_width="1010px"),
+            layout=ipywidgets.Layout(height="72px", overflow="auto", max_width=MAX_WIDTH),
             style=ipywidgets.ToggleButtonsStyle(button_width="auto"),
         )
         self._choose = choose

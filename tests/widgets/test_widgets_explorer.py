@@ -13,6 +13,7 @@ from telephonegan.drift import Drift, Track
 from telephonegan.errors import SettingsError
 from telephonegan.widgets import ChainExplorer, Comparison
 from telephonegan.widgets.drift_curve import DriftCurve
+from telephonegan.widgets.frames import SIDE
 from tests.widgets.conftest import SENTENCES, chain, chain_from_text, picture, shown
 
 
@@ -46,7 +47,7 @@ def test_the_picture_shown_is_the_one_of_the_round():
     explorer = ChainExplorer(chain([SENTENCES[0]] * 3))
     explorer.rounds.slider.value = 2
     assert np.abs(mean_colour(shown(explorer.picture)) - mean_colour(picture(2))).max() < 2
-    assert shown(explorer.picture).size == (288, 288)
+    assert shown(explorer.picture).size == (SIDE, SIDE)
 
 
 def test_every_state_is_drawn_once(rendered):
@@ -99,7 +100,7 @@ def test_without_attention_there_are_no_words_and_a_note_instead():
     explorer.rounds.slider.value = 1
     assert list(explorer.words.options) == [] and explorer.words.index is None
     assert "nothing is known" in explorer.overlay.tooltip
-    assert shown(explorer.overlay).size == (288, 288)
+    assert shown(explorer.overlay).size == (SIDE, SIDE)
 
 
 def test_a_game_that_began_with_a_text_shows_it_in_place_of_a_picture():

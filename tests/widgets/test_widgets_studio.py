@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from io import BytesIO
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from telephonegan.chains import Chain
 from telephonegan.errors import SettingsError
 from telephonegan.files import png_bytes
 from telephonegan.widgets import Studio, uploads
-from tests.widgets.conftest import chain, picture
+from tests.widgets.conftest import SENTENCES, chain, picture
 
 
 class Phone:
@@ -99,6 +100,12 @@ def test_the_result_opens_in_an_explorer_and_the_one_before_is_closed():
     assert first.comm is None and second.comm is not None
     assert view.chain.seed == 1
     assert "2 rounds with seed 1" in view.status.value
+
+
+def test_one_round_is_not_told_of_as_many():
+    view = studio(SimpleNamespace(play=lambda **options: chain(SENTENCES[:2])))
+    view.button.click()
+    assert "1 round with seed 0" in view.status.value
 
 
 def test_while_a_game_runs_the_controls_are_disabled_and_rounds_are_counted():

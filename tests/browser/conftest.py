@@ -1,0 +1,134 @@
+"""Notebook 03 in JupyterLab in headless Chromium, opened and run once for all tests. No browser: all are skipped.
+
+Screenshots, the server's log and latencies go to out/browser, or to the folder $TELEPHONEGAN_ARTEFACTS. With
+$TELEPHONEGAN_SCREENSHOTS=docs the two pictures of the README are made anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.jupyter_server import jupyter_lab
+from tests.browser.notebook_page import NotebookPage
+from tests.browser.studio_page import StudioPage
+from tests.browser.view_page import ViewPage
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOK = "03_broken_telephone.ipynb"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+SCREEN = {"width": 1366, "height": 1100}  # as wide as a small laptop, and as high as the largest screenshot
+MEASURED = pytest.StashKey[dict[str, float]]()
+
+
+@pytest.fixture(scope="session")
+def artefacts() -> Path:
+    folder = Path(os.environ.get("TELEPHONEGAN_ARTEFACTS") or ROOT / "out" / "browser")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    reason = "there is no browser to test with: `pip install -e '.[dev]'` and `apt install chromium` bring one"
+    playwright = pytest.importorskip("playwright.sync_api", reason=reason)
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        pytest.skip(reason)
+    options = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses to run as root with it
+    with playwright.sync_playwright() as player:
+        chromium = player.chromium.launch(executable_path=executable, args=options)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def notebook(browser: Any, artefacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NotebookPage]:
+    """A copy of the notebook, opened and run."""
+    folder = tmp_path_factory.mktemp("jupyter")
+    copies, log = folder / "notebooks", artefacts / "jupyter.log"
+    copies.mkdir()
+    shutil.copy(ROOT / "notebooks" / NOTEBOOK, copies)
+    with jupyter_lab(folder, copies, log) as address:
+        page = browser.new_page(viewport=SCREEN, device_scale_factor=1.5)
+        notebook = NotebookPage(page, address.format(NOTEBOOK), log)
+        notebook.run_all()
+        yield notebook
+        page.close()
+
+
+@pytest.fixture(autouse=True)
+def nothing_goes_wrong(notebook: NotebookPage) -> Iterator[None]:
+    yield
+    assert notebook.problems() == []
+
+
+@pytest.fixture
+def explorer(notebook: NotebookPage) -> ViewPage:
+    """The one in the studio, at round 0."""
+    return _view(notebook, 0)
+
+
+@pytest.fixture
+def comparison(notebook: NotebookPage) -> ViewPage:
+    return _view(notebook, 1)
+
+
+@pytest.fixture
+def studio(notebook: NotebookPage) -> Iterator[StudioPage]:
+    """Afterwards the game is shown that was there before."""
+    studio = StudioPage(notebook.page)
+    yield studio
+    studio.choose(rounds=8, seed=0)
+    studio.button.click()
+    studio.expect_game(rounds=8, seed=0)
+
+
+def _view(notebook: NotebookPage, index: int) -> ViewPage:
+    view = ViewPage(notebook.page, index)
+    view.go_to(0)
+    return view
+
+
+@pytest.fixture
+def screenshot(notebook: NotebookPage, artefacts: Path) -> Callable[..., None]:
+    """Keeps a picture of a part of the page, among the artefacts and where the README has its own."""
+    folder = os.environ.get("TELEPHONEGAN_SCREENSHOTS")
+
+    def keep(part: Any, name: str, *, for_readme: bool = False) -> None:
+        if part is not notebook.page:
+            part.evaluate("part => part.scrollIntoView({block: 'center'})")
+        part.screenshot(path=artefacts / f"{name}.png")
+        if for_readme and folder:
+            shutil.copy(artefacts / f"{name}.png", Path(folder))
+
+    return keep
+
+
+# latency: measured and told, never a reason to fail
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> dict[str, float]:
+    """Milliseconds by what was waited for."""
+    return request.config.stash.setdefault(MEASURED, {})
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if told := config.stash.get(MEASURED, {}):
+        terminalreporter.section("latency in the browser")
+        for what, milliseconds in told.items():
+            terminalreporter.write_line(f"{milliseconds:7.0f} ms  {what}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def written_latency(artefacts: Path, pytestconfig: pytest.Config) -> Iterator[None]:
+    yield
+    if told := pytestconfig.stash.get(MEASURED, {}):
+        (artefacts / "latency.json").write_text(json.dumps(told, indent=2) + "\n")

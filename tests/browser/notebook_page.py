@@ -1,0 +1,70 @@
+"""A notebook in JupyterLab, as a person has it on the screen, and all that went wrong with it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import ConsoleMessage, Locator, Page, Request
+
+SECONDS_TO_LOAD = 120
+SECONDS_TO_RUN = 180
+
+_PROMPTS = ".jp-Notebook .jp-CodeCell .jp-InputArea-prompt"
+_ALL_RAN = f"""() => {{
+    const prompts = [...document.querySelectorAll('{_PROMPTS}')].map(prompt => prompt.textContent.trim())
+    return prompts.some(text => /[0-9]/.test(text)) && !prompts.includes('[*]:')
+}}"""
+_KERNEL_IS_READY = """async () => {
+    const context = window.jupyterapp.shell.currentWidget.sessionContext
+    await context.ready
+    await context.session.kernel.info
+}"""
+_SAID_WRONG = '[data-mime-type="application/vnd.jupyter.stderr"], [data-mime-type="application/vnd.jupyter.error"]'
+
+
+class NotebookPage:
+    """Opens `address` and listens for errors from then on; `log` is the file with the words of the server."""
+
+    def __init__(self, page: Page, address: str, log: Path) -> None:
+        self.page, self._log, self._origin = page, log, address.partition("/lab")[0]
+        self._complaints: list[str] = []
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self._complaints.append(f"page: {error}"))
+        page.on("request", self._asked)
+        page.goto(address)
+        self.cells.first.wait_for(timeout=1000 * SECONDS_TO_LOAD)
+
+    @property
+    def cells(self) -> Locator:
+        """Code cells, from top to bottom."""
+        return self.page.locator(".jp-Notebook .jp-CodeCell")
+
+    def run_all(self) -> None:
+        """Run ▸ Run All Cells, until the last cell is done or one has failed."""
+        self.page.evaluate(_KERNEL_IS_READY)  # before that JupyterLab drops what it is told to run
+        self.page.get_by_role("menuitem", name="Run", exact=True).click()
+        self.page.get_by_role("menuitem", name=re.compile("^Run All Cells")).click()
+        self.page.wait_for_function(_ALL_RAN, timeout=1000 * SECONDS_TO_RUN)
+
+    def prompts(self) -> list[str]:
+        """What stands beside the code cells: the numbers of those that ran, [1]: and so on."""
+        return self.page.locator(_PROMPTS).all_text_contents()
+
+    def problems(self) -> list[str]:
+        """What cells, the page, and the server with its kernels complained of since the last time; not warnings."""
+        cells = [f"cell: {text}" for text in self.page.locator(_SAID_WRONG).all_text_contents()]
+        logged = [line for line in self._log.read_text().splitlines() if re.match(r"\[[EC] |Traceback", line)]
+        found, self._complaints = [*cells, *logged, *self._complaints], []
+        return found
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self._complaints.append(f"console: {message.text} ({message.location.get('url')})")
+
+    def _asked(self, request: Request) -> None:
+        """All there is to see comes from this machine."""
+        if not request.url.startswith((self._origin, "data:", "blob:")):
+            self._complaints.append(f"asked another server: {request.url}")
