@@ -114,7 +114,8 @@ def _draw_line(axes: Axes, line: str, head: str, left: float, top: float) -> Non
         axes.text(left, top, line, **place)
         return
     axes.text(left, top, head, **place, fontweight="bold")
-    axes.text(left + width_of(f"{head} ", _font_size(), weight="bold"), top, line[len(head) :].lstrip(), **place)
+    # Hinting on a screen widens letters at the cost of a single space.
+    axes.text(left + width_of(f"{head}  ", _font_size(), weight="bold"), top, line[len(head) :].lstrip(), **place)
 
 
 def _draw_picture(axes: Axes, picture: Image.Image, left: float, bottom: float, size: float) -> None:
