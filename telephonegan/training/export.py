@@ -9,7 +9,6 @@ from typing import Any
 
 from telephonegan.errors import SettingsError
 from telephonegan.training.runs import read_run, without_places
-from telephonegan.training.soup import check_alike, mean_weights
 
 
 def add_export(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +41,7 @@ def add_export(parser: argparse.ArgumentParser) -> None:
 def export(options: argparse.Namespace) -> int:
     """Write the averaged weights of a run as safetensors and list them in a manifest."""
     from telephonegan import weights
+    from telephonegan.training.soup import check_alike, mean_weights
 
     runs = [read_run(folder) for folder in (options.run_folder, *options.others)]
     record, checkpoint = runs[0]
