@@ -19,14 +19,19 @@ Distance = Callable[[Sequence[Words], Sequence[Words]], np.ndarray]
 class Diversity:
     """The captions of all `chains` in one round.
 
-    `unique` counts different captions (1 to chains; 1: all say the same). `distance` is the mean over pairs of chains
-    of different sources (NaN without such pairs). `share` is the part of the chains that say the `commonest` caption
-    (1/chains to 1; of equally common ones the first in alphabetical order).
+    `unique` counts different captions (1 to chains; 1: all say the same). Chains of one source begin with one caption,
+    so rounds are compared by the chains of one seed: `unique_per_seed` is the mean over seeds of `unique`, `effective`
+    that of the exponential of the entropy of captions (1 to chains of a seed), how many equally common ones would be as
+    diverse. `distance` is the mean over pairs of chains of different sources (NaN without such pairs). `share` is the
+    part of the chains that say the `commonest` caption (1/chains to 1; of equally common ones the first in alphabetical
+    order).
     """
 
     round: int
     chains: int
     unique: int
+    unique_per_seed: float
+    effective: float
     distance: float
     share: float
     commonest: Words
@@ -43,7 +48,7 @@ def diversity(tracks: Sequence[Track], distance: Distance) -> list[Diversity]:
     told = defaultdict(list)
     for track in tracks:
         for turn in track.turns:
-            told[turn.round].append((track.source, turn.words))
+            told[turn.round].append((track.source, track.seed, turn.words))
     return [_of_round(number, told[number], distance) for number in sorted(told)]
 
 
@@ -107,12 +112,27 @@ def mean_cosine_distance(features: np.ndarray, sources: Sequence[str]) -> float:
     return 1 - cosines / pairs if pairs else float("nan")
 
 
-def _of_round(number: int, told: Sequence[tuple[str, Words]], distance: Distance) -> Diversity:
-    counts = Counter(words for _, words in told)
+def _of_round(number: int, told: Sequence[tuple[str, int, Words]], distance: Distance) -> Diversity:
+    counts = Counter(words for _, _, words in told)
     commonest = min(counts, key=lambda words: (-counts[words], words))
+    of_seed: dict[int, Counter[Words]] = defaultdict(Counter)
+    for _, seed, words in told:
+        of_seed[seed][words] += 1
     return Diversity(
-        number, len(told), len(counts), _mean_distance(told, distance), counts[commonest] / len(told), commonest
+        number,
+        len(told),
+        len(counts),
+        float(np.mean([len(each) for each in of_seed.values()])),
+        float(np.mean([_effective([*each.values()]) for each in of_seed.values()])),
+        _mean_distance([(source, words) for source, _, words in told], distance),
+        counts[commonest] / len(told),
+        commonest,
     )
+
+
+def _effective(counts: Sequence[int]) -> float:
+    shares = np.array(counts) / sum(counts)
+    return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
 def _mean_distance(told: Sequence[tuple[str, Words]], distance: Distance) -> float:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from telephonegan.drift.word_lists import ACTIONS, COLOURS, FUNCTION_WORDS, NUMBERS, OBJECTS, PLURALS
+from telephonegan.errors import SettingsError
 
 WordKind = Literal["colour", "number", "object", "action", "other"]
 WORD_KINDS: tuple[WordKind, ...] = get_args(WordKind)
@@ -44,9 +45,13 @@ class Changes:
 def content_words(words: Sequence[str]) -> tuple[str, ...]:
     """The words that carry meaning, each once, in the order of the caption; function words are left out.
 
+    Raises SettingsError for a text that is not in words yet.
+
     >>> content_words("a man and a dog in the snow".split())
     ('man', 'dog', 'snow')
     """
+    if isinstance(words, str):
+        raise SettingsError(f"Words are wanted; the text {words!r} was given. Use a caption's .words, or split it.")
     return tuple(dict.fromkeys(word for word in words if word not in FUNCTION_WORDS))
 
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from telephonegan import drift, figures, files
 from telephonegan.drift import MEASURES
-from telephonegan.errors import SettingsError
+from telephonegan.errors import DataError, SettingsError
 from telephonegan.experiment.reading import Experiment
 from telephonegan.experiment.summary import estimate, read_summary
 
@@ -33,13 +33,18 @@ def draw(
 
     `out` is by default figures/ in the experiment's folder; `suffix` pdf, svg or png; `chain` names the one whose words
     and pictures are drawn (default: the first that has more than one round). Use within `figures.style`.
-    Raises DataError without a summary, SettingsError for a chain that is not there, OutputError.
+    Raises DataError without a summary of all that was played, SettingsError for a chain that is not there, OutputError.
 
     >>> with figures.style("sans"):
     ...     draw("out/drift", suffix="png")  # doctest: +SKIP
     """
     played = Experiment.open(folder)
     summary, tracks = read_summary(played.folder), played.tracks()
+    if played.is_complete and not summary["experiment"]["complete"]:
+        raise DataError(
+            f"{played.folder} was played on since its summary was made. "
+            f"Make it anew: telephonegan experiment summary {played.folder}"
+        )
     shown = _chosen(tracks, chain)
     out = files.new_folder(played.folder / "figures" if out is None else Path(out).expanduser())
     for name, drawn in (*_of_summary(summary), *_of_chains(tracks, shown)):

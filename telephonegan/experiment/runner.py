@@ -50,6 +50,8 @@ def run(
 
     >>> run(Plan("photos", seeds=(0, 1, 2)), "out/drift")  # doctest: +SKIP
     """
+    if not isinstance(plan, Plan):
+        raise SettingsError(f"A Plan is wanted, such as Plan(sources=…); {type(plan).__name__} was given.")
     _check_batch(batch_size)
     shard = Shard.of_environment()
     if out is None and shard.processes > 1:

@@ -25,7 +25,7 @@ from telephonegan.drift.statistics import Estimate, bootstrap, gc_at_t, mean_of_
 from telephonegan.drift.survival import survival
 from telephonegan.drift.text_measures import content_f1
 from telephonegan.drift.tracks import Track, Words
-from telephonegan.errors import DataError
+from telephonegan.errors import DataError, OutputError
 from telephonegan.experiment.reading import Experiment
 
 SUMMARY = "summary.json"
@@ -49,7 +49,8 @@ def summarise(
 
     - `measures`, by name: direction and range; `rounds`; similarity to the `start` and to the `previous` round, round
       by round; the `floor` (unrelated chains) round by round and the `ceiling` (other human captions of the photograph,
-      or another seed's painting of the caption); the `fraction` between them; `half_life`, or null and the `reason`;
+      or another seed's painting of the caption); the `fraction` between them; `half_life`, or null and the `reason`,
+      where all fades to the floor in the end, and `half_life_to_plateau`, where some of it stays;
       `gc_at_t` (arXiv 2402.14973) and `mean_similarity` (arXiv 2509.04438).
     - `survival`: by kind of word, the share of the content words of round 0 that are still said, round by round.
     - `diversity` of the captions, round by round: `unique` ones, `distance` (mean of 1 - content F1 over pairs of
@@ -92,7 +93,7 @@ def write_summary(
 ) -> dict[str, Any]:
     """Summarise an experiment, and put the result into its folder as summary.json, in place of an older one.
 
-    Raises the errors of `Experiment.open` and `summarise`, and OutputError.
+    Raises the errors of `Experiment.open` and `summarise`, and OutputError where the older one tells more.
     """
     played = Experiment.open(folder)
     observers = drift.Observers(captioner=played.plan.captioner)
@@ -106,8 +107,28 @@ def write_summary(
         "rounds_wanted": played.plan.rounds,
     }
     summary = {"experiment": counts, **told}
+    _check_richer(summary, played.folder)
     files.replace(played.folder / SUMMARY, files.json_bytes(summary))
     return summary
+
+
+def _check_richer(summary: dict[str, Any], folder: Path) -> None:
+    """An older summary may have been made where there were pictures, or took measures that nobody named this time."""
+    try:
+        older = read_summary(folder)
+    except DataError:
+        return
+    lost = [name for name, told in older["measures"].items() if _tells_less(summary["measures"].get(name), told)]
+    if lost:
+        raise OutputError(
+            f"{folder / SUMMARY} tells of {', '.join(lost)}, with what this summary would not know "
+            "(pictures and human captions must be there, and --measures name all that are wanted). "
+            "Move it away to have a new one."
+        )
+
+
+def _tells_less(told: dict[str, Any] | None, older: dict[str, Any]) -> bool:
+    return told is None or any(older[part] is not None and told[part] is None for part in ("floor", "ceiling"))
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
@@ -150,8 +171,9 @@ def in_words(summary: dict[str, Any]) -> str:
         lines.append(f"  {kind:8} {_number(each['share']['value'][-1])} {_interval(each['share'], -1)}")
     first, last = summary["diversity"][0], summary["diversity"][-1]
     lines.append(
-        f"different captions: {first['unique']} of {first['chains']} in round {first['round']}, "
-        f"{last['unique']} of {last['chains']} in round {last['round']}; mean distance of two, 1 - content F1: "
+        f"different captions among the chains of a seed: {first['unique_per_seed']:.0f} in round {first['round']}, "
+        f"{last['unique_per_seed']:.0f} in round {last['round']}, as diverse as {first['effective']:.0f} and "
+        f"{last['effective']:.0f} equally common ones; mean distance of two, 1 - content F1: "
         f"{_number(first['distance'])} → {_number(last['distance'])}"
     )
     lines += _pictures_in_words(summary["picture_diversity"] or [])
@@ -214,14 +236,16 @@ def _between(measure: Measure, curves: Curves, rows: dict[str, list[Row]], draw:
         "ceiling": None if ceiling is None else _told(mean_of_known(ceiling)),
         "ceiling_of": None if ceiling is None else kind,
     }
-    lacking = _lacking(curves, floor, ceiling, kind)
-    if lacking:
-        return {**told, "fraction": None, "half_life": {"rounds": None, "reason": f"there are no {lacking}"}}
-    ends = (floor.values, ceiling)
+    objection = _objection(curves, floor, ceiling, kind, draw)
+    if objection:
+        none = {"rounds": None, "reason": objection}
+        return {**told, "fraction": None, "half_life": none, "half_life_to_plateau": none}
+    given = (curves.rounds, curves.values, floor.values, ceiling)
     return {
         **told,
-        "fraction": _told(fraction(curves.values, *ends, **draw)),
-        "half_life": _told(vars(half_life(curves.rounds, curves.values, *ends, **draw))),
+        "fraction": _told(fraction(*given[1:], **draw)),
+        "half_life": _told(vars(half_life(*given, **draw))),
+        "half_life_to_plateau": _told(vars(half_life(*given, **draw, plateau=True))),
     }
 
 
@@ -231,13 +255,18 @@ def _beside(rows: list[Row], measure: Measure, curves: Curves, rounds: np.ndarra
     return pivot(found, measure.name, like=curves, rounds=rounds) if found else None
 
 
-def _lacking(curves: Curves, floor: Curves | None, ceiling: np.ndarray | None, kind: str) -> str:
-    """What a fraction between floor and ceiling would need and is not there, if anything."""
+def _objection(
+    curves: Curves, floor: Curves | None, ceiling: np.ndarray | None, kind: str, draw: dict[str, Any]
+) -> str:
+    """Why there is no fraction between floor and ceiling, if so."""
     if np.isnan(curves.values).all():
-        return "pictures to begin with"
+        return "there are no pictures to begin with"
     if floor is None:
-        return "other sources for a floor"
-    return _LACKING[kind] if ceiling is None else ""
+        return "there are no other sources for a floor"
+    if ceiling is None:
+        return f"there are no {_LACKING[kind]}"
+    room = bootstrap(mean_of_known, ceiling - mean_of_known(floor.values, axis=1), **draw)
+    return "the ceiling is not surely above the floor" if room.value <= 0 or room.low <= 0 else ""
 
 
 # ----------------------------------------------------------------------------------------------------------- words
@@ -339,13 +368,15 @@ def _measure_in_words(name: str, told: dict[str, Any]) -> str:
         told["mean_similarity"]["value"],
         told["gc_at_t"]["value"],
     )
-    halving = told["half_life"]
-    end = (
-        halving["reason"]
-        if halving["rounds"] is None
-        else f"{_number(halving['rounds']['value'])} {_interval(halving['rounds'])}"
-    )
+    end, stays = _halving_in_words(told["half_life"]), _halving_in_words(told["half_life_to_plateau"])
+    end += "" if end == stays else f"; to a plateau: {stays}"
     return "{:26} {:>7} {:>7} {:>7} {:>8} {:>7} {:>7}  {}".format(name, *map(_number, cells), end)
+
+
+def _halving_in_words(told: dict[str, Any]) -> str:
+    if told["rounds"] is None:
+        return told["reason"]
+    return f"{_number(told['rounds']['value'])} {_interval(told['rounds'])}"
 
 
 def _pictures_in_words(told: list[dict[str, Any]]) -> list[str]:

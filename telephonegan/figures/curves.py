@@ -31,19 +31,21 @@ def similarity_curves(
     """One line per label over `rounds` (T,), with a band where it is an `Estimate` of arrays (T,).
 
     `floor` and `ceiling` are numbers or arrays (T,), drawn as named grey lines: 0 and 1 for fractions between them.
-    Raises SettingsError for more lines than can be told apart, or none.
+    Raises SettingsError for more lines than can be told apart, or none, and for one that is not as long as `rounds`.
 
     >>> similarity_curves([1, 2, 3], {"tf-idf cosine": [0.6, 0.4, 0.3]}, floor=0.05)  # doctest: +SKIP
     """
     if not 1 <= len(curves) <= len(LINES):
         raise SettingsError(f"{len(curves)} curves were given. Allowed: 1 to {len(LINES)}; draw several figures.")
+    for label, curve in curves.items():
+        value = curve.value if isinstance(curve, Estimate) else curve
+        if np.shape(value) != np.shape(rounds):
+            raise SettingsError(f"{label!r} has {np.size(value)} values for {np.size(rounds)} rounds.")
     is_new = axes is None
     axes = new_axes(_HEIGHT * column_width(), axes)
     for (label, curve), line in zip(curves.items(), LINES, strict=False):
         _draw_curve(axes, rounds, label, curve, line, shade=0.2 if len(curves) < 3 else 0.1)
-    for name, level in (("ceiling", ceiling), ("floor", floor)):
-        if level is not None:
-            _draw_level(axes, rounds, name, level)
+    _draw_levels(axes, rounds, {"ceiling": ceiling, "floor": floor})
     axes.set(xlabel="round", ylabel=ylabel)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     rows = legend_above(axes)
@@ -61,19 +63,24 @@ def _draw_curve(axes: Axes, rounds: Any, label: str, curve: Any, line: Mapping[s
         axes.fill_between(rounds, curve.low, curve.high, color=line["color"], alpha=shade, linewidth=0)
 
 
-def _draw_level(axes: Axes, rounds: Any, name: str, level: Any) -> None:
-    heights = np.broadcast_to(np.asarray(level, dtype=float), np.shape(rounds))
-    axes.plot(rounds, heights, color=FAINT, linestyle=(0, (1, 1.5)), linewidth=0.9, zorder=1)
-    known = heights[np.isfinite(heights)]
-    if not known.size:
-        return
-    axes.annotate(
-        name,
-        (1, known[-1]),
-        xycoords=("axes fraction", "data"),
-        xytext=(2, 0),
-        textcoords="offset points",
-        va="center",
-        color=FAINT,
-        fontsize="small",
-    )
+def _draw_levels(axes: Axes, rounds: Any, levels: Mapping[str, Any]) -> None:
+    """Lines with their names at the right, the higher one above its line: they may lie close together."""
+    heights = {
+        name: np.broadcast_to(np.asarray(level, dtype=float), np.shape(rounds))
+        for name, level in levels.items()
+        if level is not None
+    }
+    for height in heights.values():
+        axes.plot(rounds, height, color=FAINT, linestyle=(0, (1, 1.5)), linewidth=0.9, zorder=1)
+    ends = {name: height[np.isfinite(height)][-1] for name, height in heights.items() if np.isfinite(height).any()}
+    for name, end in ends.items():
+        axes.annotate(
+            name,
+            (1, end),
+            xycoords=("axes fraction", "data"),
+            xytext=(2, 0),
+            textcoords="offset points",
+            va="bottom" if end == max(ends.values()) else "top",
+            color=FAINT,
+            fontsize="small",
+        )

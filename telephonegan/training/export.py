@@ -43,6 +43,9 @@ def export(options: argparse.Namespace) -> int:
     from telephonegan import weights
     from telephonegan.training.soup import check_alike, mean_weights
 
+    folders = [folder.resolve() for folder in (options.run_folder, *options.others)]
+    if len({*folders}) < len(folders):
+        raise SettingsError("One run is named twice: --with wants another one.")
     runs = [read_run(folder) for folder in (options.run_folder, *options.others)]
     record, checkpoint = runs[0]
     check_alike([each for each, _ in runs])

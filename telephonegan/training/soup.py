@@ -7,10 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from telephonegan.errors import SettingsError
 
 _ALIKE = "recipe", "network", "vocabulary"
+_KIN = 0.5  # cosine of a weight matrix in two runs: above 0.7 after long training apart, about 0 for strangers
 
 
 def check_alike(records: Sequence[dict[str, Any]]) -> None:
@@ -26,11 +28,19 @@ def check_alike(records: Sequence[dict[str, Any]]) -> None:
 def mean_weights(runs: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     """The mean of each tensor over the runs; what counts in whole numbers is the first run's.
 
-    Good only for runs that share their beginning: others stand in different valleys of the loss.
+    Raises SettingsError for runs that do not share their beginning, for they stand in different valleys of the loss.
 
     >>> mean_weights([{"bias": torch.tensor([0.0])}, {"bias": torch.tensor([1.0])}])["bias"]
     tensor([0.5000])
     """
+    for name, tensor in runs[0].items():
+        if tensor.is_floating_point() and tensor.dim() > 1:
+            alike = min(float(F.cosine_similarity(tensor.flatten(), run[name].flatten(), dim=0)) for run in runs)
+            if alike < _KIN:
+                raise SettingsError(
+                    f"{name} of these runs has a cosine of {alike:.2f}: they do not share their beginning, and the "
+                    "mean of their weights would know nothing. Name runs that were begun with --from one another."
+                )
     return {
         name: torch.stack([run[name] for run in runs]).mean(0) if tensor.is_floating_point() else tensor
         for name, tensor in runs[0].items()

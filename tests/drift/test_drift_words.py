@@ -4,6 +4,7 @@ import pytest
 
 from telephonegan.drift import WORD_KINDS, Changes, content_words, kind_of
 from telephonegan.drift import word_lists as lists
+from telephonegan.errors import SettingsError
 from telephonegan.evaluation.word_effects import KINDS
 
 
@@ -55,3 +56,8 @@ def test_no_word_is_listed_in_two_kinds():
 
 def test_the_kinds_are_named_once():
     assert WORD_KINDS == ("colour", "number", "object", "action", "other")
+
+
+def test_a_text_that_is_not_in_words_is_refused():
+    with pytest.raises(SettingsError, match="Words are wanted"):
+        content_words("a red ball")

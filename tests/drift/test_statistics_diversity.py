@@ -37,6 +37,22 @@ def test_distance_is_the_mean_over_pairs():
     assert (found.unique, found.share, found.commonest) == (3, 0.5, ("a",))
 
 
+def test_rounds_are_compared_by_the_chains_of_one_seed():
+    def chain(source, seed, *captions):
+        return Track(f"{source}{seed}", source, seed, tuple(Turn(t, (text,)) for t, text in enumerate(captions)))
+
+    first, last = diversity(
+        [chain("s", 0, "a", "x"), chain("s", 1, "a", "y"), chain("t", 0, "b", "x"), chain("t", 1, "b", "y")], unequal
+    )
+    assert (first.unique, first.unique_per_seed, first.effective) == (2, 2, pytest.approx(2))
+    assert (last.unique, last.unique_per_seed, last.effective) == (2, 1, pytest.approx(1))
+
+
+def test_a_rare_caption_adds_less_than_one_to_the_effective_number():
+    (found,) = diversity(tracks(["a"], ["a"], ["a"], ["b"]), unequal)
+    assert found.effective == pytest.approx(4 / 27**0.25)
+
+
 def test_pairs_of_one_source_do_not_count():
     found = diversity(tracks(["a"], ["b"], ["a"], sources=["s", "s", "t"]), unequal)[0]
     assert found.distance == pytest.approx(0.5)  # of a–a and b–a

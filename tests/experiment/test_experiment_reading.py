@@ -6,10 +6,11 @@ import shutil
 
 import pytest
 
-from telephonegan.errors import ImageError
+from telephonegan.errors import DataError, ImageError, SettingsError
 from telephonegan.experiment import Experiment, run
 from telephonegan.experiment.drawing import draw
 from telephonegan.experiment.summary import write_summary
+from telephonegan.files import json_bytes
 
 QUIET = {"device": "cpu", "progress": False}
 
@@ -32,3 +33,17 @@ def test_one_picture_that_is_gone_is_told(photos, plan_of, tmp_path):
     next((folder / "pictures").iterdir()).unlink()
     with pytest.raises(ImageError, match="no file"):
         Experiment.open(folder).tracks()
+
+
+def test_figures_are_not_drawn_from_a_summary_made_before_the_end(photos, plan_of, tmp_path):
+    folder = run(plan_of(photos), tmp_path / "out", **QUIET)
+    summary = write_summary(folder, ["content_f1"], resamples=5, device="cpu")
+    summary["experiment"]["complete"] = False
+    (folder / "summary.json").write_bytes(json_bytes(summary))
+    with pytest.raises(DataError, match="played on"):
+        draw(folder)
+
+
+def test_only_a_plan_is_played(tmp_path):
+    with pytest.raises(SettingsError, match="Plan"):
+        run({"sources": "samples"}, tmp_path / "out")

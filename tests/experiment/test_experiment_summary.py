@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +14,7 @@ from telephonegan.cli import main
 from telephonegan.drift import Track, Turn
 from telephonegan.drift import material as material_module
 from telephonegan.drift.measures import Measure
-from telephonegan.errors import DataError
+from telephonegan.errors import DataError, OutputError
 from telephonegan.experiment import run
 from telephonegan.experiment.summary import estimate, in_words, read_summary, summarise, write_summary
 
@@ -61,6 +62,26 @@ def test_a_fraction_lies_between_unrelated_chains_and_other_captions():
     told = summarise(tracks, ["content_f1"], resamples=20)["measures"]["content_f1"]
     assert (told["start"]["value"], told["floor"], told["ceiling"]) == ([0.5, 0.0, 0.0], [0.0] * 3, 1.0)
     assert told["fraction"]["value"] == [0.5, 0.0, 0.0]
+
+
+def test_there_is_no_fraction_where_the_ceiling_is_not_surely_above_the_floor():
+    starts = ("red dog", "old man", "tall tree", "wide boat", "blue cat")
+    tracks = [track(start, [start, start, start, "sea"], references=["grey stone"]) for start in starts]
+    told = summarise(tracks, ["content_f1"], resamples=50)["measures"]["content_f1"]
+    assert (told["floor"], told["ceiling"], told["fraction"]) == ([0.0] * 3, 0.0, None)
+    assert "not surely above" in told["half_life"]["reason"]
+
+
+def test_a_poorer_summary_does_not_replace_a_richer_one(photos, plan_of, tmp_path):
+    folder = run(plan_of(photos), tmp_path / "out", **QUIET)
+    write_summary(folder, ["content_f1", "ssim"], resamples=5, device="cpu")
+    rich = (folder / "summary.json").read_bytes()
+    with pytest.raises(OutputError, match="ssim"):
+        write_summary(folder, ["content_f1"], resamples=5, device="cpu")
+    shutil.rmtree(folder / "pictures")
+    with pytest.raises(OutputError, match="ssim"):
+        write_summary(folder, None, resamples=5, device="cpu")
+    assert (folder / "summary.json").read_bytes() == rich
 
 
 def test_pictures_have_the_other_seeds_painting_as_their_ceiling():

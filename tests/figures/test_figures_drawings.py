@@ -195,3 +195,15 @@ def test_a_grid_pairs_starts_with_ends():
 def test_a_grid_needs_chains():
     with pytest.raises(SettingsError, match="0 chains"):
         figures.image_grid([])
+
+
+def test_a_curve_that_is_not_as_long_as_its_rounds_is_refused():
+    with pytest.raises(SettingsError, match="2 values for 3 rounds"):
+        figures.similarity_curves([1, 2, 3], {"a": [0.5, 0.4]})
+
+
+def test_names_of_a_floor_and_a_ceiling_that_nearly_meet_do_not_overprint():
+    axes = figures.similarity_curves([1, 2, 3], {"a": [0.9, 0.5, 0.4]}, floor=0.150, ceiling=0.152)
+    axes.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert len(boxes) == 2 and not boxes[0].overlaps(boxes[1].padded(-1))

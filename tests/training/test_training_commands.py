@@ -339,6 +339,14 @@ def test_runs_that_began_alike_can_be_exported_as_the_mean_of_their_weights(expo
     assert_speaks("mean")
 
 
+def test_strangers_and_twins_are_not_averaged(export, train, captioner_run, tmp_path):
+    train("captioner", tmp_path / "stranger", "--seed", 9, "--set", *CAPTIONER)
+    with pytest.raises(SettingsError, match="do not share their beginning"):
+        export(captioner_run, "--with", tmp_path / "stranger", "--name", "mean")
+    with pytest.raises(SettingsError, match="twice"):
+        export(captioner_run, "--with", captioner_run, "--name", "mean")
+
+
 def test_runs_of_different_networks_are_not_averaged(export, captioner_run, damsm_run):
     with pytest.raises(SettingsError, match="recipe"):
         export(captioner_run, "--with", damsm_run, "--name", "mean")
