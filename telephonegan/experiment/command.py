@@ -63,7 +63,9 @@ def add_experiment(parser: argparse.ArgumentParser) -> None:
         description="Measure all chains and write FOLDER/summary.json, in place of an older one.",
     )
     summary.add_argument("folder", type=Path, metavar="FOLDER")
-    summary.add_argument("--measures", nargs="+", metavar="NAME", help="which measures (default: all usual ones)")
+    summary.add_argument(
+        "--measures", nargs="+", metavar="NAME", help="such as semantic_cosine (default: all usual ones)"
+    )
     summary.add_argument("--resamples", type=int, default=2000, help="for the intervals (default: 2000)")
     summary.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     summary.add_argument("--json", action="store_true", help="print the summary as JSON")
