@@ -28,9 +28,10 @@ class Comparison(View):
     """
 
     def __init__(self, chains: Sequence[Chain]) -> None:
+        chains = [chains] if isinstance(chains, Chain) else list(chains)
         if len(chains) != 2:
             raise SettingsError(f"{len(chains)} chains were given. Two can be compared: give a list of two.")
-        self._chains = list(chains)
+        self._chains = chains
         self.panels = [RoundPanel(chain, title=f"seed {chain.seed}", side=_SIDE) for chain in chains]
         self.rounds = RoundSlider(max(panel.last for panel in self.panels), self._show_round)
         self._show_round(0)

@@ -32,8 +32,8 @@ class Gallery(View):
     >>> Gallery(tg.generate("a dog on the beach", n=12))  # doctest: +SKIP
     """
 
-    def __init__(self, pictures: Sequence[Picture | Caption]) -> None:
-        self._pictures = list(pictures)
+    def __init__(self, pictures: Picture | Caption | Sequence[Picture | Caption]) -> None:
+        self._pictures = [pictures] if isinstance(pictures, Picture | Caption) else list(pictures)
         _check(self._pictures)
         self.picture = DescribedImage(_LARGE, _LARGE)
         self.caption = ipywidgets.HTML(layout=ipywidgets.Layout(height="92px", overflow="auto", width=f"{_LARGE}px"))
@@ -78,6 +78,9 @@ class Gallery(View):
 def _check(pictures: Sequence[Picture | Caption]) -> None:
     if not 1 <= len(pictures) <= MOST:
         raise SettingsError(f"{len(pictures)} pictures were given. A gallery shows 1 to {MOST}: give a part of them.")
+    strange = [shown for shown in pictures if not isinstance(shown, Picture | Caption)]
+    if strange:
+        raise SettingsError(f"A gallery shows what tg.generate and tg.caption return; got {type(strange[0]).__name__}.")
     without = [i for i, shown in enumerate(pictures) if shown.image is None]
     if without:
         raise SettingsError(f"Caption {without[0]} has no picture, so there is nothing to show. Leave it out.")

@@ -17,7 +17,7 @@ from telephonegan.widgets.caption_html import card_html, error_html, faint_html
 from telephonegan.widgets.described_image import DescribedImage
 from telephonegan.widgets.explorer import ChainExplorer
 from telephonegan.widgets.frames import card_png, picture_png
-from telephonegan.widgets.uploads import SUFFIXES, uploaded_image
+from telephonegan.widgets.uploads import LARGEST, SUFFIXES, uploaded_image
 from telephonegan.widgets.view import MAX_WIDTH, View
 
 MOST_ROUNDS = 24
@@ -51,8 +51,10 @@ class Studio(View):
     def __init__(self, phone: Player | None = None, *, photographs: Mapping[str, Any] | None = None) -> None:
         self._phone, self._photographs = phone, dict(samples() if photographs is None else photographs)
         self.chain: Chain | None = None
+        self._unfinished: Chain | None = None
         self.photograph = ipywidgets.Dropdown(options=list(self._photographs), description="photograph")
-        self.upload = ipywidgets.FileUpload(accept=SUFFIXES, description="or your own")
+        limit = f"or your own, up to {LARGEST // 1_000_000} MB"
+        self.upload = ipywidgets.FileUpload(accept=SUFFIXES, description=limit, layout=ipywidgets.Layout(width="auto"))
         self.rounds = ipywidgets.IntSlider(8, min=1, max=MOST_ROUNDS, description="rounds")
         self.seed = ipywidgets.BoundedIntText(0, min=0, max=SEEDS - 1, description="seed")
         self.temperature = ipywidgets.FloatSlider(0, min=0, max=2, step=0.1, description="temperature", style=_ROOMY)
@@ -73,6 +75,11 @@ class Studio(View):
         explorers = self.result.children
         return explorers[0].still() if explorers else None
 
+    def close(self) -> None:
+        """Uploaded photographs go with the widget; `chain` stays."""
+        self._photographs.clear()
+        super().close()
+
     def _controls(self) -> ipywidgets.Box:
         for control in (self.photograph, self.rounds, self.seed, self.temperature, self.noise_scale):
             control.tooltip = control.description  # without one the browser shows “null” over the label
@@ -88,6 +95,7 @@ class Studio(View):
             self.preview.show(card_png("no photograph", _PREVIEW), "No photograph yet")
             self._say("There is no sample photograph on this machine. Upload one of yours.")
             return
+        self.preview.show(card_png("cannot be shown", _PREVIEW), f"The photograph {name} cannot be shown")
         with self._told():
             self.preview.show(picture_png(as_image(self._photographs[name]), _PREVIEW), f"The photograph {name}")
             self._say(_HINT)
@@ -111,9 +119,16 @@ class Studio(View):
         self._preview()
 
     def _play(self, _: ipywidgets.Button) -> None:
+        self._unfinished = None
         with self._busy(), self._told():
             self._say("The models are at work.")
-            self._open(self._played())
+            try:
+                self._open(self._played())
+            except KeyboardInterrupt:
+                if self._unfinished is not None:
+                    self._open(self._unfinished)
+                self._say("Stopped.")
+                raise
 
     def _played(self) -> Chain:
         if self.photograph.value is None:
@@ -140,10 +155,12 @@ class Studio(View):
             explorer.close()
         early = "" if chain.is_complete else " The game ended early: the last caption has no word that can be painted."
         rounds = "1 round" if len(chain) == 2 else f"{len(chain) - 1} rounds"
-        self._say(f"{rounds} with seed {chain.seed}.{early}")
+        chosen = f"temperature {self.temperature.value:g}, noise scale {self.noise_scale.value:g}"
+        self._say(f"{self.photograph.value}: {rounds} with seed {chain.seed}, {chosen}.{early}")
         self.renew_still()
 
     def _count(self, chain: Chain) -> None:
+        self._unfinished = chain
         self.progress.value, self.progress.description = len(chain), f"round {len(chain) - 1}"
 
     @contextmanager

@@ -239,3 +239,8 @@ def test_a_caption_without_words_can_be_shown():
     explorer = ChainExplorer(silent)
     explorer.rounds.slider.value = 1
     assert "(no word)" in explorer.caption.value
+
+
+def test_one_chain_is_not_mistaken_for_several():
+    with pytest.raises(SettingsError, match="1 chains were given"):
+        Comparison(chain())
