@@ -8,9 +8,9 @@ seen is drawn once per state and kept. A still picture stands beneath each view,
 """
 
 from telephonegan.widgets.attention import AttentionViewer
-from telephonegan.widgets.comparison import Comparison
-from telephonegan.widgets.explorer import ChainExplorer
+from telephonegan.widgets.explorer import ChainExplorer, Comparison
+from telephonegan.widgets.frames import DescribedImage
 from telephonegan.widgets.gallery import Gallery
 from telephonegan.widgets.studio import Studio
 
-__all__ = ["AttentionViewer", "ChainExplorer", "Comparison", "Gallery", "Studio"]
+__all__ = ["AttentionViewer", "ChainExplorer", "Comparison", "DescribedImage", "Gallery", "Studio"]

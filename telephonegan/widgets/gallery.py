@@ -13,9 +13,8 @@ from telephonegan import strips
 from telephonegan.errors import SettingsError
 from telephonegan.results import Caption, Picture
 from telephonegan.widgets.caption_html import card_html, faint_html
-from telephonegan.widgets.described_image import DescribedImage
-from telephonegan.widgets.frames import kept, picture_png
-from telephonegan.widgets.round_slider import index_slider
+from telephonegan.widgets.controls import index_slider
+from telephonegan.widgets.frames import DescribedImage, kept, picture_png
 from telephonegan.widgets.view import View
 
 MOST = 200  # each is half a dozen widgets to the browser

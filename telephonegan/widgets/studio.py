@@ -9,18 +9,19 @@ from typing import Any, Protocol
 import ipywidgets
 from PIL import Image
 
+from telephonegan.captioning import working_size
 from telephonegan.chains import Chain
 from telephonegan.errors import ImageError, TelephoneganError
 from telephonegan.images import as_image, samples
 from telephonegan.inference import SEEDS
 from telephonegan.widgets.caption_html import card_html, error_html, faint_html
-from telephonegan.widgets.described_image import DescribedImage
 from telephonegan.widgets.explorer import ChainExplorer
-from telephonegan.widgets.frames import card_png, picture_png
-from telephonegan.widgets.uploads import LARGEST, SUFFIXES, uploaded_image
+from telephonegan.widgets.frames import DescribedImage, card_png, picture_png
 from telephonegan.widgets.view import MAX_WIDTH, View
 
 MOST_ROUNDS = 24
+LARGEST_UPLOAD = 9_000_000  # bytes; a notebook server drops messages of more than 10 MiB without a word
+_SUFFIXES = ".jpg,.jpeg,.png,.webp,.gif,.bmp,.tif,.tiff"
 _PREVIEW = 176
 _HINT = (
     "Temperature 0 takes the best caption; above it, words are drawn by lot. "
@@ -53,8 +54,8 @@ class Studio(View):
         self.chain: Chain | None = None
         self._unfinished: Chain | None = None
         self.photograph = ipywidgets.Dropdown(options=list(self._photographs), description="photograph")
-        limit = f"or your own, up to {LARGEST // 1_000_000} MB"
-        self.upload = ipywidgets.FileUpload(accept=SUFFIXES, description=limit, layout=ipywidgets.Layout(width="auto"))
+        limit = f"or your own, up to {LARGEST_UPLOAD // 1_000_000} MB"
+        self.upload = ipywidgets.FileUpload(accept=_SUFFIXES, description=limit, layout=ipywidgets.Layout(width="auto"))
         self.rounds = ipywidgets.IntSlider(8, min=1, max=MOST_ROUNDS, description="rounds")
         self.seed = ipywidgets.BoundedIntText(0, min=0, max=SEEDS - 1, description="seed")
         self.temperature = ipywidgets.FloatSlider(0, min=0, max=2, step=0.1, description="temperature", style=_ROOMY)
@@ -193,3 +194,17 @@ class Studio(View):
 
     def _say(self, text: str) -> None:
         self.status.value = card_html(faint_html(text))
+
+
+def uploaded_image(file: Mapping[str, Any]) -> Image.Image:
+    """The picture in one entry of `FileUpload.value`, at most 1024 pixels wide and high. Raises ImageError."""
+    name, size = file["name"], file["size"]
+    if size > LARGEST_UPLOAD:
+        raise ImageError(
+            f"{name!r} has {size / 1e6:.1f} MB; at most {LARGEST_UPLOAD / 1e6:.0f} MB are taken. "
+            "Shrink the picture first."
+        )
+    try:
+        return working_size(as_image(file["content"]))
+    except ImageError as error:
+        raise ImageError(f"{name!r} cannot be used. {error}") from error

@@ -12,8 +12,7 @@ from telephonegan.chains import Chain
 from telephonegan.drift import Drift, Track
 from telephonegan.errors import SettingsError
 from telephonegan.widgets import ChainExplorer, Comparison
-from telephonegan.widgets.drift_curve import DriftCurve
-from telephonegan.widgets.frames import SIDE
+from telephonegan.widgets.frames import SIDE, DriftCurve
 from tests.widgets.conftest import SENTENCES, chain, chain_from_text, picture, shown
 
 

@@ -16,7 +16,8 @@ from telephonegan.captioning import working_size
 from telephonegan.chains import Chain
 from telephonegan.errors import SettingsError
 from telephonegan.files import png_bytes
-from telephonegan.widgets import Studio, uploads
+from telephonegan.widgets import Studio
+from telephonegan.widgets.studio import LARGEST_UPLOAD
 from tests.widgets.conftest import SENTENCES, chain, picture
 
 
@@ -192,7 +193,7 @@ def test_a_second_upload_of_one_name_takes_its_place():
 @pytest.mark.parametrize(("content", "size", "told"), [
     (b"no picture at all", None, "Not a picture"),
     (png_bytes(picture(0))[:60], None, "Damaged"),
-    (png_bytes(picture(0)), uploads.LARGEST + 1, "at most 9 MB"),
+    (png_bytes(picture(0)), LARGEST_UPLOAD + 1, "at most 9 MB"),
 ])  # fmt: skip
 def test_what_cannot_be_used_is_told_with_its_name(content, size, told):
     view = studio()
