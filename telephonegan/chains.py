@@ -143,7 +143,9 @@ class Chain:
     def _tiles(self) -> list[strips.Tile]:
         if not self.rounds:
             raise SettingsError("This chain has no round yet, so there is nothing to show.")
-        return [strips.Tile(s.index, s.picture and s.picture.image, s.caption.text) for s in self]
+        return [
+            strips.Tile(s.picture and s.picture.image, s.caption.text, str(s.index), arrow=s.index > 0) for s in self
+        ]
 
     def strip_png(self) -> bytes:
         """The strip as the bytes of a PNG file."""

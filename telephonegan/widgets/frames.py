@@ -12,8 +12,7 @@ from traitlets import Unicode
 
 from telephonegan.drift import MEASURES, Drift
 from telephonegan.figures import similarity_curves, style
-from telephonegan.figures.style import new_axes
-from telephonegan.figures.wrapping import lines_of
+from telephonegan.figures.style import lines_of, new_axes
 from telephonegan.files import png_bytes
 from telephonegan.strips import CARD, FAINT, INK, PAPER, font, overlay, scaled
 

@@ -49,8 +49,8 @@ class Gallery(View):
     def still(self) -> tuple[Image.Image, str]:
         """The pictures with their texts, the first 48 of many."""
         shown = self._pictures[:_STILL]
-        tiles = [strips.Tile(i, shown_one.image, shown_one.text) for i, shown_one in enumerate(shown)]
-        return strips.strip(tiles, arrows=False), "; ".join(tile.text for tile in tiles)
+        tiles = [strips.Tile(shown_one.image, shown_one.text, str(i)) for i, shown_one in enumerate(shown)]
+        return strips.strip(tiles), "; ".join(tile.text for tile in tiles)
 
     def _show(self, index: int) -> None:
         shown = self._pictures[index]
