@@ -16,7 +16,7 @@ Distance = Callable[[Sequence[Words], Sequence[Words]], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Diversity:
+class CaptionDiversity:
     """The captions of all `chains` in one round.
 
     `unique` counts different captions (1 to chains; 1: all say the same). Chains of one source begin with one caption,
@@ -37,12 +37,12 @@ class Diversity:
     commonest: Words
 
 
-def diversity(tracks: Sequence[Track], distance: Distance) -> list[Diversity]:
+def caption_diversity(tracks: Sequence[Track], distance: Distance) -> list[CaptionDiversity]:
     """The diversity of captions round by round; `distance` (N,) of N pairs is symmetric, and 0 for equal captions.
 
     >>> from telephonegan.drift.tracks import Turn
     >>> tracks = [Track(name, name, 0, (Turn(0, ("a", "dog")),)) for name in "xy"]
-    >>> diversity(tracks, lambda a, b: np.array(a) != np.array(b))[0].share
+    >>> caption_diversity(tracks, lambda a, b: np.array(a) != np.array(b))[0].share
     1.0
     """
     told = defaultdict(list)
@@ -112,13 +112,13 @@ def mean_cosine_distance(features: np.ndarray, sources: Sequence[str]) -> float:
     return 1 - cosines / pairs if pairs else float("nan")
 
 
-def _of_round(number: int, told: Sequence[tuple[str, int, Words]], distance: Distance) -> Diversity:
+def _of_round(number: int, told: Sequence[tuple[str, int, Words]], distance: Distance) -> CaptionDiversity:
     counts = Counter(words for _, _, words in told)
     commonest = min(counts, key=lambda words: (-counts[words], words))
     of_seed: dict[int, Counter[Words]] = defaultdict(Counter)
     for _, seed, words in told:
         of_seed[seed][words] += 1
-    return Diversity(
+    return CaptionDiversity(
         number,
         len(told),
         len(counts),

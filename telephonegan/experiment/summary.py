@@ -15,16 +15,23 @@ import numpy as np
 from PIL import Image
 
 from telephonegan import drift, files, inference
-from telephonegan.drift.curves import Curves, pivot
-from telephonegan.drift.diversity import diversity, picture_diversity
-from telephonegan.drift.floor_and_ceiling import fraction, other_captions, repaintings, unrelated
-from telephonegan.drift.half_life import half_life
-from telephonegan.drift.material import Material
+from telephonegan.drift.diversity import caption_diversity, picture_diversity
+from telephonegan.drift.floor_and_ceiling import other_captions, repaintings, unrelated
 from telephonegan.drift.measures import MEASURES, Measure, Row, compared
-from telephonegan.drift.statistics import Estimate, bootstrap, gc_at_t, mean_of_known, mean_similarity
-from telephonegan.drift.survival import survival
+from telephonegan.drift.statistics import (
+    Curves,
+    Estimate,
+    bootstrap,
+    fraction,
+    gc_at_t,
+    half_life,
+    mean_of_known,
+    mean_similarity,
+    pivot,
+)
 from telephonegan.drift.text_measures import content_f1
-from telephonegan.drift.tracks import Track, Words
+from telephonegan.drift.tracks import Material, Track, Words
+from telephonegan.drift.words import survival
 from telephonegan.errors import DataError, OutputError
 from telephonegan.experiment.reading import Experiment
 
@@ -81,7 +88,7 @@ def summarise(
         "seed": seed,
         "measures": {name: statistics(measure) for name, measure in MEASURES.items() if name in found},
         "survival": _survival(tracks, resamples, seed),
-        "diversity": [_told(vars(each)) for each in diversity(tracks, _distance)],
+        "diversity": [_told(vars(each)) for each in caption_diversity(tracks, _distance)],
         "picture_diversity": _of_pictures(tracks, material) if _PICTURES in found else None,
         **_endings(tracks),
         "chains": _chains(tracks, rows[_CHAINS]),
