@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """examples:
   telephonegan experiment run plan.yaml --out out/drift
-  torchrun --nproc-per-node 4 -m telephonegan.experiment run plan.yaml --out out/drift
+  torchrun --nproc-per-node 4 -m telephonegan experiment run plan.yaml --out out/drift
   telephonegan experiment resume out/drift
   telephonegan experiment summary out/drift
   telephonegan experiment figures out/drift --format pdf --family sans

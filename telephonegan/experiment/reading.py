@@ -15,9 +15,9 @@ from PIL import Image
 
 from telephonegan.drift.tracks import Track, Turn
 from telephonegan.errors import DataError
-from telephonegan.experiment.folder import PICTURES, REFERENCES, read_manifest
+from telephonegan.experiment.folder import REFERENCES, read_manifest
 from telephonegan.experiment.plan import Plan
-from telephonegan.experiment.records import ROUNDS, Record, read, read_parts
+from telephonegan.experiment.records import PICTURES, ROUNDS, Record, read, read_parts
 from telephonegan.images import as_image
 from telephonegan.text import tokenise
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 import telephonegan
 from telephonegan.errors import DataError, OutputError, SettingsError
-from telephonegan.experiment import Experiment, keeper, records, resume, run
+from telephonegan.experiment import Experiment, records, resume, run
 
 ROOT = Path(telephonegan.__file__).parents[1]
 QUIET = {"progress": False, "device": "cpu"}
@@ -29,7 +29,7 @@ def lines(folder):
 
 def command(*arguments, torchrun=0):
     start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(torchrun)] if torchrun else []
-    return [sys.executable, *start, "-m", "telephonegan.experiment", *map(str, arguments)]
+    return [sys.executable, *start, "-m", "telephonegan", "experiment", *map(str, arguments)]
 
 
 def environment():
@@ -176,7 +176,7 @@ def test_a_run_that_died_while_it_wrote_ends_as_if_it_had_not(
     photos, plan_of, tmp_path, contents, monkeypatch, written_lines
 ):
     whole = run(plan_of(photos), tmp_path / "whole", **QUIET)
-    append = records.Journal.append
+    append = records.RoundsFile.append
     left = written_lines
 
     def dying(self, fresh):
@@ -190,7 +190,7 @@ def test_a_run_that_died_while_it_wrote_ends_as_if_it_had_not(
         append(self, fresh)
 
     with monkeypatch.context() as patch:
-        patch.setattr(keeper.Journal, "append", dying)
+        patch.setattr(records.RoundsFile, "append", dying)
         with pytest.raises(KeyboardInterrupt):
             run(plan_of(photos), tmp_path / "broken", **QUIET)
     resume(tmp_path / "broken", **QUIET)
