@@ -121,7 +121,7 @@ class Repetition:
     """How the captions of one chain repeat.
 
     - `first_fixed_point`: the first round whose caption equals that of the round before; None where none does. With
-      fresh noise in every round a chain may leave it again.
+      new noise in every round a chain may leave it again.
     - `period` of the cycle that the captions end in: 1 is a fixed point, None means that none was seen.
     - `attractor`: the captions of that cycle, or the last caption alone where there is no cycle.
     """

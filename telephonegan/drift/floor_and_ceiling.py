@@ -32,9 +32,7 @@ def unrelated(tracks: Sequence[Track], seed: int = 0) -> list[Track]:
     order = np.random.default_rng(seed).permutation(sorted(chains)).tolist()
     partner = dict(zip(order, [*order[1:], order[0]], strict=True))
     others = {track.chain: _of_seed(chains[partner[track.source]], track.seed) for track in tracks}
-    return [
-        replace(track, turns=(track.turns[0], *others[track.chain].turns[1:]), references=()) for track in tracks
-    ]
+    return [replace(track, turns=(track.turns[0], *others[track.chain].turns[1:]), references=()) for track in tracks]
 
 
 def other_captions(tracks: Sequence[Track]) -> list[Track]:

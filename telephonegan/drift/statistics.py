@@ -240,7 +240,7 @@ class HalfLife:
     """`rounds` in which what is being lost halves, with its interval, or None and the `reason` why there is no fit.
 
     The fit is plateau + (start - plateau)·2^(-t / rounds): `start` is its value at round 0, `plateau` what stays for
-    good, `r2` the share of the mean curve's variance that it explains; they are told for a poor fit too. An interval
+    good, `r2` the share of the mean curve's variance that it explains; they are given for a poor fit too. An interval
     that ends at infinity says that chains like these might as well lose nothing.
     """
 
@@ -266,8 +266,9 @@ def half_life(
     """The half-life of meaning over chains, in rounds, with a bootstrap interval over sources.
 
     `values` (N,T) are similarities to the start in `rounds` (T,); with `floor` and `ceiling` (see `fraction`) they are
-    put between these first, without they are fractions already. Least squares on the mean curve. By default everything
-    fades to the floor, 0; `plateau` fits what stays as well. Leave out round 0 where it compares a thing with itself.
+    put between these first; without them they are taken as fractions already. Least squares on the mean curve. By
+    default everything fades to the floor, 0; `plateau` fits what stays as well. Leave out round 0 where it compares a
+    thing with itself.
 
     No fit: fewer than three rounds with values (four with a plateau); a curve that does not fall, that halves within a
     tenth of a step or not in ten times the rounds seen; or one of which the exponential explains less than 0.8.
@@ -296,15 +297,15 @@ def half_life(
         return HalfLife(None, nan, nan, nan, f"values in {known} of the rounds; {3 + plateau} are needed")
     fit = _fitted(numbers, curve[None], plateau)
     r2 = _explained(curve, float(fit.error[0]))
-    told = float(fit.start[0]), float(fit.plateau[0]), r2
+    parts = float(fit.start[0]), float(fit.plateau[0]), r2
     reason = _objection(float(_seen_half_lives(fit, numbers)[0]), r2)
     if reason:
-        return HalfLife(None, *told, reason)
+        return HalfLife(None, *parts, reason)
     draws = resample(mean_fraction, *arrays, sources=sources, resamples=resamples, seed=seed)
     low, high = percentile_interval(_seen_half_lives(_fitted(numbers, draws, plateau), numbers), level)
     if len(set(sources)) == 1:
         low = high = float("nan")
-    return HalfLife(Estimate(float(fit.half_life[0]), float(low), float(high)), *told)
+    return HalfLife(Estimate(float(fit.half_life[0]), float(low), float(high)), *parts)
 
 
 def _centred_ranks(values: np.ndarray) -> np.ndarray:

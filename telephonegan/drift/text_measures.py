@@ -71,7 +71,7 @@ def bleu(candidates: Captions, references: Captions) -> np.ndarray:
     def one(candidate: Sequence[str], reference: Sequence[str]) -> float:
         order = min(_BLEU_ORDER, len(candidate))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns of captions without a common n-gram, which are no mistake
+            warnings.simplefilter("ignore")  # it warns of captions without a common n-gram, which are not a mistake
             return sentence_bleu([reference], candidate, weights=[1 / order] * order, smoothing_function=smoothing)
 
     return _pairwise(one, candidates, references)

@@ -32,7 +32,7 @@ To = Literal["start", "previous"]
 class Turn:
     """One round of one chain: the words of its caption (lower case, see `text.tokenise`), and its picture.
 
-    `picture` is None in round 0 of a game that began with a text, and where an experiment kept no picture.
+    `picture` is None in round 0 of a chain that began with a text, and where an experiment kept no picture.
     """
 
     round: int

@@ -1,6 +1,6 @@
 """Content words: which of a caption's words carry meaning, of what kind they are, and which of them survive.
 
-Words are told apart as they are spelled: "dog" and "dogs" are two.
+Words differ where their spelling does: "dog" and "dogs" are two words.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def content_words(words: Sequence[str]) -> tuple[str, ...]:
 
 
 def kind_of(word: str) -> WordKind:
-    """Whether a content word tells a colour, a number, an object or an action; "other" for the rest.
+    """Whether a content word names a colour, a number, an object or an action; "other" for the rest.
 
     A word has the kind it mostly has in captions of photographs. Objects are known in singular and plural; an unknown
     word in "-ing" is an action.

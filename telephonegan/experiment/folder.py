@@ -69,8 +69,8 @@ def begin(
     references = {source.id: source.candidate.references for source in good if source.candidate.references}
     if references:
         files.replace(folder / REFERENCES, files.json_bytes(references))
-    told = {"sources": None if where is None else str(where), "command": command}
-    files.replace(folder / PLACE, files.json_bytes(told))
+    place = {"sources": None if where is None else str(where), "command": command}
+    files.replace(folder / PLACE, files.json_bytes(place))
     files.replace(folder / MANIFEST, files.json_bytes(content))
     return folder
 
@@ -108,15 +108,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DataError(
-            f"{folder} is no experiment: it holds no {MANIFEST}. Name the folder of one; one that was killed before "
-            "its first round has nothing to go on with."
+            f"{folder} is not the folder of an experiment: it has no {MANIFEST}. Name another folder; an experiment "
+            "that was killed before its first round cannot be resumed."
         ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read: {error}.") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise DataError(f"{path} is not of format {FORMAT}, the one this version reads.")
     if lost := _PARTS_OF_A_MANIFEST - content.keys():
-        raise DataError(f"{path} is damaged: it tells nothing of {', '.join(sorted(lost))}.")
+        raise DataError(f"{path} is damaged: it lacks {', '.join(sorted(lost))}.")
     return content
 
 
@@ -162,19 +162,19 @@ def hardware(device: torch.device) -> dict[str, Any]:
 
 @contextmanager
 def logged(
-    folder: Path, told: dict[str, Any], phone: Telephone, shard: Shard, batch_size: int | None
+    folder: Path, began: dict[str, Any], phone: Telephone, shard: Shard, batch_size: int | None
 ) -> Iterator[None]:
-    """Note when, where and how long a process was at work, and warn where that is not how it began."""
+    """Note when, where and how long a process was at work; warn where the machine is not the one it `began` on."""
     here = {**software(), "hardware": hardware(phone.generator.device)}
-    _warn_of_differences({**told, **_first_hardware(folder)}, here)
+    _warn_of_differences({**began, **_first_hardware(folder)}, here)
     common = {"process": shard.rank, "processes": shard.processes}
     _note(folder, event="started", time=_now(), batch_size=batch_size, **common, **here)
-    began, ending = time.monotonic(), "stopped"
+    start, ending = time.monotonic(), "stopped"
     try:
         yield
         ending = "finished"
     finally:
-        _note(folder, event=ending, time=_now(), seconds=round(time.monotonic() - began, 3), **common)
+        _note(folder, event=ending, time=_now(), seconds=round(time.monotonic() - start, 3), **common)
 
 
 def _version(package: str) -> str | None:

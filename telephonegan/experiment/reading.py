@@ -29,7 +29,7 @@ class Experiment:
     """The folder of an experiment.
 
     `manifest` is what two runs of its plan have in common; `records` are its rounds by source, seed and round, those
-    that are there. `is_complete` tells whether all of them are.
+    that are there. `is_complete` says whether all of them are.
     """
 
     folder: Path
@@ -40,7 +40,7 @@ class Experiment:
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str]) -> Experiment:
-        """Read the folder of an experiment. Raises DataError where it is none, or damaged.
+        """Read the folder of an experiment. Raises DataError where it is not one, or damaged.
 
         >>> Experiment.open("out/drift").tracks()[0].turns[3].words  # doctest: +SKIP
         """

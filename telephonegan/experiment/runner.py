@@ -103,15 +103,15 @@ def _play(
     progress: bool,
 ) -> None:
     """Play this process's share of what is missing, and merge when it was the last."""
-    told = folders.read_manifest(folder)
+    manifest = folders.read_manifest(folder)
     models = folders.models(phone)
-    if models != told["models"]:
-        raise SettingsError(f"The experiment began with {told['models']}; here are {models}. Load those models.")
-    chains = sources.chains_of(plan, sources.listed(told["sources"], sources.candidates(plan, where)))
+    if models != manifest["models"]:
+        raise SettingsError(f"The experiment began with {manifest['models']}; here are {models}. Load those models.")
+    chains = sources.chains_of(plan, sources.listed(manifest["sources"], sources.candidates(plan, where)))
     lock.refuse_others(folder, ".rounds-*.lock", shard.processes)
     with (
         lock.locked(folder / f".rounds-{shard.rank:05}.lock", processes=shard.processes),
-        folders.logged(folder, told, phone, shard, batch_size),
+        folders.logged(folder, manifest, phone, shard, batch_size),
         _one_way_of_computing(plan.threads),
     ):
         known = records.known_rounds(folder)

@@ -49,7 +49,7 @@ class Source:
         return f"s{self.number:04}"
 
     def record(self) -> dict[str, str]:
-        """What the manifest tells of it."""
+        """Its entry in the manifest."""
         return {"id": self.id, "name": self.candidate.name, "sha256": self.sha256}
 
     def content(self) -> Image.Image | str:
@@ -117,7 +117,7 @@ def candidates(plan: Plan, place: Path | None) -> list[Candidate]:
 def usable(
     found: Iterable[Candidate], limit: int | None, check_text: Callable[[str], object]
 ) -> tuple[list[Source], list[dict[str, str]]]:
-    """The sources that can be used, at most `limit`, and name and fault of those that were met and cannot.
+    """The sources that can be used, at most `limit`, and name and fault of those met that cannot.
 
     `check_text` raises TextError for a text that cannot be painted.
     """

@@ -100,7 +100,7 @@ def write_summary(
 ) -> dict[str, Any]:
     """Summarise an experiment, and put the result into its folder as summary.json, in place of an older one.
 
-    Raises the errors of `Experiment.open` and `summarise`, and OutputError where the older one tells more.
+    Raises the errors of `Experiment.open` and `summarise`, and OutputError where the older one holds more.
     """
     played = Experiment.open(folder)
     observers = drift.Observers(captioner=played.plan.captioner)
@@ -125,16 +125,15 @@ def _check_richer(summary: dict[str, Any], folder: Path) -> None:
         older = read_summary(folder)
     except DataError:
         return
-    lost = [name for name, told in older["measures"].items() if _tells_less(summary["measures"].get(name), told)]
+    lost = [name for name, told in older["measures"].items() if _holds_less(summary["measures"].get(name), told)]
     if lost:
         raise OutputError(
-            f"{folder / SUMMARY} tells of {', '.join(lost)}, with what this summary would not know "
-            "(pictures and human captions must be there, and --measures name all that are wanted). "
-            "Move it away to have a new one."
+            f"{folder / SUMMARY} holds more than a new summary would: {', '.join(lost)}. Bring back the pictures and "
+            "human captions, and name all measures with --measures; or move the file away to make a new one."
         )
 
 
-def _tells_less(told: dict[str, Any] | None, older: dict[str, Any]) -> bool:
+def _holds_less(told: dict[str, Any] | None, older: dict[str, Any]) -> bool:
     return told is None or any(older[part] is not None and told[part] is None for part in ("floor", "ceiling"))
 
 
@@ -179,8 +178,8 @@ def in_words(summary: dict[str, Any]) -> str:
     first, last = summary["diversity"][0], summary["diversity"][-1]
     lines.append(
         f"different captions among the chains of a seed: {first['unique_per_seed']:.0f} in round {first['round']}, "
-        f"{last['unique_per_seed']:.0f} in round {last['round']}, as diverse as {first['effective']:.0f} and "
-        f"{last['effective']:.0f} equally common ones; mean distance of two, 1 - content F1: "
+        f"{last['unique_per_seed']:.0f} in round {last['round']}; effective number: {first['effective']:.0f} and "
+        f"{last['effective']:.0f}; mean distance of two captions, 1 - content F1: "
         f"{_number(first['distance'])} → {_number(last['distance'])}"
     )
     lines += _pictures_in_words(summary["picture_diversity"] or [])

@@ -31,7 +31,7 @@ def similarity_curves(
     """One line per label over `rounds` (T,), with a band where it is an `Estimate` of arrays (T,).
 
     `floor` and `ceiling` are numbers or arrays (T,), drawn as named grey lines: 0 and 1 for fractions between them.
-    Raises SettingsError for more lines than can be told apart, or none, and for one that is not as long as `rounds`.
+    Raises SettingsError for no lines or more than can be distinguished, and for one that is not as long as `rounds`.
 
     >>> similarity_curves([1, 2, 3], {"tf-idf cosine": [0.6, 0.4, 0.3]}, floor=0.05)  # doctest: +SKIP
     """

@@ -141,7 +141,7 @@ def width_of(text: str, size: float, *, weight: str = "normal") -> float:
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """Write a figure to a new PDF, SVG or PNG file, in the size it was made for, byte for byte the same each time.
 
-    Raises OutputError for another suffix, and where the file is there already.
+    Raises OutputError for another suffix, and where the file already exists.
     """
     path = Path(path).expanduser()
     suffix = path.suffix.lower()

@@ -1,7 +1,7 @@
-"""Views over results for notebooks: sliders over the rounds of a game, words over their maps, pictures in a grid.
+"""Views over results for notebooks: sliders over the rounds of a chain, words over their maps, pictures in a grid.
 
-Each takes a result and computes with no model; `Studio` alone plays games, through the telephone it is given. What is
-seen is drawn once per state and kept. A still picture stands beneath each view, for where no kernel runs.
+Each takes a result and runs no model; `Studio` alone plays, through the telephone it is given. What is seen is drawn
+once per state and kept. A still picture stands beneath each view, for where no kernel runs.
 
 >>> from telephonegan.widgets import ChainExplorer
 >>> ChainExplorer(chain)  # doctest: +SKIP

@@ -34,7 +34,7 @@ class ChainExplorer(View):
 
     For each round: the picture; where the captioner looked for the word chosen in `words`; the curve of drift with a
     marker; the caption with words kept, lost and new since the round before. `drift` (default: by words alone) gives
-    the curves: those of its measures that compare texts with texts, or pictures with pictures. Computes with no model.
+    the curves: those of its measures that compare texts with texts, or pictures with pictures. Runs no model.
     Raises SettingsError for a chain without a round.
 
     >>> ChainExplorer(chain, drift=chain.drift())  # doctest: +SKIP
@@ -166,7 +166,7 @@ class RoundPanel:
 
 
 def described(round_: Round) -> str:
-    """A round in words, for who cannot see its picture."""
+    """A round in words, for those who cannot see its picture."""
     if round_.picture is None:
         return f"Round {round_.index}: the text that was given, “{round_.caption}”"
     origin = f"painted from “{round_.picture.text}”" if round_.picture.text else "the picture that was given"

@@ -17,12 +17,12 @@ from telephonegan.files import png_bytes
 from telephonegan.strips import CARD, FAINT, INK, PAPER, font, overlay, scaled
 
 SIDE, CURVE_WIDTH = 256, 368
-# Every state of usual games; of a game of a thousand rounds not all, or the kernel would hold hundreds of megabytes.
+# Every state of usual chains; of a chain of a thousand rounds not all, or the kernel would hold hundreds of megabytes.
 kept = lru_cache(maxsize=512)
 
 _SIZE, _LINE, _MARGIN = 18, 25, 20
 _INCH = 100  # points of the screen; drawn with twice as many, for screens that show them
-_CURVES = ("text→text", "image→image")  # likenesses of one kind; at most seven lines can be told apart
+_CURVES = ("text→text", "image→image")  # likenesses of one kind; at most seven lines can be distinguished
 
 
 def picture_png(image: Image.Image, side: int = SIDE) -> bytes:
@@ -97,7 +97,7 @@ class DriftCurve:
         return png_bytes(marked)
 
     def words(self, index: int) -> str:
-        """The values at round `index`, for who cannot see the curves."""
+        """The values at round `index`, for those who cannot see the curves."""
         values = [f"{name} {row[index]:.2f}" for name, row in self._values.items() if index in row]
         return f"Similarity of round {index} to round 0: {', '.join(values) or 'not measured'}"
 

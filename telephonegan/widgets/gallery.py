@@ -23,7 +23,7 @@ _STILL = 48  # as many as a strip of a chain shows
 
 
 class Gallery(View):
-    """Painted pictures, or captions of pictures: `slider.value` is the large one, and so does a click choose it.
+    """Painted pictures, or captions of pictures: `slider.value` is the large one; a click chooses it too.
 
     The arrow keys move the slider where it has the focus. Raises SettingsError for none, for more than 200, and for a
     caption without its picture.

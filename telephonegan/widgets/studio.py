@@ -24,7 +24,7 @@ LARGEST_UPLOAD = 9_000_000  # bytes; a notebook server drops messages of more th
 _SUFFIXES = ".jpg,.jpeg,.png,.webp,.gif,.bmp,.tif,.tiff"
 _PREVIEW = 176
 _HINT = (
-    "Temperature 0 takes the best caption; above it, words are drawn by lot. "
+    "Temperature 0 takes the best caption; above it, words are sampled. "
     "Noise scale 0 gives each text one picture; above it, every seed paints another."
 )
 _IDLE, _BUSY = "Play", "Playing …"
@@ -32,7 +32,7 @@ _ROOMY = {"description_width": "100px"}
 
 
 class Player(Protocol):
-    """What can play a game, such as a `Telephone`."""
+    """Anything that plays, such as a `Telephone`."""
 
     def play(self, image: Any, **options: Any) -> Chain:
         """As `Telephone.play`, for one picture."""
@@ -42,8 +42,8 @@ class Studio(View):
     """Controls of the game; each result opens in a `ChainExplorer`, and the last one is `chain`.
 
     `phone` plays (default: `telephonegan.load()`, when first asked). `photographs`, names to anything `as_image` reads,
-    are there to choose from (default: the samples of this machine); others can be uploaded. While a game runs the
-    controls are disabled. Errors of this library are told in the widget; others too, and then raised again. From code,
+    are there to choose from (default: the samples of this machine); others can be uploaded. While it plays the
+    controls are disabled. Errors of this library are shown in the widget; others too, and then raised again. From code,
     set the values of the controls and call `button.click()`.
 
     >>> Studio(tg.load())  # doctest: +SKIP
@@ -154,7 +154,7 @@ class Studio(View):
         self.result.children = [ChainExplorer(chain)]
         for explorer in before:
             explorer.close()
-        early = "" if chain.is_complete else " The game ended early: the last caption has no word that can be painted."
+        early = "" if chain.is_complete else " The chain ended early: the last caption has no word that can be painted."
         rounds = "1 round" if len(chain) == 2 else f"{len(chain) - 1} rounds"
         chosen = f"temperature {self.temperature.value:g}, noise scale {self.noise_scale.value:g}"
         self._say(f"{self.photograph.value}: {rounds} with seed {chain.seed}, {chosen}.{early}")

@@ -283,10 +283,10 @@ def test_another_machine_than_at_the_beginning_is_told(texts, plan_of, tmp_path,
 
 
 def test_a_folder_that_is_no_experiment_is_told(tmp_path):
-    with pytest.raises(DataError, match="is no experiment"):
+    with pytest.raises(DataError, match="not the folder of an experiment"):
         resume(tmp_path, **QUIET)
     (tmp_path / "manifest.json").write_text('{"format": 1}')
-    with pytest.raises(DataError, match="tells nothing of"):
+    with pytest.raises(DataError, match="it lacks"):
         resume(tmp_path, **QUIET)
 
 
