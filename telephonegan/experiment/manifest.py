@@ -16,7 +16,7 @@ import telephonegan
 from telephonegan.experiment.plan import Plan
 from telephonegan.experiment.sources import Source
 from telephonegan.telephone import Telephone
-from telephonegan.zoo import weights
+from telephonegan.zoo import catalogue
 
 FORMAT = 1
 # What computes or decodes; the first network's weights come in a package of their own.
@@ -38,7 +38,7 @@ def manifest(plan: Plan, phone: Telephone, sources: Sequence[Source], skipped: S
 
 def models(phone: Telephone) -> dict[str, dict[str, str]]:
     """Names and sha256 of captioner, generator and the text encoder that the generator reads with."""
-    text_encoder = weights.find("damsm", weights.find("generator", phone.generator.name).settings["damsm"])
+    text_encoder = catalogue.find("damsm", catalogue.find("generator", phone.generator.name).settings["damsm"])
     return phone.models | {"text_encoder": {"name": text_encoder.name, "sha256": text_encoder.sha256}}
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from telephonegan import files
 from telephonegan.experiment.blocks import Player
-from telephonegan.experiment.lock import locked
 from telephonegan.experiment.records import PARTS, ROUNDS, Record, line, read_parts
 from telephonegan.telephone import Telephone
 
@@ -17,7 +16,7 @@ Known = dict[tuple[str, int], Record]
 
 def known_rounds(folder: Path) -> Known | None:
     """What all processes have played so far; None when it is merged already. Raises DataError or OutputError."""
-    with locked(folder / ".merge.lock", wait_s=_WAIT_S):
+    with files.locked(folder / ".merge.lock", wait_s=_WAIT_S):
         return None if (folder / ROUNDS).exists() else read_parts(folder)
 
 
@@ -26,7 +25,7 @@ def merge(folder: Path, players: Sequence[Player], rounds: int, phone: Telephone
 
     Raises DataError or OutputError.
     """
-    with locked(folder / ".merge.lock", wait_s=_WAIT_S):
+    with files.locked(folder / ".merge.lock", wait_s=_WAIT_S):
         if not (folder / ROUNDS).exists():
             known = read_parts(folder)
             if not all(_has_ended(known, player.id, rounds, phone) for player in players):

@@ -17,13 +17,13 @@ import torch
 from telephonegan import inference
 from telephonegan.errors import SettingsError
 from telephonegan.experiment import folder as folders
-from telephonegan.experiment import lock, log, merging, records, sources
+from telephonegan.experiment import log, merging, records, sources
 from telephonegan.experiment.blocks import Block, grouped, players
 from telephonegan.experiment.keeper import Keeper
 from telephonegan.experiment.manifest import models
 from telephonegan.experiment.plan import Plan
 from telephonegan.experiment.shards import Shard
-from telephonegan.output_folder import place
+from telephonegan.files import place
 from telephonegan.telephone import Telephone, load
 
 _MOST_CHAINS = 10_000_000
@@ -106,9 +106,8 @@ def _play(
     if models(phone) != told["models"]:
         raise SettingsError(f"The experiment began with {told['models']}; here are {models(phone)}. Load those models.")
     everyone = players(plan, phone, sources.listed(told["sources"], sources.candidates(plan, where)))
-    lock.refuse_others(folder, ".rounds-*.lock", shard.processes)
     with (
-        lock.locked(folder / f".rounds-{shard.rank:05}.lock", processes=shard.processes),
+        shard.alone_in(folder),
         log.logged(folder, told, phone, shard, batch_size),
         _one_way_of_computing(plan.threads),
     ):
