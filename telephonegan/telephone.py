@@ -21,7 +21,7 @@ from telephonegan.generation import TextToImage
 from telephonegan.images import as_image
 from telephonegan.results import Caption, Picture
 from telephonegan.text import tokenise
-from telephonegan.zoo import weights
+from telephonegan.zoo import catalogue
 
 DEFAULT_MODEL = "flickr8k"
 SEED_POLICIES = ("fresh", "fixed")
@@ -223,7 +223,7 @@ def caption(
 
     >>> print(caption("bear.jpg"))  # doctest: +SKIP
     """
-    return _describe(_shared(Captioner, weights.find("captioner", captioner), device), image, seed=seed, **decoding)
+    return _describe(_shared(Captioner, catalogue.find("captioner", captioner), device), image, seed=seed, **decoding)
 
 
 def generate(
@@ -244,7 +244,7 @@ def generate(
 
     >>> generate("a brown bear in the grass", seed=3).save("bear.png")  # doctest: +SKIP
     """
-    painter = _shared(TextToImage, weights.find("generator", generator), device)
+    painter = _shared(TextToImage, catalogue.find("generator", generator), device)
     return _paint(painter, text, seed=seed, n=n, truncation=truncation, candidates=candidates)
 
 
@@ -276,17 +276,17 @@ def load(captioner: str = DEFAULT_MODEL, generator: str = DEFAULT_MODEL, device:
     >>> phone = load(captioner="flickr8k", generator="flickr8k", device="cpu")  # doctest: +SKIP
     """
     return Telephone(
-        _shared(Captioner, weights.find("captioner", captioner), device),
-        _shared(TextToImage, weights.find("generator", generator), device),
+        _shared(Captioner, catalogue.find("captioner", captioner), device),
+        _shared(TextToImage, catalogue.find("generator", generator), device),
     )
 
 
 @lru_cache(maxsize=8)
-def _loaded(kind: type, entry: weights.Entry, device: torch.device) -> Any:
+def _loaded(kind: type, entry: catalogue.Entry, device: torch.device) -> Any:
     return kind.of(entry, device)
 
 
-def _shared(kind: type, entry: weights.Entry, device: str) -> Any:
+def _shared(kind: type, entry: catalogue.Entry, device: str) -> Any:
     return _loaded(kind, entry, inference.resolve_device(device))
 
 

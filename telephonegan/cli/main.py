@@ -18,7 +18,7 @@ from telephonegan.cli import experiment as experiments
 from telephonegan.cli import importing
 from telephonegan.cli import train as training
 from telephonegan.errors import ImageError, SettingsError, TelephoneganError, printable
-from telephonegan.output_folder import place
+from telephonegan.files import place
 from telephonegan.training import export
 from telephonegan.zoo import downloads
 

@@ -28,7 +28,7 @@ from telephonegan.experiment.plan import Plan
 from telephonegan.experiment.shards import Shard
 from telephonegan.experiment.sources import Source
 from telephonegan.telephone import Telephone
-from telephonegan.zoo import weights
+from telephonegan.zoo import catalogue
 
 MANIFEST, REFERENCES, PLACE, LOG = "manifest.json", "references.json", "place.json", "log.jsonl"
 FORMAT = 1
@@ -92,27 +92,23 @@ def begun(folder: Path, plan: Plan) -> Path:
 
 def place_of_sources(folder: Path) -> Path | None:
     """Where the sources were found when the experiment began; None for the samples. Raises DataError."""
+    remedy = 'Write it again: {"sources": "where they are now"}.'
+    place = files.read_json(folder / PLACE, remedy=remedy)
     try:
-        given = json.loads((folder / PLACE).read_text(encoding="utf-8"))["sources"]
-        return None if given is None else Path(given)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f'{folder / PLACE} is damaged or gone: {error}. Write it anew: {{"sources": "where they are now"}}.'
-        ) from error
+        return None if place["sources"] is None else Path(place["sources"])
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{folder / PLACE} does not say where the sources are. {remedy}") from error
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """manifest.json of an experiment. Raises DataError."""
     path = folder / MANIFEST
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    if not path.exists():
         raise DataError(
             f"{folder} is not the folder of an experiment: it has no {MANIFEST}. Name another folder; an experiment "
             "that was killed before its first round cannot be resumed."
-        ) from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} cannot be read: {error}.") from error
+        )
+    content = files.read_json(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise DataError(f"{path} is not of format {FORMAT}, the one this version reads.")
     if lost := _PARTS_OF_A_MANIFEST - content.keys():
@@ -135,7 +131,7 @@ def manifest(plan: Plan, phone: Telephone, sources: Sequence[Source], skipped: S
 
 def models(phone: Telephone) -> dict[str, dict[str, str]]:
     """Names and sha256 of captioner, generator and the text encoder that the generator reads with."""
-    text_encoder = weights.find("damsm", weights.find("generator", phone.generator.name).settings["damsm"])
+    text_encoder = catalogue.find("damsm", catalogue.find("generator", phone.generator.name).settings["damsm"])
     return phone.models | {"text_encoder": {"name": text_encoder.name, "sha256": text_encoder.sha256}}
 
 

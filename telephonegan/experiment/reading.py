@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import defaultdict
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from typing import Any
 
 from PIL import Image
 
+from telephonegan import files
 from telephonegan.drift.tracks import Track, Turn
 from telephonegan.errors import DataError
 from telephonegan.experiment.folder import REFERENCES, read_manifest
@@ -104,8 +104,9 @@ def _references(folder: Path) -> References:
     path = folder / REFERENCES
     if not path.exists():
         return {}
+    remedy = "Move it away to go on without human captions."
+    content = files.read_json(path, remedy=remedy)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         return {source: tuple(tuple(map(str, words)) for words in captions) for source, captions in content.items()}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} cannot be read: {error}. Move it away to go on without.") from error
+    except (TypeError, AttributeError) as error:
+        raise DataError(f"{path} holds no captions by source: {error}. {remedy}") from error

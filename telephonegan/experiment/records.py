@@ -17,7 +17,6 @@ from typing import Any
 from telephonegan import files
 from telephonegan.chains import Round
 from telephonegan.errors import DataError
-from telephonegan.experiment.lock import locked
 from telephonegan.experiment.plan import Plan
 from telephonegan.experiment.sources import PlannedChain
 
@@ -140,7 +139,7 @@ class Keeper:
 
 def known_rounds(folder: Path) -> Known | None:
     """What all processes have played so far; None when it is merged already. Raises DataError or OutputError."""
-    with locked(folder / ".merge.lock", wait_s=_WAIT_S):
+    with files.locked(folder / ".merge.lock", wait_s=_WAIT_S):
         return None if (folder / ROUNDS).exists() else read_parts(folder)
 
 
@@ -149,7 +148,7 @@ def merge(folder: Path, chains: Sequence[PlannedChain], rounds: int, knows: Call
 
     Raises DataError or OutputError.
     """
-    with locked(folder / ".merge.lock", wait_s=_WAIT_S):
+    with files.locked(folder / ".merge.lock", wait_s=_WAIT_S):
         if not (folder / ROUNDS).exists():
             known = read_parts(folder)
             if not all(_has_ended(known, chain.id, rounds, knows) for chain in chains):

@@ -17,11 +17,11 @@ import torch
 from telephonegan import inference
 from telephonegan.errors import SettingsError
 from telephonegan.experiment import folder as folders
-from telephonegan.experiment import lock, records, sources
+from telephonegan.experiment import records, sources
 from telephonegan.experiment.plan import Plan
 from telephonegan.experiment.shards import Shard
 from telephonegan.experiment.sources import PlannedChain
-from telephonegan.output_folder import place
+from telephonegan.files import place
 from telephonegan.telephone import Telephone, load
 
 Recall = Callable[[str, int], records.Record | None]
@@ -108,9 +108,8 @@ def _play(
     if models != manifest["models"]:
         raise SettingsError(f"The experiment began with {manifest['models']}; here are {models}. Load those models.")
     chains = sources.chains_of(plan, sources.listed(manifest["sources"], sources.candidates(plan, where)))
-    lock.refuse_others(folder, ".rounds-*.lock", shard.processes)
     with (
-        lock.locked(folder / f".rounds-{shard.rank:05}.lock", processes=shard.processes),
+        shard.alone_in(folder),
         folders.logged(folder, manifest, phone, shard, batch_size),
         _one_way_of_computing(plan.threads),
     ):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -139,17 +138,10 @@ def _holds_less(told: dict[str, Any] | None, older: dict[str, Any]) -> bool:
 
 def read_summary(folder: Path) -> dict[str, Any]:
     """summary.json of an experiment. Raises DataError."""
-    path = folder / SUMMARY
-    try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"There is no {path} yet. First: telephonegan experiment summary {folder}") from error
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path} cannot be read: {error}. Make it anew: telephonegan experiment summary {folder}"
-        ) from error
+    remedy = f"Make it with: telephonegan experiment summary {folder}"
+    summary = files.read_json(folder / SUMMARY, remedy=remedy)
     if not isinstance(summary, dict) or summary.get("format") != _FORMAT:
-        raise DataError(f"{path} is of another version. Make it anew: telephonegan experiment summary {folder}")
+        raise DataError(f"{folder / SUMMARY} is of another version. {remedy}")
     return summary
 
 

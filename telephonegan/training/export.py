@@ -41,7 +41,7 @@ def add_export(parser: argparse.ArgumentParser) -> None:
 def export(options: argparse.Namespace) -> int:
     """Write the averaged weights of a run as safetensors and list them in a manifest."""
     from telephonegan.training.soup import check_alike, mean_weights
-    from telephonegan.zoo import weights
+    from telephonegan.zoo import store
 
     folders = [folder.resolve() for folder in (options.run_folder, *options.others)]
     if len({*folders}) < len(folders):
@@ -53,7 +53,7 @@ def export(options: argparse.Namespace) -> int:
         raise SettingsError(f"Only a DAMSM run can become a judge; {options.run_folder} is a {record['recipe']} run.")
     kind, _, description = _exported(record, checkpoint, options)
     tensors = mean_weights([_exported(each, state, options)[1] for each, state in runs])
-    entry = weights.register(
+    entry = store.register(
         kind,
         options.name,
         tensors,

@@ -218,7 +218,7 @@ def test_figures_and_table_are_drawn_once(photos, plan_of, tmp_path, capsys, kep
         {"image-grid.svg", "meaning-and-looks-ssim.svg"} if kept == "all" else set()
     )
     assert main(["experiment", "figures", str(folder)]) == 2
-    assert "nothing is overwritten" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kept", ["all", "ends"])
