@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import os
+import shutil
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -137,9 +139,9 @@ class Picture(_Shown):
 
 
 class ModelTable(Sequence):
-    """The models there are, one `Entry` each; prints as a table."""
+    """The models there are, one `Entry` each; prints as a table no wider than the terminal."""
 
-    _HEADER = ("name", "kind", "what it is", "size", "quality", "licence")
+    _HEADER = ("name", "kind", "size", "what it is", "quality", "licence")
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self._entries = list(entries)
@@ -154,8 +156,11 @@ class ModelTable(Sequence):
         if not self._entries:
             return "There are no models here yet."
         rows = [self._HEADER, *self._rows()]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+        widths = [max(len(row[column]) for row in rows) for column in range(3)]
+        lines = []
+        for *short, what, quality, licence in rows:
+            start = "".join(cell.ljust(width) + "  " for cell, width in zip(short, widths, strict=True))
+            lines += [wrapped(what, start), *(wrapped(text, " " * len(start)) for text in (quality, licence) if text)]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
@@ -168,7 +173,24 @@ class ModelTable(Sequence):
         for entry in self._entries:
             what = entry.description or entry.architecture
             size = f"{entry.size / 1e6:.1f} MB" if entry.size else "missing"
-            yield entry.name, entry.kind, what, size, _quality(entry.quality), entry.licence
+            yield entry.name, entry.kind, size, what, _quality(entry.quality), entry.licence
+
+
+def wrapped(text: str, start: str) -> str:
+    """A text wrapped to the terminal, with `start` before its first line and as many blanks before the others.
+
+    >>> wrapped("a model", "name  ")
+    'name  a model'
+    """
+    width = min(max(shutil.get_terminal_size((100, 24)).columns, 60), 120)
+    return textwrap.fill(
+        text,
+        width,
+        initial_indent=start,
+        subsequent_indent=" " * len(start),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def inline_image(image: Image.Image, alt: str) -> str:
