@@ -31,7 +31,7 @@ lint: $(DEV_STAMP) ## check the style only
 
 # For those who ship weights: the quality tables of both READMEs, from weights/manifest.json and evaluations.jsonl.
 report: $(RUNTIME_STAMP)
-	$(VENV)/bin/python -m telephonegan.evaluation.report
+	$(VENV)/bin/telephonegan report
 
 $(RUNTIME_STAMP): requirements.txt pyproject.toml
 	$(call install,.)

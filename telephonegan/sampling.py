@@ -1,10 +1,10 @@
-"""`telephonegan sample`: files of captions to pictures and attention pictures, named as AttnGAN names them."""
+"""Files of captions to pictures and attention pictures, named as AttnGAN names them."""
 
 from __future__ import annotations
 
-import argparse
+import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,54 +21,59 @@ if TYPE_CHECKING:
     from telephonegan.generation import TextToImage
     from telephonegan.text import EncodedText, Vocabulary
 
-_EXAMPLES = """examples:
-  telephonegan sample --captions example_captions.txt -n 16
-  telephonegan sample --captions example_captions.txt --cfg code/cfg/eval_coco.yml --data-dir data/coco
-  telephonegan sample --cfg code/cfg/eval_bird.yml --out birds
-Draw i of line s gives i_s_s_g0.png, i_s_s_g1.png, … from the smallest picture to the largest, and i_s_s_a0.png, …,
-where its words went; s counts the lines that hold a known word, from 0."""
-
 _BATCH = 8  # of 256-pixel pictures: more is no faster on a CPU and may not fit on a small GPU
 _TOLD_WORDS = 20
 
 
-def add_sample(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of `telephonegan sample`."""
-    parser.epilog = _EXAMPLES
-    parser.add_argument("--captions", type=Path, metavar="FILE", help="one caption per line")
-    parser.add_argument("-n", type=int, default=16, help="how often each caption is painted (default: 16)")
-    model = parser.add_mutually_exclusive_group()
-    model.add_argument("--generator", metavar="NAME", help="which generator (default: flickr8k)")
-    model.add_argument("--cfg", type=Path, metavar="YAML", help="AttnGAN's own settings, such as cfg/eval_coco.yml")
-    parser.add_argument("--data-dir", type=Path, metavar="DIR", help="with --cfg: instead of its DATA_DIR")
-    parser.add_argument("--out", metavar="FOLDER", help="the new folder for the results (default: out/DATE-TIME-NAME)")
-    parser.add_argument("--seed", type=int, default=100, help="what is drawn by lot depends on it alone (default: 100)")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    parser.add_argument("--no-attention", action="store_true", help="write no attention pictures")
+def sample(
+    captions: str | Path | None = None,
+    *,
+    n: int = 16,
+    generator: str | None = None,
+    config: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    out: str | os.PathLike[str] | None = None,
+    seed: int = 100,
+    device: str = "auto",
+    attention: bool = True,
+    on_folder: Callable[[Path], object] | None = None,
+) -> Path:
+    """Paint every line of a caption file `n` times into the new folder `out` (default: one in out/), and return it.
 
+    `generator` is the name of a generator (default: flickr8k). Instead `config` may be one of AttnGAN's own YAML files,
+    whose files are used where they are; `data_dir` replaces its DATA_DIR, and without `captions` the caption files that
+    DATA_DIR/example_filenames.txt lists are painted, each into a sub-folder.
 
-def sample(options: argparse.Namespace) -> int:
-    """Paint every line of the caption files `-n` times into a new folder, and print its name."""
+    Picture i of line s is i_s_s_g0.png, i_s_s_g1.png, … from the smallest size to the largest; unless `attention` is
+    False, i_s_s_a0.png, … show where its words went. s counts the lines that hold a known word, from 0; the others, and
+    unknown words, are listed on stderr. A picture depends on `seed`, i and s alone. `on_folder` is called with the
+    folder before anything is painted.
+
+    Raises SettingsError, DataError for files that are missing, TextError where no line holds a known word,
+    WeightsError, UnknownModelError or OutputError. Xu et al., "AttnGAN: Fine-Grained Text to Image Generation with
+    Attentional Generative Adversarial Networks", CVPR 2018.
+
+    >>> sample("captions.txt", n=4, out="painted")  # doctest: +SKIP
+    PosixPath('painted')
+    """
     from telephonegan import inference
     from telephonegan.files import place
 
-    inference.check_whole(options.n, "n", 1, 100_000)
-    inference.check_seed(options.seed)
-    source = _source(options)
-    captions = {folder: read_lines(path) for folder, path in source.caption_files(options.captions).items()}
-    open_folder = place(options.out, source.name if options.captions is None else options.captions.stem)
-    painter = source.painter(options.device)
-    encoded = {folder: known_lines(lines, painter.vocabulary) for folder, lines in captions.items()}
+    inference.check_whole(n, "n", 1, 100_000)
+    inference.check_seed(seed)
+    given = None if captions is None else Path(captions)
+    source = _source(generator, config, data_dir)
+    texts = {folder: read_lines(path) for folder, path in source.caption_files(given).items()}
+    open_folder = place(None if out is None else os.fspath(out), source.name if given is None else given.stem)
+    painter = source.painter(device)
+    encoded = {folder: known_lines(lines, painter.vocabulary) for folder, lines in texts.items()}
     root = open_folder()
-    try:
-        for name, lines in encoded.items():
-            folder = files.new_folder(root / name) if name else root
-            _paint_all(painter, lines, folder, draws=options.n, seed=options.seed, attention=not options.no_attention)
-    except KeyboardInterrupt:
-        print(f"{len(list(root.rglob('*_g*.png')))} pictures are in {root}", file=sys.stderr)
-        raise
-    print(root)
-    return 0
+    if on_folder is not None:
+        on_folder(root)
+    for name, lines in encoded.items():
+        folder = files.new_folder(root / name) if name else root
+        _paint_all(painter, lines, folder, draws=n, seed=seed, attention=attention)
+    return root
 
 
 # ---------------------------------------------------------------------------------------------------- models
@@ -143,20 +148,23 @@ class _Published:
         raise DataError(f"{key}: there is no {given}, neither from {Path.cwd()} nor from {code}. Correct the path.")
 
 
-def _source(options: argparse.Namespace) -> _Registered | _Published:
-    if options.cfg is None:
-        if options.data_dir is not None:
+def _source(generator: str | None, config: str | Path | None, data_dir: str | Path | None) -> _Registered | _Published:
+    if config is None:
+        if data_dir is not None:
             raise SettingsError("--data-dir changes the DATA_DIR of --cfg YAML: give both or neither.")
-        return _Registered(options.generator or "flickr8k")
+        return _Registered(generator or "flickr8k")
+    if generator is not None:
+        raise SettingsError("Give either the name of a generator or --cfg YAML, not both.")
     from telephonegan.zoo.attngan_config import read_config
 
-    config = read_config(options.cfg)
-    if config.B_VALIDATION:
+    path = Path(config)
+    settings = read_config(path)
+    if settings.B_VALIDATION:
         raise SettingsError(
-            f"{options.cfg} has B_VALIDATION True, which asks for a whole test split. Caption files alone are painted: "
+            f"{path} has B_VALIDATION True, which asks for a whole test split. Caption files alone are painted: "
             "set it to False."
         )
-    return _Published(options.cfg.expanduser(), config, options.data_dir)
+    return _Published(path.expanduser(), settings, None if data_dir is None else Path(data_dir))
 
 
 # ---------------------------------------------------------------------------------------------------- captions

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import pickle
 from pathlib import Path
@@ -31,17 +30,15 @@ def workplace(tiny, tmp_path, monkeypatch) -> Path:
     return place
 
 
-def run(*arguments: str) -> int:
-    parser = argparse.ArgumentParser()
-    sampling.add_sample(parser)
-    return sampling.sample(parser.parse_args(["--device", "cpu", *arguments]))
+def run(captions: str | None = None, **given: object) -> Path:
+    return sampling.sample(captions, device="cpu", **given)
 
 
-def paint(text: str, out: str, *arguments: str, generator: str = "tiny") -> dict[str, np.ndarray]:
+def paint(text: str, out: str, *, generator: str = "tiny", **given: object) -> dict[str, np.ndarray]:
     """The pictures of a caption file, by name."""
     captions = Path(f"{out}.txt")
     captions.write_bytes(text.encode())
-    assert run("--captions", str(captions), "--generator", generator, "--out", out, *arguments) == 0
+    assert run(captions, generator=generator, out=out, **given) == Path(out)
     return pictures(out)
 
 
@@ -62,18 +59,18 @@ TWO_LINES = "a dog runs\nthe red ball on the blue beach\n"
 
 
 def test_every_draw_of_every_line_has_all_sizes_and_maps():
-    painted = paint(TWO_LINES, "out", "-n", "2")
+    painted = paint(TWO_LINES, "out", n=2)
     names = [f"{i}_s_{s}_{k}.png" for i, s, k in itertools.product((0, 1), (0, 1), ("g0", "g1", "a0"))]
     assert sorted(painted) == sorted(names)
     assert [painted[f"1_s_1_{k}.png"].shape for k in ("g0", "g1", "a0")] == [(8, 8, 3), (16, 16, 3), (306, 1290, 3)]
     assert painted["0_s_0_a0.png"].shape == (306, 258 * 3, 3)
 
 
-def test_sixteen_draws_by_default_in_a_dated_folder(capsys):
+def test_sixteen_draws_by_default_in_a_dated_folder():
     Path("lines.txt").write_text("a dog")
-    assert run("--captions", "lines.txt", "--generator", "tiny", "--no-attention") == 0
-    [folder] = Path("out").iterdir()
-    assert folder.name.endswith("-lines") and capsys.readouterr().out == f"{folder}\n"
+    folder = run("lines.txt", generator="tiny", attention=False)
+    assert [folder] == [*Path("out").iterdir()]
+    assert folder.name.endswith("-lines")
     assert sorted(pictures(folder)) == sorted(f"{i}_s_0_g{k}.png" for i in range(16) for k in (0, 1))
 
 
@@ -82,7 +79,7 @@ def test_a_generator_of_one_stage_gives_no_map():
     settings = {"network": network, "damsm": "tiny", "words_limit": 8}
     tensors = Generator(**network).state_dict()
     store.register("generator", "one-stage", tensors, architecture="attngan", settings=settings, replace=True)
-    assert paint("a dog", "out", "-n", "1", generator="one-stage").keys() == {"0_s_0_g0.png"}
+    assert paint("a dog", "out", n=1, generator="one-stage").keys() == {"0_s_0_g0.png"}
 
 
 def test_the_map_lies_over_the_size_it_led_to(monkeypatch):
@@ -93,7 +90,7 @@ def test_the_map_lies_over_the_size_it_led_to(monkeypatch):
         return image
 
     monkeypatch.setattr("telephonegan.attention_pictures.attention_picture", spy)
-    paint(TWO_LINES, "out", "-n", "1")
+    paint(TWO_LINES, "out", n=1)
     assert seen == [
         (16, (3, 8, 8), ["a", "dog", "runs"]),
         (16, (7, 8, 8), ["the", "red", "ball", "on", "the", "blue", "beach"]),
@@ -104,7 +101,7 @@ def test_the_map_lies_over_the_size_it_led_to(monkeypatch):
 
 
 def test_noise_is_drawn_from_seed_draw_and_line():
-    painted = paint(TWO_LINES, "out", "-n", "2", "--seed", "7", "--no-attention")
+    painted = paint(TWO_LINES, "out", n=2, seed=7, attention=False)
     painter = TextToImage.load("tiny", "cpu")
     encoded = painter.vocabulary.encode(TWO_LINES.splitlines()[1])
     ids, lengths = pad([encoded.ids])
@@ -118,26 +115,26 @@ def test_noise_is_drawn_from_seed_draw_and_line():
 
 
 def test_the_batch_size_does_not_matter(monkeypatch):
-    whole = paint(TWO_LINES, "whole", "-n", "3")
+    whole = paint(TWO_LINES, "whole", n=3)
     monkeypatch.setattr(sampling, "_BATCH", 1)
-    assert_same(paint(TWO_LINES, "single", "-n", "3"), whole)
+    assert_same(paint(TWO_LINES, "single", n=3), whole)
 
 
 def test_other_lines_and_further_draws_do_not_matter():
-    alone = paint("a dog runs", "alone", "-n", "1")
-    among = paint(TWO_LINES + "two people\n", "among", "-n", "2")
+    alone = paint("a dog runs", "alone", n=1)
+    among = paint(TWO_LINES + "two people\n", "among", n=2)
     assert_same({name: among[name] for name in alone}, alone)
 
 
 def test_another_seed_draw_or_line_gives_another_picture():
-    first = paint("a dog\na dog", "first", "-n", "2", "--no-attention")
-    second = paint("a dog\na dog", "second", "-n", "2", "--no-attention", "--seed", "1")
+    first = paint("a dog\na dog", "first", n=2, attention=False)
+    second = paint("a dog\na dog", "second", n=2, attention=False, seed=1)
     large = [pixels.tobytes() for name, pixels in (*first.items(), *second.items()) if "g1" in name]
     assert len(large) == 8 == len(set(large))
 
 
 def test_the_default_seed_is_one_hundred():
-    assert_same(paint("a dog", "default", "-n", "1"), paint("a dog", "hundred", "-n", "1", "--seed", "100"))
+    assert_same(paint("a dog", "default", n=1), paint("a dog", "hundred", n=1, seed=100))
 
 
 # ---------------------------------------------------------------------------------------------------- grey levels
@@ -166,7 +163,7 @@ def test_a_network_that_diverged_is_told():
 
 
 def test_lines_without_a_known_word_are_told_and_not_counted(capsys):
-    painted = paint("a dog\n\nquux zebra\n!!!\nthe ball\n", "out", "-n", "1", "--no-attention")
+    painted = paint("a dog\n\nquux zebra\n!!!\nthe ball\n", "out", n=1, attention=False)
     assert painted.keys() == {f"0_s_{s}_g{k}.png" for s in (0, 1) for k in (0, 1)}
     said = capsys.readouterr().err
     assert "Line 3" in said and "quux zebra" in said and "Line 4" in said
@@ -174,7 +171,7 @@ def test_lines_without_a_known_word_are_told_and_not_counted(capsys):
 
 
 def test_unknown_words_of_kept_lines_are_told(capsys):
-    paint("a zebra runs\nthe zebra jumps", "out", "-n", "1", "--no-attention")
+    paint("a zebra runs\nthe zebra jumps", "out", n=1, attention=False)
     assert "Not known, so not painted: zebra\n" in capsys.readouterr().err
 
 
@@ -190,8 +187,8 @@ def test_lost_characters_part_words_as_a_blank_does():
 
 
 def test_marks_of_other_editors_do_not_matter():
-    plain = paint("a dog\nthe ball", "plain", "-n", "1", "--no-attention")
-    assert_same(paint("\ufeffa dog\r\nthe ball\r\n", "marked", "-n", "1", "--no-attention"), plain)
+    plain = paint("a dog\nthe ball", "plain", n=1, attention=False)
+    assert_same(paint("\ufeffa dog\r\nthe ball\r\n", "marked", n=1, attention=False), plain)
 
 
 # ---------------------------------------------------------------------------------------------------- mistakes
@@ -201,7 +198,7 @@ def test_nothing_is_overwritten():
     (Path("mine")).mkdir()
     Path("captions.txt").write_text("a dog")
     with pytest.raises(OutputError, match="mine already exists"):
-        run("--captions", "captions.txt", "--generator", "tiny", "--out", "mine")
+        run("captions.txt", generator="tiny", out="mine")
     assert list(Path("mine").iterdir()) == []
 
 
@@ -212,33 +209,28 @@ def test_lines_of_unknown_words_alone_leave_no_folder():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("given", "told"),
     [
-        ([], "--captions FILE"),
-        (["--captions", "captions.txt", "--data-dir", "."], "--cfg"),
-        (["--captions", "captions.txt", "-n", "0"], "n must be"),
-        (["--captions", "captions.txt", "--seed", "-1"], "seed must be"),
+        ({}, "--captions FILE"),
+        ({"captions": "captions.txt", "data_dir": "."}, "--cfg"),
+        ({"captions": "captions.txt", "config": "x.yml"}, "not both"),
+        ({"captions": "captions.txt", "n": 0}, "n must be"),
+        ({"captions": "captions.txt", "seed": -1}, "seed must be"),
     ],
 )
-def test_options_that_do_not_fit_are_told(arguments, told):
+def test_arguments_that_do_not_fit_are_told(given, told):
     Path("captions.txt").write_text("a dog")
     with pytest.raises(SettingsError, match=told):
-        run("--generator", "tiny", "--out", "out", *arguments)
+        run(generator="tiny", out="out", **given)
     assert not Path("out").exists()
-
-
-def test_a_generator_and_a_cfg_exclude_each_other(capsys):
-    with pytest.raises(SystemExit):
-        run("--generator", "tiny", "--cfg", "x.yml")
-    assert "not allowed with" in capsys.readouterr().err
 
 
 def test_captions_that_cannot_be_read_are_told():
     with pytest.raises(DataError, match=r"none\.txt cannot be read"):
-        run("--captions", "none.txt", "--generator", "tiny")
+        run("none.txt", generator="tiny")
     Path("utf16.txt").write_bytes("a dog é".encode("utf-16"))
     with pytest.raises(DataError, match="not UTF-8"):
-        run("--captions", "utf16.txt", "--generator", "tiny")
+        run("utf16.txt", generator="tiny")
 
 
 # ---------------------------------------------------------------------------------------------------- AttnGAN's folders
@@ -276,12 +268,12 @@ def put_generator(place: Path, **changes: object) -> None:
     torch.save(net.state_dict(), place / "models" / "tiny_AttnGAN2.pth")
 
 
-def cfg(place: Path) -> list[str]:
-    return ["--cfg", str(place / "code" / "cfg" / "eval.yml")]
+def cfg(place: Path) -> dict[str, Path]:
+    return {"config": place / "code" / "cfg" / "eval.yml"}
 
 
 def test_listed_files_are_painted_each_into_a_folder_of_its_own(published):
-    assert run(*cfg(published), "-n", "1", "--out", "out") == 0
+    run(**cfg(published), n=1, out="out")
     kinds = ("g0", "g1", "g2", "a0", "a1")
     assert {path.name for path in Path("out").iterdir()} == {"first", "second"}
     assert pictures("out/first").keys() == {f"0_s_{s}_{k}.png" for s in (0, 1) for k in kinds}
@@ -289,15 +281,15 @@ def test_listed_files_are_painted_each_into_a_folder_of_its_own(published):
 
 
 def test_the_folder_is_named_by_the_generator(published):
-    assert run(*cfg(published), "-n", "1", "--no-attention") == 0
+    run(**cfg(published), n=1, attention=False)
     [folder] = Path("out").iterdir()
     assert folder.name.endswith("-tiny-attngan2")
 
 
 def test_one_caption_file_takes_the_place_of_the_list(published):
     Path("mine.txt").write_text("a dog runs")
-    assert run(*cfg(published), "--captions", "mine.txt", "-n", "1", "--out", "out") == 0
-    run(*cfg(published), "-n", "1", "--out", "listed")
+    run("mine.txt", **cfg(published), n=1, out="out")
+    run(**cfg(published), n=1, out="listed")
     listed = pictures("listed/first")
     assert_same({name: listed[name] for name in pictures("out")}, pictures("out"))
 
@@ -305,7 +297,7 @@ def test_one_caption_file_takes_the_place_of_the_list(published):
 def test_a_generator_that_paints_the_last_size_only_has_all_maps(published):
     put_generator(published, previews=False)
     Path("mine.txt").write_text("a dog runs")
-    assert run(*cfg(published), "--captions", "mine.txt", "-n", "1", "--out", "out") == 0
+    run("mine.txt", **cfg(published), n=1, out="out")
     painted = pictures("out")
     assert painted.keys() == {"0_s_0_g0.png", "0_s_0_a0.png", "0_s_0_a1.png"}
     assert painted["0_s_0_g0.png"].shape == (32, 32, 3)
@@ -313,7 +305,7 @@ def test_a_generator_that_paints_the_last_size_only_has_all_maps(published):
 
 def test_words_are_looked_up_by_their_ascii_letters(published, capsys):
     Path("mine.txt").write_text("café\n", encoding="utf-8")
-    assert run(*cfg(published), "--captions", "mine.txt", "-n", "1", "--out", "out", "--no-attention") == 0
+    run("mine.txt", **cfg(published), n=1, out="out", attention=False)
     assert capsys.readouterr().err == ""
 
 
@@ -322,20 +314,20 @@ def test_paths_are_looked_for_from_here_first(published, monkeypatch):
     (published / "data" / "models").mkdir()
     (published / "data" / "models" / "tiny_AttnGAN2.pth").write_bytes(b"\0" * 600)
     with pytest.raises(WeightsError, match="empty or holds only zeros"):
-        run(*cfg(published), "--out", "out")
+        run(**cfg(published), out="out")
 
 
 def test_another_data_folder_can_be_given(published):
     (published / "data" / "coco").rename(published / "elsewhere")
     with pytest.raises(DataError, match="DATA_DIR"):
-        run(*cfg(published), "--out", "out")
-    assert run(*cfg(published), "--data-dir", str(published / "elsewhere"), "-n", "1", "--out", "out") == 0
+        run(**cfg(published), out="out")
+    run(**cfg(published), data_dir=str(published / "elsewhere"), n=1, out="out")
 
 
 def test_what_is_missing_is_named_with_the_places_looked_at(published, workplace):
     (published / "models" / "tiny_AttnGAN2.pth").unlink()
     with pytest.raises(DataError) as caught:
-        run(*cfg(published), "--out", "out")
+        run(**cfg(published), out="out")
     said = str(caught.value)
     assert "TRAIN.NET_G" in said and str(workplace) in said and str(published / "code") in said
     assert not Path("out").exists()
@@ -344,13 +336,13 @@ def test_what_is_missing_is_named_with_the_places_looked_at(published, workplace
 def test_a_dictionary_of_another_size_is_refused_with_both_numbers(published):
     torch.save(TextEncoder(99, word_width=6, width=8).state_dict(), published / "encoders" / "text_encoder100.pth")
     with pytest.raises(WeightsError, match=r"22 words.* 99"):
-        run(*cfg(published), "--out", "out")
+        run(**cfg(published), out="out")
 
 
 def test_a_text_encoder_of_another_width_is_refused(published):
     put_generator(published, embedding_width=10)
     with pytest.raises(WeightsError, match=r"10 .* 8"):
-        run(*cfg(published), "--out", "out")
+        run(**cfg(published), out="out")
 
 
 @pytest.mark.parametrize(
@@ -365,12 +357,12 @@ def test_a_text_encoder_of_another_width_is_refused(published):
 def test_settings_that_cannot_be_sampled_are_told(published, old, new, told):
     (published / "code" / "cfg" / "eval.yml").write_text(SETTINGS.replace(old, new))
     with pytest.raises(SettingsError, match=told):
-        run(*cfg(published), "--out", "out")
+        run(**cfg(published), out="out")
 
 
 @pytest.mark.parametrize(("names", "told"), [("first\nsub/first\n", "first"), ("..\n", r"\.\."), ("\n", "no caption")])
 def test_a_list_that_names_no_folders_of_their_own_is_refused(published, names, told):
     (published / "data" / "coco" / "example_filenames.txt").write_text(names)
     with pytest.raises(DataError, match=told):
-        run(*cfg(published), "--out", "out")
+        run(**cfg(published), out="out")
     assert not Path("out").exists()

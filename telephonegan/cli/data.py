@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from telephonegan.cli.options import add_command
 from telephonegan.files import json_bytes
 
 _EXAMPLES = """examples:
@@ -34,18 +35,18 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     name = _action(actions, "name", "give photographs sentences that name what they surely show", _name)
     _add_out(name)
     name.add_argument("photos", metavar="PHOTOS", type=Path, help="a folder of photographs without captions")
-    name.add_argument("--sentences", type=Path, required=True, help="sentences to draw from: lines id<TAB>sentence")
+    name.add_argument("--sentences", type=Path, required=True, help="sentences to sample from: lines id<TAB>sentence")
     name.add_argument("--without", type=Path, metavar="LIST", help="names of photographs to leave out, one per line")
     name.add_argument("--confidence", type=float, default=0.5, help="of what is seen, 0 to 1 (default: 0.5)")
-    name.add_argument("--seed", type=int, default=0, help="which sentences are drawn depends on it (default: 0)")
+    name.add_argument("--seed", type=int, default=0, help="random seed of the sampling (default: 0)")
 
     products = _action(actions, "products", "make sentences of the attributes of products", _products)
     _add_out(products)
     products.add_argument("source", metavar="DIR", type=Path, help="a folder with products.csv and images/")
 
 
-def data(options: argparse.Namespace) -> int:
-    """Run what was asked for; the exit code. Raises DataError or OutputError."""
+def run(options: argparse.Namespace) -> int:
+    """Do what was asked for."""
     return options.act(options)
 
 
@@ -60,7 +61,7 @@ def _check(options: argparse.Namespace) -> int:
 def _join(options: argparse.Namespace) -> int:
     from telephonegan.data.preparing import join
 
-    return _told(join(options.folders, options.out))
+    return _printed(join(options.folders, options.out))
 
 
 def _name(options: argparse.Namespace) -> int:
@@ -76,29 +77,22 @@ def _name(options: argparse.Namespace) -> int:
         confidence=options.confidence,
         seed=options.seed,
     )
-    return _told(folder)
+    return _printed(folder)
 
 
 def _products(options: argparse.Namespace) -> int:
     from telephonegan.data.preparing import write_products
 
-    return _told(write_products(options.source, options.out))
+    return _printed(write_products(options.source, options.out))
 
 
-def _told(folder: Path) -> int:
+def _printed(folder: Path) -> int:
     print(folder)
     return 0
 
 
 def _action(actions: Any, name: str, what: str, act: Any) -> argparse.ArgumentParser:
-    example = next(line.strip() for line in _EXAMPLES.splitlines() if f"data {name}" in line)
-    parser = actions.add_parser(
-        name,
-        help=what,
-        description=f"{what[0].upper()}{what[1:]}.",
-        epilog=f"example:\n  {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = add_command(actions, name, what, _EXAMPLES)
     parser.set_defaults(act=act)
     return parser
 

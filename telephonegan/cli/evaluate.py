@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import json
 import math
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from telephonegan import evaluation
+from telephonegan.cli.options import add_command
 from telephonegan.errors import OutputError
-from telephonegan.files import writing
-from telephonegan.training.runs import command_line, without_places
+from telephonegan.files import append_line
+from telephonegan.provenance import without_places
 
 _EXAMPLES = """examples:
   telephonegan evaluate captioner flickr8k --data flickr8k
@@ -25,15 +25,16 @@ _EXAMPLES = """examples:
   telephonegan evaluate cycle --captioner flickr8k --generator flickr8k --data flickr8k
 Each prints one line of JSON; --out FILE also appends it there."""
 
-_MEASURES = {  # what can be measured → module and function
-    "captioner": ("captioners", "captioner_scores"),
-    "nearest": ("captioners", "nearest_scores"),
-    "cycle": ("captioners", "cycle_scores"),
-    "damsm": ("matchers", "matcher_scores"),
-    "generator": ("generators", "generator_scores"),
-    "words": ("generators", "word_scores"),
+_MEASURES = {  # what can be measured → the function of `evaluation` that does
+    "captioner": "captioner_scores",
+    "nearest": "nearest_scores",
+    "cycle": "cycle_scores",
+    "damsm": "matcher_scores",
+    "generator": "generator_scores",
+    "words": "word_scores",
 }
-_DIGITS = 4
+_OUR_OWN = {"run", "command", "what", "out"}  # every other option is an argument of that function
+_DIGITS = 4  # significant ones
 
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -108,26 +109,26 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     _add_seed(cycle)
 
 
-def evaluate(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
     """Measure and print one JSON line."""
     started = time.monotonic()
     for path in filter(None, (options.out, getattr(options, "grid", None))):
         if not path.parent.is_dir():
             raise OutputError(f"{path} cannot be written: {path.parent} is no folder. Make it first.")
+    arguments = {name: value for name, value in vars(options).items() if name not in _OUR_OWN}
     record = {
         "what": options.what,
         "name": getattr(options, "name", None) or getattr(options, "generator", None),
         "split": options.split,
-        "command": without_places(command_line()),
+        "command": without_places(options.command),
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        **_function(options.what)(options),
+        **getattr(evaluation, _MEASURES[options.what])(**arguments),
         "seconds": time.monotonic() - started,
     }
-    line = json.dumps(rounded({key: value for key, value in record.items() if key != "name" or value is not None}))
-    print(line)
+    record = rounded({key: value for key, value in record.items() if key != "name" or value is not None})
+    print(json.dumps(record))
     if options.out:
-        with writing(options.out), open(options.out, "a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        append_line(options.out, record)
     return 0
 
 
@@ -144,23 +145,11 @@ def rounded(value: Any) -> Any:
     return value
 
 
-def _function(what: str) -> Callable[[argparse.Namespace], dict[str, Any]]:
-    module, name = _MEASURES[what]
-    return getattr(importlib.import_module(f"telephonegan.evaluation.{module}"), name)
-
-
 # ---------------------------------------------------------------------------------------------------- the options
 
 
 def _measure(measures: Any, name: str, what: str) -> argparse.ArgumentParser:
-    example = next(line.strip() for line in _EXAMPLES.splitlines() if f"evaluate {name}" in line)
-    parser = measures.add_parser(
-        name,
-        help=what,
-        description=f"{what[0].upper()}{what[1:]}.",
-        epilog=f"example:\n  {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = add_command(measures, name, what, _EXAMPLES)
     parser.add_argument("--data", type=Path, required=True, help="a folder of captioned photographs")
     parser.add_argument("--split", default="test", choices=("dev", "test"), help="(default: test)")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first photographs")
@@ -169,8 +158,8 @@ def _measure(measures: Any, name: str, what: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _add_name(parser: argparse.ArgumentParser, told: str = "name of the model") -> None:
-    parser.add_argument("name", nargs="?", default="flickr8k", help=f"{told} (default: flickr8k)")
+def _add_name(parser: argparse.ArgumentParser, what: str = "name of the model") -> None:
+    parser.add_argument("name", nargs="?", default="flickr8k", help=f"{what} (default: flickr8k)")
 
 
 def _add_beam(parser: argparse.ArgumentParser) -> None:
@@ -179,8 +168,8 @@ def _add_beam(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_samples(parser: argparse.ArgumentParser, default: int | None, told: str) -> None:
-    parser.add_argument("--samples", type=int, default=default, metavar="N", help=told)
+def _add_samples(parser: argparse.ArgumentParser, default: int | None, what: str) -> None:
+    parser.add_argument("--samples", type=int, default=default, metavar="N", help=what)
 
 
 def _add_judge(parser: argparse.ArgumentParser) -> None:
@@ -198,10 +187,10 @@ def _add_protocol(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=100,
         metavar="N",
-        help="captions among which the own one is sought (default: 100)",
+        help="captions among which a picture's own is sought (default: 100)",
     )
     parser.add_argument("--folds", type=int, default=10, help="parts whose results give the ± (default: 10)")
 
 
 def _add_seed(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seed", type=int, default=0, help="what is drawn by lot depends on it alone (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (default: 0)")

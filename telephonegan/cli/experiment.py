@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from telephonegan.cli.options import add_command
 from telephonegan.errors import TelephoneganError
 from telephonegan.files import json_bytes
 
@@ -44,23 +45,22 @@ def add_experiment(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EXAMPLES
     commands = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
 
-    run = commands.add_parser("run", help="play a plan into a new folder", description="Play a plan into a new folder.")
-    run.add_argument("plan", type=Path, metavar="PLAN", help="a YAML file, see `telephonegan experiment --help`")
-    run.add_argument("--out", metavar="FOLDER", help="the new folder for the results (default: out/DATE-TIME-…)")
-    _add_playing(run)
-    run.set_defaults(do=_run)
+    play = add_command(commands, "run", "play a plan into a new folder", _EXAMPLES)
+    play.add_argument("plan", type=Path, metavar="PLAN", help="a YAML file, see `telephonegan experiment --help`")
+    play.add_argument("--out", metavar="FOLDER", help="the new folder for the results (default: out/DATE-TIME-…)")
+    _add_playing(play)
+    play.set_defaults(do=_play)
 
-    resume = commands.add_parser(
-        "resume", help="go on with one that was interrupted", description="Go on with an interrupted experiment."
-    )
+    resume = add_command(commands, "resume", "go on with an experiment that was interrupted", _EXAMPLES)
     resume.add_argument("folder", type=Path, metavar="FOLDER")
     _add_playing(resume)
     resume.set_defaults(do=_resume)
 
-    summary = commands.add_parser(
+    summary = add_command(
+        commands,
         "summary",
-        help="measure how meaning drifts",
-        description="Measure all chains and write FOLDER/summary.json, in place of an older one.",
+        "measure how meaning drifts, and write FOLDER/summary.json in place of an older one",
+        _EXAMPLES,
     )
     summary.add_argument("folder", type=Path, metavar="FOLDER")
     summary.add_argument(
@@ -71,10 +71,8 @@ def add_experiment(parser: argparse.ArgumentParser) -> None:
     summary.add_argument("--json", action="store_true", help="print the summary as JSON")
     summary.set_defaults(do=_summary)
 
-    figures = commands.add_parser(
-        "figures",
-        help="draw the figures of a summary",
-        description="Draw the figures and the LaTeX table of an experiment that has a summary.",
+    figures = add_command(
+        commands, "figures", "draw the figures and the LaTeX table of an experiment that has a summary", _EXAMPLES
     )
     figures.add_argument("folder", type=Path, metavar="FOLDER")
     figures.add_argument("--out", metavar="FOLDER", help="the new folder for the figures (default: FOLDER/figures)")
@@ -86,8 +84,8 @@ def add_experiment(parser: argparse.ArgumentParser) -> None:
     figures.set_defaults(do=_figures)
 
 
-def experiment(options: argparse.Namespace) -> int:
-    """Do what was asked, and return the exit code."""
+def run(options: argparse.Namespace) -> int:
+    """Do what was asked for."""
     return options.do(options)
 
 
@@ -102,7 +100,7 @@ def _add_playing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print what was played as JSON")
 
 
-def _run(options: argparse.Namespace) -> int:
+def _play(options: argparse.Namespace) -> int:
     from telephonegan.experiment.plan import Plan
     from telephonegan.experiment.runner import run
 
@@ -116,6 +114,7 @@ def _run(options: argparse.Namespace) -> int:
             batch_size=options.batch_size,
             device=options.device,
             on_folder=told.append,
+            command=options.command,
         )
     except (KeyboardInterrupt, TelephoneganError):
         for folder in told:

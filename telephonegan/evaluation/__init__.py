@@ -1,0 +1,28 @@
+"""Measuring models on photographs and captions that no training has seen; each function gives numbers by name.
+
+>>> from telephonegan import evaluation
+>>> evaluation.captioner_scores("flickr8k", "flickr8k")["CIDEr-D"]  # doctest: +SKIP
+0.557
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+# Importing is cheap because nothing is loaded before it is used.
+_HOMES = {
+    "captioner_scores": "captioners",
+    "cycle_scores": "captioners",
+    "generator_scores": "generators",
+    "matcher_scores": "matchers",
+    "nearest_scores": "captioners",
+    "word_scores": "generators",
+}
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"telephonegan.evaluation has no {name!r}; it has {', '.join(__all__)}")
+    return getattr(importlib.import_module(f"telephonegan.evaluation.{_HOMES[name]}"), name)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,49 +25,92 @@ _NEAREST_PIXELS = 208, 256  # photographs are brought to the first size and enla
 WordLists = Sequence[Sequence[str]]
 
 
-def captioner_scores(options: argparse.Namespace) -> dict[str, Any]:
-    """BLEU, METEOR, ROUGE-L and CIDEr of free-running captions against the human ones."""
-    photos = read_split(options)
-    captioner = Captioner.load(options.name, options.device)
-    said = _described(captioner, photos, options.beam_width)
+def captioner_scores(
+    name: str,
+    data: str | Path,
+    *,
+    split: str = "test",
+    limit: int | None = None,
+    beam_width: int | None = None,
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """BLEU, METEOR, ROUGE-L, CIDEr and CIDEr-D of the captioner `name` on photographs, against their human captions.
+
+    The photographs are the `split` of the data folder, or its first `limit`. `beam_width` is how many sentences are
+    kept while searching (default: the model's own). The scores are described in `caption_scores`. METEOR is None, and
+    METEOR_absent says why, where WordNet is not installed.
+
+    Raises UnknownModelError, WeightsError, DataError or SettingsError.
+
+    >>> captioner_scores("flickr8k", "flickr8k")["CIDEr-D"]  # doctest: +SKIP
+    0.557
+    """
+    photos = read_split(data, split, limit)
+    captioner = Captioner.load(name, device)
+    said = _described(captioner, photos, beam_width)
     return {
         "sha256": captioner.sha256,
         "n": len(said),
-        "beam": options.beam_width or captioner.beam_width,
+        "beam": beam_width or captioner.beam_width,
         **_scores(said, photos),
     }
 
 
-def nearest_scores(options: argparse.Namespace) -> dict[str, Any]:
-    """The same scores for the first caption of the training photograph with the nearest pooled Lite0 features."""
-    photos, train = read_split(options), read_split(options, "train")
-    similarity = _pooled(photos, options.device) @ _pooled(train, options.device).T
+def nearest_scores(
+    data: str | Path, *, split: str = "test", limit: int | None = None, device: str = "cpu"
+) -> dict[str, Any]:
+    """A floor for captioners: the scores of `captioner_scores` for a nearest neighbour's captions.
+
+    Each photograph is given the first caption of the training photograph with the nearest pooled Lite0 features. Raises
+    DataError or SettingsError.
+
+    >>> nearest_scores("flickr8k")["CIDEr-D"]  # doctest: +SKIP
+    0.2416
+    """
+    photos, train = read_split(data, split, limit), read_split(data, "train", limit)
+    similarity = _pooled(photos, device) @ _pooled(train, device).T
     said = [train.captions[row][0] for row in similarity.argmax(1).tolist()]
     return {"n": len(photos), "n_train": len(train), **_scores(said, photos)}
 
 
-def cycle_scores(options: argparse.Namespace) -> dict[str, Any]:
-    """CIDEr-D of the captions of painted pictures, against all captions of the photograph that the text belongs to.
+def cycle_scores(
+    data: str | Path,
+    *,
+    captioner: str = "flickr8k",
+    generator: str = "flickr8k",
+    split: str = "test",
+    limit: int | None = None,
+    samples: int | None = None,
+    beam_width: int | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """CIDEr-D of the captions of painted captions, against all captions of the photograph that the text belongs to.
 
-    The floor takes the captions of other texts' pictures; the photographs show what the captioner says of those.
+    `samples` captions are painted (default: the first of every photograph), each with a seed of its own from `seed`
+    on. CIDEr-D_shuffled, the floor, takes the captions of other texts' pictures; CIDEr-D_photographs is what the
+    captioner says of the photographs themselves.
+
+    Raises UnknownModelError, WeightsError, DataError or SettingsError.
+
+    >>> cycle_scores("flickr8k")["CIDEr-D"]  # doctest: +SKIP
+    0.3764
     """
-    photos = read_split(options)
-    captioner = Captioner.load(options.captioner, options.device)
-    generator = TextToImage.load(options.generator, options.device)
-    texts, left_out = choose_texts(photos, options.samples, generator.knows)
+    photos = read_split(data, split, limit)
+    speaker = Captioner.load(captioner, device)
+    painter = TextToImage.load(generator, device)
+    texts, left_out = choose_texts(photos, samples, painter.knows)
     rows = [text.photo for text in texts]
-    painted = _caption_painted(
-        captioner, generator, [text.words for text in texts], options.seed, beam_width=options.beam_width
-    )
-    photographed = _described(captioner, photos, options.beam_width)
+    painted = _caption_painted(speaker, painter, [text.words for text in texts], seed, beam_width=beam_width)
+    photographed = _described(speaker, photos, beam_width)
     scorer = CiderD(photos.captions)
     return {
-        "sha256": generator.sha256,
-        "captioner": options.captioner,
-        "captioner_sha256": captioner.sha256,
+        "sha256": painter.sha256,
+        "captioner": captioner,
+        "captioner_sha256": speaker.sha256,
         "n": len(texts),
         "captions_left_out": left_out,
-        "beam": options.beam_width or captioner.beam_width,
+        "beam": beam_width or speaker.beam_width,
         "CIDEr-D": float(scorer.score(painted, rows).mean()),
         "CIDEr-D_shuffled": float(scorer.score(painted[1:] + painted[:1], rows).mean()),
         "CIDEr-D_photographs": float(scorer.score(photographed).mean()),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ _GRID = 32
 _THUMBNAIL = 16
 _DIVERSITY_CAPTIONS = 200
 _LITE2_INPUT = 160  # what pictures are enlarged to for Lite2, unless the judge has its own size
+_FEATURES = ("lite2", "inception")
 _REFERENCES = {"test": ("test",), "dev": ("dev",), "test+dev": ("test", "dev")}
 
 
@@ -91,59 +93,119 @@ class Observer:
         return matching_features(self.backbone, small, input_size)[1]
 
 
-def generator_scores(options: argparse.Namespace) -> dict[str, Any]:
+def generator_scores(
+    name: str,
+    data: str | Path,
+    *,
+    split: str = "test",
+    limit: int | None = None,
+    samples: int | None = None,
+    judge: str = "flickr8k",
+    candidates: int = 100,
+    folds: int = 10,
+    seed: int = 0,
+    features: str = "lite2",
+    inception_weights: Path | None = None,
+    reference: str | None = None,
+    seeds_per_caption: int = 4,
+    pixels: int | None = None,
+    truncation: float = 1.0,
+    best_of: int = 1,
+    grid: Path | None = None,
+    device: str = "cpu",
+) -> dict[str, Any]:
     """R-precision on the scale chance = 0, real photographs = 1, distances from photographs, and diversity.
 
-    By default one picture for the first caption of every photograph. Photographs are seen at the pictures' own size.
-    `ceiling` is the distance between the reference photographs and another split's.
+    The generator `name` paints `samples` captions of the data folder's `split`, or of its first `limit` photographs
+    (default: the first caption of every photograph), each with a seed of its own from `seed` on; `truncation` scales
+    the noise, and of `best_of` paintings the one that fits best counts. Photographs are seen at the pictures' own size.
+
+    - R-precision: the share of pictures that the matching model `judge` (a judge's name, or damsm/NAME) matches best
+      with their own caption among `candidates`; its standard deviation is over `folds` parts.
+    - Distances: from the photographs of `reference` ("test", "dev" or "test+dev"; default: the split), over Lite2
+      features of pictures brought to `pixels` (default: the generator's size). `features="inception"` adds FID and KID
+      with `inception_weights` (default: in torch.hub's folder). A ceiling is the distance between the reference and
+      another split.
+    - Diversity: differences between `seeds_per_caption` pictures of each of 200 captions, between captions, and
+      between photographs.
+
+    The first 32 pictures are written to the PNG file `grid`, where one is given. Raises UnknownModelError,
+    WeightsError, DataError, OutputError, or SettingsError for arguments out of range or that do not fit the data. Xu et
+    al., "AttnGAN", CVPR 2018; Heusel et al., "GANs Trained by a Two Time-Scale Update Rule", 2017; Bińkowski et al.,
+    "Demystifying MMD GANs", 2018.
+
+    >>> generator_scores("flickr8k", "flickr8k", samples=5000, reference="test+dev")["r_precision"]  # doctest: +SKIP
+    0.4196
     """
-    check_whole(options.seeds_per_caption, "seeds-per-caption", 2, 100)
-    inception = _inception(options)
-    photos = read_split(options)
-    generator, judge = TextToImage.load(options.name, options.device), Judge(options.judge, options.device)
-    texts, left_out = choose_texts(photos, options.samples, generator.knows)
-    groups, drawn = mismatches(photos, [text.photo for text in texts], options.candidates)
-    check_draw(groups, options.candidates, options.folds)
+    check_whole(seeds_per_caption, "seeds-per-caption", 2, 100)
+    reference = reference or split
+    if reference not in _REFERENCES:
+        raise SettingsError(f"There is no reference {reference!r}; there are {', '.join(_REFERENCES)}.")
+    inception = _inception(features, inception_weights, device)
+    read = partial(read_split, data, limit=limit)
+    photos = read(split)
+    generator, judging = TextToImage.load(name, device), Judge(judge, device)
+    texts, left_out = choose_texts(photos, samples, generator.knows)
+    groups, drawn = mismatches(photos, [text.photo for text in texts], candidates)
+    check_draw(groups, candidates, folds)
     size = generator.generator.size
-    pixels = size if options.pixels is None else check_whole(options.pixels, "pixels", 8, 1024)
-    observer = Observer(judge, inception, pixels=pixels)
-    if options.grid:
-        _write_grid(generator, texts, options)
-    painted = observer(_paint(generator, texts, options.seed, options))
+    pixels = size if pixels is None else check_whole(pixels, "pixels", 8, 1024)
+    observer = Observer(judging, inception, pixels=pixels)
+    paint = partial(_paint, generator, truncation=truncation, candidates=best_of)
+    if grid is not None:
+        replace(grid, png_bytes(contact_sheet(torch.cat(list(paint(texts[:_GRID], seed))))))
+    painted = observer(paint(texts, seed))
     real = observer(photographs(photos, size))
-    reference, other = _references(options, photos, real, lambda part: observer(photographs(part, size)))
+    near, other = _references(read, lambda part: observer(photographs(part, size)), reference, split, real)
     other = other[: len(painted.codes)]
     return {
         "sha256": generator.sha256,
         "n": len(texts),
         "captions_left_out": left_out,
         "size": size,
-        "truncation": options.truncation,
-        "best_of": options.best_of,
-        "judge": judge.name,
-        "judge_sha256": judge.entry.sha256,
-        "judge_guided_training": _guided(options.name, judge),
-        **_matching(options, painted, real, judge, texts, groups, drawn),
-        **_distances(options, observer, painted, reference, other),
-        **_diversity(options, observer, generator, texts, painted, real),
+        "truncation": truncation,
+        "best_of": best_of,
+        "judge": judging.name,
+        "judge_sha256": judging.entry.sha256,
+        "judge_guided_training": _guided(name, judging),
+        **_matching(painted, real, judging, texts, drawn, candidates=candidates, folds=folds, seed=seed, groups=groups),
+        **_distances(observer, painted, near, other, reference),
+        **_diversity(observer, paint, texts, painted, real, seed=seed, seeds=seeds_per_caption),
     }
 
 
-def word_scores(options: argparse.Namespace) -> dict[str, Any]:
-    """Whether colours and names of things change the picture: see `word_effects`.
+def word_scores(
+    name: str,
+    data: str | Path,
+    *,
+    split: str = "test",
+    limit: int | None = None,
+    samples: int = 300,
+    judge: str = "flickr8k",
+    seed: int = 0,
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """Whether colours and names of things change what the generator `name` paints: see `word_effects`.
 
-    `photographs_prefer` is the share of pairs in which the judge scores the real photograph higher with its own text
-    (0.5 by guessing): what it can tell at all.
+    In captions of the data folder's `split`, or of its first `limit` photographs, one word is exchanged for another of
+    its kind, in at most `samples` captions for each kind; both texts are painted with the same noise. The matching
+    model `judge` says how well each picture fits each text. `photographs_prefer` is the share of pairs in which it
+    scores the real photograph higher with its own text (0.5 by guessing): what it can tell at all.
+
+    Raises UnknownModelError, WeightsError, DataError or SettingsError.
+
+    >>> word_scores("flickr8k", "flickr8k")["n"]  # doctest: +SKIP
+    2400
     """
-    photos = read_split(options)
-    generator, judge = TextToImage.load(options.name, options.device), Judge(options.judge, options.device)
-    swaps = _swaps(options, photos, generator, judge)
+    photos = read_split(data, split, limit)
+    generator, judging = TextToImage.load(name, device), Judge(judge, device)
+    swaps = _swaps(photos, generator, judging, samples, seed)
     texts = [[swap.caption for swap in swaps], [swap.swapped for swap in swaps]]
-    seeds = range(options.seed, options.seed + len(swaps))
-    codes = [judge.look(paintings(generator, side, seeds)) for side in texts]
-    sentences = [judge.read(side) for side in texts]
+    seeds = range(seed, seed + len(swaps))
+    codes = [judging.look(paintings(generator, side, seeds)) for side in texts]
+    sentences = [judging.read(side) for side in texts]
     scores = pair_scores(codes, sentences)
-    preferred = _photographs_prefer(judge, photos, swaps, sentences)
+    preferred = _photographs_prefer(judging, photos, swaps, sentences)
     kinds = {
         kind: {**asdict(effect), "photographs_prefer": float(preferred[_of_kind(swaps, kind)].mean())}
         for kind, effect in effects_by_kind(swaps, scores).items()
@@ -151,9 +213,9 @@ def word_scores(options: argparse.Namespace) -> dict[str, Any]:
     return {
         "sha256": generator.sha256,
         "n": len(swaps),
-        "judge": judge.name,
-        "judge_sha256": judge.entry.sha256,
-        "judge_guided_training": _guided(options.name, judge),
+        "judge": judging.name,
+        "judge_sha256": judging.entry.sha256,
+        "judge_guided_training": _guided(name, judging),
         "both_prefer_chance": 0.25,
         "kinds": kinds,
         "words": {word: asdict(effect) for word, effect in effects_by_word(swaps, scores).items()},
@@ -164,17 +226,11 @@ def word_scores(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _matching(
-    options: argparse.Namespace,
-    painted: Observed,
-    real: Observed,
-    judge: Judge,
-    texts: list[Text],
-    groups: list[Any],
-    drawn: str,
+    painted: Observed, real: Observed, judge: Judge, texts: list[Text], drawn: str, **protocol: Any
 ) -> dict[str, Any]:
+    """R-precision with its floor and ceiling; `protocol` is that of `r_precision`."""
     sentences = judge.read([text.words for text in texts])
     photographed = real.codes[[text.photo for text in texts]]
-    protocol = {"candidates": options.candidates, "folds": options.folds, "seed": options.seed, "groups": groups}
     found, ceiling, floor = (
         r_precision(codes, sentences, **protocol) for codes in (painted.codes, photographed, painted.codes.roll(1, 0))
     )
@@ -197,42 +253,52 @@ def _guided(name: str, judge: Judge) -> bool:
 # ----------------------------------------------------------------------------------------------------------- distances
 
 
-def _inception(options: argparse.Namespace) -> InceptionFeatures | None:
-    if options.features == "lite2":
-        if options.inception_weights is not None:
+def _inception(features: str, path: Path | None, device: str) -> InceptionFeatures | None:
+    if features not in _FEATURES:
+        raise SettingsError(f"There are no features {features!r}; there are {' and '.join(_FEATURES)}.")
+    if features == "lite2":
+        if path is not None:
             raise SettingsError("--inception-weights belongs to --features inception: give both or neither.")
         return None
-    return InceptionFeatures(find_weights(options.inception_weights), options.device)
+    return InceptionFeatures(find_weights(path), device)
 
 
 def _references(
-    options: argparse.Namespace, photos: CaptionedPhotos, real: Observed, observe: Callable[[CaptionedPhotos], Observed]
+    read: Callable[[str], CaptionedPhotos],
+    observe: Callable[[CaptionedPhotos], Observed],
+    reference: str,
+    split: str,
+    real: Observed,
 ) -> tuple[Observed, Observed]:
-    """The photographs that distances are from, and other photographs for the distance between photographs."""
-    names = _REFERENCES[options.reference or options.split]
-    parts = [real if name == options.split else observe(read_split(options, name)) for name in names]
-    reference = parts[0] if len(parts) == 1 else parts[0] + parts[1]
-    other = _other_split(options)
-    return reference, real if other == options.split else observe(read_split(options, other)[: len(photos)])
+    """The photographs that distances are from, and other photographs for the distance between photographs.
+
+    `real` are those of `split`, which have been seen already; there are as many others.
+    """
+    parts = [real if name == split else observe(read(name)) for name in _REFERENCES[reference]]
+    other = _ceiling(reference)
+    return (
+        parts[0] if len(parts) == 1 else parts[0] + parts[1],
+        real if other == split else observe(read(other)[: len(real.codes)]),
+    )
 
 
-def _other_split(options: argparse.Namespace) -> str:
-    names = _REFERENCES[options.reference or options.split]
-    return next(name for name in ("dev", "test", "train") if name not in names)
+def _ceiling(reference: str) -> str:
+    """The split whose distance from the reference is the ceiling."""
+    return next(name for name in ("dev", "test", "train") if name not in _REFERENCES[reference])
 
 
 def _distances(
-    options: argparse.Namespace, observer: Observer, painted: Observed, reference: Observed, other: Observed
+    observer: Observer, painted: Observed, near: Observed, other: Observed, reference: str
 ) -> dict[str, Any]:
     picture_size, input_size = observer.lite2_sizes
     told = {
-        "reference": options.reference or options.split,
-        "n_reference": len(reference.codes),
-        "ceiling": _other_split(options),
+        "reference": reference,
+        "n_reference": len(near.codes),
+        "ceiling": _ceiling(reference),
         "n_ceiling": len(other.codes),
         "lite2_pixels": f"{picture_size}, enlarged to {input_size}",
     }
-    told |= _distance("kid_lite2", "fd_lite2", painted.lite2, reference.lite2, other.lite2)
+    told |= _distance("kid_lite2", "fd_lite2", painted.lite2, near.lite2, other.lite2)
     if observer.inception is None:
         return told
     name = observer.inception.name
@@ -240,7 +306,7 @@ def _distances(
         **told,
         "inception": observer.inception.variant,
         "inception_sha256": observer.inception.sha256,
-        **_distance(f"kid_{name}", f"fid_{name}", painted.inception, reference.inception, other.inception),
+        **_distance(f"kid_{name}", f"fid_{name}", painted.inception, near.inception, other.inception),
     }
 
 
@@ -265,24 +331,26 @@ def _distance(kernel: str, frechet: str, painted: Tensor, reference: Tensor, oth
 
 
 def _diversity(
-    options: argparse.Namespace,
     observer: Observer,
-    generator: TextToImage,
+    paint: Callable[[list[Text], int], Iterable[Tensor]],
     texts: list[Text],
     painted: Observed,
     real: Observed,
+    *,
+    seed: int,
+    seeds: int,
 ) -> dict[str, Any]:
     """Mean differences between pictures of one caption, of different captions, and between photographs.
 
     Thumbnails differ by their mean absolute difference, on the scale where black and white differ by 2; features by
     their Euclidean distance.
     """
-    some, seeds = texts[:_DIVERSITY_CAPTIONS], options.seeds_per_caption
+    some = texts[:_DIVERSITY_CAPTIONS]
     captions = list(range(len(some)))
     first = painted[: len(some)]
     every = first
     for k in range(1, seeds):
-        every += observer(_paint(generator, some, options.seed + k * len(texts), options))
+        every += observer(paint(some, seed + k * len(texts)))
     one_group = [0] * len(some)
     photographed = real[:_DIVERSITY_CAPTIONS]
     sets = {
@@ -298,7 +366,7 @@ def _diversity(
 # --------------------------------------------------------------------------------------------------------------- words
 
 
-def _swaps(options: argparse.Namespace, photos: CaptionedPhotos, generator: TextToImage, judge: Judge) -> list[Swap]:
+def _swaps(photos: CaptionedPhotos, generator: TextToImage, judge: Judge, samples: int, seed: int) -> list[Swap]:
     def knows(word: str) -> bool:
         return word in generator.vocabulary and word in judge.vocabulary
 
@@ -307,12 +375,12 @@ def _swaps(options: argparse.Namespace, photos: CaptionedPhotos, generator: Text
         read = judge.known_ids([first, second])
         return painted[0] != painted[1] and read[0] != read[1]
 
-    limit = check_whole(options.samples, "samples", 1, 1_000_000)
+    limit = check_whole(samples, "samples", 1, 1_000_000)
     captions = [(row, words) for row, texts in enumerate(photos.captions) for words in texts]
     swaps = [
         swap
         for kind in KINDS
-        for swap in draw_swaps(captions, kind, knows=knows, differ=differ, limit=limit, seed=options.seed)
+        for swap in draw_swaps(captions, kind, knows=knows, differ=differ, limit=limit, seed=seed)
     ]
     if len(swaps) < 2:
         raise SettingsError(
@@ -338,11 +406,5 @@ def _of_kind(swaps: list[Swap], kind: str) -> list[int]:
     return [row for row, swap in enumerate(swaps) if swap.kind == kind]
 
 
-def _paint(generator: TextToImage, texts: list[Text], seed: int, options: argparse.Namespace) -> Iterable[Tensor]:
-    how = {"truncation": options.truncation, "candidates": options.best_of}
+def _paint(generator: TextToImage, texts: list[Text], seed: int, **how: Any) -> Iterable[Tensor]:
     return paintings(generator, [text.words for text in texts], range(seed, seed + len(texts)), **how)
-
-
-def _write_grid(generator: TextToImage, texts: list[Text], options: argparse.Namespace) -> None:
-    first = torch.cat(list(_paint(generator, texts[:_GRID], options.seed, options)))
-    replace(options.grid, png_bytes(contact_sheet(first)))

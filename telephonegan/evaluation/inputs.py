@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from PIL import Image
@@ -25,11 +25,17 @@ class Text(NamedTuple):
     words: list[str]
 
 
-def read_split(options: argparse.Namespace, split: str | None = None) -> CaptionedPhotos:
-    """A split of the data folder that was asked for, by default the one to measure on; as many as --limit says."""
-    if options.limit is not None:
-        check_whole(options.limit, "limit", 1, 10**9)
-    return read_data(options.data, split or options.split)[: options.limit]
+def read_split(data: str | Path, split: str, limit: int | None = None) -> CaptionedPhotos:
+    """A split of a data folder ("train", "dev" or "test"), or its first `limit` photographs.
+
+    Raises SettingsError for the limit, DataError for the folder and the split.
+
+    >>> len(read_split("flickr8k", "test", limit=100))  # doctest: +SKIP
+    100
+    """
+    if limit is not None:
+        check_whole(limit, "limit", 1, 10**9)
+    return read_data(data, split)[:limit]
 
 
 def photographs(photos: CaptionedPhotos, size: int) -> Iterator[Tensor]:

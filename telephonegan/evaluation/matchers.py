@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Hashable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,28 +20,41 @@ _LOSS_BATCH = 100  # what training measures: the loss grows with the number of p
 _KS = (1, 5, 10)
 
 
-def matcher_scores(options: argparse.Namespace) -> dict[str, Any]:
-    """How well a model matches photographs and captions.
+def matcher_scores(
+    name: str,
+    data: str | Path,
+    *,
+    split: str = "test",
+    limit: int | None = None,
+    candidates: int = 100,
+    folds: int = 10,
+    seed: int = 0,
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """How well a matching model, the DAMSM `name` or judge/NAME, matches photographs of `data` and their captions.
 
-    R-precision takes the first caption of every photograph, recall all captions among all photographs, and the losses
-    batches of 100 photographs (fewer where there are fewer), each with its first caption.
+    R-precision takes the first caption of every photograph: the share of photographs whose own caption scores best
+    among `candidates`, the others sampled with `seed`; `folds` parts give its standard deviation. Recall is over all
+    captions among all photographs, and the losses over batches of 100 photographs (fewer where there are fewer), each
+    with its first caption. Of the `split` only the first `limit` photographs are used, where one is given.
+
+    Raises UnknownModelError, WeightsError, DataError, or SettingsError for numbers that do not fit the data. Xu et al.,
+    "AttnGAN: Fine-Grained Text to Image Generation with Attentional Generative Adversarial Networks", CVPR 2018.
+
+    >>> matcher_scores("flickr8k", "flickr8k")["r_precision"]  # doctest: +SKIP
+    0.334
     """
-    photos = read_split(options)
-    groups, drawn = mismatches(photos, range(len(photos)), options.candidates)
-    check_draw(groups, options.candidates, options.folds)
-    judge = Judge(options.name if "/" in options.name else f"damsm/{options.name}", options.device)
+    photos = read_split(data, split, limit)
+    groups, drawn = mismatches(photos, range(len(photos)), candidates)
+    check_draw(groups, candidates, folds)
+    judge = Judge(name if "/" in name else f"damsm/{name}", device)
     codes, losses = _codes_and_losses(judge, photos)
     texts = all_texts(photos)
     sentences = judge.read([text.words for text in texts])
     ks = [k for k in _KS if k <= len(photos)]
     recall = recall_at_k(sentence_scores(codes, sentences), ks, owners=[text.photo for text in texts])
     precision = r_precision(
-        codes,
-        sentences[: len(photos)],
-        candidates=options.candidates,
-        seed=options.seed,
-        folds=options.folds,
-        groups=groups,
+        codes, sentences[: len(photos)], candidates=candidates, seed=seed, folds=folds, groups=groups
     )
     return {
         "sha256": judge.entry.sha256,

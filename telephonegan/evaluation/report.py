@@ -1,4 +1,4 @@
-"""`python -m telephonegan.evaluation.report [--check]`: the quality tables of the README and of the model cards.
+"""The quality tables of the README and of the model cards, as `telephonegan report` writes them.
 
 Numbers come from `weights/evaluations.jsonl`, the lines that `telephonegan evaluate … --out` appends, as far as they
 were measured with the weights that are shipped now; for all else from the manifest. Whatever stands between
@@ -8,16 +8,13 @@ several parted by blanks.
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from telephonegan import files
-from telephonegan.errors import DataError, TelephoneganError
+from telephonegan.errors import DataError
 from telephonegan.zoo import catalogue
 from telephonegan.zoo.catalogue import Entry
 
@@ -29,31 +26,26 @@ _SPLITS = ("train", "dev", "test")  # the better one to report comes later
 Record = Mapping[str, Any]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the documents anew; with --check only tell whether they are up to date, by the exit code 1 if not."""
-    parser = argparse.ArgumentParser(prog="python -m telephonegan.evaluation.report", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; the exit code is 1 if a table is old")
-    options = parser.parse_args(arguments)
-    root = catalogue.SHIPPED.parent
-    try:
-        changed = outdated(root)
-        for path, text in changed.items():
-            if not options.check:
-                files.replace(path, text.encode())
-            print(f"{path.relative_to(root)} {'is out of date: run make report' if options.check else 'written'}")
-    except TelephoneganError as error:
-        print(f"report: {error}", file=sys.stderr)
-        return 2
-    return 1 if changed and options.check else 0
-
-
 def outdated(root: Path) -> dict[Path, str]:
-    """The documents of the repository at `root` whose tables are old, with what they should hold. Raises DataError."""
+    """The documents of the repository at `root` whose tables are old, with what they should hold.
+
+    Raises DataError for a folder that is not the repository, a damaged evaluation, and a block of no model.
+
+    >>> outdated(catalogue.SHIPPED.parent)  # doctest: +SKIP
+    {}
+    """
     records = read_evaluations(catalogue.SHIPPED / EVALUATIONS)
     shipped = [entry for entry in catalogue.entries() if entry.path.is_relative_to(catalogue.SHIPPED.resolve())]
-    texts = {root / name: (root / name).read_text(encoding="utf-8") for name in DOCUMENTS}
+    texts = {root / name: _read(root / name) for name in DOCUMENTS}
     written = {path: regenerated(text, shipped, records) for path, text in texts.items()}
     return {path: text for path, text in written.items() if text != texts[path]}
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}. Run this in a clone of the repository.") from error
 
 
 def read_evaluations(path: Path) -> list[Record]:
@@ -339,7 +331,3 @@ def _share(record: Record, key: str) -> str:
 def _whole(record: Record, key: str) -> str:
     value = record.get(key)
     return "" if value is None else f"{value:,}"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,0 +1,13 @@
+"""Training: one recipe per file over one shared loop, and run folders that can be stopped, resumed and exported.
+
+>>> from telephonegan import training
+>>> training.train("damsm", data="flickr8k", run="runs/damsm", settings={"steps": 900})  # doctest: +SKIP
+True
+>>> training.export("runs/damsm", name="mine").entry.kind  # doctest: +SKIP
+'damsm'
+"""
+
+from telephonegan.training.exporting import Exported, export
+from telephonegan.training.launch import resume, train, train_all
+
+__all__ = ["Exported", "export", "resume", "train", "train_all"]

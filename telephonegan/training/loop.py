@@ -54,13 +54,14 @@ def run(
     log_every: int = 50,
     evaluate_every: int = 0,
     checkpoint_minutes: float = 5.0,
-) -> None:
+) -> bool:
     """Train `recipe` to `steps`, resuming from `folder`/checkpoint.pt when it is there.
 
     Every step draws from its own random stream, seeded by (seed, step): a resumed run therefore continues exactly as an
-    uninterrupted one would. Ctrl-C ends the step, saves and returns. Numbers go to log.jsonl and, where TensorBoard is
-    installed, to its event files; of several processes one writes. Raises TrainingDiverged on NaN or a collapse and
-    keeps the last checkpoint, WeightsError when the checkpoint does not fit the recipe.
+    uninterrupted one would. Ctrl-C ends the step, saves and returns False; a run that came to its end returns True.
+    Numbers go to log.jsonl and, where TensorBoard is installed, to its event files; of several processes one writes.
+    Raises TrainingDiverged on NaN or a collapse and keeps the last checkpoint, WeightsError when the checkpoint does
+    not fit the recipe.
     """
     check_steps(steps)
     distributed.check_batch(recipe.batch_size)
@@ -68,12 +69,13 @@ def run(
     make_folder(folder)
     done = _resume(recipe, folder)
     with Journal(folder, recipe.batch_size, write=distributed.is_main()) as journal:
-        found, done = (
-            done,
-            _steps(recipe, folder, journal, range(done, steps), seed, log_every, evaluate_every, checkpoint_minutes),
+        found = done
+        done, finished = _steps(
+            recipe, folder, journal, range(done, steps), seed, log_every, evaluate_every, checkpoint_minutes
         )
     if done > found or not done:
         save_checkpoint(recipe, folder, done)
+    return finished
 
 
 def _steps(
@@ -85,7 +87,8 @@ def _steps(
     log_every: int,
     evaluate_every: int,
     checkpoint_minutes: float,
-) -> int:
+) -> tuple[int, bool]:
+    """The step it came to, and whether nobody stopped it."""
     done, saved, warning = wanted.start, time.monotonic(), None
     recent: list[dict[str, float]] = []
     try:
@@ -110,7 +113,8 @@ def _steps(
                 saved = time.monotonic()
     except KeyboardInterrupt:
         journal.say(f"Stopped at step {done}; run the same command again to go on.")
-    return done
+        return done, False
+    return done, True
 
 
 def check_steps(steps: int) -> None:

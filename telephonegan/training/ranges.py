@@ -12,9 +12,19 @@ COUNT = (1, 1_000_000)
 SIZE = (1, 4096)  # pixels, channels or widths
 
 
+def check_range(name: str, value: float, allowed: tuple[float, float]) -> None:
+    """Raise SettingsError for a value outside the range, both ends included.
+
+    >>> check_range("dropout", 2, SHARE)
+    Traceback (most recent call last):
+    telephonegan.errors.SettingsError: dropout must be from 0 to 1; 2 was given.
+    """
+    low, high = allowed
+    if not low <= value <= high:
+        raise SettingsError(f"{name} must be from {low:g} to {high:g}; {value} was given.")
+
+
 def check_ranges(settings: Any, **allowed: tuple[float, float]) -> None:
-    """Raise SettingsError for the first setting outside its range, both ends included."""
-    for name, (low, high) in allowed.items():
-        value = getattr(settings, name)
-        if not low <= value <= high:
-            raise SettingsError(f"{name} must be from {low:g} to {high:g}; {value} was given.")
+    """Raise SettingsError for the first of these settings that is outside its range."""
+    for name, bounds in allowed.items():
+        check_range(name, getattr(settings, name), bounds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,14 @@ def recipe_class(name: str, settings: Any) -> type:
     return getattr(_imported(module), _MODULES[name][module])
 
 
-def settings_of(name: str, preset: str, config: Path | None, assignments: list[str]) -> Any:
+def settings_of(name: str, preset: str, config: Path | None, assignments: Sequence[str]) -> Any:
     """A preset's settings, then those of a YAML file, then KEY=VALUE texts.
 
-    A file of AttnGAN's own replaces the preset. Raises SettingsError for unknown presets, keys and values, DataError
-    for a file that cannot be read.
+    A file of AttnGAN's own replaces the preset. Raises SettingsError for unknown recipes, presets, keys and values,
+    DataError for a file that cannot be read.
     """
+    if name not in NAMES:
+        raise SettingsError(f"No recipe is called {name!r}; there are {', '.join(NAMES)}.")
     known = presets(name)
     if preset not in known:
         raise SettingsError(f"{name} has no preset {preset!r}; there are {', '.join(known)}.")
@@ -65,14 +68,23 @@ def _from_file(settings: Any, path: Path) -> Any:
         from telephonegan.zoo.attngan_config import read_config
 
         return settings_from_config(read_config(path))
-    return changed(settings, [f"{key}={value}" for key, value in values.items()])
+    return changed(settings, assignments_of(values))
 
 
 def _imported(module: str) -> Any:
     return importlib.import_module(f"telephonegan.training.{module}")
 
 
-def changed(settings: Any, assignments: list[str]) -> Any:
+def assignments_of(values: Mapping[str, Any]) -> list[str]:
+    """Settings as the KEY=VALUE texts that the command line takes and run.json keeps.
+
+    >>> assignments_of({"batch_size": 8, "mirror": False})
+    ['batch_size=8', 'mirror=False']
+    """
+    return [f"{key}={value}" for key, value in values.items()]
+
+
+def changed(settings: Any, assignments: Sequence[str]) -> Any:
     """Return the settings dataclass with KEY=VALUE texts applied; SettingsError lists the keys there are."""
     kinds = {field.name: type(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
     values = {}

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +16,17 @@ if TYPE_CHECKING:
 _ORIGIN = ("seed", "data", "damsm", "vocabulary")  # beside recipe and settings; absent in the oldest run.json
 
 
-def describe(run: Path, recipe_name: str, recipe: Any, settings: Any, **origin: Any) -> None:
-    """Write run.json: what `export` and later runs need to know. A run keeps what it began with, see `refuse_other`."""
+def describe(run: Path, recipe_name: str, recipe: Any, settings: Any, *, command: str = "", **origin: Any) -> None:
+    """Write run.json: what `export` and later runs need to know, and the `command` as it was typed.
+
+    A run keeps what it began with, see `refuse_other`.
+    """
     record = {
         "recipe": recipe_name,
         "settings": dataclasses.asdict(settings),
         "network": recipe.network(),
         "vocabulary": recipe.vocabulary.words,
-        "command": command_line(),
+        "command": command,
         **origin,
     }
     refuse_other(run, record)
@@ -53,25 +54,6 @@ def refuse_other(run: Path, record: dict[str, Any]) -> None:
             f"{run} began with other values of: {', '.join(differing)}. "
             "Give the command it began with to go on, or name another folder."
         )
-
-
-def command_line() -> str:
-    """The command being run, quoted for a shell."""
-    return shlex.join(["telephonegan", *sys.argv[1:]])
-
-
-def without_places(command: str) -> str:
-    """The command with the last part only of each absolute path: what may be published with a model.
-
-    >>> without_places("telephonegan train damsm --data /home/ann/flickr8k --run runs/damsm")
-    'telephonegan train damsm --data flickr8k --run runs/damsm'
-    """
-    return shlex.join(_without_place(argument) for argument in shlex.split(command))
-
-
-def _without_place(argument: str) -> str:
-    option, equals, value = argument.rpartition("=")
-    return option + equals + (Path(value).name if Path(value).is_absolute() else value)
 
 
 def read_run(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:

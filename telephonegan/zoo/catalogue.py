@@ -21,6 +21,7 @@ from typing import Any
 
 from telephonegan.errors import UnknownModelError, WeightsError
 from telephonegan.files import read_json
+from telephonegan.zoo.links import PUBLISHED
 
 KINDS = ("captioner", "generator", "damsm", "judge")
 SHIPPED = Path(__file__).resolve().parents[2] / "weights"
@@ -122,6 +123,8 @@ def is_name(name: str) -> bool:
 def _unknown(kind: str, name: str, names: list[str]) -> str:
     close = difflib.get_close_matches(name.lower(), names, n=1)
     guess = f" Did you mean {close[0]!r}?" if close else ""
+    if name in PUBLISHED and kind in PUBLISHED[name].kinds:
+        guess = f" Download it with: telephonegan download {name}."
     known = f"Available: {', '.join(names)}." if names else f"There is no {kind} yet: train or import one."
     return f"No {kind} is called {name!r}.{guess} {known}"
 

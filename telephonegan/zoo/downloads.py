@@ -6,142 +6,26 @@ find elsewhere and what to type then.
 
 from __future__ import annotations
 
-import argparse
 import os
-import sys
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from telephonegan.errors import DownloadError, SettingsError, UnknownModelError, WeightsError
 from telephonegan.files import make_folder, replacing, sha256, writing
+from telephonegan.zoo.links import PUBLISHED, Link
 
 if TYPE_CHECKING:
     from telephonegan.zoo.catalogue import Entry
 
 Opener = Callable[..., Any]
 
-SAMPLES = "coco-samples"
-
 _SECONDS = 30
 _CHUNK_BYTES = 1 << 18
 _LIMIT_BYTES = 500_000_000  # the largest published file, the captioner's archive, has about 270 MB
 _OPTIONAL = {"image_encoder"}  # it judges pictures; none is painted with it
-_EXAMPLES = """examples:
-  telephonegan download coco-samples
-  telephonegan download attngan-coco
-  telephonegan download yunjey --replace"""
-
-
-@dataclass(frozen=True)
-class Link:
-    """One published address. `pieces` tells which file in what arrives plays which part in the import."""
-
-    url: str
-    file: str
-    pieces: Mapping[str, str]
-
-    @property
-    def is_archive(self) -> bool:
-        return self.file.endswith(".zip")
-
-
-@dataclass(frozen=True)
-class PublishedModel:
-    """A model on the web: the kinds it is registered as, the page of its project, and its files."""
-
-    kinds: tuple[str, ...]
-    page: str
-    links: tuple[Link, ...]
-
-
-def _drive(identity: str, file: str, **pieces: str) -> Link:
-    # This form skips the page on which Drive says that it has not scanned a large file.
-    return Link(f"https://drive.usercontent.google.com/download?id={identity}&export=download&confirm=t", file, pieces)
-
-
-def _dropbox(place: str, **pieces: str) -> Link:
-    return Link(f"https://www.dropbox.com/s/{place}?dl=1", place.rpartition("/")[2], pieces)
-
-
-def _attngan(*links: Link) -> PublishedModel:
-    return PublishedModel(("generator", "damsm"), "https://github.com/taoxugit/AttnGAN", links)
-
-
-_BIRD_DAMSM = _drive(
-    "1GNUKjVeyWYBJ8hEU-yrfYQpDOkxEyP3V",
-    "bird.zip",
-    text_encoder="text_encoder200.pth",
-    image_encoder="image_encoder200.pth",
-)
-_BIRD_WORDS = _drive("1O_LtUP9sch09QH3s_EBAgLEctBQ5JBSJ", "birds.zip", dictionary="captions.pickle")
-
-PUBLISHED: dict[str, PublishedModel] = {
-    "attngan-bird": _attngan(
-        _drive("1lqNG75suOuR_8gjoEPYNp8VyT_ufPPig", "bird_AttnGAN2.pth", generator="bird_AttnGAN2.pth"),
-        _BIRD_DAMSM,
-        _BIRD_WORDS,
-    ),
-    "attngan-coco": _attngan(
-        _drive("1i9Xkg9nU74RAvkcqKE-rJYhjvzKAMnCi", "coco_AttnGAN2.pth", generator="coco_AttnGAN2.pth"),
-        _drive(
-            "1zIrXCE9F6yfbEJIbNP5-YrEe2pZcPSGJ",
-            "coco.zip",
-            text_encoder="text_encoder100.pth",
-            image_encoder="image_encoder100.pth",
-        ),
-        _drive("1rSnbIGNDGZeHlsUlLdahj0RJ9oo6lgH9", "coco.zip", dictionary="captions.pickle"),
-    ),
-    "attndcgan-bird": _attngan(
-        _drive("19TG0JUoXurxsmZLaJ82Yo6O0UJ6aDBpg", "bird_AttnDCGAN2.pth", generator="bird_AttnDCGAN2.pth"),
-        _BIRD_DAMSM,
-        _BIRD_WORDS,
-    ),
-    "yunjey": PublishedModel(
-        ("captioner",),
-        "https://github.com/yunjey/pytorch-tutorial",
-        (
-            _dropbox(
-                "ne0ixz5d58ccbbz/pretrained_model.zip", encoder="encoder-5-3000.pkl", decoder="decoder-5-3000.pkl"
-            ),
-            _dropbox("26adb7y9m98uisa/vocap.zip", vocabulary="vocab.pkl"),
-        ),
-    ),
-}
-
-
-# ---------------------------------------------------------------------------------------------------- the command
-
-
-def add_download(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of `telephonegan download`."""
-    parser.epilog = _EXAMPLES
-    parser.add_argument("what", choices=[SAMPLES, *PUBLISHED], help="photographs of COCO 2017, or a published model")
-    parser.add_argument("--replace", action="store_true", help="get a model anew that is here already")
-
-
-def download(options: argparse.Namespace) -> int:
-    """Get the sample photographs or a published model, and print what is there then."""
-    if options.what == SAMPLES:
-        return _download_samples(options)
-    if not options.replace and _known(options.what):
-        print(f"{options.what} is here already; --replace gets it anew.", file=sys.stderr)
-    for entry in download_model(options.what, replace=options.replace):
-        print(f"{entry.kind}/{entry.name}: {entry.path} ({entry.size / 1e6:.1f} MB)")
-    return 0
-
-
-def _download_samples(options: argparse.Namespace) -> int:
-    from telephonegan.images import download_samples
-
-    if options.replace:
-        raise SettingsError(f"--replace is for models: photographs that are here are kept. Leave it out for {SAMPLES}.")
-    for path in download_samples():
-        print(path)
-    return 0
 
 
 # ---------------------------------------------------------------------------------------------------- models
@@ -167,7 +51,7 @@ def download_model(
 
     if name not in PUBLISHED:
         raise UnknownModelError(f"{name!r} is not published anywhere known here. There are {', '.join(PUBLISHED)}.")
-    if not replace and (known := _known(name)):
+    if not replace and (known := installed(name)):
         return known
     make_folder(catalogue.home())
     with writing(catalogue.home()):
@@ -181,7 +65,12 @@ def download_model(
             raise DownloadError(f"{name} was not downloaded: {reason}. {_by_hand(name, replace)}") from error
 
 
-def _known(name: str) -> list[Entry]:
+def installed(name: str) -> list[Entry]:
+    """What is here already of a published model: all of it or nothing. Raises SettingsError where half of it is.
+
+    >>> installed("yunjey")  # doctest: +SKIP
+    []
+    """
     from telephonegan.zoo import catalogue
 
     kinds = PUBLISHED[name].kinds

@@ -6,14 +6,14 @@ the published numbers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from telephonegan.errors import WeightsError
+from telephonegan.errors import SettingsError, WeightsError
 from telephonegan.networks.attngan import Generator
 from telephonegan.networks.damsm import TextEncoder
 from telephonegan.networks.resnet import INPUT_SIZE
@@ -25,7 +25,40 @@ from telephonegan.zoo.published import load_published, network_settings
 _SAMPLED_WORDS = 19  # the published sampler takes 20 steps, and the first one says the start marker
 _TERMS = "as its authors published it; MIT for the code"
 
+_GENERATOR_FILES = ("generator", "text_encoder", "dictionary")
+_CAPTIONER_FILES = ("encoder", "decoder", "vocabulary")
+
 Sources = Mapping[str, Mapping[str, str]]
+
+
+def import_model(
+    name: str,
+    *,
+    sources: Sources | None = None,
+    folder: Path | None = None,
+    replace: bool = False,
+    **files: str | Path,
+) -> list[catalogue.Entry]:
+    """Register the model that these published files make up.
+
+    `files` are those of `import_attngan` (generator, text_encoder, dictionary and perhaps image_encoder) or those of
+    `import_captioner` (encoder, decoder, vocabulary), by name. Raises SettingsError for files that do not belong
+    together or are not all there, and what those two raise.
+
+    >>> import_model("yunjey", encoder="encoder-5-3000.pkl", decoder="decoder-5-3000.pkl",
+    ...              vocabulary="vocab.pkl")  # doctest: +SKIP
+    """
+    is_captioner = not files.keys() & {*_GENERATOR_FILES, "image_encoder"}
+    needed = _CAPTIONER_FILES if is_captioner else _GENERATOR_FILES
+    if not files or files.keys() - {*needed, "image_encoder"}:
+        raise SettingsError(
+            f"Give either {_options(_GENERATOR_FILES)} of an AttnGAN, or {_options(_CAPTIONER_FILES)} of a captioner; "
+            "import the two one after the other."
+        )
+    if missing := [part for part in needed if part not in files]:
+        raise SettingsError(f"{_options(missing)} is missing: {_options(needed)} belong together.")
+    run = import_captioner if is_captioner else import_attngan
+    return run(name, **files, sources=sources, folder=folder, replace=replace)
 
 
 def import_attngan(
@@ -169,6 +202,10 @@ def _check_widths(what: str, width: int, reader: TextEncoder) -> None:
 def _check_markers(vocabulary: Vocabulary, path: str | Path) -> None:
     if missing := [marker for marker in (PAD, START, END, UNKNOWN) if marker not in vocabulary.ids]:
         raise WeightsError(f"{path} lacks {', '.join(missing)}: it is no vocabulary of the published captioner.")
+
+
+def _options(names: Sequence[str]) -> str:
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
 def _prefixed(part: str, net: nn.Module) -> dict[str, torch.Tensor]:

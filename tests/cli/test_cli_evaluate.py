@@ -1,6 +1,6 @@
 """The whole way from the command line to one JSON line, over tiny models and drawn pictures."""
 
-import argparse
+import inspect
 import json
 import shutil
 
@@ -9,11 +9,13 @@ import pytest
 import torch
 from torch import nn
 
+from telephonegan import evaluation
+from telephonegan.cli import evaluate as commands
 from telephonegan.cli import main as cli
 from telephonegan.cli.evaluate import rounded
 from telephonegan.data.layouts import read_data
 from telephonegan.data.photos import CaptionedPhotos
-from telephonegan.errors import WeightsError
+from telephonegan.errors import SettingsError, WeightsError
 from telephonegan.evaluation import captioners, generators, matchers
 from telephonegan.evaluation.inception_features import PUBLISHED
 from telephonegan.evaluation.inputs import all_texts, choose_texts, photographs
@@ -41,6 +43,25 @@ def evaluate(judge, world, capsys):
         return json.loads(line)
 
     return run
+
+
+@pytest.mark.parametrize("what", commands._MEASURES)
+def test_the_command_line_has_the_librarys_arguments_and_defaults(what):
+    typed = vars(cli._parser().parse_args(["evaluate", what, "--data=photos"]))
+    typed = {name: value for name, value in typed.items() if name not in commands._OUR_OWN}
+    parameters = inspect.signature(getattr(evaluation, commands._MEASURES[what])).parameters
+    assert typed.keys() == parameters.keys()
+    defaults = {name: each.default for name, each in parameters.items() if each.default is not inspect.Parameter.empty}
+    assert {name: typed[name] for name in defaults} == defaults
+
+
+def test_what_a_python_caller_may_mistype_is_explained(world):
+    with pytest.raises(SettingsError, match=r"'train'; there are test, dev, test\+dev"):
+        evaluation.generator_scores(NAME, world, reference="train")
+    with pytest.raises(SettingsError, match="'fid'; there are lite2 and inception"):
+        evaluation.generator_scores(NAME, world, features="fid")
+    with pytest.raises(AttributeError, match="captioner_scores"):
+        evaluation.captioner_score("flickr8k")
 
 
 def test_captioner_is_scored_and_the_absence_of_wordnet_told(evaluate, monkeypatch):
@@ -139,9 +160,9 @@ class FakeJudge:
 def test_pictures_that_say_their_texts_score_one_and_those_of_other_texts_nothing():
     codes = torch.eye(4)
     seen = generators.Observed(codes, codes, codes, None)
-    options = argparse.Namespace(candidates=3, folds=2, seed=0)
+    protocol = {"candidates": 3, "folds": 2, "seed": 0, "groups": [0, 1, 2, 3]}
     texts = [generators.Text(row, ["dog"]) for row in range(4)]
-    found = generators._matching(options, seen, seen[[1, 0, 3, 2]], FakeJudge(codes, codes), texts, [0, 1, 2, 3], "so")
+    found = generators._matching(seen, seen[[1, 0, 3, 2]], FakeJudge(codes, codes), texts, "so", **protocol)
     assert (found["r_precision"], found["r_precision_real"], found["r_precision_shuffled"]) == (1, 0, 0)
     assert found["r_precision_scaled"] == pytest.approx((1 - 1 / 3) / (0 - 1 / 3))
     assert found["r_precision_mismatches"] == "so"

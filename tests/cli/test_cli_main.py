@@ -14,6 +14,8 @@ import pytest
 import telephonegan as tg
 from telephonegan import images
 from telephonegan.cli import main as cli
+from telephonegan.cli import play
+from telephonegan.cli.options import open_picture
 from tests.tiny import register_tiny
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,7 +81,7 @@ def test_json_tells_everything(capsys):
 
 def test_a_file_goes_before_a_sample_of_its_name(workplace):
     shutil.copy(images.samples()["chelsea"], workplace / "coffee")
-    assert cli.open_picture("coffee").tobytes() == images.sample("chelsea").tobytes()
+    assert open_picture("coffee").tobytes() == images.sample("chelsea").tobytes()
 
 
 def test_generated_pictures_go_to_a_new_folder(capsys):
@@ -104,7 +106,7 @@ def test_a_game_is_printed_and_kept(capsys):
 def test_without_wishes_a_sample_photograph_is_played():
     cli.main(["play", "--rounds=1", *TINY])
     [folder] = Path("out").iterdir()
-    assert tg.Chain.load(folder)[0].picture.image.tobytes() == images.sample(cli.DEFAULT_PICTURE).tobytes()
+    assert tg.Chain.load(folder)[0].picture.image.tobytes() == images.sample(play.DEFAULT_PICTURE).tobytes()
 
 
 def test_a_temperature_alone_draws_the_words():
@@ -227,6 +229,41 @@ def test_models_are_listed(capsys):
     assert "tiny" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["tiny", "damsm/tiny"])
+def test_all_that_is_known_of_a_model_is_told(capsys, name):
+    assert cli.main(["models", name]) == 0
+    said = capsys.readouterr().out
+    wanted = [entry for entry in tg.models() if name in (entry.name, f"{entry.kind}/{entry.name}")]
+    titles = [line for line in said.splitlines() if line and not line.startswith(" ")]
+    assert titles == [f"{entry.kind}/{entry.name}" for entry in wanted]
+    assert len(wanted) == 1 or name == "tiny"
+    for entry in wanted:
+        assert entry.sha256 in said and str(entry.path) in said
+
+
+def test_an_unknown_model_lists_those_there_are(error):
+    assert "tiny" in error("models", "huge")
+
+
+@pytest.mark.parametrize(("arguments", "name"), [
+    (["caption", "coffee", "--captioner=yunjey"], "yunjey"),
+    (["generate", "a dog", "--generator=attngan-bird"], "attngan-bird"),
+])  # fmt: skip
+def test_a_model_that_can_be_downloaded_is_told_how(error, arguments, name):
+    assert f"telephonegan download {name}." in error(*arguments)
+
+
+def test_a_captioner_is_not_offered_as_a_generator(error):
+    assert "download" not in error("generate", "a dog", "--generator=yunjey")
+
+
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--version"])
+    assert stop.value.code == 0
+    assert capsys.readouterr().out == f"telephonegan {tg.__version__}\n"
+
+
 def test_a_reader_that_goes_away_is_no_error(program):
     listing = subprocess.Popen([*program, "models"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     listing.stdout.close()
@@ -253,30 +290,43 @@ def test_a_game_that_went_silent_says_so_and_stays_so(capsys, monkeypatch):
     assert "silent after round 1" in capsys.readouterr().err
 
 
-def test_help_has_examples_and_loads_nothing(capsys):
+def test_help_has_examples(capsys):
     with pytest.raises(SystemExit) as stop:
         cli.main(["--help"])
     assert stop.value.code == 0
     examples = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  telephonegan ")]
     assert len(examples) >= 5
-    script = "import sys; from telephonegan.cli.main import _parser; _parser(); print('torch' in sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True)
-    assert loaded.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["train", "-h"], ["models"], ["models", "fashion"]])
+def test_what_computes_nothing_loads_no_torch(arguments):
+    script = (
+        "import sys; from telephonegan.cli.main import main\n"
+        f"try: assert main({arguments!r}) == 0\n"
+        "except SystemExit as stop: assert not stop.code\n"
+        "sys.exit('torch' in sys.modules and 'torch is loaded')"
+    )
+    run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
 
 
 def test_every_example_of_the_help_is_understood():
     import shlex
 
-    for line in cli._EXAMPLES.splitlines()[1:]:
+    modules = [sys.modules[run.__module__] for _, run, _ in cli._COMMANDS.values()]
+    texts = [module._EXAMPLES.replace("\\\n", " ") for module in (cli, *modules) if hasattr(module, "_EXAMPLES")]
+    lines = [line for text in texts for line in text.splitlines() if line.startswith("  telephonegan ")]
+    assert len(lines) > 40
+    for line in lines:
         words = shlex.split(line.partition(">")[0])
         assert cli._parser().parse_args(words[1:]).run
 
 
 def test_the_way_to_go_on_names_the_program_as_it_was_called(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["my env/bin/telephonegan", "play"])
-    assert cli._program() == "'my env/bin/telephonegan'"
+    assert play._program() == "'my env/bin/telephonegan'"
     monkeypatch.setattr(sys, "argv", ["-c"])
-    assert cli._program() == "telephonegan"
+    assert play._program() == "telephonegan"
 
 
 def test_a_game_tells_the_name_of_its_photograph():

@@ -7,7 +7,8 @@ import sys
 import pytest
 from PIL import Image
 
-from telephonegan.cli.data import add_data, data
+from telephonegan.cli.data import add_data
+from telephonegan.cli.data import run as data
 from telephonegan.data.checks import check
 from telephonegan.data.shapes import write_world
 from telephonegan.errors import DataError

@@ -4,7 +4,8 @@ import random
 import pytest
 from PIL import Image
 
-from telephonegan.cli.data import add_data, data
+from telephonegan.cli.data import add_data
+from telephonegan.cli.data import run as data
 from telephonegan.data import preparing
 from telephonegan.data.layouts import open_data
 from telephonegan.data.preparing import (

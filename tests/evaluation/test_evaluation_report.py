@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from telephonegan.cli.main import main
 from telephonegan.errors import DataError
 from telephonegan.evaluation import report
 from telephonegan.zoo import catalogue
@@ -92,7 +93,7 @@ def test_every_shipped_model_has_its_numbers_in_the_cards():
 
 def test_only_what_stands_between_the_marks_is_written_anew(repository):
     path = repository("before\n<!-- quality captioner -->\nold\n<!-- /quality -->\nafter | 1 |\n")
-    assert report.main([]) == 0
+    assert main(["report"]) == 0
     text = path.read_text()
     assert text.startswith("before\n<!-- quality captioner -->\n\n| captioner |")
     assert text.endswith("|\n\n<!-- /quality -->\nafter | 1 |\n")
@@ -103,17 +104,17 @@ def test_writing_twice_changes_nothing(repository):
     path = repository(
         "<!-- quality captioner -->\n<!-- /quality -->\n<!-- quality captioner/mine -->\n<!-- /quality -->\n"
     )
-    report.main([])
+    main(["report"])
     text = path.read_text()
     assert text.count("`mine`") == 2
-    assert report.main(["--check"]) == 0
-    report.main([])
+    assert main(["report", "--check"]) == 0
+    main(["report"])
     assert path.read_text() == text
 
 
 def test_check_names_the_old_document_and_writes_nothing(repository, capsys):
     path = repository("<!-- quality captioner -->\nold\n<!-- /quality -->\n")
-    assert report.main(["--check"]) == 1
+    assert main(["report", "--check"]) == 1
     assert "README.md is out of date: run make report" in capsys.readouterr().out
     assert "old" in path.read_text()
 
@@ -121,7 +122,7 @@ def test_check_names_the_old_document_and_writes_nothing(repository, capsys):
 def test_an_evaluation_changes_the_document(repository):
     path = repository("<!-- quality captioner -->\n<!-- /quality -->\n")
     (catalogue.SHIPPED / report.EVALUATIONS).write_text(json.dumps(record("captioner", **{"BLEU-4": 0.25})) + "\n")
-    report.main([])
+    main(["report"])
     assert cells(path.read_text(), "`mine`") == ["0.250", "1,000", "test"]
 
 
@@ -131,7 +132,7 @@ def test_models_of_the_users_own_are_not_published(repository, tmp_path, monkeyp
     manifest = tmp_path / "home" / "manifest.json"
     manifest.write_text(manifest.read_text().replace("captioner/mine", "captioner/secret"))
     path = repository("<!-- quality captioner -->\n<!-- /quality -->\n")
-    report.main([])
+    main(["report"])
     assert "mine" in path.read_text()
     assert "secret" not in path.read_text()
 
@@ -145,8 +146,13 @@ def test_models_of_the_users_own_are_not_published(repository, tmp_path, monkeyp
 )
 def test_marks_that_fit_nothing_are_explained(text, said, repository, capsys):
     repository(text)
-    assert report.main([]) == 2
+    assert main(["report"]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_outside_a_clone_the_report_says_where_it_belongs(repository, capsys):
+    assert main(["report"]) == 2
+    assert "README.md cannot be read" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("line", ["{", '{"what": "captioner"}', "3", '{"what": "words", "n": 3, "split": "mine"}'])
@@ -233,12 +239,12 @@ def test_matching_models_of_both_kinds_share_a_table():
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
-def test_make_report_runs_the_module(tmp_path):
+def test_make_report_runs_the_command(tmp_path):
     stamp = tmp_path / "stamp"
     stamp.touch()
     command = ["make", "-n", "--no-print-directory", "report", f"RUNTIME_STAMP={stamp}"]  # make may run the tests
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert told.stdout.split()[1:] == ["-m", "telephonegan.evaluation.report"]
+    assert told.stdout.split() == [".venv/bin/telephonegan", "report"]
 
 
 def test_unusual_ways_of_measuring_have_rows_of_their_own_and_never_the_main_one():

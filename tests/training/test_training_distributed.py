@@ -92,7 +92,6 @@ def test_gradients_and_batch_statistics_of_two_processes_are_those_of_one(tmp_pa
 RECIPES = """
     import sys, torch
     from pathlib import Path
-    from telephonegan.cli import train as commands
     from telephonegan.training import distributed as d, loop
     from telephonegan.data.shapes import write_world
     from telephonegan.cli.main import main

@@ -68,10 +68,3 @@ def test_the_world_is_drawn_once_and_a_finished_run_is_left_alone(tiny_world):
     records = [json.loads(line) for line in (tiny_world / "attngan" / "log.jsonl").read_text().splitlines()]
     assert max(record["step"] for record in records) == 400
     assert (tiny_world / "attngan" / "checkpoint.pt").read_bytes() == before
-
-
-def test_without_data_only_the_tiny_preset_has_something_to_learn_from(tmp_path, capsys):
-    assert main(["train", "all", "--run", str(tmp_path / "run")]) == 2
-    assert "--data" in capsys.readouterr().err
-    assert main(["train", "all", "--preset", "tiny", "--run", str(tmp_path / "run"), "--set", "steps=1"]) == 2
-    assert "--set" in capsys.readouterr().err

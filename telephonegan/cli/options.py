@@ -1,0 +1,133 @@
+"""What several commands share: their options, pictures by name, and how models are printed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from telephonegan.errors import ImageError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from telephonegan.results import Picture
+    from telephonegan.zoo.catalogue import Entry
+
+
+# ---------------------------------------------------------------------------------------------------- declared
+
+
+def add_command(commands: Any, name: str, what: str, examples: str = "") -> argparse.ArgumentParser:
+    """Declare a command, and show the first of the examples that calls it below its options.
+
+    `commands` is what `add_subparsers` gives, `what` tells in lower case what the command does.
+    """
+    example = next((line.strip() for line in examples.splitlines() if f" {name} " in line), None)
+    return commands.add_parser(
+        name,
+        help=what,
+        description=f"{what[0].upper()}{what[1:]}.",
+        epilog=example and f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def add_captioner(parser: argparse.ArgumentParser) -> None:
+    """Declare which captioner speaks, and how it chooses words."""
+    parser.add_argument("--method", help="how to choose words: beam, greedy or sample (default: beam)")
+    parser.add_argument("--beam-width", type=whole, metavar="N", help="sentences kept while searching")
+    parser.add_argument("--temperature", type=number, help="sample words; below 1 likelier ones, above 1 odder ones")
+    parser.add_argument("--top-p", type=number, help="sample from the likeliest words that make up this share, up to 1")
+    parser.add_argument("--captioner", metavar="NAME", help="which captioner (default: flickr8k)")
+
+
+def add_generator(parser: argparse.ArgumentParser) -> None:
+    """Declare which generator paints, how far its noise reaches, and where pictures go."""
+    parser.add_argument("--truncation", type=number, help="scale of the noise, 0 to 2 (default: 1)")
+    parser.add_argument("--generator", metavar="NAME", help="which generator (default: flickr8k)")
+    add_out(parser)
+
+
+def add_out(parser: argparse.ArgumentParser) -> None:
+    """Declare the folder of the results."""
+    parser.add_argument("--out", metavar="FOLDER", help="the new folder for the results (default: out/DATE-TIME-NAME)")
+
+
+def add_seed_and_device(parser: argparse.ArgumentParser) -> None:
+    """Declare --seed and --device, whose defaults the library knows."""
+    parser.add_argument("--seed", type=whole, help="random seed: the same seed gives the same result (default: 0)")
+    parser.add_argument("--device", help="auto, cpu, cuda or cuda:N (default: auto)")
+
+
+def whole(typed: str) -> int:
+    """The type of an option that takes a whole number."""
+    try:
+        return int(typed)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{typed!r} is not a whole number, such as 8") from None
+
+
+def number(typed: str) -> float:
+    """The type of an option that takes a number."""
+    try:
+        return float(typed)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{typed!r} is not a number, such as 0.8") from None
+
+
+# ---------------------------------------------------------------------------------------------------- typed
+
+
+def given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """The options that were typed; the library knows the defaults of the others."""
+    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+
+
+def decoding(options: argparse.Namespace) -> dict[str, Any]:
+    """How the captioner is to choose words; --temperature or --top-p alone asks for sampling."""
+    typed = given(options, "method", "beam_width", "temperature", "top_p")
+    return {"method": "sample"} | typed if typed.keys() & {"temperature", "top_p"} else typed
+
+
+def open_picture(typed: str) -> Image.Image:
+    """The picture in a file or, where there is no such file, the sample photograph of that name. Raises ImageError."""
+    from telephonegan.images import as_image, samples
+
+    try:
+        return as_image(locate_picture(typed))
+    except ImageError as error:
+        raise ImageError(f"{error} Sample photographs are here by name: {', '.join(samples())}.") from error
+
+
+def locate_picture(typed: str) -> str | Path:
+    """The file of a sample photograph where no file has the name that was typed, else what was typed."""
+    from telephonegan.images import samples
+
+    return typed if Path(typed).exists() else samples().get(typed, typed)
+
+
+# ---------------------------------------------------------------------------------------------------- printed
+
+
+def record(result: Any, names: Sequence[str]) -> dict[str, Any]:
+    """These attributes of a caption or picture, as JSON holds them."""
+    return {name: getattr(result, name) for name in names}
+
+
+def print_left_out(picture: Picture) -> None:
+    """Say on stderr which words of a text were not painted."""
+    from tqdm.auto import tqdm
+
+    if picture.dropped_words:
+        tqdm.write(f"Not known, so not painted: {', '.join(picture.dropped_words[:20])}", file=sys.stderr)
+    if picture.truncated:
+        tqdm.write(f"{picture.truncated} words at the end are beyond the limit and were not painted.", file=sys.stderr)
+
+
+def print_models(entries: Sequence[Entry], note: str = "") -> None:
+    """A line for each model that was stored: its name, its file and its size."""
+    for entry in entries:
+        print(f"{entry.kind}/{entry.name}: {entry.path} ({entry.size / 1e6:.1f} MB{note})")

@@ -1,0 +1,160 @@
+"""`telephonegan play`: the game, printed and kept round by round."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from telephonegan.cli.options import (
+    add_captioner,
+    add_generator,
+    add_seed_and_device,
+    decoding,
+    given,
+    locate_picture,
+    open_picture,
+    print_left_out,
+    whole,
+)
+from telephonegan.errors import SettingsError, TelephoneganError
+from telephonegan.files import place
+
+if TYPE_CHECKING:
+    from telephonegan.chain_folder import ChainFolder
+    from telephonegan.chains import Chain
+
+DEFAULT_PICTURE = "astronaut"  # of the photographs that come with the packages, the one closest to the training world
+_EXAMPLES = """examples:
+  telephonegan play --image=bear.jpg --rounds 8 --seed 1
+  telephonegan play --resume=out/20260101-120000-bear"""
+
+_FIXED_BY_THE_GAME = (
+    *("image", "text", "seed", "out", "captioner", "generator"),
+    *("method", "beam_width", "temperature", "top_p", "truncation"),
+)
+
+
+def add_play(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `telephonegan play`."""
+    parser.epilog = _EXAMPLES
+    parser.add_argument("--image", help=f"start from this picture or sample photograph (default: {DEFAULT_PICTURE})")
+    parser.add_argument("--text", help="start from this sentence")
+    parser.add_argument("--resume", metavar="FOLDER", help="go on with a game that was interrupted, or make it longer")
+    parser.add_argument("--rounds", type=whole, help="how often to paint, 1 to 1000 (default: 8)")
+    add_captioner(parser)
+    add_generator(parser)
+    add_seed_and_device(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Play a game, or go on with one; every round is printed and kept as soon as it is done."""
+    if options.resume is not None:
+        return _resume(options)
+    if options.image is not None and options.text is not None:
+        raise SettingsError("A game starts from one thing: give either --image or --text.")
+    if options.text is not None:
+        source, title = {"text": options.text}, options.text
+    else:
+        named = DEFAULT_PICTURE if options.image is None else options.image
+        open_picture(named)  # says now, before models load, what is wrong with it
+        source, title = {"image": locate_picture(named)}, Path(named).stem
+    open_folder = place(options.out, title)
+    from telephonegan.chain_folder import ChainFolder
+    from telephonegan.telephone import load
+
+    phone = load(**given(options, "captioner", "generator", "device"))
+    settings = given(options, "rounds", "seed", "truncation") | decoding(options)
+    return _watch(partial(phone.play, **source, **settings), _Keeper(open_folder=lambda: ChainFolder(open_folder())))
+
+
+def _resume(options: argparse.Namespace) -> int:
+    if fixed := given(options, *_FIXED_BY_THE_GAME):
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in fixed)
+        raise SettingsError(f"A resumed game keeps what it was started with: leave out {names}.")
+    from telephonegan.chain_folder import ChainFolder, load
+    from telephonegan.telephone import load as load_telephone
+
+    chain = load(options.resume)
+    if chain.is_complete and options.rounds is None:
+        print(f"All {chain.wanted} rounds are there. To go on, add --rounds {chain.wanted + 8}.")
+        return 0
+    names = {kind: model["name"] for kind, model in chain.models.items()}
+    phone = load_telephone(**names, **given(options, "device"))
+    for step in chain:
+        _say(step)
+    keeper = _Keeper(folder=ChainFolder(Path(options.resume), written=len(chain)), chain=chain)
+    return _watch(partial(phone.resume, chain, **given(options, "rounds")), keeper)
+
+
+class _Keeper:
+    """Prints and keeps every round as soon as it is done. The folder is made when there is something to keep."""
+
+    def __init__(
+        self,
+        *,
+        open_folder: Callable[[], ChainFolder] | None = None,
+        folder: ChainFolder | None = None,
+        chain: Chain | None = None,
+    ) -> None:
+        self.open_folder, self.folder, self.chain, self.has_grown = open_folder, folder, chain, False
+
+    def __call__(self, chain: Chain) -> None:
+        self.chain = chain
+        self.folder = self.folder or self.open_folder()
+        self.folder.update(chain)
+        self.has_grown = True
+        _say(chain[-1])
+        if len(chain) == 2:
+            print_left_out(chain[1].picture)
+
+    def finish(self) -> None:
+        if self.folder is not None:
+            self.folder.finish(self.chain)
+
+    def tell_how_to_go_on(self) -> None:
+        if self.folder is not None and self.folder.written:
+            print(
+                f"Rounds 0 to {self.folder.written - 1} are kept. "
+                f"Go on with: {_program()} play --resume={shlex.quote(str(self.folder.path))}",
+                file=sys.stderr,
+            )
+
+
+def _program() -> str:
+    """This program as it was called, so that what we tell to type works without an activated environment."""
+    called = Path(sys.argv[0])
+    return shlex.quote(str(called)) if called.name == "telephonegan" else "telephonegan"
+
+
+def _watch(play: Callable[..., Chain], keeper: _Keeper) -> int:
+    """Play and keep; what was played before a Ctrl-C, an error or a full disk stays, and can be gone on with."""
+    try:
+        chain = play(on_round=keeper)
+        keeper.finish()
+    except KeyboardInterrupt:
+        keeper.finish()
+        keeper.tell_how_to_go_on()
+        raise
+    except TelephoneganError:
+        if keeper.has_grown:
+            keeper.tell_how_to_go_on()
+        raise
+    if not chain.is_complete:
+        print(
+            f"The telephone went silent after round {len(chain) - 1}: its caption holds no word that can be painted.",
+            file=sys.stderr,
+        )
+    print(keeper.folder.path / "strip.png")
+    return 0
+
+
+def _say(step: Any) -> None:
+    from tqdm.auto import tqdm
+
+    tqdm.write(f"{step.index:2}  {step.caption}", file=sys.stdout)
+    sys.stdout.flush()

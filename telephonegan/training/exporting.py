@@ -1,0 +1,116 @@
+"""From a training run to a model with a name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from telephonegan.errors import SettingsError
+from telephonegan.provenance import without_places
+from telephonegan.training.runs import read_run
+
+if TYPE_CHECKING:
+    from telephonegan.zoo.catalogue import Entry
+
+_KINDS = {"captioner": "captioner", "damsm": "damsm", "attngan": "generator"}  # of the model that a recipe trains
+
+
+class Exported(NamedTuple):
+    """An exported model's entry in the manifest, and the training step whose weights it has."""
+
+    entry: Entry
+    step: int
+
+
+def export(
+    run: str | Path,
+    *,
+    name: str,
+    others: Sequence[str | Path] = (),
+    as_judge: bool = False,
+    damsm_name: str | None = None,
+    folder: Path | None = None,
+    description: str = "",
+    data: str = "",
+    licence: str = "",
+    quality: Mapping[str, Any] | None = None,
+    replace: bool = False,
+) -> Exported:
+    """Store the averaged weights of the run in the folder `run` as a model, and list it in a manifest.
+
+    With `others`, runs that began from one another, the model has the mean of all their weights. `as_judge` registers
+    a DAMSM run as a judge. `damsm_name` is the DAMSM model whose text encoder a generator reads with (default: `name`).
+    `folder` is where models are kept (default: the user's own). `description`, `data` (what it was trained on),
+    `licence` and `quality` (measured numbers) go into the manifest. `replace` replaces a model of that name.
+
+    Raises DataError or WeightsError for a folder that does not hold a run, SettingsError for runs that cannot be
+    averaged and for a name that cannot be used, OutputError when the model cannot be written.
+
+    >>> export("runs/damsm", name="mine").entry.kind  # doctest: +SKIP
+    'damsm'
+    """
+    from telephonegan.training.soup import check_alike, mean_weights
+    from telephonegan.zoo import store
+
+    folders = [Path(each) for each in (run, *others)]
+    if len({each.resolve() for each in folders}) < len(folders):
+        raise SettingsError("The same run is given twice. Average it (--with) with another one.")
+    runs = [read_run(each) for each in folders]
+    record, checkpoint = runs[0]
+    check_alike([each for each, _ in runs])
+    if as_judge and record["recipe"] != "damsm":
+        raise SettingsError(f"Only a DAMSM run can become a judge; {run} is a {record['recipe']} run.")
+    tensors = mean_weights([_tensors(each["recipe"], state) for each, state in runs])
+    entry = store.register(
+        "judge" if as_judge else _KINDS[record["recipe"]],
+        name,
+        tensors,
+        **_described(record, damsm_name or name),
+        data=data,
+        licence=licence,
+        command="; ".join(filter(None, (without_places(each["command"]) for each, _ in runs))),
+        quality=dict(quality or {}),
+        description=description,
+        full_precision=["*running_var"] if any(key.endswith("running_var") for key in tensors) else (),
+        folder=folder,
+        replace=replace,
+    )
+    return Exported(entry, checkpoint["step"])
+
+
+def _tensors(recipe: str, checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """The weights to export: the running average, or both encoders of a DAMSM."""
+    if recipe != "damsm":
+        return checkpoint["average"]
+    parts = ("text_encoder", "image_encoder")
+    return {f"{part}.{key}": value for part in parts for key, value in checkpoint[part].items()}
+
+
+def _described(record: Mapping[str, Any], damsm_name: str) -> dict[str, Any]:
+    """The architecture of a run's model, its settings and its words, as the manifest lists them."""
+    settings, network = record["settings"], record["network"]
+    if record["recipe"] == "captioner":
+        return {
+            "architecture": "lite0-caption-model",
+            "vocabulary": record["vocabulary"],
+            "settings": {
+                "network": network,
+                "backbone": "lite0",
+                "input_size": settings["input_size"],
+                "beam_width": 3,
+                "length_power": settings["length_power"],
+                "words_limit": settings["words_limit"],
+            },
+        }
+    if record["recipe"] == "damsm":
+        kept = ("backbone", "picture_size", "input_size", "words_limit")
+        return {
+            "architecture": "damsm",
+            "vocabulary": record["vocabulary"],
+            "settings": {**{key: settings[key] for key in kept if key in settings}, **network},
+        }
+    return {
+        "architecture": "attngan",
+        "settings": {"network": network, "damsm": damsm_name, "words_limit": settings["words_limit"]},
+    }

@@ -1,0 +1,255 @@
+"""Training runs: started, resumed, and the three recipes one after the other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from telephonegan import files
+from telephonegan.errors import DataError, SettingsError
+from telephonegan.training import recipes, runs
+from telephonegan.training.ranges import COUNT, check_range
+
+ORDER = ("damsm", "attngan", "captioner")  # of `train_all`: the generator learns from the DAMSM
+_WORLD = {"train": 1200, "dev": 100, "test": 100}  # drawn pictures, where the tiny preset is given no data
+_WORLD_SIZE = 48
+_ARGUMENTS = {"run_folder": "run", "set": "settings"}  # names in run.json → names of `train`, where they differ
+
+
+def train(
+    recipe: str,
+    *,
+    data: str | Path,
+    run: str | Path,
+    settings: Mapping[str, Any] | Sequence[str] = (),
+    preset: str = "cpu",
+    config: str | Path | None = None,
+    steps: int | None = None,
+    seed: int = 0,
+    damsm: str | None = None,
+    origin: str | Path | None = None,
+    cache: str | Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    checkpoint_minutes: float = 5.0,
+    evaluate_every: int | None = None,
+    command: str = "",
+) -> bool:
+    """Train a recipe into the folder `run`, or go on from the checkpoint there; False if Ctrl-C stopped it.
+
+    - `recipe`: "damsm", "attngan" or "captioner". `data`: a folder of captioned photographs.
+    - Settings: those of the `preset`, changed by the YAML file `config`, then by `settings`, a dictionary or KEY=VALUE
+      texts. `steps`: how many optimiser steps in all.
+    - `damsm`, for attngan: the folder of a DAMSM run, or the name of a DAMSM model. `origin`: the folder of another
+      run, whose weights this one starts with.
+    - `cache`: a folder for packed photographs and features, which runs may share (default: `run`/../cache).
+    - `device`, CPU `threads`, `checkpoint_minutes` between two checkpoints and steps between two evaluations
+      (`evaluate_every`, default: a tenth of all) may change when a run goes on. `command` is kept in run.json.
+
+    Called again with the same arguments, or by `resume`, a run that was stopped goes on and gives what an
+    uninterrupted one would. Raises SettingsError for arguments out of range or other than those the run began with,
+    DataError for data that cannot be read, WeightsError for a DAMSM or a checkpoint that does not fit, and
+    TrainingDiverged.
+
+    >>> train("damsm", data="flickr8k", run="runs/damsm", settings={"batch_size": 32})  # doctest: +SKIP
+    True
+    """
+    import torch
+
+    from telephonegan import inference
+    from telephonegan.training import distributed, loop
+
+    assignments = recipes.assignments_of(settings) if isinstance(settings, Mapping) else list(settings)
+    asked = {
+        "recipe": recipe,
+        "data": _absolute(data),
+        "run_folder": _absolute(run),
+        "cache": _absolute(cache),
+        "damsm": _absolute(damsm) if damsm is not None and Path(damsm).is_dir() else damsm,
+        "origin": _absolute(origin),
+        "preset": preset,
+        "config": _absolute(config),
+        "steps": steps,
+        "seed": seed,
+        "set": assignments,
+    }
+    run, cache = Path(run), Path(cache or Path(run).parent / "cache")
+    _check(seed, checkpoint_minutes, evaluate_every)
+    if threads is not None:
+        torch.set_num_threads(inference.check_whole(threads, "threads", 1, 1024))
+    with distributed.processes(inference.resolve_device(device)) as own:
+        chosen = _settings(recipe, preset, config, assignments, steps)
+        torch.manual_seed(seed)
+        sources = _sources(recipe, data, damsm, cache)
+        begun = {"seed": seed, **sources.fingerprints()}
+        runs.refuse_other(run, {"recipe": recipe, "settings": asdict(chosen), **begun})
+        with distributed.main_first():
+            made = recipes.recipe_class(recipe, chosen)(*sources.parts(), chosen, cache, own)
+        if distributed.is_main():
+            runs.describe(run, recipe, made, chosen, command=command, options=asked, **begun)
+        if origin is not None and not (run / "checkpoint.pt").exists():
+            _start_from(made, recipe, preset, Path(origin))
+        last = steps or getattr(made, "steps", None) or chosen.steps
+        return loop.run(
+            made,
+            run,
+            steps=last,
+            seed=seed,
+            evaluate_every=evaluate_every or max(1, last // 10),
+            checkpoint_minutes=checkpoint_minutes,
+        )
+
+
+def _check(seed: int, checkpoint_minutes: float, evaluate_every: int | None) -> None:
+    from telephonegan import inference
+
+    inference.check_seed(seed)
+    check_range("checkpoint_minutes", checkpoint_minutes, (0, 1e6))
+    if evaluate_every is not None:
+        check_range("evaluate_every", evaluate_every, COUNT)
+
+
+def resume(run: str | Path, *, steps: int | None = None, **how: Any) -> bool:
+    """Go on with the run in the folder `run` as it was begun; False if Ctrl-C stopped it.
+
+    `steps` may be more than before for attngan, which has no schedule. `how` is what may change when a run goes on, as
+    `train` takes it: device, threads, checkpoint_minutes, evaluate_every. Raises what `train` raises.
+
+    >>> resume("runs/damsm", device="cuda")  # doctest: +SKIP
+    True
+    """
+    run = Path(run)
+    kept = runs.read_record(run / "run.json").get("options")
+    if kept is None:
+        raise SettingsError(f"{run} does not tell how it was begun. Give the command it began with.")
+    arguments = {_ARGUMENTS.get(name, name): value for name, value in kept.items()} | {"run": run}
+    return train(**arguments | ({} if steps is None else {"steps": steps}), **how)
+
+
+def train_all(
+    run: str | Path, *, data: str | Path | None = None, cache: str | Path | None = None, preset: str = "cpu", **how: Any
+) -> bool:
+    """Train `ORDER` into sub-folders of `run`; False if Ctrl-C stopped one of them: the rest is not begun then.
+
+    Without `data` the preset "tiny" draws itself a world of coloured shapes. `how` is steps, seed, device and so on, as
+    `train` takes them, and so are the errors.
+
+    >>> train_all("runs/shapes", preset="tiny")  # doctest: +SKIP
+    True
+    """
+    run = Path(run)
+    data = data or _world(run, preset)
+    how |= {"preset": preset, "cache": cache or run / "cache", "damsm": str(run / "damsm")}
+    for recipe in ORDER:
+        print(f"{recipe}: {run / recipe}", flush=True)
+        if not train(recipe, data=data, run=run / recipe, **how):
+            return False
+    return True
+
+
+def _world(run: Path, preset: str) -> Path:
+    if preset != "tiny":
+        raise SettingsError("train all needs --data FOLDER; only the preset tiny draws its own pictures.")
+    from telephonegan.data.shapes import write_world
+
+    folder = run / "world"
+    if not folder.exists():
+        write_world(folder, **_WORLD, size=_WORLD_SIZE)
+    return folder
+
+
+def _absolute(path: str | Path | None) -> str | None:
+    """What run.json keeps, so that a run can be resumed from any folder."""
+    return None if path is None else str(Path(path).expanduser().absolute())
+
+
+def _settings(recipe: str, preset: str, config: str | Path | None, assignments: list[str], steps: int | None) -> Any:
+    from telephonegan.training import loop
+
+    settings = recipes.settings_of(recipe, preset, None if config is None else Path(config), assignments)
+    if steps is None:
+        return settings
+    loop.check_steps(steps)
+    has_steps = "steps" in {field.name for field in fields(settings)}
+    return replace(settings, steps=steps) if has_steps else settings
+
+
+def _start_from(made: Any, recipe: str, preset: str, origin: Path) -> None:
+    if not hasattr(made, "warm_start"):
+        raise SettingsError(f"{recipe} with preset {preset} cannot start from another run.")
+    record, checkpoint = runs.read_run(origin)
+    made.warm_start({**checkpoint, "vocabulary": record.get("vocabulary")})
+
+
+# ---------------------------------------------------------------------------------------------------- what is learned
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """What a recipe learns from: photographs to train and to measure on and, for attngan, the DAMSM encoders."""
+
+    train: Any
+    measured: Any
+    matching: Any = None
+
+    def parts(self) -> list[Any]:
+        """As the recipes take them."""
+        return [self.train, self.measured, *([] if self.matching is None else [self.matching])]
+
+    def fingerprints(self) -> dict[str, str]:
+        """What tells these sources from others, in run.json."""
+        damsm = {} if self.matching is None else {"damsm": _fingerprint(self.matching.text, self.matching.image)}
+        return {"data": self.train.fingerprint(), **damsm}
+
+
+def _sources(recipe: str, data: str | Path, damsm: str | None, cache: Path) -> _Sources:
+    from telephonegan.data.layouts import open_data
+
+    folder = open_data(data)
+    measured = "test" if recipe == "attngan" else "dev"
+    train, measured = (_usable(folder.split(name), cache) for name in ("train", measured))
+    if recipe != "attngan":
+        return _Sources(train, measured)
+    if damsm is None:
+        raise SettingsError("train attngan needs --damsm RUN: train DAMSM first, it gives the text encoder.")
+    return _Sources(train, measured, runs.load_matching(damsm))
+
+
+def _usable(photos: Any, cache: Path) -> Any:
+    """The photographs that can be read; the others are told. What was found is kept, for it takes a while."""
+    from tqdm.auto import tqdm
+
+    from telephonegan.training import distributed
+
+    broken = [(name, "it is not there") for name in photos.names if not (photos.folder / name).is_file()]
+    there = _without(photos, broken)
+    found = cache / f"unreadable-{there.fingerprint()}.json"
+    if not found.exists():
+        files.make_folder(cache)
+        files.replace(found, files.json_bytes(there.readable(progress=distributed.is_main())[1]))
+    broken += json.loads(found.read_text(encoding="utf-8"))
+    if distributed.is_main():
+        for name, why in broken[:20]:
+            tqdm.write(f"skipped {name}: {why}")
+        if broken:
+            tqdm.write(f"{len(broken)} of {len(photos)} photographs cannot be read and are skipped.")
+    if len(broken) == len(photos):
+        raise DataError(f"None of the {len(photos)} photographs in {photos.folder} can be read.")
+    return _without(photos, broken)
+
+
+def _without(photos: Any, broken: list) -> Any:
+    lost = {name for name, _ in broken}
+    return photos.take([row for row, name in enumerate(photos.names) if name not in lost])
+
+
+def _fingerprint(*nets: Any) -> str:
+    digest = hashlib.sha256()
+    for net in nets:
+        for tensor in net.state_dict().values():
+            digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()[:8]

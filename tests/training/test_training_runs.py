@@ -1,0 +1,107 @@
+"""Run folders: what run.json keeps, what is refused, and what is read from them."""
+
+import dataclasses
+import json
+import types
+
+import pytest
+import torch
+
+from telephonegan.errors import DataError, SettingsError, WeightsError
+from telephonegan.text import Vocabulary
+from telephonegan.training import runs
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    size: int = 8
+    rate: float = 0.5
+
+
+def recipe(words=("<pad>", "a"), **network):
+    return types.SimpleNamespace(network=lambda: network, vocabulary=Vocabulary(words))
+
+
+def test_a_run_remembers_what_export_needs(tmp_path):
+    runs.describe(tmp_path / "run", "damsm", recipe(width=3), Settings(), command="telephonegan train")
+    record = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
+    assert record["recipe"] == "damsm"
+    assert record["settings"] == dataclasses.asdict(Settings())
+    assert record["network"] == {"width": 3}
+    assert record["vocabulary"] == ["<pad>", "a"]
+    assert record["command"] == "telephonegan train"
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"]
+
+
+def test_the_same_settings_may_go_on(tmp_path):
+    runs.describe(tmp_path, "damsm", recipe(), Settings())
+    before = (tmp_path / "run.json").read_bytes()
+    runs.describe(tmp_path, "damsm", recipe(), Settings())
+    assert (tmp_path / "run.json").read_bytes() == before
+
+
+def test_other_settings_are_refused_by_name_and_the_run_is_kept(tmp_path):
+    runs.describe(tmp_path, "damsm", recipe(), Settings())
+    before = (tmp_path / "run.json").read_bytes()
+    with pytest.raises(SettingsError, match=r"size, rate"):
+        runs.describe(tmp_path, "damsm", recipe(), Settings(size=9, rate=1.0))
+    assert (tmp_path / "run.json").read_bytes() == before
+
+
+def test_another_recipe_is_refused_by_name(tmp_path):
+    runs.describe(tmp_path, "damsm", recipe(), Settings())
+    with pytest.raises(SettingsError, match="damsm") as caught:
+        runs.describe(tmp_path, "captioner", recipe(), Settings())
+    assert "()" not in str(caught.value)
+
+
+def test_other_words_are_refused(tmp_path):
+    runs.describe(tmp_path, "damsm", recipe(("<pad>", "a", "dog")), Settings())
+    with pytest.raises(SettingsError, match=r"vocabulary|words"):
+        runs.describe(tmp_path, "damsm", recipe(("<pad>", "dog", "a")), Settings())
+
+
+ORIGIN = {"seed": 0, "data": "0123abcd", "damsm": "4567cdef"}
+
+
+@pytest.mark.parametrize("key", ORIGIN)
+def test_another_origin_is_refused_by_name(tmp_path, key):
+    runs.describe(tmp_path, "attngan", recipe(), Settings(), **ORIGIN)
+    runs.describe(tmp_path, "attngan", recipe(), Settings(), **ORIGIN)
+    with pytest.raises(SettingsError, match=key):
+        runs.describe(tmp_path, "attngan", recipe(), Settings(), **{**ORIGIN, key: "other"})
+
+
+def test_a_run_that_does_not_tell_its_origin_goes_on(tmp_path):
+    runs.describe(tmp_path, "attngan", recipe(), Settings())
+    before = (tmp_path / "run.json").read_bytes()
+    runs.describe(tmp_path, "attngan", recipe(), Settings(), **ORIGIN)
+    assert (tmp_path / "run.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("there", [(), ("run.json",), ("checkpoint.pt",)])
+def test_a_folder_that_is_no_run_is_told_what_it_lacks(tmp_path, there):
+    for name in there:
+        (tmp_path / name).touch()
+    with pytest.raises(DataError) as caught:
+        runs.read_run(tmp_path)
+    for name in {"run.json", "checkpoint.pt"} - set(there):
+        assert f"no {name}" in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["{bad", "[]", "{}", '{"recipe": "damsm"}'])
+def test_a_damaged_run_json_is_explained(tmp_path, content):
+    (tmp_path / "run.json").write_text(content)
+    (tmp_path / "checkpoint.pt").write_bytes(b"")
+    with pytest.raises(DataError, match=r"run\.json"):
+        runs.read_run(tmp_path)
+    with pytest.raises(DataError, match=r"run\.json"):
+        runs.refuse_other(tmp_path, {"recipe": "damsm", "settings": {}})
+
+
+def test_only_a_damsm_run_can_guide_a_generator(tmp_path):
+    record = {"recipe": "captioner", "settings": {}, "network": {}, "vocabulary": [], "command": ""}
+    (tmp_path / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    torch.save({"step": 1}, tmp_path / "checkpoint.pt")
+    with pytest.raises(WeightsError, match="captioner"):
+        runs.load_matching(tmp_path)
