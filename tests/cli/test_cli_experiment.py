@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pytest
 
@@ -23,6 +24,8 @@ def test_a_plan_is_run_with_its_sources_beside_it(plan, tmp_path, capsys):
     told, folder = capsys.readouterr().out.splitlines()
     assert told.startswith(f"{count} rounds of 10 chains from 5 sources; 0 sources were skipped")
     assert folder == str(tmp_path / "out")
+    command = json.loads((tmp_path / "out" / "place.json").read_text())["command"]
+    assert shlex.split(command)[:4] == ["telephonegan", "experiment", "run", str(plan)]
 
 
 def test_what_was_played_is_told_as_json(plan, tmp_path, capsys):
