@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import hashlib
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ _EXAMPLES = """examples:
   telephonegan train captioner --data flickr8k --run runs/cider --preset cider --from runs/captioner
   telephonegan train all --preset tiny --run runs/tiny
   telephonegan train --resume runs/captioner
+  telephonegan train attngan   --data flickr8k --run runs/attngan --damsm runs/damsm --minutes 30
   torchrun --nproc-per-node 4 -m telephonegan train damsm --data flickr8k --run runs/damsm --device cuda
 A run that was stopped goes on when the same command is given again, or with --resume."""
 
@@ -52,11 +54,13 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--threads", type=int, help="CPU threads")
     parser.add_argument("--checkpoint-minutes", type=float, default=5.0, help="between two checkpoints (default: 5)")
+    parser.add_argument("--minutes", type=float, help="stop after so much time in all, as Ctrl-C would")
     parser.add_argument("--evaluate-every", type=int, metavar="STEPS", help="default: ten times in a run")
 
 
 def train(options: argparse.Namespace) -> int:
-    """Run a recipe to its last step, or on from its checkpoint."""
+    """Run a recipe to its last step or to the end of its time, or on from its checkpoint."""
+    begun = time.monotonic()
     if options.resume is not None:
         options = _resumed(options)
     if options.recipe is None or options.run_folder is None:
@@ -68,16 +72,20 @@ def train(options: argparse.Namespace) -> int:
     import torch
 
     from telephonegan import inference
-    from telephonegan.training import distributed
+    from telephonegan.training import devices, distributed
 
     inference.check_seed(options.seed)
     check_ranges(options, checkpoint_minutes=(0, 1e6))
+    if options.minutes is not None:
+        check_ranges(options, minutes=(0, 1e6))
     if options.evaluate_every is not None:
         check_ranges(options, evaluate_every=COUNT)
     if options.threads is not None:
         torch.set_num_threads(inference.check_whole(options.threads, "threads", 1, 1024))
+    deadline = None if options.minutes is None else begun + 60 * options.minutes
     with distributed.processes(inference.resolve_device(options.device)) as device:
-        run_recipe(options, device)
+        devices.tune(device)
+        run_recipe(options, device, deadline)
     return 0
 
 
@@ -91,8 +99,8 @@ def _resumed(options: argparse.Namespace) -> argparse.Namespace:
     return argparse.Namespace(**vars(options) | values | {"run_folder": options.resume} | later)
 
 
-def run_recipe(options: argparse.Namespace, device: Any) -> None:
-    """Build the recipe of these options and train it, on this process's device."""
+def run_recipe(options: argparse.Namespace, device: Any, deadline: float | None = None) -> None:
+    """Build the recipe of these options and train it, on this process's device, to a time of `time.monotonic()`."""
     import torch
 
     from telephonegan.training import distributed, loop
@@ -119,6 +127,7 @@ def run_recipe(options: argparse.Namespace, device: Any) -> None:
         seed=options.seed,
         evaluate_every=options.evaluate_every or max(1, steps // 10),
         checkpoint_minutes=options.checkpoint_minutes,
+        deadline=deadline,
     )
 
 
@@ -162,7 +171,7 @@ def _sources(options: argparse.Namespace) -> _Sources:
     if options.data is None:
         raise SettingsError(f"train {options.recipe} needs --data FOLDER.")
     data = open_data(options.data)
-    measured = "test" if options.recipe == "attngan" else "dev"
+    measured = "test" if options.recipe == "attngan" and "test" not in data.absent else "dev"
     train, measured = (_usable(data.split(name), _cache(options)) for name in ("train", measured))
     if options.recipe != "attngan":
         return _Sources(train, measured)
@@ -203,7 +212,7 @@ def _fingerprint(*nets: Any) -> str:
     digest = hashlib.sha256()
     for net in nets:
         for tensor in net.state_dict().values():
-            digest.update(tensor.numpy().tobytes())
+            digest.update(tensor.cpu().numpy().tobytes())
     return digest.hexdigest()[:8]
 
 

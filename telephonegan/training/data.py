@@ -136,7 +136,9 @@ def random_crop(pixels: Tensor, size: int) -> Tensor:
     rows = top[:, None] + torch.arange(size)
     columns = left[:, None] + torch.arange(size)
     columns = torch.where(torch.rand(batch, 1) < 0.5, columns.flip(1), columns)
-    index = torch.arange(batch)[:, None, None]
+    # The windows are drawn on the host, whatever the device, so that they depend on the seed alone.
+    index = torch.arange(batch)[:, None, None].to(pixels.device)
+    rows, columns = rows.to(pixels.device), columns.to(pixels.device)
     return pixels.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 

@@ -54,11 +54,13 @@ def run(
     log_every: int = 50,
     evaluate_every: int = 0,
     checkpoint_minutes: float = 5.0,
+    deadline: float | None = None,
 ) -> None:
     """Train `recipe` to `steps`, resuming from `folder`/checkpoint.pt when it is there.
 
     Every step draws from its own random stream, seeded by (seed, step): a resumed run therefore continues exactly as an
-    uninterrupted one would. Ctrl-C ends the step, saves and returns. Numbers go to log.jsonl and, where TensorBoard is
+    uninterrupted one would. Ctrl-C ends the step, saves and returns, and so does `deadline`, a time of
+    `time.monotonic()`. Numbers go to log.jsonl and, where TensorBoard is
     installed, to its event files; of several processes one writes. Raises TrainingDiverged on NaN or a collapse and
     keeps the last checkpoint, WeightsError when the checkpoint does not fit the recipe.
     """
@@ -70,7 +72,17 @@ def run(
     with Journal(folder, recipe.batch_size, write=distributed.is_main()) as journal:
         found, done = (
             done,
-            _steps(recipe, folder, journal, range(done, steps), seed, log_every, evaluate_every, checkpoint_minutes),
+            _steps(
+                recipe,
+                folder,
+                journal,
+                range(done, steps),
+                seed,
+                log_every,
+                evaluate_every,
+                checkpoint_minutes,
+                math.inf if deadline is None else deadline,
+            ),
         )
     if done > found or not done:
         save_checkpoint(recipe, folder, done)
@@ -85,11 +97,14 @@ def _steps(
     log_every: int,
     evaluate_every: int,
     checkpoint_minutes: float,
+    deadline: float,
 ) -> int:
     done, saved, warning = wanted.start, time.monotonic(), None
     recent: list[dict[str, float]] = []
     try:
         for step in journal.watched(wanted):
+            if _is_past(deadline):
+                raise KeyboardInterrupt
             seed_step(seed, step)
             with interrupts_deferred():
                 losses = recipe.step(step)
@@ -111,6 +126,11 @@ def _steps(
     except KeyboardInterrupt:
         journal.say(f"Stopped at step {done}; run the same command again to go on.")
     return done
+
+
+def _is_past(deadline: float) -> bool:
+    """Whether the time is up; processes that train together agree on it."""
+    return math.isfinite(deadline) and distributed.total(time.monotonic() >= deadline) > 0
 
 
 def check_steps(steps: int) -> None:
