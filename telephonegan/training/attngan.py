@@ -358,9 +358,7 @@ class GanRecipe:
             }
         )
 
-    def matching_features(
-        self, images: Tensor, pyramid: dict[int, Tensor], pooled: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def matching_features(self, images: Tensor, pyramid: dict[int, Tensor], pooled: Tensor) -> tuple[Tensor, Tensor]:
         """Regions (B,C,h,w) and pooled features (B,F) of pictures (B,3,H,W), at the size DAMSM was trained at.
 
         `pyramid` and `pooled` are theirs at `backbone_input`, and serve where that is the size.
@@ -405,7 +403,7 @@ class GanRecipe:
     def discriminator_step(
         self, photographed: dict[int, Tensor], painted: dict[int, Tensor], sentences: Tensor, everyones: Tensor
     ) -> Tensor:
-        """Hinge loss, one step down its gradient: real with its sentence against painted, and against real with a neighbour's sentence.
+        """Hinge loss: real with its sentence against painted, and against real with a neighbour's sentence.
 
         `sentences` (B,D) belong to the pictures, `everyones` are those of all processes.
         """

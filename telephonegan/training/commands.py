@@ -181,12 +181,17 @@ def _sources(options: argparse.Namespace) -> _Sources:
 
 
 def _usable(photos: Any, cache: Path) -> Any:
-    """The photographs that can be read; the others are told. What was found is kept, for it takes a while."""
+    """The photographs that can be read; the others are told. What was found is kept, for it takes a while.
+
+    A pack has a checksum of every photograph and is not looked through.
+    """
     from tqdm.auto import tqdm
 
     from telephonegan.training import distributed
 
-    broken = [(name, "it is not there") for name in photos.names if not (photos.folder / name).is_file()]
+    if photos.pack is not None:
+        return photos
+    broken = [(name, "it is not there") for row, name in enumerate(photos.names) if not photos.is_there(row)]
     there = _without(photos, broken)
     found = cache / f"unreadable-{there.fingerprint()}.json"
     if not found.exists():
