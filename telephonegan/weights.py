@@ -118,6 +118,11 @@ def entries(kind: str | None = None) -> list[Entry]:
     return [entry for entry in found.values() if kind in (None, entry.kind)]
 
 
+def entries_of(folder: Path) -> list[Entry]:
+    """The models of one folder of weights. Raises WeightsError for a damaged manifest, or none."""
+    return list(_listing(folder).values())
+
+
 def find(kind: str, name: str) -> Entry:
     """The entry of one model by name; `kind` is one of `KINDS`.
 
@@ -390,8 +395,7 @@ def prepared(
 ) -> Prepared:
     """What `register` stores, checked, before anything is written; arguments and errors are the same."""
     _check_kind(kind)
-    if not _NAME.fullmatch(name):
-        raise SettingsError(f"{name!r} cannot name a model: use a-z, 0-9, '.', '_', '-'; begin with a letter or digit.")
+    check_name(name)
     contents = safetensors.torch.save(_stored(tensors, full_precision))
     digest = hashlib.sha256(contents).hexdigest()
     # The digest in the file name lets a replaced model stay whole until the manifest points to the new one.
@@ -433,6 +437,12 @@ def register_together(models: Sequence[Prepared], *, folder: Path | None = None,
         keys = " and ".join(model.key for model in models)
         raise OutputError(f"{keys} cannot be stored in {folder}: {error}. Free it or choose another.") from error
     return [_entry(folder, model.key, model.record) for model in models]
+
+
+def check_name(name: str) -> None:
+    """Raise SettingsError for what cannot name a model."""
+    if not _NAME.fullmatch(name):
+        raise SettingsError(f"{name!r} cannot name a model: use a-z, 0-9, '.', '_', '-'; begin with a letter or digit.")
 
 
 def _check_kind(kind: str) -> None:

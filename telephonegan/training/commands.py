@@ -23,6 +23,7 @@ _EXAMPLES = """examples:
   telephonegan train captioner --data flickr8k --run runs/captioner --set steps=4500
   telephonegan train captioner --data flickr8k --run runs/cider --preset cider --from runs/captioner
   telephonegan train all --preset tiny --run runs/tiny
+  telephonegan train world birds --data birds.pack --run runs/birds --minutes 60
   telephonegan train --resume runs/captioner
   telephonegan train attngan   --data flickr8k --run runs/attngan --damsm runs/damsm --minutes 30
   torchrun --nproc-per-node 4 -m telephonegan train damsm --data flickr8k --run runs/damsm --device cuda
@@ -36,8 +37,12 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `telephonegan train`."""
     parser.epilog = _EXAMPLES
     parser.add_argument(
-        "recipe", nargs="?", choices=(*recipes.NAMES, "all"), help="all: the three, one after the other"
+        "recipe",
+        nargs="?",
+        choices=(*recipes.NAMES, "all", "world"),
+        help="all: the three, one after the other; world: all models of a world of pictures",
     )
+    parser.add_argument("name", nargs="?", help="world: what its models are called, such as birds")
     parser.add_argument("--data", type=Path, help="a folder of captioned photographs, see `telephonegan data check`")
     parser.add_argument("--run", dest="run_folder", type=Path, help="folder for checkpoints, log and samples")
     parser.add_argument(
@@ -45,8 +50,11 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--cache", type=Path, help="folder for packed photographs and features (default: RUN/../cache)")
     parser.add_argument("--damsm", help="attngan: the DAMSM run that guides it, or the name of a DAMSM model")
+    parser.add_argument("--judge", help="world: a judge that is there already, so that none is trained")
+    parser.add_argument("--parts", nargs="+", choices=("damsm", "judge", "captioner", "generator"), help="world: of it")
+    parser.add_argument("--pieces", action="store_true", help="world: leave checkpoints in files of at most 16 MiB")
     parser.add_argument("--from", dest="origin", type=Path, metavar="RUN", help="start with the weights of another run")
-    parser.add_argument("--preset", default="cpu", help="cpu, gpu, tiny; captioner: cider; others: birds, coco, …")
+    parser.add_argument("--preset", help="cpu (default), gpu, tiny, world; captioner: cider; others: birds, coco, …")
     parser.add_argument("--config", type=Path, metavar="YAML", help="settings of the recipe, or AttnGAN's own file")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of the recipe")
     parser.add_argument("--steps", type=int, help="optimiser steps in all")
@@ -65,6 +73,13 @@ def train(options: argparse.Namespace) -> int:
         options = _resumed(options)
     if options.recipe is None or options.run_folder is None:
         raise SettingsError("What is to be trained, and where? Give a recipe and --run FOLDER, or --resume RUN.")
+    options.preset = options.preset or ("world" if options.recipe == "world" else "cpu")
+    if options.recipe == "world":
+        from telephonegan.training.world import train_world
+
+        return train_world(options)
+    if options.name is not None or options.parts or options.pieces or options.judge is not None:
+        raise SettingsError("A name, --parts, --pieces and --judge belong to `train world`.")
     if options.recipe == "all":
         from telephonegan.training.everything import train_all
 

@@ -64,6 +64,9 @@ class DamsmSettings:
 PRESETS = {
     "cpu": DamsmSettings(),
     "gpu": DamsmSettings(picture_size=128, input_size=256, batch_size=128),
+    # One world of `telephonegan train world`, and its judge.
+    "world": DamsmSettings(picture_size=128, steps=1500),
+    "world-judge": DamsmSettings(picture_size=128, backbone="lite2", input_size=160, views=4, steps=1500),
     "tiny": DamsmSettings(
         picture_size=32,
         input_size=64,

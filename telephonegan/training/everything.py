@@ -23,7 +23,9 @@ def train_all(options: argparse.Namespace) -> int:
         run = root / recipe
         print(f"{recipe}: {run}", flush=True)
         own = {"recipe": recipe, "run_folder": run, "data": data, "cache": options.cache or root / "cache"}
-        commands.train(argparse.Namespace(**vars(options) | own | {"damsm": str(root / "damsm"), "resume": None}))
+        commands.train(
+            argparse.Namespace(**vars(options) | own | {"damsm": str(root / "damsm"), "resume": None, "name": None})
+        )
     print("To play with them, give them a name:")
     for recipe in _ORDER:
         print(f"  telephonegan export {root / recipe} --name {root.name.lower()}")

@@ -71,6 +71,21 @@ def export(options: argparse.Namespace) -> int:
     return 0
 
 
+def exported(run_folder: Path, name: str, *, kind: str | None = None, folder: Path) -> Any:
+    """The entry of a run's model, written into `folder` in the place of one of that name. Raises what `export` raises.
+
+    `kind` matters for a DAMSM run alone, which may become a judge.
+    """
+    from telephonegan import weights
+
+    options = {"run_folder": run_folder, "name": name, "folder": folder, "kind": kind if kind == "judge" else None}
+    parser = argparse.ArgumentParser()
+    add_export(parser)
+    given = parser.parse_args([str(run_folder), "--name", name, "--replace"])
+    export(argparse.Namespace(**vars(given) | options))
+    return next(entry for entry in weights.entries_of(folder) if entry.name == name and entry.kind == kind)
+
+
 def _exported(
     record: dict[str, Any], checkpoint: dict[str, Any], options: argparse.Namespace
 ) -> tuple[str, dict[str, Any], dict[str, Any]]:

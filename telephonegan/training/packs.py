@@ -94,8 +94,7 @@ def open_pack(path: str | Path) -> DataFolder:
     pack = Pack(path)
     told = _told(pack)
     captions = _captions(pack)
-    names = (*SPLITS, UNCAPTIONED)
-    splits = {split: pack.lines(f"{split}.txt") for split in names if pack.has(f"{split}.txt")}
+    splits = {split: pack.lines(f"{split}.txt") for split in SPLITS if pack.has(f"{split}.txt")}
     if lost := [name for listed in splits.values() for name in listed if name not in pack.sizes]:
         raise DataError(f"{path} lists {len(lost)} photographs that it lacks, first {lost[0]}. {_REMEDY}")
     absent = {split: f"the pack was made of {', '.join(splits)}" for split in SPLITS if split not in splits}
@@ -163,7 +162,7 @@ def with_captions(data: DataFolder, out: str | Path, said: dict[str, list[list[s
     """
     splits = {split: list(names) for split, names in data.splits.items()}
     splits["train"] = [*splits.get("train", []), *said]
-    splits[UNCAPTIONED] = [name for name in splits.get(UNCAPTIONED, []) if name not in said]
+    splits[UNCAPTIONED] = [name for name in data.uncaptioned() if name not in said]
     names = [name for listed in splits.values() for name in listed]
     photographs = ((name, data.pack.photograph(name)) for name in names)
     told = {key: value for key, value in _told(data.pack).items() if key != "classes"}
