@@ -138,20 +138,29 @@ def write_pack(
     """Pack a data folder's photographs, at most `size` pixels wide and high, with their captions and splits.
 
     `splits` are some of train, dev, test and uncaptioned (default: all there are); photographs whose class number is in
-    `without` stay out. A photograph is squashed to a square, as every recipe does, and never enlarged.
+    `without` stay out. A photograph is squashed to a square, as every recipe does, and never enlarged. Those of a pack
+    that is small enough are copied as they are.
     Raises DataError, ImageError, SettingsError, or OutputError where `out` is there already.
 
     >>> write_pack(open_data("flowers"), "flowers.pack", splits=["train", "dev"])  # doctest: +SKIP
     """
     _check_how(size, encoding, quality)
     parts = _wanted(data, splits, frozenset(without))
-    rows = [(part, row, part.names[row] + _SUFFIXES[encoding]) for part in parts.values() for row in range(len(part))]
+    told = {"format": _FORMAT, "size": size, "encoding": encoding, "quality": quality}
+    as_they_are = data.pack is not None and _told(data.pack)["size"] <= size
+    if as_they_are:
+        told = {key: value for key, value in _told(data.pack).items() if key != "classes"}
+    suffix = "" if as_they_are else _SUFFIXES[encoding]
+
+    def content(part: CaptionedPhotos, row: int) -> bytes:
+        return part.content(row) if as_they_are else _encoded(part.image(row), size, encoding, quality)
+
+    rows = [(part, row, part.names[row] + suffix) for part in parts.values() for row in range(len(part))]
     bar = tqdm(rows, desc=f"packing {size} px", disable=not progress, mininterval=2)
-    photographs = ((name, _encoded(part.image(row), size, encoding, quality)) for part, row, name in bar)
+    photographs = ((name, content(part, row)) for part, row, name in bar)
     captions = {name: part.captions[row] for part, row, name in rows if part.captions[row]}
     classes = None if data.classes is None else {name: part.classes[row] for part, row, name in rows}
-    told = {"format": _FORMAT, "size": size, "encoding": encoding, "quality": quality}
-    listed = {split: [name + _SUFFIXES[encoding] for name in part.names] for split, part in parts.items()}
+    listed = {split: [name + suffix for name in part.names] for split, part in parts.items()}
     return _write(Path(out), told, classes, captions, listed, photographs)
 
 

@@ -69,6 +69,13 @@ def test_splits_and_classes_can_be_left_out(folder, tmp_path):
         read_data(pack, "dev")
 
 
+def test_a_pack_is_made_smaller_without_encoding_it_anew(packed, tmp_path):
+    small = write_pack(open_data(packed), tmp_path / "small.pack", splits=("dev",), without={7})
+    mine, theirs = read_data(small, "dev"), read_data(packed, "dev")
+    assert len(mine) == 9
+    assert mine.content(0) == theirs.content(theirs.names.index(mine.names[0]))
+
+
 def test_nothing_is_overwritten(folder, packed):
     before = packed.read_bytes()
     with pytest.raises(OutputError, match="there already"):
