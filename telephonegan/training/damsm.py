@@ -179,7 +179,9 @@ class DamsmRecipe:
         regions, pooled = self.bank[share(views), share(photos)]
         self.text.train(), self.image.train()
         with torch.autocast(self.device.type, torch.bfloat16):
-            words, sentences = self.text(share(ids).to(self.device), share(lengths), width=ids.shape[1])
+            # On a GPU autocast would run the recurrent network in float16, where small gradients vanish.
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type != "cuda"):
+                words, sentences = self.text(share(ids).to(self.device), share(lengths), width=ids.shape[1])
             regions, codes = self.image(self.dropout(regions), self.dropout(pooled))
             same = (photos[:, None] == photos[None]).to(self.device)
             # Every text is compared with every picture of the batch, whichever process holds it.

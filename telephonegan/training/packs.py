@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -51,7 +52,7 @@ class Pack:
         try:
             return zipfile.ZipFile(self.path)
         except (zipfile.BadZipFile, OSError, ValueError) as error:
-            raise DataError(f"{self.path} is no pack, or a damaged one: {error}. {_REMEDY}") from error
+            raise DataError(f"{self.path} is not a pack, or is damaged: {error}. {_REMEDY}") from error
 
     @cached_property
     def sizes(self) -> dict[str, int]:
@@ -68,10 +69,8 @@ class Pack:
         try:
             return self._zip.read(member)
         except KeyError as error:
-            raise DataError(f"{self.path} has no {member}. {_REMEDY}") from error
-        except (zipfile.BadZipFile, zipfile.LargeZipFile, OSError, EOFError, ValueError, RuntimeError) as error:
-            raise DataError(f"{self.path} is damaged at {member}: {error}. {_REMEDY}") from error
-        except Exception as error:  # zlib has an error of its own for bytes that were never deflated
+            raise DataError(f"{self.path} has no part {member}. {_REMEDY}") from error
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError) as error:
             raise DataError(f"{self.path} is damaged at {member}: {error}. {_REMEDY}") from error
 
     def lines(self, member: str) -> list[str]:
@@ -107,7 +106,7 @@ def _told(pack: Pack) -> dict[str, Any]:
     except ValueError as error:
         raise DataError(f"{pack.path} is damaged at pack.json: {error}. {_REMEDY}") from error
     if not isinstance(told, dict) or told.get("format") != _FORMAT:
-        raise DataError(f"{pack.path} is no pack that this version reads: its format is not {_FORMAT}. {_REMEDY}")
+        raise DataError(f"{pack.path} cannot be read by this version: its format is not {_FORMAT}. {_REMEDY}")
     return told
 
 
@@ -202,7 +201,7 @@ def _wanted(data: DataFolder, splits: Sequence[str] | None, without: frozenset[i
     if not without:
         return parts
     if data.classes is None:
-        raise DataError(f"{data.folder} tells no classes, so none can be left out.")
+        raise DataError(f"{data.folder} has no class numbers, so no class can be left out.")
     return {
         split: part.take([row for row, number in enumerate(part.classes) if number not in without])
         for split, part in parts.items()
@@ -230,7 +229,7 @@ def _write(
     out = out.expanduser()
     names = [name for listed in splits.values() for name in listed]
     if not names:
-        raise DataError("There is no photograph to pack: name a split that has some.")
+        raise DataError("There are no photographs to pack: name a split that has some.")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise DataError(f"{twice} is in two splits. A pack has every photograph once.")

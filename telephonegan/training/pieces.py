@@ -59,7 +59,7 @@ def join_file(path: Path) -> bool:
 def _lines(path: Path) -> list[list[str]]:
     lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
     if not lines or any(len(line) != 2 or Path(line[1]).name != line[1] for line in lines):
-        raise DataError(f"{path} is no list of pieces: a line is a SHA-256 and a name. Copy it again.")
+        raise DataError(f"{path} is not a list of pieces: each line has a SHA-256 and a name. Copy it again.")
     return lines
 
 

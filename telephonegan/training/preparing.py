@@ -103,10 +103,10 @@ def _captioned(part: CaptionedPhotos, split: str, prefix: str = "") -> list[Capt
 
 
 def caption_photographs(data: DataFolder, captioner: Captioner, out: str | Path, *, progress: bool = False) -> Path:
-    """A copy of a data folder or pack, its photographs without captions told in words and added to the training split.
+    """Copy a data folder or pack; a captioner describes the photographs without captions, which join the training split.
 
-    Each gets the sentences of the captioner's beam. captions_by_model.txt lists them; development and test photographs
-    stay those that people described. Raises DataError or OutputError.
+    Each gets the sentences of the captioner's beam. captions_by_model.txt lists these photographs; development and test
+    splits stay as people described them. Raises DataError or OutputError.
 
     >>> caption_photographs(open_data("birds"), Captioner.load("birds"), "birds-told")  # doctest: +SKIP
     """
