@@ -103,7 +103,7 @@ def _captioned(part: CaptionedPhotos, split: str, prefix: str = "") -> list[Capt
 
 
 def caption_photographs(data: DataFolder, captioner: Captioner, out: str | Path, *, progress: bool = False) -> Path:
-    """Copy a data folder or pack; a captioner describes the photographs without captions, which join the training split.
+    """Copy a data folder or pack; a captioner describes photographs without captions, which join the training split.
 
     Each gets the sentences of the captioner's beam. captions_by_model.txt lists these photographs; development and test
     splits stay as people described them. Raises DataError or OutputError.
