@@ -13,9 +13,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from telephonegan.models.attngan import UpsampledConv2d
-from telephonegan.models.backbone import Backbone, normalise
-from telephonegan.models.damsm import word_scores
+from telephonegan.networks.attngan import UpsampledConv2d
+from telephonegan.networks.backbone import Backbone, normalise
+from telephonegan.networks.damsm import word_scores
 from telephonegan.text import padding_mask
 
 

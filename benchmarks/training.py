@@ -18,9 +18,9 @@ from typing import Any
 
 import torch
 
+from telephonegan.data.layouts import read_data
+from telephonegan.data.shapes import write_world
 from telephonegan.training import loop, recipes, runs
-from telephonegan.training.layouts import read_data
-from telephonegan.training.shapes import write_world
 
 PRESETS = ("damsm/cpu", "damsm/tiny", "attngan/cpu", "attngan/tiny", "attngan/birds", "captioner/cpu", "captioner/tiny")
 _WORLD = {"train": 128, "dev": 8, "test": 8}

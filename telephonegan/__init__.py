@@ -9,15 +9,12 @@
 from __future__ import annotations
 
 import importlib
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
-
-from telephonegan import models
 
 if TYPE_CHECKING:
     from telephonegan.chains import Chain
     from telephonegan.errors import TelephoneganError
-    from telephonegan.results import Caption, Picture
+    from telephonegan.results import Caption, ModelTable, Picture
     from telephonegan.telephone import Telephone, caption, generate, load, play
 
 __version__ = "0.1.0"
@@ -48,23 +45,17 @@ _HOMES = {
 }
 
 
-class _ListedWhenCalled(ModuleType):
-    """`telephonegan.models` is the sub-package of networks; called, it lists the trained models there are."""
+def models(kind: str | None = None) -> ModelTable:
+    """All models known here as a table: name, what it is, licence, size, measured quality.
 
-    def __call__(self, kind: str | None = None) -> Any:
-        """All models known here as a table: name, what it is, licence, size, measured quality.
+    `kind` is "captioner", "generator", "damsm" or "judge"; None lists all. Raises UnknownModelError for others.
 
-        `kind` is "captioner", "generator", "damsm" or "judge"; None lists all. Raises UnknownModelError for others.
+    >>> telephonegan.models()  # doctest: +SKIP
+    """
+    from telephonegan.results import ModelTable
+    from telephonegan.zoo.weights import entries
 
-        >>> telephonegan.models()  # doctest: +SKIP
-        """
-        from telephonegan.results import ModelTable
-        from telephonegan.weights import entries
-
-        return ModelTable(entries(kind))
-
-
-models.__class__ = _ListedWhenCalled
+    return ModelTable(entries(kind))
 
 
 def __getattr__(name: str) -> Any:

@@ -19,8 +19,8 @@ from telephonegan.inference import derived_seed, in_batches
 from telephonegan.text import tokenise
 
 if TYPE_CHECKING:
-    from telephonegan.evaluation.judge import Judge
     from telephonegan.generation import TextToImage
+    from telephonegan.matcher import Judge
     from telephonegan.results import Picture
 
 MOST_CANDIDATES = 64
@@ -64,6 +64,6 @@ def _teacher(painter: TextToImage) -> Judge:
 
 @cache
 def _judge(name: str, device: torch.device) -> Judge:
-    from telephonegan.evaluation.judge import Judge
+    from telephonegan.matcher import Judge
 
     return Judge(name, device)

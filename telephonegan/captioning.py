@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from PIL import Image
 
-from telephonegan import inference, weights
+from telephonegan import inference
 from telephonegan.errors import SettingsError
 from telephonegan.images import as_image
-from telephonegan.models import decoding
+from telephonegan.networks import decoding
 from telephonegan.results import Caption
 from telephonegan.vision import SIGHTS
+from telephonegan.zoo import weights
 
 METHODS = ("beam", "greedy", "sample")
 LARGEST_SIDE = 1024

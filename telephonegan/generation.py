@@ -8,14 +8,15 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from telephonegan import inference, weights
+from telephonegan import inference
 from telephonegan.candidates import MOST_CANDIDATES, best_pictures
 from telephonegan.errors import SettingsError, TextError, WeightsError
 from telephonegan.images import to_images
-from telephonegan.models.attngan import Generator
-from telephonegan.models.damsm import TextEncoder
+from telephonegan.networks.attngan import Generator
+from telephonegan.networks.damsm import TextEncoder
 from telephonegan.results import Picture
 from telephonegan.text import EncodedText, Vocabulary, pad, padding_mask
+from telephonegan.zoo import weights
 
 _TEXT_ENCODER = "text_encoder."
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from telephonegan.downloads import received
 from telephonegan.errors import DataError, DownloadError, ImageError, SettingsError
 from telephonegan.files import make_folder, write_new
+from telephonegan.zoo.downloads import received
 
 if TYPE_CHECKING:
     import torch

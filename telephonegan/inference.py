@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from telephonegan.errors import SettingsError, WeightsError
-from telephonegan.models.backbone import Backbone
+from telephonegan.networks.backbone import Backbone
 from telephonegan.text import Vocabulary
-from telephonegan.weights import Entry, read_vocabulary
+from telephonegan.zoo.weights import Entry, read_vocabulary
 
 BATCH = 32
 SEEDS = 2**32  # torch's CPU generator tells no more seeds apart

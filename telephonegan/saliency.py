@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from telephonegan.captioning import Captioner
 from telephonegan.errors import SettingsError
-from telephonegan.models.decoding import word_log_probabilities
+from telephonegan.networks.decoding import word_log_probabilities
 from telephonegan.results import Caption
 
 CELLS = 32  # rows and columns of a map: single pixels of a gradient are noise to the eye

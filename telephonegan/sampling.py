@@ -120,7 +120,7 @@ class _Published:
 
     def painter(self, device: str) -> TextToImage:
         from telephonegan.generation import TextToImage
-        from telephonegan.importing import read_attngan
+        from telephonegan.zoo.importing import read_attngan
 
         parts = read_attngan(
             self._found("TRAIN.NET_G", self.config.TRAIN.NET_G),
@@ -148,7 +148,7 @@ def _source(options: argparse.Namespace) -> _Registered | _Published:
         if options.data_dir is not None:
             raise SettingsError("--data-dir changes the DATA_DIR of --cfg YAML: give both or neither.")
         return _Registered(options.generator or "flickr8k")
-    from telephonegan.attngan_config import read_config
+    from telephonegan.zoo.attngan_config import read_config
 
     config = read_config(options.cfg)
     if config.B_VALIDATION:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from telephonegan import inference, weights
+from telephonegan import inference
 from telephonegan.captioning import Captioner, working_size
 from telephonegan.chains import MOST_ROUNDS, Chain, PlaySettings, Round
 from telephonegan.errors import SettingsError
@@ -19,6 +19,7 @@ from telephonegan.generation import TextToImage
 from telephonegan.images import as_image
 from telephonegan.results import Caption, Picture
 from telephonegan.text import tokenise
+from telephonegan.zoo import weights
 
 DEFAULT_MODEL = "flickr8k"
 SEED_POLICIES = ("fresh", "fixed")

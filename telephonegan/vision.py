@@ -9,11 +9,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from telephonegan import inference, weights
+from telephonegan import inference
 from telephonegan.images import to_tensor
-from telephonegan.models.captioner import CaptionModel, LSTMDecoder
-from telephonegan.models.decoding import Decoder
-from telephonegan.models.resnet import DEVIATION, MEAN, ResNetEncoder
+from telephonegan.networks.captioner import CaptionModel, LSTMDecoder
+from telephonegan.networks.decoding import Decoder
+from telephonegan.networks.resnet import DEVIATION, MEAN, ResNetEncoder
+from telephonegan.zoo import weights
 
 
 class Sight(Protocol):

@@ -12,6 +12,8 @@ import pytest
 import torch
 from torch import nn
 
+pytest_plugins = ["tests.drawn_data", "tests.judging", "tests.small_experiments"]  # fixtures of several folders
+
 torch.set_num_threads(1)
 # Timing per example says nothing on a loaded machine.
 hypothesis.settings.register_profile("telephonegan", deadline=None)
@@ -56,7 +58,7 @@ def registered(private_home: None) -> str:
 @pytest.fixture
 def tiny(registered: str, no_shipped_models: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of the only captioner, text encoder and generator there are; their weights are random."""
-    monkeypatch.setattr("telephonegan.weights.SHIPPED", no_shipped_models)
+    monkeypatch.setattr("telephonegan.zoo.weights.SHIPPED", no_shipped_models)
     return registered
 
 

@@ -2,12 +2,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from telephonegan import weights
 from telephonegan.candidates import candidate_seeds
 from telephonegan.errors import SettingsError
-from telephonegan.evaluation.judge import Judge
 from telephonegan.generation import TextToImage
 from telephonegan.images import to_tensor
+from telephonegan.matcher import Judge
+from telephonegan.zoo import weights
 from tests.tiny import NAME
 
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from telephonegan import captioning, inference, weights
+from telephonegan import captioning, inference
 from telephonegan.captioning import Captioner
 from telephonegan.errors import ImageError, SettingsError, UnknownModelError, WeightsError
+from telephonegan.zoo import weights
 from tests.tiny import WORDS, register_tiny
 
 

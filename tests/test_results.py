@@ -13,7 +13,7 @@ from PIL import Image
 from telephonegan import strips
 from telephonegan.errors import OutputError, SettingsError
 from telephonegan.results import Caption, ModelTable, Picture
-from telephonegan.weights import entries
+from telephonegan.zoo.weights import entries
 
 EVIL = '<script>alert("x")</script>'
 

@@ -12,13 +12,14 @@ import pytest
 import torch
 from PIL import Image
 
-from telephonegan import inference, sampling, weights
+from telephonegan import inference, sampling
 from telephonegan.errors import DataError, ImageError, OutputError, SettingsError, TextError, WeightsError
 from telephonegan.generation import TextToImage
 from telephonegan.images import to_images
-from telephonegan.models.attngan import Generator
-from telephonegan.models.damsm import TextEncoder
+from telephonegan.networks.attngan import Generator
+from telephonegan.networks.damsm import TextEncoder
 from telephonegan.text import Vocabulary, pad, padding_mask
+from telephonegan.zoo import weights
 from tests.tiny import WORDS
 
 

@@ -290,7 +290,7 @@ def test_a_chain_shows_itself_with_escaped_captions(phone):
 def test_the_public_names_are_there():
     assert set(tg.__all__) <= set(dir(tg))
     assert all(getattr(tg, name) is not None for name in tg.__all__)
-    assert tg.models.__name__ == "telephonegan.models"
+    assert callable(tg.models)
     with pytest.raises(AttributeError, match="play"):
         tg.pley  # noqa: B018
 

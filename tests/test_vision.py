@@ -10,13 +10,13 @@ import torch
 import torchvision
 from PIL import Image
 
-from telephonegan import weights
 from telephonegan.captioning import Captioner
 from telephonegan.errors import WeightsError
-from telephonegan.models.captioner import LSTMDecoder
-from telephonegan.models.resnet import ResNetEncoder
+from telephonegan.networks.captioner import LSTMDecoder
+from telephonegan.networks.resnet import ResNetEncoder
 from telephonegan.text import END, PAD, START, UNKNOWN
 from telephonegan.vision import SIGHTS, ResNetSight
+from telephonegan.zoo import weights
 
 WORDS = [PAD, START, END, UNKNOWN, "a", "dog", "runs", "."]
 DECODER = {"embedding_width": 8, "hidden_width": 16, "layers": 1}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from telephonegan import weights
-from telephonegan.models.attngan import Generator
-from telephonegan.models.captioner import CaptionModel
-from telephonegan.models.damsm import ImageEncoder, TextEncoder
+from telephonegan.networks.attngan import Generator
+from telephonegan.networks.captioner import CaptionModel
+from telephonegan.networks.damsm import ImageEncoder, TextEncoder
 from telephonegan.text import END, PAD, START, UNKNOWN
+from telephonegan.zoo import weights
 
 NAME = "tiny"
 WORDS = [

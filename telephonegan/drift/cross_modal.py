@@ -14,11 +14,11 @@ from telephonegan.captioning import Captioner, working_size
 from telephonegan.drift.vectors import cosines
 from telephonegan.images import as_image, to_tensor
 from telephonegan.inference import BATCH
-from telephonegan.models.decoding import word_log_probabilities
+from telephonegan.networks.decoding import word_log_probabilities
 from telephonegan.text import UNKNOWN, pad, padding_mask
 
 if TYPE_CHECKING:
-    from telephonegan.evaluation.judge import Judge
+    from telephonegan.matcher import Judge
 
 Captions = Sequence[Sequence[str]]
 
@@ -36,7 +36,7 @@ def damsm_score(
 
     >>> damsm_score([Image.open("dog.jpg")], [["a", "dog"]])  # doctest: +SKIP
     """
-    from telephonegan.evaluation.judge import Judge
+    from telephonegan.matcher import Judge
 
     matcher = Judge(model, device)
     return cosines(picture_codes(pictures, matcher), caption_codes(captions, matcher))

@@ -18,7 +18,7 @@ from telephonegan.inference import BATCH
 
 if TYPE_CHECKING:
     from telephonegan.evaluation.generators import Observed
-    from telephonegan.evaluation.judge import Judge
+    from telephonegan.matcher import Judge
 
 SSIM_SIZE = 64
 _PUBLISHED = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
@@ -54,7 +54,7 @@ def lite2_cosine(
     >>> lite2_cosine([Image.new("RGB", (8, 8))], [Image.new("RGB", (8, 8))]).round(6).tolist()  # doctest: +SKIP
     [1.0]
     """
-    from telephonegan.evaluation.judge import Judge
+    from telephonegan.matcher import Judge
 
     features = observed([*first, *second], Judge(judge, device)).lite2.numpy()
     return cosines(features[: len(first)], features[len(first) :])

@@ -18,7 +18,7 @@ from telephonegan.evaluation.captions import DocumentFrequency
 
 if TYPE_CHECKING:
     from telephonegan.evaluation.generators import Observed
-    from telephonegan.evaluation.judge import Judge
+    from telephonegan.matcher import Judge
 
 To = Literal["start", "previous"]
 
@@ -141,6 +141,6 @@ class Material:
         return observed(self.pictures, self._judge)
 
     def _matcher(self, name: str) -> Judge:
-        from telephonegan.evaluation.judge import Judge
+        from telephonegan.matcher import Judge
 
         return Judge(name, self.device)

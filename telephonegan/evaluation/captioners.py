@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from telephonegan.captioning import Captioner
+from telephonegan.data.photos import CaptionedPhotos
 from telephonegan.errors import DataError
 from telephonegan.evaluation.captions import CiderD, caption_scores
 from telephonegan.evaluation.inputs import choose_texts, image_batches, paintings, photographs, read_split
@@ -18,8 +19,7 @@ from telephonegan.evaluation.meteor import meteor
 from telephonegan.generation import TextToImage
 from telephonegan.images import to_images
 from telephonegan.inference import resolve_device, shared_backbone
-from telephonegan.models.damsm import pooled_features
-from telephonegan.training.data import CaptionedPhotos
+from telephonegan.networks.damsm import pooled_features
 
 _NEAREST_PIXELS = 208, 256  # photographs are brought to the first size and enlarged to the second
 WordLists = Sequence[Sequence[str]]

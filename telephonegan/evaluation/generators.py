@@ -12,11 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from telephonegan import weights
+from telephonegan.data.photos import CaptionedPhotos
 from telephonegan.errors import SettingsError
 from telephonegan.evaluation.inception_features import InceptionFeatures, find_weights
 from telephonegan.evaluation.inputs import Text, choose_texts, paintings, photographs, read_split
-from telephonegan.evaluation.judge import Judge
 from telephonegan.evaluation.matchers import described, mismatches
 from telephonegan.evaluation.matching import check_draw, normalised, r_precision
 from telephonegan.evaluation.pictures import diversity, frechet_distance, kernel_distance
@@ -32,8 +31,9 @@ from telephonegan.files import png_bytes, replace
 from telephonegan.generation import TextToImage
 from telephonegan.images import contact_sheet
 from telephonegan.inference import check_whole, shared_backbone
-from telephonegan.models.damsm import matching_features
-from telephonegan.training.data import CaptionedPhotos
+from telephonegan.matcher import Judge
+from telephonegan.networks.damsm import matching_features
+from telephonegan.zoo import weights
 
 _GRID = 32
 _THUMBNAIL = 16

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import inception
 
-from telephonegan import inference, weights
+from telephonegan import inference
 from telephonegan.errors import WeightsError
-from telephonegan.models.inception import INPUT_SIZE
-from telephonegan.published import read_state
+from telephonegan.networks.inception import INPUT_SIZE
+from telephonegan.zoo import weights
+from telephonegan.zoo.published import read_state
 
 PUBLISHED = {  # the file of each name, whose last part is how its sha256 begins
     "tf": "pt_inception-2015-12-05-6726825d.pth",

@@ -10,12 +10,12 @@ from PIL import Image
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from telephonegan.data.layouts import read_data
+from telephonegan.data.photos import CaptionedPhotos
 from telephonegan.errors import SettingsError
 from telephonegan.generation import TextToImage
 from telephonegan.images import to_tensor
 from telephonegan.inference import BATCH, check_whole
-from telephonegan.training.data import CaptionedPhotos
-from telephonegan.training.layouts import read_data
 
 
 class Text(NamedTuple):

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from telephonegan.data.photos import CaptionedPhotos
 from telephonegan.evaluation.inputs import all_texts, photographs, read_split
-from telephonegan.evaluation.judge import Judge
 from telephonegan.evaluation.matching import RPrecision, check_draw, r_precision, recall_at_k
-from telephonegan.models.damsm import damsm_loss, sentence_scores
-from telephonegan.training.data import CaptionedPhotos
+from telephonegan.matcher import Judge
+from telephonegan.networks.damsm import damsm_loss, sentence_scores
 
 _LOSS_BATCH = 100  # what training measures: the loss grows with the number of pictures a text is told apart from
 _KS = (1, 5, 10)

@@ -16,9 +16,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from telephonegan import files, weights
+from telephonegan import files
 from telephonegan.errors import DataError, TelephoneganError
-from telephonegan.weights import Entry
+from telephonegan.zoo import weights
+from telephonegan.zoo.weights import Entry
 
 DOCUMENTS = ("README.md", "weights/README.md")
 EVALUATIONS = "evaluations.jsonl"

@@ -4,7 +4,7 @@ import sys
 
 if __name__ == "__main__":
     try:
-        from telephonegan.cli import main
+        from telephonegan.cli.main import main
     except KeyboardInterrupt:  # while modules load
         sys.exit(130)
     sys.exit(main(["experiment", *sys.argv[1:]]))

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 
 import telephonegan
-from telephonegan import weights
 from telephonegan.experiment.plan import Plan
 from telephonegan.experiment.sources import Source
 from telephonegan.telephone import Telephone
+from telephonegan.zoo import weights
 
 FORMAT = 1
 # What computes or decodes; the first network's weights come in a package of their own.

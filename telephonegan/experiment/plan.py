@@ -12,9 +12,9 @@ from typing import Any
 
 from telephonegan import inference
 from telephonegan.chains import MOST_ROUNDS, PlaySettings
+from telephonegan.data.layouts import SPLITS
 from telephonegan.errors import DataError, SettingsError
 from telephonegan.telephone import DEFAULT_MODEL, SEED_POLICIES
-from telephonegan.training.layouts import SPLITS
 
 SAMPLES = "samples"
 KEPT = ("all", "ends", "none")

@@ -11,11 +11,11 @@ from pathlib import Path
 from PIL import Image
 
 from telephonegan.captioning import working_size
+from telephonegan.data.layouts import open_data
 from telephonegan.errors import DataError, ImageError, TextError
 from telephonegan.experiment.plan import SAMPLES, Plan
 from telephonegan.images import as_image, samples
 from telephonegan.sampling import read_lines
-from telephonegan.training.layouts import open_data
 
 References = tuple[tuple[str, ...], ...]
 

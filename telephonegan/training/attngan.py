@@ -20,17 +20,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from telephonegan.data.photos import CaptionedPhotos, pack_photos, unit_range
 from telephonegan.errors import SettingsError, WeightsError
 from telephonegan.images import contact_sheet
-from telephonegan.models.attngan import Generator, initialise
-from telephonegan.models.backbone import STRIDES, Backbone
-from telephonegan.models.damsm import ImageEncoder, TextEncoder, damsm_loss, pooled_features, region_features
-from telephonegan.models.projected import ProjectedDiscriminator
+from telephonegan.networks.attngan import Generator, initialise
+from telephonegan.networks.backbone import STRIDES, Backbone
+from telephonegan.networks.damsm import ImageEncoder, TextEncoder, damsm_loss, pooled_features, region_features
+from telephonegan.networks.projected import ProjectedDiscriminator
 from telephonegan.text import Vocabulary, pad, padding_mask
 from telephonegan.training import distributed
 from telephonegan.training.augment import augment
 from telephonegan.training.average import follow
-from telephonegan.training.data import CaptionedPhotos, pack_photos, unit_range
 from telephonegan.training.devices import fetched, sent
 from telephonegan.training.distributed import average_gradients, gather, share
 from telephonegan.training.moments import MomentMatching

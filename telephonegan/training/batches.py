@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from telephonegan.data.photos import CaptionedPhotos
 from telephonegan.errors import SettingsError
 from telephonegan.inference import derived_seed, random_generator
 from telephonegan.text import Vocabulary, pad
 from telephonegan.training.crops import Crops
-from telephonegan.training.data import CaptionedPhotos
 from telephonegan.training.distributed import share
 
 

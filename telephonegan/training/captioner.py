@@ -18,14 +18,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from telephonegan.data.photos import CaptionedPhotos
 from telephonegan.errors import SettingsError, WeightsError
-from telephonegan.models.captioner import CaptionModel
-from telephonegan.models.decoding import Markers, beam
+from telephonegan.networks.captioner import CaptionModel
+from telephonegan.networks.decoding import Markers, beam
 from telephonegan.text import END, START, UNKNOWN, Vocabulary, pad
 from telephonegan.training import distributed
 from telephonegan.training.average import follow
 from telephonegan.training.damsm import cosine_decay
-from telephonegan.training.data import CaptionedPhotos
 from telephonegan.training.ranges import COUNT, RATE, SHARE, SIZE, check_ranges
 from telephonegan.training.sight import FrozenSight, Sight, TunedSight
 

@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from telephonegan.data.photos import CaptionedPhotos
 from telephonegan.errors import SettingsError
-from telephonegan.training.data import CaptionedPhotos
 
 CENTRE = (0.5, 0.5, 0.5)
 

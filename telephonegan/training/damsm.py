@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from telephonegan.data.photos import CaptionedPhotos, pack_photos, random_crop, unit_range
 from telephonegan.errors import SettingsError
-from telephonegan.models.backbone import Backbone
-from telephonegan.models.damsm import ImageEncoder, TextEncoder, damsm_loss, matching_features
+from telephonegan.networks.backbone import Backbone
+from telephonegan.networks.damsm import ImageEncoder, TextEncoder, damsm_loss, matching_features
 from telephonegan.text import PAD, Vocabulary, pad
-from telephonegan.training.data import CaptionedPhotos, pack_photos, random_crop, unit_range
 from telephonegan.training.devices import fetched, kept_on, taken
 from telephonegan.training.distributed import average_gradients, gather, share
 from telephonegan.training.features import cached

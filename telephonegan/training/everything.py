@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from telephonegan.cli import train as commands
 from telephonegan.errors import SettingsError
-from telephonegan.training import commands
 
 _ORDER = ("damsm", "attngan", "captioner")
 _WORLD = {"train": 1200, "dev": 100, "test": 100}  # drawn pictures, where the tiny preset is given no data
@@ -35,7 +35,7 @@ def train_all(options: argparse.Namespace) -> int:
 def _world(root: Path, preset: str) -> Path:
     if preset != "tiny":
         raise SettingsError("train all needs --data FOLDER; the preset tiny alone draws its own pictures.")
-    from telephonegan.training.shapes import write_world
+    from telephonegan.data.shapes import write_world
 
     folder = root / "world"
     if not folder.exists():

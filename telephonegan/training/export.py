@@ -40,8 +40,8 @@ def add_export(parser: argparse.ArgumentParser) -> None:
 
 def export(options: argparse.Namespace) -> int:
     """Write the averaged weights of a run as safetensors and list them in a manifest."""
-    from telephonegan import weights
     from telephonegan.training.soup import check_alike, mean_weights
+    from telephonegan.zoo import weights
 
     folders = [folder.resolve() for folder in (options.run_folder, *options.others)]
     if len({*folders}) < len(folders):
@@ -76,7 +76,7 @@ def exported(run_folder: Path, name: str, *, kind: str | None = None, folder: Pa
 
     `kind` matters for a DAMSM run alone, which may become a judge.
     """
-    from telephonegan import weights
+    from telephonegan.zoo import weights
 
     options = {"run_folder": run_folder, "name": name, "folder": folder, "kind": kind if kind == "judge" else None}
     parser = argparse.ArgumentParser()

@@ -1,6 +1,6 @@
 """AttnGAN's published objective (Xu et al. 2018, sections 3.1 and 3.2): losses of its discriminators and generator.
 
-The matching losses are DAMSM's own, see `telephonegan.models.damsm.damsm_loss`.
+The matching losses are DAMSM's own, see `telephonegan.networks.damsm.damsm_loss`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from telephonegan.models.attngan import Discriminator
+from telephonegan.networks.attngan import Discriminator
 
 
 def discriminator_loss(discriminator: Discriminator, real: Tensor, fake: Tensor, sentences: Tensor) -> Tensor:

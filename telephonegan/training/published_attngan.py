@@ -17,19 +17,19 @@ import torch
 from easydict import EasyDict
 from torch import Tensor, nn
 
+from telephonegan.data.photos import CaptionedPhotos, unit_range
 from telephonegan.errors import SettingsError
 from telephonegan.images import contact_sheet
-from telephonegan.models.attngan import Discriminator, Generator, initialise
-from telephonegan.models.backbone import Backbone
-from telephonegan.models.damsm import damsm_loss, matching_features
-from telephonegan.models.inception import INPUT_SIZE, InceptionEncoder
+from telephonegan.networks.attngan import Discriminator, Generator, initialise
+from telephonegan.networks.backbone import Backbone
+from telephonegan.networks.damsm import damsm_loss, matching_features
+from telephonegan.networks.inception import INPUT_SIZE, InceptionEncoder
 from telephonegan.text import pad, padding_mask
 from telephonegan.training import distributed
 from telephonegan.training.attngan import Matching
 from telephonegan.training.average import follow
 from telephonegan.training.batches import Batches, known_ids
 from telephonegan.training.crops import Crops
-from telephonegan.training.data import CaptionedPhotos, unit_range
 from telephonegan.training.distributed import average_gradients, gather, share
 from telephonegan.training.objective import adversarial_loss, discriminator_loss, kl_divergence
 from telephonegan.training.published_damsm import PublishedDamsmSettings, autocast, check_run, load_networks
@@ -305,7 +305,7 @@ def looker(matching: Matching, device: torch.device) -> Look:
 
 
 def settings_from_config(config: EasyDict) -> PublishedDamsmSettings | PublishedGanSettings:
-    """What one of AttnGAN's YAML files for training says, see `telephonegan.attngan_config.read_config`.
+    """What one of AttnGAN's YAML files for training says, see `telephonegan.zoo.attngan_config.read_config`.
 
     A file named DAMSM, or of pictures of 299 pixels, is for the encoders. Raises SettingsError for a file that is not
     for training, and for values that cannot be.

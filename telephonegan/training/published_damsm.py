@@ -18,16 +18,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from telephonegan.data.photos import CaptionedPhotos, unit_range
 from telephonegan.errors import SettingsError, WeightsError
-from telephonegan.models.batchnorm import BatchNorm2d
-from telephonegan.models.damsm import TextEncoder, damsm_loss
-from telephonegan.models.inception import INPUT_SIZE, InceptionEncoder
-from telephonegan.published import read_state
+from telephonegan.networks.batchnorm import BatchNorm2d
+from telephonegan.networks.damsm import TextEncoder, damsm_loss
+from telephonegan.networks.inception import INPUT_SIZE, InceptionEncoder
 from telephonegan.text import PAD, Vocabulary, pad
 from telephonegan.training.batches import Batches, known_ids
 from telephonegan.training.crops import Crops
-from telephonegan.training.data import CaptionedPhotos, unit_range
 from telephonegan.training.distributed import average_gradients, gather
+from telephonegan.zoo.published import read_state
 
 MEASURED_BATCHES = 51  # of the development split, as published
 

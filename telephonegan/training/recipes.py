@@ -61,8 +61,8 @@ def _from_file(settings: Any, path: Path) -> Any:
     if not isinstance(values, dict):
         raise DataError(f"The settings {path} are no list of KEY: VALUE.")
     if _ATTNGAN_SECTIONS & values.keys():
-        from telephonegan.attngan_config import read_config
         from telephonegan.training.published_attngan import settings_from_config
+        from telephonegan.zoo.attngan_config import read_config
 
         return settings_from_config(read_config(path))
     return changed(settings, [f"{key}={value}" for key, value in values.items()])

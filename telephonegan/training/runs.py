@@ -124,7 +124,8 @@ def _matching_of_run(run: Path) -> Any:
 
 
 def _matching_of_model(name: str) -> Any:
-    from telephonegan import inference, weights
+    from telephonegan import inference
+    from telephonegan.zoo import weights
 
     entry = weights.find("damsm", name)
     tensors = weights.read_tensors(entry)
@@ -139,10 +140,10 @@ def _matching_of_model(name: str) -> Any:
 
 
 def _matching(vocabulary: Vocabulary, network: dict[str, Any], parts: dict[str, Any], input_size: int | None) -> Any:
-    from telephonegan.models.damsm import ImageEncoder, TextEncoder
-    from telephonegan.models.inception import InceptionEncoder
+    from telephonegan.networks.damsm import ImageEncoder, TextEncoder
+    from telephonegan.networks.inception import InceptionEncoder
     from telephonegan.training.attngan import Matching
-    from telephonegan.weights import load_strict
+    from telephonegan.zoo.weights import load_strict
 
     settings = dict(network["image"])
     kind = InceptionEncoder if settings.pop("backbone", None) == "inception" else ImageEncoder

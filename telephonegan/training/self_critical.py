@@ -14,14 +14,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from telephonegan.data.photos import CaptionedPhotos
 from telephonegan.errors import SettingsError
 from telephonegan.evaluation.captions import CiderD
-from telephonegan.models.decoding import Decoder, Markers, greedy, word_log_probabilities
+from telephonegan.networks.decoding import Decoder, Markers, greedy, word_log_probabilities
 from telephonegan.text import END
 from telephonegan.training import distributed
 from telephonegan.training.average import follow
 from telephonegan.training.captioner import CaptionerRecipe, CaptioningSettings, over_processes, share_of_words
-from telephonegan.training.data import CaptionedPhotos
 
 BASELINES = ("samples", "greedy")
 

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from telephonegan.models.backbone import Backbone
-from telephonegan.models.captioner import CaptionModel
+from telephonegan.data.photos import CaptionedPhotos, pack_photos, random_crop, unit_range
+from telephonegan.networks.backbone import Backbone
+from telephonegan.networks.captioner import CaptionModel
 from telephonegan.training.augment import brightness, contrast, saturation
-from telephonegan.training.data import CaptionedPhotos, pack_photos, random_crop, unit_range
 from telephonegan.training.devices import kept_on, sent, taken
 from telephonegan.training.distributed import share
 from telephonegan.training.features import cached

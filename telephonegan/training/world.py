@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from telephonegan import weights
+from telephonegan.cli import train as commands
 from telephonegan.errors import SettingsError
-from telephonegan.training import commands, export, recipes
+from telephonegan.training import export, recipes
 from telephonegan.training.pieces import join_file, split_file
+from telephonegan.zoo import weights
 
 PARTS = ("damsm", "judge", "captioner", "generator")
 
@@ -142,8 +143,8 @@ class _World:
         if run.part != "generator" or not self.captioner():
             return self.options.data
         from telephonegan.captioning import Captioner
-        from telephonegan.training.layouts import open_data
-        from telephonegan.training.preparing import caption_photographs
+        from telephonegan.data.layouts import open_data
+        from telephonegan.data.preparing import caption_photographs
 
         told = self.root / ("told.pack" if self.options.data.is_file() else "told")
         data = open_data(self.options.data)

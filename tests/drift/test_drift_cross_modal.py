@@ -10,8 +10,8 @@ from PIL import Image
 
 from telephonegan.captioning import Captioner
 from telephonegan.drift.cross_modal import captioner_likelihood, damsm_score, mean_log_probabilities
-from telephonegan.models.damsm import sentence_scores
-from telephonegan.models.decoding import Markers
+from telephonegan.networks.damsm import sentence_scores
+from telephonegan.networks.decoding import Markers
 from telephonegan.text import END, PAD, START, UNKNOWN, Vocabulary
 
 WORDS = ["red", "blue", "dog"]
@@ -120,15 +120,15 @@ class ColourMatcher:
 
 
 def test_a_fitting_caption_scores_1_an_unrelated_one_0_and_one_of_unknown_words_nothing(monkeypatch):
-    monkeypatch.setattr("telephonegan.evaluation.judge.Judge", ColourMatcher)
+    monkeypatch.setattr("telephonegan.matcher.Judge", ColourMatcher)
     captions = [["red"], ["blue"], ["red", "blue"], ["zebra"], []]
     values = damsm_score([flat("red")] * 5, captions)
     np.testing.assert_allclose(values, [1, 0, math.sqrt(0.5), np.nan, np.nan])
 
 
 def test_the_score_of_the_shipped_teacher_is_the_cosine_that_its_training_uses():
-    from telephonegan.evaluation.judge import Judge
     from telephonegan.images import to_tensor
+    from telephonegan.matcher import Judge
 
     pictures, captions = [flat("red"), flat("green")], [["a", "dog", "in", "the", "grass"], ["snow"]]
     teacher = Judge("damsm/flickr8k")

@@ -6,7 +6,6 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.models import inception
 
-from telephonegan import weights
 from telephonegan.errors import WeightsError
 from telephonegan.evaluation import inception_features
 from telephonegan.evaluation.inception_features import (
@@ -20,6 +19,7 @@ from telephonegan.evaluation.inception_features import (
     find_weights,
     torchvision_inception,
 )
+from telephonegan.zoo import weights
 
 BLOCKS = {
     "A": (lambda cls: cls(6, pool_features=4), FidInceptionA, inception.InceptionA, 4),

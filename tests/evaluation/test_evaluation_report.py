@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from telephonegan import weights
 from telephonegan.errors import DataError
 from telephonegan.evaluation import report
-from telephonegan.weights import Entry
+from telephonegan.zoo import weights
+from telephonegan.zoo.weights import Entry
 
 ROOT = Path(__file__).resolve().parents[2]
 

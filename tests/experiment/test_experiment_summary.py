@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from telephonegan.cli import main
+from telephonegan.cli.main import main
 from telephonegan.drift import Track, Turn
 from telephonegan.drift import material as material_module
 from telephonegan.drift.measures import Measure

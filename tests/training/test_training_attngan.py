@@ -8,10 +8,11 @@ import torch
 from PIL import Image
 from torch import nn
 
+from telephonegan.data.layouts import read_data
 from telephonegan.errors import SettingsError, TelephoneganError
 from telephonegan.images import contact_sheet
-from telephonegan.models.backbone import STRIDES
-from telephonegan.models.damsm import ImageEncoder, TextEncoder
+from telephonegan.networks.backbone import STRIDES
+from telephonegan.networks.damsm import ImageEncoder, TextEncoder
 from telephonegan.text import PAD, Vocabulary
 from telephonegan.training import loop
 from telephonegan.training.attngan import (
@@ -22,7 +23,6 @@ from telephonegan.training.attngan import (
     Matching,
     SentenceBank,
 )
-from telephonegan.training.layouts import read_data
 
 SETTINGS = GanSettings(
     base_size=8,

@@ -1,14 +1,14 @@
 import pytest
 import torch
 
+from telephonegan.data.layouts import read_data
+from telephonegan.data.photos import CaptionedPhotos
 from telephonegan.errors import SettingsError
 from telephonegan.text import PAD, Vocabulary
 from telephonegan.training import batches as module
 from telephonegan.training import loop
 from telephonegan.training.batches import Batches
 from telephonegan.training.crops import Crops
-from telephonegan.training.data import CaptionedPhotos
-from telephonegan.training.layouts import read_data
 
 
 @pytest.fixture(scope="module")

@@ -4,10 +4,10 @@ import math
 import pytest
 import torch
 
+from telephonegan.data.layouts import read_data
 from telephonegan.errors import SettingsError
 from telephonegan.training import distributed, loop
 from telephonegan.training.captioner import CaptionerRecipe, CaptionerSettings
-from telephonegan.training.layouts import read_data
 from telephonegan.training.sight import CellBank
 
 

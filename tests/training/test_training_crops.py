@@ -4,9 +4,9 @@ import torch
 from PIL import Image
 from torchvision.transforms import functional as reference
 
+from telephonegan.data.photos import CaptionedPhotos, cut_to_box
 from telephonegan.errors import SettingsError, TelephoneganError
 from telephonegan.training.crops import CENTRE, Crops, cut
-from telephonegan.training.data import CaptionedPhotos, cut_to_box
 
 PLAIN = (0.0, 0.0, 0.9)  # the upper left corner, not mirrored
 LAST = 1 - 2**-24  # the largest number torch.rand gives

@@ -3,9 +3,11 @@ import dataclasses
 import pytest
 import torch
 
+from telephonegan.data.layouts import read_data
+from telephonegan.data.photos import pack_photos, unit_range
 from telephonegan.errors import SettingsError
-from telephonegan.models.backbone import Backbone
-from telephonegan.models.damsm import damsm_loss
+from telephonegan.networks.backbone import Backbone
+from telephonegan.networks.damsm import damsm_loss
 from telephonegan.text import pad
 from telephonegan.training import loop
 from telephonegan.training.damsm import (
@@ -16,8 +18,6 @@ from telephonegan.training.damsm import (
     flat_features,
     matching_features,
 )
-from telephonegan.training.data import pack_photos, unit_range
-from telephonegan.training.layouts import read_data
 
 
 @pytest.fixture(scope="module")

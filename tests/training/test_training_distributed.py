@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from telephonegan.errors import SettingsError
-from telephonegan.models.batchnorm import BatchNorm1d, BatchNorm2d
+from telephonegan.networks.batchnorm import BatchNorm1d, BatchNorm2d
 from telephonegan.training import distributed
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -64,7 +64,7 @@ def test_alone_batch_norm_is_torchs_own(ours, theirs, shape):
 NORM = """
     import sys, torch
     from pathlib import Path
-    from telephonegan.models.batchnorm import BatchNorm2d
+    from telephonegan.networks.batchnorm import BatchNorm2d
     from telephonegan.training import distributed as d
     with d.processes(torch.device("cpu")):
         torch.manual_seed(0)
@@ -92,9 +92,10 @@ def test_gradients_and_batch_statistics_of_two_processes_are_those_of_one(tmp_pa
 RECIPES = """
     import sys, torch
     from pathlib import Path
-    from telephonegan.training import commands, distributed as d, loop
-    from telephonegan.training.shapes import write_world
-    from telephonegan.cli import main
+    from telephonegan.cli import train as commands
+    from telephonegan.training import distributed as d, loop
+    from telephonegan.data.shapes import write_world
+    from telephonegan.cli.main import main
     root = Path(sys.argv[1])
     torch.set_num_threads(1)
     # Dropout draws per process; bfloat16 rounds sums differently for other batch sizes.
@@ -115,7 +116,7 @@ MORE = {
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory):
-    from telephonegan.training.shapes import write_world
+    from telephonegan.data.shapes import write_world
 
     root = tmp_path_factory.mktemp("processes")
     write_world(root / "world", train=40, dev=8, test=8, size=48)

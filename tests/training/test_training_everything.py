@@ -5,11 +5,11 @@ import time
 
 import pytest
 
-from telephonegan import weights
 from telephonegan.captioning import Captioner
-from telephonegan.cli import main
+from telephonegan.cli.main import main
+from telephonegan.data.shapes import attributes_of, draw, measure
 from telephonegan.generation import TextToImage
-from telephonegan.training.shapes import attributes_of, draw, measure
+from telephonegan.zoo import weights
 
 SENTENCES = 120
 

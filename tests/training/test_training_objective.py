@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from telephonegan.models.attngan import Discriminator
+from telephonegan.networks.attngan import Discriminator
 from telephonegan.training.objective import adversarial_loss, discriminator_loss, kl_divergence
 
 SENTENCES = torch.zeros(4, 3)

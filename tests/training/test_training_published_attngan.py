@@ -7,20 +7,19 @@ from easydict import EasyDict
 from PIL import Image
 from torch import nn
 
-from telephonegan.attngan_config import read_config
+from telephonegan.data.layouts import read_data
+from telephonegan.data.photos import CaptionedPhotos, unit_range
 from telephonegan.errors import SettingsError, WeightsError
 from telephonegan.images import contact_sheet
-from telephonegan.models import inception
-from telephonegan.models.attngan import Discriminator, Generator
-from telephonegan.models.backbone import Backbone
-from telephonegan.models.damsm import ImageEncoder, TextEncoder, damsm_loss, matching_features
-from telephonegan.models.inception import InceptionEncoder
+from telephonegan.networks import inception
+from telephonegan.networks.attngan import Discriminator, Generator
+from telephonegan.networks.backbone import Backbone
+from telephonegan.networks.damsm import ImageEncoder, TextEncoder, damsm_loss, matching_features
+from telephonegan.networks.inception import InceptionEncoder
 from telephonegan.text import PAD, Vocabulary, padding_mask
 from telephonegan.training import loop, published_damsm
 from telephonegan.training.attngan import Matching
 from telephonegan.training.average import follow
-from telephonegan.training.data import CaptionedPhotos, unit_range
-from telephonegan.training.layouts import read_data
 from telephonegan.training.objective import adversarial_loss, discriminator_loss, kl_divergence
 from telephonegan.training.published_attngan import (
     PRESETS,
@@ -29,6 +28,7 @@ from telephonegan.training.published_attngan import (
     looker,
     settings_from_config,
 )
+from telephonegan.zoo.attngan_config import read_config
 
 SETTINGS = PublishedGanSettings(
     branches=1,

@@ -5,13 +5,13 @@ import pytest
 import torch
 from torchvision.models.inception import inception_v3
 
+from telephonegan.data.layouts import read_data
+from telephonegan.data.photos import CaptionedPhotos, unit_range
 from telephonegan.errors import SettingsError, WeightsError
-from telephonegan.models import inception
-from telephonegan.models.damsm import TextEncoder, damsm_loss
-from telephonegan.models.inception import InceptionEncoder
+from telephonegan.networks import inception
+from telephonegan.networks.damsm import TextEncoder, damsm_loss
+from telephonegan.networks.inception import InceptionEncoder
 from telephonegan.training import loop, runs
-from telephonegan.training.data import CaptionedPhotos, unit_range
-from telephonegan.training.layouts import read_data
 from telephonegan.training.published_damsm import (
     PRESETS,
     PublishedDamsmRecipe,

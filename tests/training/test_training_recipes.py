@@ -1,11 +1,11 @@
 import pytest
 
-from telephonegan.cli import main
+from telephonegan.cli.main import main
+from telephonegan.data.shapes import write_world
 from telephonegan.errors import DataError, SettingsError
 from telephonegan.training import recipes
 from telephonegan.training.attngan import GanRecipe, GanSettings
 from telephonegan.training.published_attngan import PublishedGanRecipe, PublishedGanSettings
-from telephonegan.training.shapes import write_world
 
 
 @pytest.mark.parametrize("name", recipes.NAMES)

@@ -4,12 +4,12 @@ import dataclasses
 import pytest
 import torch
 
+from telephonegan.data.layouts import read_data
 from telephonegan.errors import SettingsError, WeightsError
-from telephonegan.models.captioner import AttentionDecoder, CaptionModel, LSTMDecoder
-from telephonegan.models.decoding import Markers, beam, greedy
+from telephonegan.networks.captioner import AttentionDecoder, CaptionModel, LSTMDecoder
+from telephonegan.networks.decoding import Markers, beam, greedy
 from telephonegan.training import loop
 from telephonegan.training.captioner import CaptionerRecipe
-from telephonegan.training.layouts import read_data
 from telephonegan.training.self_critical import (
     SelfCriticalRecipe,
     SelfCriticalSettings,

@@ -3,11 +3,11 @@ import dataclasses
 import pytest
 import torch
 
+from telephonegan.data.layouts import read_data
 from telephonegan.errors import SettingsError
-from telephonegan.models.backbone import Backbone
+from telephonegan.networks.backbone import Backbone
 from telephonegan.training import loop
 from telephonegan.training.captioner import CaptionerRecipe, CaptionerSettings
-from telephonegan.training.layouts import read_data
 from telephonegan.training.self_critical import SelfCriticalRecipe, SelfCriticalSettings
 
 

@@ -4,15 +4,15 @@ import pytest
 import torch
 from PIL import Image
 
-from telephonegan import weights
 from telephonegan.captioning import Captioner
-from telephonegan.cli import main
+from telephonegan.cli.main import main
+from telephonegan.data.layouts import open_data
+from telephonegan.data.packs import write_pack
+from telephonegan.data.shapes import write_world
 from telephonegan.errors import DataError
 from telephonegan.generation import TextToImage
-from telephonegan.training.layouts import open_data
-from telephonegan.training.packs import write_pack
 from telephonegan.training.pieces import join_file, split_file
-from telephonegan.training.shapes import write_world
+from telephonegan.zoo import weights
 
 SMALL = (
     *("damsm.steps=3", "damsm.batch_size=8", "captioner.steps=3", "captioner.photos_per_batch=4"),

@@ -1,0 +1,164 @@
+"""`telephonegan data`: look a data folder over before training, and make new ones out of others."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from telephonegan.errors import DataError
+from telephonegan.files import json_bytes
+
+_EXAMPLES = """examples:
+  telephonegan data check flickr8k
+  telephonegan data check coco --layout coco --json > report.json
+  telephonegan data join both flickr8k coco
+  telephonegan data name named coco/images --sentences captions.tsv
+  telephonegan data products clothes fashion
+  telephonegan data caption birds-told birds --captioner birds
+  telephonegan data pack flowers flowers.pack --size 128
+Exit code of check: 0 usable, 1 something would break a training, 2 not a data folder."""
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `telephonegan data`."""
+    parser.epilog = _EXAMPLES
+    actions = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
+
+    check = _action(actions, "check", "tell whether a folder can be trained on, and what is odd about it", _check)
+    check.add_argument("folder", metavar="DIR", type=Path, help="a folder of captioned photographs")
+    check.add_argument("--layout", help="attngan, coco, flickr or plain (default: told by its files)")
+    check.add_argument("--json", action="store_true", help="print all that was found, as JSON")
+
+    join = _action(actions, "join", "join data folders; the first one's dev and test stay what is measured on", _join)
+    _add_out(join)
+    join.add_argument("folders", metavar="DIR", type=Path, nargs="+", help="folders of captioned photographs")
+
+    name = _action(actions, "name", "give photographs sentences that name what they surely show", _name)
+    _add_out(name)
+    name.add_argument("photos", metavar="PHOTOS", type=Path, help="a folder of photographs without captions")
+    name.add_argument("--sentences", type=Path, required=True, help="sentences to draw from: lines id<TAB>sentence")
+    name.add_argument("--without", type=Path, metavar="LIST", help="names of photographs to leave out, one per line")
+    name.add_argument("--confidence", type=float, default=0.5, help="of what is seen, 0 to 1 (default: 0.5)")
+    name.add_argument("--seed", type=int, default=0, help="which sentences are drawn depends on it (default: 0)")
+
+    products = _action(actions, "products", "make sentences of the attributes of products", _products)
+    _add_out(products)
+    products.add_argument("source", metavar="DIR", type=Path, help="a folder with products.csv and images/")
+
+    caption = _action(actions, "caption", "let a captioner describe the photographs nobody described", _caption)
+    _add_out(caption)
+    caption.add_argument("folder", metavar="DIR", type=Path, help="a folder or pack of photographs, some captioned")
+    caption.add_argument("--captioner", required=True, metavar="NAME", help="the model that describes them")
+    caption.add_argument("--device", default="auto", help="auto, cpu or cuda")
+
+    pack = _action(actions, "pack", "put small photographs, captions and splits into one file", _pack)
+    pack.add_argument("folder", metavar="DIR", type=Path, help="a folder of captioned photographs")
+    pack.add_argument("out", metavar="OUT", type=Path, help="the new file, such as flowers.pack")
+    pack.add_argument("--size", type=int, default=128, help="pixels, at most (default: 128)")
+    pack.add_argument("--format", default="webp", help="webp, jpeg or png (default: webp)")
+    pack.add_argument("--quality", type=int, default=88, help="of the encoding, 1 to 100 (default: 88)")
+    pack.add_argument("--splits", nargs="+", help="some of train, dev, test and uncaptioned (default: all there are)")
+    pack.add_argument("--without-classes", type=Path, metavar="LIST", help="class numbers to leave out, one per line")
+
+
+def data(options: argparse.Namespace) -> int:
+    """Run what was asked for; the exit code. Raises DataError or OutputError."""
+    return options.act(options)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from telephonegan.data.checks import check, in_words
+
+    report = check(options.folder, options.layout, progress=True)
+    print(json_bytes(report).decode() if options.json else in_words(report), end="")
+    return 0 if report["usable"] else 1
+
+
+def _join(options: argparse.Namespace) -> int:
+    from telephonegan.data.preparing import join
+
+    return _told(join(options.folders, options.out))
+
+
+def _name(options: argparse.Namespace) -> int:
+    from telephonegan.data.layouts import read_text
+    from telephonegan.data.preparing import name_photographs
+
+    without = read_text(options.without).splitlines() if options.without else ()
+    folder = name_photographs(
+        options.photos,
+        options.sentences,
+        options.out,
+        without=[line.strip() for line in without],
+        confidence=options.confidence,
+        seed=options.seed,
+    )
+    return _told(folder)
+
+
+def _products(options: argparse.Namespace) -> int:
+    from telephonegan.data.preparing import write_products
+
+    return _told(write_products(options.source, options.out))
+
+
+def _caption(options: argparse.Namespace) -> int:
+    from telephonegan.captioning import Captioner
+    from telephonegan.data.layouts import open_data
+    from telephonegan.data.preparing import caption_photographs
+
+    data, captioner = open_data(options.folder), Captioner.load(options.captioner, options.device)
+    return _told(caption_photographs(data, captioner, options.out, progress=True))
+
+
+def _pack(options: argparse.Namespace) -> int:
+    from telephonegan.data.layouts import open_data
+    from telephonegan.data.packs import write_pack
+    from telephonegan.zoo.weights import sha256
+
+    out = write_pack(
+        open_data(options.folder),
+        options.out,
+        size=options.size,
+        encoding=options.format,
+        quality=options.quality,
+        splits=options.splits,
+        without=_class_numbers(options.without_classes),
+        progress=True,
+    )
+    print(f"{out} {out.stat().st_size / 1e6:.1f} MB sha256 {sha256(out)}")
+    return 0
+
+
+def _class_numbers(path: Path | None) -> list[int]:
+    from telephonegan.data.layouts import read_text
+
+    if path is None:
+        return []
+    try:
+        return [int(line) for line in read_text(path).split()]
+    except ValueError as error:
+        raise DataError(f"{path} is no list of class numbers, one per line: {error}.") from error
+
+
+def _told(folder: Path) -> int:
+    print(folder)
+    return 0
+
+
+def _action(actions: Any, name: str, what: str, act: Any) -> argparse.ArgumentParser:
+    example = next(line.strip() for line in _EXAMPLES.splitlines() if f"data {name}" in line)
+    parser = actions.add_parser(
+        name,
+        help=what,
+        description=f"{what[0].upper()}{what[1:]}.",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(act=act)
+    return parser
+
+
+def _add_out(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", metavar="OUT", type=Path, help="the new folder")

@@ -1,0 +1,185 @@
+"""Captioned photographs: those of one split, packing their pixels, cutting crops."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from telephonegan.errors import DataError, ImageError
+from telephonegan.files import make_folder, replacing
+from telephonegan.images import as_image
+
+if TYPE_CHECKING:
+    from telephonegan.data.packs import Pack
+
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class CaptionedPhotos:
+    """One split: file names, and for each photograph its captions as word lists.
+
+    Some data sets also tell a class number of each photograph, and the box (left, top, width, height), in pixels,
+    around the animal in it; `image` then cuts the photograph to that animal's surroundings. Where `pack` is given, the
+    photographs lie in that one file and not in the folder.
+    """
+
+    folder: Path
+    names: list[str]
+    captions: list[list[list[str]]]
+    classes: list[int] | None = None
+    boxes: list[Box] | None = None
+    pack: Pack | None = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, rows: slice) -> CaptionedPhotos:
+        return self.take(range(len(self))[rows])
+
+    def take(self, rows: Sequence[int]) -> CaptionedPhotos:
+        """The photographs of these rows, in this order, each with its captions, class and box."""
+
+        def chosen(column: list | None) -> list | None:
+            return None if column is None else [column[row] for row in rows]
+
+        return CaptionedPhotos(
+            self.folder, chosen(self.names), chosen(self.captions), chosen(self.classes), chosen(self.boxes), self.pack
+        )
+
+    def is_there(self, row: int) -> bool:
+        """Whether the file of a photograph is there, readable or not."""
+        name = self.names[row]
+        return (self.folder / name).is_file() if self.pack is None else name in self.pack.sizes
+
+    def content(self, row: int) -> bytes:
+        """The encoded bytes of one photograph. Raises DataError, or OSError for a file of a folder."""
+        name = self.names[row]
+        return (self.folder / name).read_bytes() if self.pack is None else self.pack.photograph(name)
+
+    def image(self, row: int) -> Image.Image:
+        """One photograph, cut to its box where there is one. Raises ImageError or DataError when it is no use."""
+        image = as_image(self.folder / self.names[row]) if self.pack is None else self._unpacked(row)
+        if self.boxes is None:
+            return image
+        try:
+            return cut_to_box(image, self.boxes[row])
+        except DataError as error:
+            raise DataError(f"{self.names[row]}: {error}") from error
+
+    def _unpacked(self, row: int) -> Image.Image:
+        try:
+            return as_image(self.content(row))
+        except ImageError as error:
+            raise ImageError(f"{self.names[row]} in {self.folder}: {error}") from error
+
+    def readable(self, progress: bool = False) -> tuple[CaptionedPhotos, list[tuple[str, str]]]:
+        """The photographs that can be read, and the name of each other one with the reason; every file is decoded.
+
+        Captions go with their photographs, so that rows stay together. `progress` shows a bar.
+
+        >>> kept, lost = photos.readable()  # doctest: +SKIP
+        """
+        kept, lost = [], []
+        for row in tqdm(range(len(self)), desc="reading photographs", disable=not progress, mininterval=2):
+            try:
+                self.image(row)
+            except (ImageError, DataError) as error:
+                lost.append((self.names[row], str(error)))
+            else:
+                kept.append(row)
+        return (self.take(kept) if lost else self), lost
+
+    def fingerprint(self) -> str:
+        """Eight hex digits of file names, sizes and boxes: other photographs under the same names have others."""
+        sizes = self.pack.sizes if self.pack is not None else None
+        lines = [f"{name} {_file_size(self.folder / name) if sizes is None else sizes[name]}" for name in self.names]
+        if self.boxes is not None:
+            lines = [f"{line} {box}" for line, box in zip(lines, self.boxes, strict=True)]
+        return fingerprint(lines)
+
+
+def cut_to_box(image: Image.Image, box: Box) -> Image.Image:
+    """Cut a square around a box (left, top, width, height), 1.5 times its longer side, as far as the picture goes.
+
+    Xu et al. (2018) show their networks birds cut this way. Raises DataError when nothing is left.
+
+    >>> cut_to_box(Image.new("RGB", (100, 80)), (40, 30, 20, 10)).size
+    (30, 30)
+    """
+    left, top, width, height = box
+    reach = int(0.75 * max(width, height))
+    x, y = int((2 * left + width) / 2), int((2 * top + height) / 2)
+    edges = (max(0, x - reach), max(0, y - reach), min(image.width, x + reach), min(image.height, y + reach))
+    if edges[0] >= edges[2] or edges[1] >= edges[3]:
+        raise DataError(f"The box {box} leaves nothing of a picture of {image.width}×{image.height} pixels.")
+    return image.crop(edges)
+
+
+def pack_photos(photos: CaptionedPhotos, size: int, cache: str | Path) -> Tensor:
+    """Return the photographs as (N,3,size,size) uint8, read once and kept in `cache` as one .npy file.
+
+    The cache file's name carries the photographs' fingerprint, so another folder, split or size never meets the wrong
+    pixels. A photograph that cannot be read is a DataError: rows must stay beside their captions, and
+    `CaptionedPhotos.readable` leaves out both.
+    """
+    path = Path(cache) / f"photos-{photos.fingerprint()}-{size}.npy"
+    if not path.exists():
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            read = pool.map(lambda row: _read(photos, row, size), range(len(photos)))
+            pixels = np.stack(list(tqdm(read, total=len(photos), desc=f"packing {size} px", mininterval=2)))
+        make_folder(path.parent)
+        with replacing(path) as partial, open(partial, "wb") as file:
+            np.save(file, pixels)
+    return torch.from_numpy(np.load(path)).permute(0, 3, 1, 2)
+
+
+def fingerprint(names: Sequence[str]) -> str:
+    """Eight hex digits that change when the list of names changes."""
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:8]
+
+
+def unit_range(pixels: Tensor) -> Tensor:
+    """uint8 0–255 → float in [-1,1]."""
+    return pixels.float() / 127.5 - 1
+
+
+def random_crop(pixels: Tensor, size: int) -> Tensor:
+    """Cut one random `size` window per picture of (B,3,H,W), and mirror half of them."""
+    batch, _, height, width = pixels.shape
+    top = torch.randint(height - size + 1, (batch,))
+    left = torch.randint(width - size + 1, (batch,))
+    rows = top[:, None] + torch.arange(size)
+    columns = left[:, None] + torch.arange(size)
+    columns = torch.where(torch.rand(batch, 1) < 0.5, columns.flip(1), columns)
+    # The windows are drawn on the host, whatever the device, so that they depend on the seed alone.
+    index = torch.arange(batch)[:, None, None].to(pixels.device)
+    rows, columns = rows.to(pixels.device), columns.to(pixels.device)
+    return pixels.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def _file_size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise DataError(f"The photograph {path} cannot be read: {error.strerror}.") from error
+
+
+def _read(photos: CaptionedPhotos, row: int, size: int) -> np.ndarray:
+    try:
+        image = photos.image(row)
+    except ImageError as error:
+        raise DataError(
+            f"{error} Nothing was packed. `telephonegan data check` lists every photograph that cannot be read."
+        ) from error
+    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))

@@ -1,0 +1,338 @@
+"""What is fetched from the web: sample photographs, and the checkpoints that AttnGAN's and yunjey's projects published.
+
+Nobody here can keep those links alive. What arrives is checked, and where one is dead the error says which files to
+find elsewhere and what to type then.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from telephonegan.errors import DownloadError, SettingsError, UnknownModelError, WeightsError
+from telephonegan.files import make_folder, replacing, writing
+
+if TYPE_CHECKING:
+    from telephonegan.zoo.weights import Entry
+
+Opener = Callable[..., Any]
+
+SAMPLES = "coco-samples"
+
+_SECONDS = 30
+_CHUNK_BYTES = 1 << 18
+_LIMIT_BYTES = 500_000_000  # the largest published file, the captioner's archive, has about 270 MB
+_OPTIONAL = {"image_encoder"}  # it judges pictures; none is painted with it
+_EXAMPLES = """examples:
+  telephonegan download coco-samples
+  telephonegan download attngan-coco
+  telephonegan download yunjey --replace"""
+
+
+@dataclass(frozen=True)
+class Link:
+    """One published address. `pieces` tells which file in what arrives plays which part in the import."""
+
+    url: str
+    file: str
+    pieces: Mapping[str, str]
+
+    @property
+    def is_archive(self) -> bool:
+        return self.file.endswith(".zip")
+
+
+@dataclass(frozen=True)
+class PublishedModel:
+    """A model on the web: the kinds it is registered as, the page of its project, and its files."""
+
+    kinds: tuple[str, ...]
+    page: str
+    links: tuple[Link, ...]
+
+
+def _drive(identity: str, file: str, **pieces: str) -> Link:
+    # This form skips the page on which Drive says that it has not scanned a large file.
+    return Link(f"https://drive.usercontent.google.com/download?id={identity}&export=download&confirm=t", file, pieces)
+
+
+def _dropbox(place: str, **pieces: str) -> Link:
+    return Link(f"https://www.dropbox.com/s/{place}?dl=1", place.rpartition("/")[2], pieces)
+
+
+def _attngan(*links: Link) -> PublishedModel:
+    return PublishedModel(("generator", "damsm"), "https://github.com/taoxugit/AttnGAN", links)
+
+
+_BIRD_DAMSM = _drive(
+    "1GNUKjVeyWYBJ8hEU-yrfYQpDOkxEyP3V",
+    "bird.zip",
+    text_encoder="text_encoder200.pth",
+    image_encoder="image_encoder200.pth",
+)
+_BIRD_WORDS = _drive("1O_LtUP9sch09QH3s_EBAgLEctBQ5JBSJ", "birds.zip", dictionary="captions.pickle")
+
+PUBLISHED: dict[str, PublishedModel] = {
+    "attngan-bird": _attngan(
+        _drive("1lqNG75suOuR_8gjoEPYNp8VyT_ufPPig", "bird_AttnGAN2.pth", generator="bird_AttnGAN2.pth"),
+        _BIRD_DAMSM,
+        _BIRD_WORDS,
+    ),
+    "attngan-coco": _attngan(
+        _drive("1i9Xkg9nU74RAvkcqKE-rJYhjvzKAMnCi", "coco_AttnGAN2.pth", generator="coco_AttnGAN2.pth"),
+        _drive(
+            "1zIrXCE9F6yfbEJIbNP5-YrEe2pZcPSGJ",
+            "coco.zip",
+            text_encoder="text_encoder100.pth",
+            image_encoder="image_encoder100.pth",
+        ),
+        _drive("1rSnbIGNDGZeHlsUlLdahj0RJ9oo6lgH9", "coco.zip", dictionary="captions.pickle"),
+    ),
+    "attndcgan-bird": _attngan(
+        _drive("19TG0JUoXurxsmZLaJ82Yo6O0UJ6aDBpg", "bird_AttnDCGAN2.pth", generator="bird_AttnDCGAN2.pth"),
+        _BIRD_DAMSM,
+        _BIRD_WORDS,
+    ),
+    "yunjey": PublishedModel(
+        ("captioner",),
+        "https://github.com/yunjey/pytorch-tutorial",
+        (
+            _dropbox(
+                "ne0ixz5d58ccbbz/pretrained_model.zip", encoder="encoder-5-3000.pkl", decoder="decoder-5-3000.pkl"
+            ),
+            _dropbox("26adb7y9m98uisa/vocap.zip", vocabulary="vocab.pkl"),
+        ),
+    ),
+}
+
+
+# ---------------------------------------------------------------------------------------------------- the command
+
+
+def add_download(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `telephonegan download`."""
+    parser.epilog = _EXAMPLES
+    parser.add_argument("what", choices=[SAMPLES, *PUBLISHED], help="photographs of COCO 2017, or a published model")
+    parser.add_argument("--replace", action="store_true", help="get a model anew that is here already")
+
+
+def download(options: argparse.Namespace) -> int:
+    """Get the sample photographs or a published model, and print what is there then."""
+    if options.what == SAMPLES:
+        return _download_samples(options)
+    if not options.replace and _known(options.what):
+        print(f"{options.what} is here already; --replace gets it anew.", file=sys.stderr)
+    for entry in download_model(options.what, replace=options.replace):
+        print(f"{entry.kind}/{entry.name}: {entry.path} ({entry.size / 1e6:.1f} MB)")
+    return 0
+
+
+def _download_samples(options: argparse.Namespace) -> int:
+    from telephonegan.images import download_samples
+
+    if options.replace:
+        raise SettingsError(f"--replace is for models: photographs that are here are kept. Leave it out for {SAMPLES}.")
+    for path in download_samples():
+        print(path)
+    return 0
+
+
+# ---------------------------------------------------------------------------------------------------- models
+
+
+def download_model(
+    name: str, *, opener: Opener | None = None, folder: Path | None = None, replace: bool = False
+) -> list[Entry]:
+    """Download a published model, one of `PUBLISHED`, check it and register it in `folder` (default `home()`).
+
+    A model that is known here already is returned as it is, and nothing is asked for, unless `replace`. Address and
+    sha256 of every file are kept in settings["sources"]. `opener(url, timeout=seconds)` gives a response with headers,
+    as `urllib.request.urlopen` does.
+
+    Raises `UnknownModelError` for another name, `DownloadError` for a dead link or an answer that is not the published
+    file, `SettingsError` if only half of the model is here, `OutputError` if the disk refuses; nothing stays then.
+    AttnGAN: Xu et al., "AttnGAN: Fine-Grained Text to Image Generation with Attentional Generative Adversarial
+    Networks", CVPR 2018.
+
+    >>> download_model("attngan-coco")  # doctest: +SKIP
+    """
+    from telephonegan.zoo import weights
+
+    if name not in PUBLISHED:
+        raise UnknownModelError(f"{name!r} is not published anywhere known here. There are {', '.join(PUBLISHED)}.")
+    if not replace and (known := _known(name)):
+        return known
+    make_folder(weights.home())
+    with writing(weights.home()):
+        workplace = TemporaryDirectory(dir=weights.home(), prefix=".download-")
+    with workplace as place:
+        try:
+            files, sources = _fetched(PUBLISHED[name].links, Path(place), opener)
+            return _imported(name, files, sources=sources, folder=folder, replace=replace)
+        except (DownloadError, WeightsError) as error:
+            reason = str(error).replace(f"{place}{os.sep}", "").rstrip(".")
+            raise DownloadError(f"{name} was not downloaded: {reason}. {_by_hand(name, replace)}") from error
+
+
+def _known(name: str) -> list[Entry]:
+    from telephonegan.zoo import weights
+
+    kinds = PUBLISHED[name].kinds
+    known = [entry for kind in kinds for entry in weights.entries(kind) if entry.name == name]
+    if known and len(known) < len(kinds):
+        raise SettingsError(
+            f"Of {' and '.join(f'{kind}/{name}' for kind in kinds)} only {known[0].kind}/{name} is here. "
+            "Replace it (--replace) to get both."
+        )
+    return known
+
+
+def _fetched(
+    links: Iterable[Link], place: Path, opener: Opener | None
+) -> tuple[dict[str, Path], dict[str, dict[str, str]]]:
+    """Files by the part they play in the import, and where each came from by its name."""
+    from telephonegan.zoo import weights
+
+    files: dict[str, Path] = {}
+    sources: dict[str, dict[str, str]] = {}
+    for link in links:
+        for part, path in _pieces(link, place, opener).items():
+            files[part] = path
+            sources[path.name] = {"url": link.url, "sha256": weights.sha256(path)}
+    return files, sources
+
+
+def _imported(name: str, files: Mapping[str, Path], **options: Any) -> list[Entry]:
+    from telephonegan.zoo import importing
+
+    run = importing.import_captioner if "captioner" in PUBLISHED[name].kinds else importing.import_attngan
+    return run(name, **files, **options)
+
+
+def _by_hand(name: str, replace: bool) -> str:
+    model = PUBLISHED[name]
+    needed = [(part, file, link) for link in model.links for part, file in link.pieces.items() if part not in _OPTIONAL]
+    places = [f"{file} (in {link.file})" if link.is_archive else file for _, file, link in needed]
+    options = [f"--{part.replace('_', '-')} {file}" for part, file, _ in needed]
+    command = " ".join(["telephonegan import", name, *options, *(["--replace"] if replace else [])])
+    return (
+        f"Nothing was changed. Try again later, or find {', '.join(places[:-1])} and {places[-1]} another way, "
+        f"beginning at {model.page}, and run: {command}"
+    )
+
+
+# ---------------------------------------------------------------------------------------------------- files
+
+
+def _pieces(link: Link, place: Path, opener: Opener | None) -> dict[str, Path]:
+    arrived = place / link.file
+    try:
+        _save(arrived, received(link.url, limit=_LIMIT_BYTES, opener=opener, title=link.file))
+        _check_form(arrived, link)
+        if not link.is_archive:
+            return {part: arrived for part in link.pieces}
+        unpacked = {part: _unpacked(arrived, file, part) for part, file in link.pieces.items()}
+        return {part: path for part, path in unpacked.items() if path is not None}
+    except DownloadError as error:
+        raise DownloadError(f"{link.file} from {link.url}: {error}") from error
+
+
+def _save(path: Path, chunks: Iterable[bytes]) -> None:
+    with replacing(path) as partial, partial.open("xb") as file:
+        file.writelines(chunks)
+
+
+def _check_form(path: Path, link: Link) -> None:
+    with path.open("rb") as file:
+        head = file.read(512)
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
+        raise DownloadError("a web page arrived instead of the file: the link is dead, or was asked for too often.")
+    if link.is_archive and not zipfile.is_zipfile(path):
+        raise DownloadError(f"what arrived is no zip, or a part of one; it begins with {head[:40]!r}.")
+
+
+def _unpacked(archive: Path, name: str, part: str) -> Path | None:
+    """The file of that name, in whatever folder of the archive it lies; None for an optional one that is not there."""
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            names = opened.namelist()
+    except Exception as error:
+        raise _damaged(error) from error
+    found = [member for member in names if member.replace("\\", "/").rpartition("/")[2] == name]
+    if not found and part in _OPTIONAL:
+        return None
+    if not found:
+        raise DownloadError(f"the zip holds no {name}; it holds {', '.join(names[:5]) or 'nothing'}.")
+    path = archive.with_name(name)  # the archive's own folders are never used as a place to write to
+    _save(path, _member(archive, min(found, key=len)))
+    return path
+
+
+def _member(archive: Path, name: str) -> Iterator[bytes]:
+    try:
+        with zipfile.ZipFile(archive) as opened, opened.open(name) as member:
+            # No more bytes than are declared ever come out of a member.
+            _check_size(opened.getinfo(name).file_size, _LIMIT_BYTES)
+            while chunk := member.read(_CHUNK_BYTES):
+                yield chunk
+    except DownloadError:
+        raise
+    except Exception as error:  # damaged zips fail with exceptions of every kind
+        raise _damaged(error) from error
+
+
+def _damaged(error: Exception) -> DownloadError:
+    return DownloadError(f"the zip is damaged ({str(error) or type(error).__name__}).")
+
+
+def _check_size(size: int, limit: int) -> None:
+    if size > limit:
+        raise DownloadError(f"it has more than {limit} bytes, so it is not the file that was meant.")
+
+
+# ---------------------------------------------------------------------------------------------------- the web
+
+
+def received(url: str, *, limit: int, opener: Opener | None = None, title: str | None = None) -> Iterator[bytes]:
+    """Give the bytes behind a web address, chunk by chunk, with a progress bar if there is a `title` for it.
+
+    `opener(url, timeout=seconds)` gives a response with headers, as `urllib.request.urlopen` does. Raises
+    `DownloadError` if there is no answer, an error, more than `limit` bytes, or fewer than the server declared.
+
+    >>> b"".join(received("https://www.example.com", limit=10_000))  # doctest: +SKIP
+    """
+    from http.client import HTTPException
+    from urllib.error import HTTPError
+    from urllib.request import urlopen
+
+    try:
+        with (opener or urlopen)(url, timeout=_SECONDS) as response:
+            yield from _chunks(response, limit, title)
+    except HTTPError as error:
+        error.close()
+        raise DownloadError(f"the server answered {error.code} {error.reason}.") from error
+    except (OSError, HTTPException) as error:
+        raise DownloadError(f"there is no connection, or it broke ({error}). Check the network.") from error
+
+
+def _chunks(response: Any, limit: int, title: str | None) -> Iterator[bytes]:
+    from tqdm.auto import tqdm
+
+    declared = response.headers.get("Content-Length") or ""
+    expected = int(declared) if declared.isdecimal() else None
+    arrived = 0
+    with tqdm(total=expected, desc=title, unit="B", unit_scale=True, disable=None if title else True) as bar:
+        while chunk := response.read(_CHUNK_BYTES):
+            arrived += len(chunk)
+            _check_size(max(arrived, expected or 0), limit)
+            bar.update(len(chunk))
+            yield chunk
+    if expected is not None and arrived < expected:
+        raise DownloadError(f"only {arrived} of {expected} bytes arrived. Run again.")

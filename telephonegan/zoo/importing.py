@@ -1,0 +1,179 @@
+"""Published checkpoints into the user's own models.
+
+Everything is read and checked before anything is written. Weights keep full precision, so that an imported model gives
+the published numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from telephonegan.errors import WeightsError
+from telephonegan.networks.attngan import Generator
+from telephonegan.networks.damsm import TextEncoder
+from telephonegan.networks.resnet import INPUT_SIZE
+from telephonegan.text import END, PAD, START, UNKNOWN, Vocabulary
+from telephonegan.zoo import weights
+from telephonegan.zoo.legacy_pickles import read_captions, read_vocabulary
+from telephonegan.zoo.published import load_published, network_settings
+
+_SAMPLED_WORDS = 19  # the published sampler takes 20 steps, and the first one says the start marker
+_TERMS = "as its authors published it; MIT for the code"
+
+Sources = Mapping[str, Mapping[str, str]]
+
+
+def import_attngan(
+    name: str,
+    *,
+    generator: str | Path,
+    text_encoder: str | Path,
+    dictionary: str | Path,
+    image_encoder: str | Path | None = None,
+    sources: Sources | None = None,
+    folder: Path | None = None,
+    replace: bool = False,
+) -> list[weights.Entry]:
+    """Register a published AttnGAN generator and its text encoder, as generator/`name` and damsm/`name`.
+
+    `dictionary` is the captions.pickle the text encoder was trained with; `sources` tells where files came from and is
+    kept with the model. Raises WeightsError for files that do not belong together, and what `weights.register` raises.
+
+    >>> import_attngan("attngan-coco", generator="coco_AttnGAN2.pth", text_encoder="text_encoder100.pth",
+    ...                dictionary="captions.pickle")  # doctest: +SKIP
+    """
+    painter, reader, vocabulary = read_attngan(generator, text_encoder, dictionary)
+    seer = None if image_encoder is None else load_published(image_encoder, "image_encoder")
+    if seer is not None:
+        _check_widths("The image encoder writes codes", seer.emb_cnn_code.out_features, reader)
+    network = _without_vocabulary(network_settings(reader))
+    tensors = _prefixed("text_encoder", reader)
+    settings: dict[str, Any] = {"text": network}
+    if seer is not None:
+        tensors |= _prefixed("image_encoder", seer)
+        settings["image"] = network_settings(seer) | {"backbone": "inception"}
+    origin = {"sources": {key: dict(value) for key, value in (sources or {}).items()}}
+    models = [
+        weights.prepared(
+            "generator",
+            name,
+            painter.state_dict(),
+            architecture="attngan",
+            settings={"network": network_settings(painter), "damsm": name, "words_limit": None, **origin},
+            description=f"published AttnGAN, {painter.size} px",
+            licence=_TERMS,
+            full_precision=("*",),
+        ),
+        weights.prepared(
+            "damsm",
+            name,
+            tensors,
+            architecture="damsm",
+            settings=settings | origin,
+            vocabulary=vocabulary.words,
+            preprocessing={"words": "ascii"},
+            description="published DAMSM encoders",
+            licence=_TERMS,
+            full_precision=("*",),
+        ),
+    ]
+    return weights.register_together(models, folder=folder, replace=replace)
+
+
+def read_attngan(
+    generator: str | Path, text_encoder: str | Path, dictionary: str | Path
+) -> tuple[Generator, TextEncoder, Vocabulary]:
+    """The networks and the words of published files that belong together. Raises WeightsError where they do not."""
+    painter = load_published(generator, "generator")
+    reader = load_published(text_encoder, "text_encoder")
+    words = read_captions(dictionary).words
+    _check_words(len(words), dictionary, reader.encoder.num_embeddings, text_encoder)
+    _check_widths("The generator reads sentences", painter.ca_net.fc.in_features, reader)
+    return painter, reader, Vocabulary(words, ascii_only=True)
+
+
+def import_captioner(
+    name: str,
+    *,
+    encoder: str | Path,
+    decoder: str | Path,
+    vocabulary: str | Path,
+    sources: Sources | None = None,
+    folder: Path | None = None,
+    replace: bool = False,
+) -> list[weights.Entry]:
+    """Register the published CNN-LSTM captioner, as captioner/`name`; `vocabulary` is its vocab.pkl.
+
+    It says the likeliest word each time, up to 19 of them, as the published sampler does; unlike that one it never says
+    the unknown word. Raises WeightsError for files that do not belong together, and what `weights.register` raises.
+
+    >>> import_captioner("yunjey", encoder="encoder-5-3000.pkl", decoder="decoder-5-3000.pkl",
+    ...                  vocabulary="vocab.pkl")  # doctest: +SKIP
+    """
+    seer = load_published(encoder, "captioner_encoder")
+    speaker = load_published(decoder, "captioner_decoder")
+    words = read_vocabulary(vocabulary)
+    _check_markers(Vocabulary(words), vocabulary)
+    _check_words(len(words), vocabulary, speaker.embed.num_embeddings, decoder)
+    if seer.linear.out_features != speaker.embed.embedding_dim:
+        raise WeightsError(
+            f"{encoder} gives features of {seer.linear.out_features} numbers, {decoder} reads "
+            f"{speaker.embed.embedding_dim}: they are not of one training run."
+        )
+    network = {"encoder": network_settings(seer), "decoder": _without_vocabulary(network_settings(speaker))}
+    entry = weights.register(
+        "captioner",
+        name,
+        _prefixed("encoder", seer) | _prefixed("decoder", speaker),
+        architecture="resnet152-lstm",
+        settings={
+            "network": network,
+            "input_size": INPUT_SIZE,
+            "beam_width": 1,
+            "length_power": 0.0,
+            "words_limit": _SAMPLED_WORDS,
+            "sources": {key: dict(value) for key, value in (sources or {}).items()},
+        },
+        vocabulary=words,
+        licence=_TERMS,
+        description="published CNN-LSTM captioner over ResNet-152",
+        full_precision=("*",),
+        folder=folder,
+        replace=replace,
+    )
+    return [entry]
+
+
+def _check_words(words: int, dictionary: str | Path, expected: int, encoder: str | Path) -> None:
+    if words != expected:
+        raise WeightsError(
+            f"{dictionary} holds {words} words, but {encoder} was trained with {expected}. Take the file that was "
+            "published with the weights: one that a data loader rebuilt numbers the words in another order, even "
+            "where the sizes agree."
+        )
+
+
+def _check_widths(what: str, width: int, reader: TextEncoder) -> None:
+    if width != 2 * reader.rnn.hidden_size:
+        raise WeightsError(
+            f"{what} of {width} numbers, the text encoder writes {2 * reader.rnn.hidden_size}: "
+            "they are not of one training run."
+        )
+
+
+def _check_markers(vocabulary: Vocabulary, path: str | Path) -> None:
+    if missing := [marker for marker in (PAD, START, END, UNKNOWN) if marker not in vocabulary.ids]:
+        raise WeightsError(f"{path} lacks {', '.join(missing)}: it is no vocabulary of the published captioner.")
+
+
+def _prefixed(part: str, net: nn.Module) -> dict[str, torch.Tensor]:
+    return {f"{part}.{name}": tensor for name, tensor in net.state_dict().items()}
+
+
+def _without_vocabulary(settings: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key != "vocabulary_size"}
