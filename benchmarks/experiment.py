@@ -22,8 +22,8 @@ import torch
 
 from telephonegan.captioning import Captioner
 from telephonegan.experiment import Plan, run
-from telephonegan.experiment.log import LOG
-from telephonegan.experiment.records import Journal
+from telephonegan.experiment.folder import LOG
+from telephonegan.experiment.records import RoundsFile
 from telephonegan.generation import TextToImage
 from telephonegan.inference import BATCH
 from telephonegan.telephone import load
@@ -68,13 +68,13 @@ def speeds(player: Player) -> None:
 
 def memory(player: Player) -> None:
     held: list[float] = []
-    settle = Journal.settle
+    settle = RoundsFile.settle
 
-    def noting(self: Journal) -> None:  # it is called after every round
+    def noting(self: RoundsFile) -> None:  # it is called after every round
         settle(self)
         held.append(resident())
 
-    with replaced(Journal, "settle", noting):
+    with replaced(RoundsFile, "settle", noting):
         player.play(2, MANY)
     print(
         f"memory of this process after round {EARLY}: {held[EARLY]:.0f} MB, after round {MANY}: {held[MANY]:.0f} MB, "

@@ -42,8 +42,8 @@ def main() -> None:
 
 
 def sheet(painted: list[Picture]) -> object:
-    tiles = [Tile(number, each.image, each.text) for number, each in enumerate(painted, 1)]
-    return strip(tiles, arrows=False)
+    tiles = [Tile(each.image, each.text, str(number)) for number, each in enumerate(painted, 1)]
+    return strip(tiles)
 
 
 def drift_curves() -> bytes:

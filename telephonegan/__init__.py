@@ -53,7 +53,7 @@ def models(kind: str | None = None) -> ModelTable:
     >>> telephonegan.models()  # doctest: +SKIP
     """
     from telephonegan.results import ModelTable
-    from telephonegan.zoo.weights import entries
+    from telephonegan.zoo.catalogue import entries
 
     return ModelTable(entries(kind))
 

@@ -16,7 +16,7 @@ from telephonegan.images import as_image
 from telephonegan.networks import decoding
 from telephonegan.results import Caption
 from telephonegan.vision import SIGHTS
-from telephonegan.zoo import weights
+from telephonegan.zoo import catalogue
 
 METHODS = ("beam", "greedy", "sample")
 LARGEST_SIDE = 1024
@@ -58,7 +58,7 @@ class Captioner:
     'a brown dog runs through the grass'
     """
 
-    def __init__(self, entry: weights.Entry, device: str | torch.device = "auto") -> None:
+    def __init__(self, entry: catalogue.Entry, device: str | torch.device = "auto") -> None:
         self.name, self.sha256, self.device = entry.name, entry.sha256, inference.resolve_device(device)
         with inference.settings_of(entry, *SIGHTS) as settings:
             self.vocabulary = inference.vocabulary_of(entry)
@@ -69,14 +69,14 @@ class Captioner:
             self.sight = SIGHTS[entry.architecture](entry, len(self.vocabulary), self.device)
 
     @classmethod
-    def of(cls, entry: weights.Entry, device: str | torch.device = "auto") -> Captioner:
+    def of(cls, entry: catalogue.Entry, device: str | torch.device = "auto") -> Captioner:
         """The captioner of a manifest's entry. Raises WeightsError or, for the device, SettingsError."""
         return cls(entry, device)
 
     @classmethod
     def load(cls, name: str = "flickr8k", device: str | torch.device = "auto") -> Captioner:
         """The captioner of that name. Raises UnknownModelError, WeightsError or, for the device, SettingsError."""
-        return cls.of(weights.find("captioner", name), device)
+        return cls.of(catalogue.find("captioner", name), device)
 
     def __call__(
         self,

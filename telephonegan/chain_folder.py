@@ -22,8 +22,8 @@ import torch
 
 import telephonegan
 from telephonegan.chains import MOST_ROUNDS, Chain, PlaySettings, Round
-from telephonegan.errors import DataError, OutputError, TelephoneganError
-from telephonegan.files import json_bytes, new_folder, png_bytes, replace, writing
+from telephonegan.errors import DataError, TelephoneganError
+from telephonegan.files import check_free, json_bytes, new_folder, png_bytes, replace, writing
 from telephonegan.images import as_image
 from telephonegan.inference import check_seed, check_whole
 from telephonegan.results import Caption, Picture
@@ -77,12 +77,6 @@ def save(chain: Chain, folder: str | os.PathLike[str]) -> Path:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return path
-
-
-def check_free(path: Path) -> None:
-    """Raises OutputError when something has that name, even an empty folder."""
-    if os.path.lexists(path):
-        raise OutputError(f"{path} is there already, and nothing is overwritten. Choose another name.")
 
 
 def load(folder: str | os.PathLike[str]) -> Chain:

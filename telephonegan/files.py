@@ -1,19 +1,27 @@
-"""Writing without loss: whole files or none, nothing of the user's overwritten, errors that say where."""
+"""Files without loss or surprise: whole or not at all, nothing of the user's overwritten, errors that say where."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
+import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from io import BytesIO
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from PIL import Image
+from telephonegan.errors import DataError, OutputError, TelephoneganError
 
-from telephonegan.errors import OutputError
+if TYPE_CHECKING:
+    from PIL import Image
+
+# ---------------------------------------------------------------------------------------------------- writing
 
 
 @contextmanager
@@ -22,11 +30,21 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except FileExistsError as error:
-        raise OutputError(f"{path} is there already, and nothing is overwritten. Choose another name.") from error
+        raise OutputError(_taken(path)) from error
     except OSError as error:
         raise OutputError(
             f"{path} cannot be written: {error.strerror or error}. Free some space, or choose a place you may write to."
         ) from error
+
+
+def check_free(path: Path) -> None:
+    """Raises `OutputError` when something has that name, even an empty folder."""
+    if os.path.lexists(path):
+        raise OutputError(_taken(path))
+
+
+def _taken(path: Path) -> str:
+    return f"{path} already exists; refusing to overwrite it. Choose another name."
 
 
 def write_new(path: str | os.PathLike[str], content: bytes) -> Path:
@@ -58,10 +76,22 @@ def replacing(path: Path) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
 
 
-def replace(path: Path, content: bytes) -> None:
-    """Write one of our own files at once. Raises `OutputError`."""
+def replace(path: Path, content: bytes, *, durable: bool = False) -> None:
+    """Write one of our own files at once; a `durable` one outlives a loss of power. Raises `OutputError`."""
     with replacing(path) as partial:
         partial.write_bytes(content)
+        if durable:
+            with partial.open("r+b") as file:
+                os.fsync(file.fileno())
+
+
+def append_line(path: Path, record: Any) -> None:
+    """Add a value as one line of JSON to a log. Raises `OutputError`."""
+    with writing(path), path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+# ---------------------------------------------------------------------------------------------------- folders
 
 
 def make_folder(path: Path) -> None:
@@ -76,6 +106,82 @@ def new_folder(path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir()
     return path
+
+
+def place(out: str | None, title: str) -> Callable[[], Path]:
+    """How to make the folder of a command's results: exactly `out`, or a new one in out/.
+
+    Raises `OutputError` at once when `out` exists already.
+    """
+    if out is None:
+        return lambda: dated_folder(Path("out"), title)
+    path = Path(out).expanduser()
+    check_free(path)
+    return lambda: new_folder(path)
+
+
+def dated_folder(parent: Path, title: str) -> Path:
+    """A new folder named by the time and the title; where two runs want one name, the second gets a number."""
+    slug = re.sub(r"[^a-z0-9]+", "-", title.lower()[:200]).strip("-")[:40].strip("-") or "game"
+    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{slug}"
+    for number in count(1):
+        path = parent / (stem if number == 1 else f"{stem}-{number}")
+        with writing(path):
+            parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError):
+                path.mkdir()
+                return path
+
+
+@contextmanager
+def locked(path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
+    """Hold the lock file `path` for the block: one process at a time.
+
+    The kernel keeps the lock and drops it when its owner ends, however that comes about, so a file that a killed
+    process leaves behind means nothing. Raises `OutputError` when another process holds it longer than `wait_s`.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
+    try:
+        with writing(path):
+            try:
+                lock.acquire(timeout=wait_s, poll_interval=0.05)
+            except Timeout as error:
+                raise OutputError(
+                    f"Another process is at work in {path.parent}. Wait until it has ended, or stop it, then try again."
+                ) from error
+    except NotImplementedError:  # some network and cloud drives
+        warnings.warn(f"{path.parent} is on a disk without locks: let one process at a time work there.", stacklevel=3)
+    try:
+        yield
+    finally:
+        if lock.is_locked:
+            with suppress(OSError):  # Windows keeps a file that is open
+                path.unlink(missing_ok=True)
+        lock.release()
+
+
+# ---------------------------------------------------------------------------------------------------- reading
+
+
+def read_json(path: Path, kind: type[TelephoneganError] = DataError, remedy: str = "") -> Any:
+    """The content of a JSON file in UTF-8. Raises `kind`, with the `remedy`, for one that is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise kind(f"{path} is missing. {remedy}".rstrip()) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise kind(f"{path} is damaged or incomplete: {error}. {remedy}".rstrip()) from error
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a file's bytes as 64 hexadecimal digits. The file is streamed, so its size does not matter."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# ---------------------------------------------------------------------------------------------------- contents
 
 
 def json_bytes(value: Any) -> bytes:

@@ -16,7 +16,7 @@ from telephonegan.networks.attngan import Generator
 from telephonegan.networks.damsm import TextEncoder
 from telephonegan.results import Picture
 from telephonegan.text import EncodedText, Vocabulary, pad, padding_mask
-from telephonegan.zoo import weights
+from telephonegan.zoo import catalogue, store
 
 _TEXT_ENCODER = "text_encoder."
 
@@ -48,13 +48,13 @@ class TextToImage:
         self.text_encoder = text_encoder.eval().to(self.device)
 
     @classmethod
-    def of(cls, entry: weights.Entry, device: str | torch.device = "auto") -> TextToImage:
+    def of(cls, entry: catalogue.Entry, device: str | torch.device = "auto") -> TextToImage:
         """The generator of a manifest's entry. Raises WeightsError or, for the device, SettingsError."""
         device = inference.resolve_device(device)
         with inference.settings_of(entry, "attngan") as settings:
             generator = Generator(**settings["network"])
-            words_limit, text_entry = settings["words_limit"], weights.find("damsm", settings["damsm"])
-        weights.load_strict(generator, weights.read_tensors(entry))
+            words_limit, text_entry = settings["words_limit"], catalogue.find("damsm", settings["damsm"])
+        store.load_strict(generator, store.read_tensors(entry))
         vocabulary = inference.vocabulary_of(text_entry)
         return cls(
             generator,
@@ -70,7 +70,7 @@ class TextToImage:
     @classmethod
     def load(cls, name: str = "flickr8k", device: str | torch.device = "auto") -> TextToImage:
         """The generator of that name. Raises UnknownModelError, WeightsError or, for the device, SettingsError."""
-        return cls.of(weights.find("generator", name), device)
+        return cls.of(catalogue.find("generator", name), device)
 
     def __call__(
         self, texts: Sequence[str], *, seeds: Sequence[int], truncation: float = 1.0, candidates: int = 1
@@ -151,11 +151,11 @@ def check_truncation(truncation: float) -> None:
         raise SettingsError(f"truncation scales the noise and must be from 0 to 2; {truncation!r} was given.")
 
 
-def _text_encoder(entry: weights.Entry, words: int) -> TextEncoder:
+def _text_encoder(entry: catalogue.Entry, words: int) -> TextEncoder:
     with inference.settings_of(entry, "damsm") as settings:
         encoder = TextEncoder(words, **settings["text"])
-    tensors = weights.read_tensors(entry)
+    tensors = store.read_tensors(entry)
     own = {name.removeprefix(_TEXT_ENCODER): t for name, t in tensors.items() if name.startswith(_TEXT_ENCODER)}
     if not own:
         raise WeightsError(f"{entry.kind}/{entry.name} holds no text encoder: no tensor is called {_TEXT_ENCODER}….")
-    return weights.load_strict(encoder, own)
+    return store.load_strict(encoder, own)

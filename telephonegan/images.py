@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import torch
 
 MAX_PIXELS = 64_000_000
+PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 COCO_SAMPLES = Path(__file__).resolve().parents[1] / "data" / "coco_samples"
 
 _WEB_ADDRESS = re.compile(r"https?:/|[a-z][a-z0-9+.-]+://", re.IGNORECASE)
@@ -53,7 +54,6 @@ _WHEEL_PHOTOGRAPHS = {
     "motorcycle": "motorcycle_left.png",
     "rocket": "rocket.jpg",
 }
-_PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
 _DOWNLOAD_BYTES = 20_000_000
 
 
@@ -441,7 +441,7 @@ def _pictures_in(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     files = (path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith("."))
-    return [path for path in files if path.suffix.lower() in _PICTURE_SUFFIXES]
+    return [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES]
 
 
 def _listed_photographs() -> list[dict[str, Any]]:

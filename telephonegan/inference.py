@@ -13,7 +13,8 @@ import torch
 from telephonegan.errors import SettingsError, WeightsError
 from telephonegan.networks.backbone import Backbone
 from telephonegan.text import Vocabulary
-from telephonegan.zoo.weights import Entry, read_vocabulary
+from telephonegan.zoo.catalogue import Entry
+from telephonegan.zoo.store import read_vocabulary
 
 BATCH = 32
 SEEDS = 2**32  # torch's CPU generator tells no more seeds apart

@@ -18,7 +18,7 @@ from telephonegan.errors import WeightsError
 from telephonegan.networks.damsm import ImageEncoder, TextEncoder, matching_features
 from telephonegan.networks.inception import InceptionEncoder
 from telephonegan.text import pad
-from telephonegan.zoo import weights
+from telephonegan.zoo import catalogue, store
 
 _PUBLISHED_SIZE = 256  # what the published generators paint; their manifests tell no size
 _READ_AT_ONCE = 500
@@ -46,7 +46,7 @@ class Judge:
     """
 
     def __init__(self, name: str = "flickr8k", device: str | torch.device = "cpu") -> None:
-        self.entry = entry = weights.find(*_kind_and_name(name))
+        self.entry = entry = catalogue.find(*_kind_and_name(name))
         self.device = inference.resolve_device(device)
         self.vocabulary = inference.vocabulary_of(entry)
         with inference.settings_of(entry, "damsm") as settings:
@@ -56,7 +56,7 @@ class Judge:
             self.eyes = (_InceptionEyes if _is_inception(settings) else _BackboneEyes)(settings, self.device)
             self.words_limit: int | None = settings.get("words_limit")
         both = nn.ModuleDict({"text_encoder": text, "image_encoder": self.eyes.encoder})
-        self.encoders = weights.load_strict(both, weights.read_tensors(entry)).to(self.device).eval()
+        self.encoders = store.load_strict(both, store.read_tensors(entry)).to(self.device).eval()
         self.encoders.requires_grad_(False)
 
     @property

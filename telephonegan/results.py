@@ -19,7 +19,7 @@ from telephonegan.errors import OutputError, SettingsError
 from telephonegan.files import png_bytes, write_new
 
 if TYPE_CHECKING:
-    from telephonegan.zoo.weights import Entry
+    from telephonegan.zoo.catalogue import Entry
 
 
 class _Shown:

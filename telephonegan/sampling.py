@@ -50,7 +50,7 @@ def add_sample(parser: argparse.ArgumentParser) -> None:
 def sample(options: argparse.Namespace) -> int:
     """Paint every line of the caption files `-n` times into a new folder, and print its name."""
     from telephonegan import inference
-    from telephonegan.output_folder import place
+    from telephonegan.files import place
 
     inference.check_whole(options.n, "n", 1, 100_000)
     inference.check_seed(options.seed)

@@ -19,33 +19,37 @@ LINES = 5
 
 @dataclass(frozen=True)
 class Tile:
-    """One step of a strip: its number, its picture (None: the text itself is shown large), the words beneath."""
+    """A picture (None: the text takes its place), the text beneath it, and a head such as the number of a round.
 
-    number: int
+    `arrow` points at the picture from the one before.
+    """
+
     image: Image.Image | None
     text: str
+    head: str = ""
+    arrow: bool = False
 
 
-def strip(tiles: Sequence[Tile], *, arrows: bool = True) -> Image.Image:
+def strip(tiles: Sequence[Tile]) -> Image.Image:
     """Numbered pictures with their captions beneath, in reading order, three or four to a row."""
     columns = _columns(len(tiles))
     rows = [tiles[i : i + columns] for i in range(0, len(tiles), columns)]
-    heights = [max(_step_height(tile) for tile in row) for row in rows]
+    heights = [max(_tile_height(tile) for tile in row) for row in rows]
     sheet = Image.new("RGB", (2 * MARGIN + columns * (TILE + GAP) - GAP, 2 * MARGIN + sum(heights)), PAPER)
     top = MARGIN
     for row, height in zip(rows, heights, strict=True):
         for column, tile in enumerate(row):
-            _draw_step(sheet, tile, MARGIN + column * (TILE + GAP), top, arrow=arrows and tile is not tiles[0])
+            _draw_tile(sheet, tile, MARGIN + column * (TILE + GAP), top, arrow=tile.arrow)
         top += height
     return sheet
 
 
 def frames(tiles: Sequence[Tile]) -> list[Image.Image]:
-    """One picture of equal size per step, for an animation."""
-    height = MARGIN + max(_step_height(tile) for tile in tiles)
+    """One picture of equal size per tile, for an animation."""
+    height = MARGIN + max(_tile_height(tile) for tile in tiles)
     sheets = [Image.new("RGB", (TILE + 2 * MARGIN, height), PAPER) for _ in tiles]
     for sheet, tile in zip(sheets, tiles, strict=True):
-        _draw_step(sheet, tile, MARGIN, MARGIN, arrow=False)
+        _draw_tile(sheet, tile, MARGIN, MARGIN, arrow=False)
     return sheets
 
 
@@ -88,11 +92,11 @@ def _caption_lines(tile: Tile) -> list[str]:
     return wrapped(tile.text, font(18), TILE - 40, LINES) if tile.image is not None else []
 
 
-def _step_height(tile: Tile) -> int:
+def _tile_height(tile: Tile) -> int:
     return TILE + 14 + 24 * max(1, len(_caption_lines(tile))) + 26
 
 
-def _draw_step(sheet: Image.Image, tile: Tile, left: int, top: int, *, arrow: bool) -> None:
+def _draw_tile(sheet: Image.Image, tile: Tile, left: int, top: int, *, arrow: bool) -> None:
     draw = ImageDraw.Draw(sheet)
     if tile.image is None:
         _draw_note(draw, tile.text, left, top)
@@ -102,8 +106,8 @@ def _draw_step(sheet: Image.Image, tile: Tile, left: int, top: int, *, arrow: bo
         middle, tip = top + TILE // 2, left - 8
         draw.line([(tip - 10, middle - 9), (tip, middle), (tip - 10, middle + 9)], FAINT, 3, joint="curve")
     below = top + TILE + 14
-    _draw_disc(sheet, left, below - 1, 27, ACCENT if tile.number == 0 else INK)
-    draw.text((left + 13, below + 12), str(tile.number), PAPER, font(14 if tile.number < 100 else 10), anchor="mm")
+    _draw_disc(sheet, left, below - 1, 27, ACCENT if tile.head == "0" else INK)
+    draw.text((left + 13, below + 12), tile.head, PAPER, font(14 if len(tile.head) < 3 else 10), anchor="mm")
     for i, line in enumerate(_caption_lines(tile)):
         draw.text((left + 38, below + 24 * i), line, INK, font(18))
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
 from telephonegan import inference
 from telephonegan.captioning import Captioner, working_size
@@ -19,11 +21,31 @@ from telephonegan.generation import TextToImage
 from telephonegan.images import as_image
 from telephonegan.results import Caption, Picture
 from telephonegan.text import tokenise
-from telephonegan.zoo import weights
+from telephonegan.zoo import catalogue
 
 DEFAULT_MODEL = "flickr8k"
 SEED_POLICIES = ("fresh", "fixed")
 OnRound = Callable[[Chain], None]
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a chain stands: all that its next round depends on, but for the settings of the play.
+
+    `round` is the number of the next round, and `before` the caption of the one before it; for round 0 the picture or
+    the text that the chain starts from. `seed` and `number` are those of the chain.
+    """
+
+    round: int
+    before: Image.Image | str
+    seed: int
+    number: int
+
+    @classmethod
+    def of(cls, chain: Chain) -> Position:
+        """The position of a chain."""
+        before = chain[-1].caption.text if chain.rounds else chain.source
+        return cls(len(chain), before, chain.seed, chain.number)
 
 
 class Telephone:
@@ -151,34 +173,43 @@ class Telephone:
             raise SettingsError("Chains advance together that have equally many rounds and equal settings.")
         if not chains:
             return
-        pictures = self._repaint(chains, seed_policy) if chains[0].rounds else self._start(chains)
-        captions = self._recaption(chains, pictures, seed_policy)
-        for chain, picture, caption in zip(chains, pictures, captions, strict=True):
-            chain.rounds.append(Round(len(chain), caption, picture))
+        rounds = self.next_rounds([Position.of(chain) for chain in chains], chains[0].settings, seed_policy=seed_policy)
+        for chain, round_ in zip(chains, rounds, strict=True):
+            chain.rounds.append(round_)
 
-    def _start(self, chains: Sequence[Chain]) -> list[Picture | None]:
-        return [None if isinstance(chain.source, str) else Picture(chain.source) for chain in chains]
+    def next_rounds(
+        self, positions: Sequence[Position], settings: PlaySettings, *, seed_policy: str = "fresh"
+    ) -> list[Round]:
+        """The next round of chains that stand at these positions, all in the same round, computed together."""
+        pictures = self._repaint(positions, settings, seed_policy) if positions[0].round else _start(positions)
+        captions = self._recaption(positions, pictures, settings, seed_policy)
+        return [
+            Round(position.round, caption, picture)
+            for position, caption, picture in zip(positions, captions, pictures, strict=True)
+        ]
 
-    def _repaint(self, chains: Sequence[Chain], seed_policy: str) -> list[Picture]:
+    def _repaint(self, positions: Sequence[Position], settings: PlaySettings, seed_policy: str) -> list[Picture]:
         return self.generator(
-            [chain[-1].caption.text for chain in chains],
-            seeds=[_lot(chain, "picture", seed_policy) for chain in chains],
-            truncation=chains[0].settings.truncation,
+            [position.before for position in positions],
+            seeds=[_round_seed(position, "picture", seed_policy) for position in positions],
+            truncation=settings.truncation,
         )
 
-    def _recaption(self, chains: Sequence[Chain], pictures: list[Picture | None], seed_policy: str) -> list[Caption]:
+    def _recaption(
+        self, positions: Sequence[Position], pictures: list[Picture | None], settings: PlaySettings, seed_policy: str
+    ) -> list[Caption]:
         """Caption the pictures together; where there is none, the text that was given is the caption."""
-        seen = [(chain, picture) for chain, picture in zip(chains, pictures, strict=True) if picture is not None]
+        seen = [(where, picture) for where, picture in zip(positions, pictures, strict=True) if picture is not None]
         said = iter(
             self.captioner(
                 [picture.image for _, picture in seen],
-                seeds=[_lot(chain, "caption", seed_policy) for chain, _ in seen],
-                **chains[0].settings.decoding(),
+                seeds=[_round_seed(position, "caption", seed_policy) for position, _ in seen],
+                **settings.decoding(),
             )
         )
         return [
-            Caption(chain.source, tokenise(chain.source)) if picture is None else next(said)
-            for chain, picture in zip(chains, pictures, strict=True)
+            Caption(position.before, tokenise(position.before)) if picture is None else next(said)
+            for position, picture in zip(positions, pictures, strict=True)
         ]
 
 
@@ -192,7 +223,7 @@ def caption(
 
     >>> print(caption("bear.jpg"))  # doctest: +SKIP
     """
-    return _describe(_shared(Captioner, weights.find("captioner", captioner), device), image, seed=seed, **decoding)
+    return _describe(_shared(Captioner, catalogue.find("captioner", captioner), device), image, seed=seed, **decoding)
 
 
 def generate(
@@ -213,7 +244,7 @@ def generate(
 
     >>> generate("a brown bear in the grass", seed=3).save("bear.png")  # doctest: +SKIP
     """
-    painter = _shared(TextToImage, weights.find("generator", generator), device)
+    painter = _shared(TextToImage, catalogue.find("generator", generator), device)
     return _paint(painter, text, seed=seed, n=n, truncation=truncation, candidates=candidates)
 
 
@@ -245,17 +276,17 @@ def load(captioner: str = DEFAULT_MODEL, generator: str = DEFAULT_MODEL, device:
     >>> phone = load(captioner="flickr8k", generator="flickr8k", device="cpu")  # doctest: +SKIP
     """
     return Telephone(
-        _shared(Captioner, weights.find("captioner", captioner), device),
-        _shared(TextToImage, weights.find("generator", generator), device),
+        _shared(Captioner, catalogue.find("captioner", captioner), device),
+        _shared(TextToImage, catalogue.find("generator", generator), device),
     )
 
 
 @lru_cache(maxsize=8)
-def _loaded(kind: type, entry: weights.Entry, device: torch.device) -> Any:
+def _loaded(kind: type, entry: catalogue.Entry, device: torch.device) -> Any:
     return kind.of(entry, device)
 
 
-def _shared(kind: type, entry: weights.Entry, device: str) -> Any:
+def _shared(kind: type, entry: catalogue.Entry, device: str) -> Any:
     return _loaded(kind, entry, inference.resolve_device(device))
 
 
@@ -292,10 +323,14 @@ def _one_or_many(given: Any, compute: Callable[[list], list]) -> Any:
     return compute(list(given)) if isinstance(given, list | tuple) else compute([given])[0]
 
 
-def _lot(chain: Chain, what: str, seed_policy: str) -> int:
-    """The seed of the round that comes next."""
-    rounds = (len(chain),) if seed_policy == "fresh" else ()
-    return inference.derived_seed(chain.seed, chain.number, *rounds, what)
+def _start(positions: Sequence[Position]) -> list[Picture | None]:
+    return [None if isinstance(position.before, str) else Picture(position.before) for position in positions]
+
+
+def _round_seed(position: Position, what: str, seed_policy: str) -> int:
+    """The seed of the picture or caption of the round that comes next."""
+    rounds = (position.round,) if seed_policy == "fresh" else ()
+    return inference.derived_seed(position.seed, position.number, *rounds, what)
 
 
 def _name_of(image: Any) -> str:

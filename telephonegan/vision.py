@@ -14,7 +14,7 @@ from telephonegan.images import to_tensor
 from telephonegan.networks.captioner import CaptionModel, LSTMDecoder
 from telephonegan.networks.decoding import Decoder
 from telephonegan.networks.resnet import DEVIATION, MEAN, ResNetEncoder
-from telephonegan.zoo import weights
+from telephonegan.zoo import catalogue, store
 
 
 class Sight(Protocol):
@@ -29,13 +29,13 @@ class Sight(Protocol):
 class BackboneSight:
     """The backbone's cells, as our own captioners see them: frozen, or its last stages tuned."""
 
-    def __init__(self, entry: weights.Entry, words: int, device: torch.device) -> None:
+    def __init__(self, entry: catalogue.Entry, words: int, device: torch.device) -> None:
         settings, self.device = entry.settings, device
         model = CaptionModel(words, **settings["network"])
         self.input_size: int = settings["input_size"]
         self.tuned_stages: int = settings["network"].get("tuned_stages", 0)
         self.backbone = inference.shared_backbone(settings["backbone"], device)
-        self.model = weights.load_strict(model, weights.read_tensors(entry)).eval().to(device)
+        self.model = store.load_strict(model, store.read_tensors(entry)).eval().to(device)
         self.decoder = self.model.decoder
 
     def see(self, pictures: Sequence[Image.Image]) -> tuple[Tensor, tuple[int, int]]:
@@ -48,7 +48,7 @@ class BackboneSight:
 class ResNetSight:
     """One feature vector of a ResNet-152, as the published captioner sees (Vinyals et al., "Show and Tell", 2015)."""
 
-    def __init__(self, entry: weights.Entry, words: int, device: torch.device) -> None:
+    def __init__(self, entry: catalogue.Entry, words: int, device: torch.device) -> None:
         settings, self.device = entry.settings, device
         self.input_size: int = settings["input_size"]
         parts: Any = torch.nn.ModuleDict(
@@ -57,7 +57,7 @@ class ResNetSight:
                 "decoder": LSTMDecoder(words, **settings["network"]["decoder"]),
             }
         )
-        parts = weights.load_strict(parts, weights.read_tensors(entry)).eval().to(device)
+        parts = store.load_strict(parts, store.read_tensors(entry)).eval().to(device)
         self.encoder, self.decoder = parts["encoder"], parts["decoder"]
 
     def see(self, pictures: Sequence[Image.Image]) -> tuple[Tensor, None]:

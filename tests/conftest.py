@@ -58,7 +58,7 @@ def registered(private_home: None) -> str:
 @pytest.fixture
 def tiny(registered: str, no_shipped_models: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of the only captioner, text encoder and generator there are; their weights are random."""
-    monkeypatch.setattr("telephonegan.zoo.weights.SHIPPED", no_shipped_models)
+    monkeypatch.setattr("telephonegan.zoo.catalogue.SHIPPED", no_shipped_models)
     return registered
 
 

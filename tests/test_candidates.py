@@ -7,7 +7,7 @@ from telephonegan.errors import SettingsError
 from telephonegan.generation import TextToImage
 from telephonegan.images import to_tensor
 from telephonegan.matcher import Judge
-from telephonegan.zoo import weights
+from telephonegan.zoo import catalogue
 from tests.tiny import NAME
 
 
@@ -57,7 +57,7 @@ def test_a_number_that_is_none_is_told(painter, candidates):
 
 
 def test_a_generator_without_a_damsm_says_so(registered):
-    entry = weights.find("generator", NAME)
+    entry = catalogue.find("generator", NAME)
     whole = TextToImage.of(entry, "cpu")
     bare = TextToImage(whole.generator, whole.text_encoder, whole.vocabulary, name="bare", device="cpu")
     with pytest.raises(SettingsError, match="bare"):

@@ -9,7 +9,7 @@ from PIL import Image
 from telephonegan import captioning, inference
 from telephonegan.captioning import Captioner
 from telephonegan.errors import ImageError, SettingsError, UnknownModelError, WeightsError
-from telephonegan.zoo import weights
+from telephonegan.zoo import catalogue
 from tests.tiny import WORDS, register_tiny
 
 
@@ -106,7 +106,7 @@ def test_an_unknown_name_lists_the_names(tiny):
 
 def test_a_model_of_another_architecture_is_refused(tiny):
     with pytest.raises(WeightsError, match="lite0-caption-model"):
-        Captioner(weights.find("generator", tiny))
+        Captioner(catalogue.find("generator", tiny))
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:", "cuda:x", "cuda0", "", "cpu:0", "cuda:99"])

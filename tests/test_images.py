@@ -647,7 +647,7 @@ class TestDownload:
 
     def test_folder_that_cannot_be_made_is_an_output_error(self, tmp_path):
         (tmp_path / "photos").touch()
-        with pytest.raises(OutputError, match="photos is there already"):
+        with pytest.raises(OutputError, match="photos already exists"):
             download_samples(tmp_path / "photos", opener=self.opener([]))
 
     def test_failed_write_leaves_no_half_file(self, tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from PIL import Image
 from telephonegan import strips
 from telephonegan.errors import OutputError, SettingsError
 from telephonegan.results import Caption, ModelTable, Picture
-from telephonegan.zoo.weights import entries
+from telephonegan.zoo.catalogue import entries
 
 EVIL = '<script>alert("x")</script>'
 
@@ -107,13 +107,13 @@ def test_the_table_of_models_names_each(tiny):
 
 @pytest.mark.parametrize(("count", "columns"), [(1, 1), (4, 4), (5, 3), (8, 4), (9, 3), (12, 4)])
 def test_a_strip_fills_its_rows(count, columns):
-    sheet = strips.strip([strips.Tile(i, red(), "red") for i in range(count)])
+    sheet = strips.strip([strips.Tile(red(), "red", str(i)) for i in range(count)])
     assert sheet.width == 2 * strips.MARGIN + columns * (strips.TILE + strips.GAP) - strips.GAP
 
 
 @pytest.mark.parametrize("text", ["", "a dog", "dog " * 3000, "d" * 3000, "🐶\0\n\t", "блю воды"])
 def test_text_never_leaves_its_tile(text):
-    sheet = np.asarray(strips.strip([strips.Tile(0, red(), text), strips.Tile(1, None, text)], arrows=False))
+    sheet = np.asarray(strips.strip([strips.Tile(red(), text, "0"), strips.Tile(None, text, "1")]))
     paper = np.array(Image.new("RGB", (1, 1), strips.PAPER))[0, 0]
     assert (sheet[:, : strips.MARGIN] == paper).all()
     assert (sheet[:, strips.MARGIN + strips.TILE : strips.MARGIN + strips.TILE + strips.GAP] == paper).all()
@@ -122,7 +122,7 @@ def test_text_never_leaves_its_tile(text):
 
 
 def test_a_photograph_keeps_its_aspect_in_the_strip():
-    sheet = np.asarray(strips.strip([strips.Tile(0, red((400, 100)), "")]))
+    sheet = np.asarray(strips.strip([strips.Tile(red((400, 100)), "", "0")]))
     is_red = (sheet == (255, 0, 0)).all(2)
     assert is_red.any(0).sum() == strips.TILE
     assert is_red.any(1).sum() == strips.TILE // 4

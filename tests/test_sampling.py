@@ -19,7 +19,7 @@ from telephonegan.images import to_images
 from telephonegan.networks.attngan import Generator
 from telephonegan.networks.damsm import TextEncoder
 from telephonegan.text import Vocabulary, pad, padding_mask
-from telephonegan.zoo import weights
+from telephonegan.zoo import store
 from tests.tiny import WORDS
 
 
@@ -81,7 +81,7 @@ def test_a_generator_of_one_stage_gives_no_map():
     network = {"channels": 2, "base_size": 8, "branches": 1, "embedding_width": 8}
     settings = {"network": network, "damsm": "tiny", "words_limit": 8}
     tensors = Generator(**network).state_dict()
-    weights.register("generator", "one-stage", tensors, architecture="attngan", settings=settings, replace=True)
+    store.register("generator", "one-stage", tensors, architecture="attngan", settings=settings, replace=True)
     assert paint("a dog", "out", "-n", "1", generator="one-stage").keys() == {"0_s_0_g0.png"}
 
 
@@ -200,7 +200,7 @@ def test_marks_of_other_editors_do_not_matter():
 def test_nothing_is_overwritten():
     (Path("mine")).mkdir()
     Path("captions.txt").write_text("a dog")
-    with pytest.raises(OutputError, match="mine is there already"):
+    with pytest.raises(OutputError, match="mine already exists"):
         run("--captions", "captions.txt", "--generator", "tiny", "--out", "mine")
     assert list(Path("mine").iterdir()) == []
 

@@ -206,7 +206,7 @@ def test_a_game_cannot_be_resumed_to_fewer_rounds(phone, chain):
 @pytest.mark.parametrize("make", [Path.mkdir, Path.touch, lambda path: path.symlink_to("nowhere")])
 def test_saving_never_overwrites(chain, tmp_path, make):
     make(tmp_path / "game")
-    with pytest.raises(OutputError, match="game is there already"):
+    with pytest.raises(OutputError, match="game already exists"):
         chain.save(tmp_path / "game")
     assert [p.name for p in tmp_path.iterdir()] == ["game"]
 

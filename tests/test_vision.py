@@ -16,7 +16,7 @@ from telephonegan.networks.captioner import LSTMDecoder
 from telephonegan.networks.resnet import ResNetEncoder
 from telephonegan.text import END, PAD, START, UNKNOWN
 from telephonegan.vision import SIGHTS, ResNetSight
-from telephonegan.zoo import weights
+from telephonegan.zoo import catalogue, store
 
 WORDS = [PAD, START, END, UNKNOWN, "a", "dog", "runs", "."]
 DECODER = {"embedding_width": 8, "hidden_width": 16, "layers": 1}
@@ -46,8 +46,8 @@ def networks(shallow) -> torch.nn.ModuleDict:
 
 
 @pytest.fixture(scope="module")
-def entry(networks, tmp_path_factory) -> weights.Entry:
-    return weights.register(
+def entry(networks, tmp_path_factory) -> catalogue.Entry:
+    return store.register(
         "captioner",
         "published",
         networks.state_dict(),

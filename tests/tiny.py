@@ -9,7 +9,7 @@ from telephonegan.networks.attngan import Generator
 from telephonegan.networks.captioner import CaptionModel
 from telephonegan.networks.damsm import ImageEncoder, TextEncoder
 from telephonegan.text import END, PAD, START, UNKNOWN
-from telephonegan.zoo import weights
+from telephonegan.zoo import store
 
 NAME = "tiny"
 WORDS = [
@@ -57,7 +57,7 @@ def _register_captioner(name: str, attention: bool) -> None:
         "length_power": 0.7,
         "words_limit": 6,
     }
-    weights.register(
+    store.register(
         "captioner",
         name,
         model.state_dict(),
@@ -82,7 +82,7 @@ def _register_text_encoder(name: str) -> None:
         "input_size": 64,
         "words_limit": 8,
     }
-    weights.register(
+    store.register(
         "damsm",
         name,
         _livelier(networks).state_dict(),
@@ -104,7 +104,7 @@ def _register_generator(name: str) -> None:
         "conditional": True,
     }
     settings = {"network": network, "damsm": name, "words_limit": 8}
-    weights.register(
+    store.register(
         "generator",
         name,
         _livelier(Generator(**network)).state_dict(),

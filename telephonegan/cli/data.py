@@ -115,7 +115,7 @@ def _caption(options: argparse.Namespace) -> int:
 def _pack(options: argparse.Namespace) -> int:
     from telephonegan.data.layouts import open_data
     from telephonegan.data.packs import write_pack
-    from telephonegan.zoo.weights import sha256
+    from telephonegan.files import sha256
 
     out = write_pack(
         open_data(options.folder),

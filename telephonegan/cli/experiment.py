@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _EXAMPLES = """examples:
   telephonegan experiment run plan.yaml --out out/drift
-  torchrun --nproc-per-node 4 -m telephonegan.experiment run plan.yaml --out out/drift
+  torchrun --nproc-per-node 4 -m telephonegan experiment run plan.yaml --out out/drift
   telephonegan experiment resume out/drift
   telephonegan experiment summary out/drift
   telephonegan experiment figures out/drift --format pdf --family sans
@@ -188,7 +188,7 @@ def _summary(options: argparse.Namespace) -> int:
 
 def _figures(options: argparse.Namespace) -> int:
     from telephonegan import figures
-    from telephonegan.experiment.drawing import draw
+    from telephonegan.figures.experiment import draw
 
     with figures.style(options.family, options.size, options.column):
         folder = draw(options.folder, options.out, suffix=options.format, chain=options.chain)

@@ -18,7 +18,7 @@ from telephonegan.cli import experiment as experiments
 from telephonegan.cli import importing
 from telephonegan.cli import train as training
 from telephonegan.errors import ImageError, SettingsError, TelephoneganError, printable
-from telephonegan.output_folder import place
+from telephonegan.files import place
 from telephonegan.training import export
 from telephonegan.zoo import downloads
 
@@ -101,8 +101,8 @@ def _generate(options: argparse.Namespace) -> int:
     folder = open_folder()
     for picture in pictures:
         replace(folder / f"seed-{picture.seed}.png", png_bytes(picture.image))
-    tiles = [Tile(i, each.image, f"seed {each.seed}: {each.text}") for i, each in enumerate(pictures, 1)]
-    replace(folder / "strip.png", png_bytes(strip(tiles, arrows=False)))
+    tiles = [Tile(each.image, f"seed {each.seed}: {each.text}", str(i)) for i, each in enumerate(pictures, 1)]
+    replace(folder / "strip.png", png_bytes(strip(tiles)))
     replace(folder / "pictures.json", json_bytes([_record(each, _TOLD_OF_PICTURES) for each in pictures]))
     _tell_left_out(pictures[0])
     print(folder / "strip.png")

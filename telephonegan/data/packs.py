@@ -25,7 +25,7 @@ from telephonegan.data.layouts import SPLITS, DataFolder
 from telephonegan.data.photos import CaptionedPhotos
 from telephonegan.data.preparing import BY_MODEL
 from telephonegan.errors import DataError, SettingsError
-from telephonegan.files import json_bytes, replace, writing
+from telephonegan.files import check_free, json_bytes, replace, writing
 from telephonegan.text import tokenise
 
 UNCAPTIONED = "uncaptioned"
@@ -239,9 +239,7 @@ def _write(
         **{f"{split}.txt": "".join(f"{name}\n" for name in listed).encode() for split, listed in splits.items()},
         **{member: text.encode() for member, text in (more or {}).items()},
     }
-    if out.exists():
-        with writing(out):
-            raise FileExistsError
+    check_free(out)
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
         for member, content in texts.items():

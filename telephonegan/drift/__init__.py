@@ -6,12 +6,10 @@
 {1: 0.5}
 """
 
-from telephonegan.drift.chain_drift import Drift
-from telephonegan.drift.material import Observers, document_frequency
+from telephonegan.drift.chain_drift import Drift, Repetition
 from telephonegan.drift.measures import MEASURES, Measure, Row, similarities
-from telephonegan.drift.repetition import Repetition
-from telephonegan.drift.tracks import Track, Turn
-from telephonegan.drift.words import WORD_KINDS, Changes, content_words, kind_of
+from telephonegan.drift.tracks import Observers, Track, Turn, document_frequency
+from telephonegan.drift.words import WORD_KINDS, Changes, content_words, kind_of, survival
 
 __all__ = [
     "MEASURES",
@@ -28,4 +26,5 @@ __all__ = [
     "document_frequency",
     "kind_of",
     "similarities",
+    "survival",
 ]

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from telephonegan.captioning import Captioner, working_size
-from telephonegan.drift.vectors import cosines
+from telephonegan.drift.statistics import cosines
 from telephonegan.images import as_image, to_tensor
 from telephonegan.inference import BATCH
 from telephonegan.networks.decoding import word_log_probabilities

@@ -16,7 +16,7 @@ Distance = Callable[[Sequence[Words], Sequence[Words]], np.ndarray]
 
 
 @dataclass(frozen=True)
-class Diversity:
+class CaptionDiversity:
     """The captions of all `chains` in one round.
 
     `unique` counts different captions (1 to chains; 1: all say the same). Chains of one source begin with one caption,
@@ -37,19 +37,19 @@ class Diversity:
     commonest: Words
 
 
-def diversity(tracks: Sequence[Track], distance: Distance) -> list[Diversity]:
+def caption_diversity(tracks: Sequence[Track], distance: Distance) -> list[CaptionDiversity]:
     """The diversity of captions round by round; `distance` (N,) of N pairs is symmetric, and 0 for equal captions.
 
     >>> from telephonegan.drift.tracks import Turn
     >>> tracks = [Track(name, name, 0, (Turn(0, ("a", "dog")),)) for name in "xy"]
-    >>> diversity(tracks, lambda a, b: np.array(a) != np.array(b))[0].share
+    >>> caption_diversity(tracks, lambda a, b: np.array(a) != np.array(b))[0].share
     1.0
     """
-    told = defaultdict(list)
+    said = defaultdict(list)
     for track in tracks:
         for turn in track.turns:
-            told[turn.round].append((track.source, track.seed, turn.words))
-    return [_of_round(number, told[number], distance) for number in sorted(told)]
+            said[turn.round].append((track.source, track.seed, turn.words))
+    return [_of_round(number, said[number], distance) for number in sorted(said)]
 
 
 @dataclass(frozen=True)
@@ -112,20 +112,20 @@ def mean_cosine_distance(features: np.ndarray, sources: Sequence[str]) -> float:
     return 1 - cosines / pairs if pairs else float("nan")
 
 
-def _of_round(number: int, told: Sequence[tuple[str, int, Words]], distance: Distance) -> Diversity:
-    counts = Counter(words for _, _, words in told)
+def _of_round(number: int, said: Sequence[tuple[str, int, Words]], distance: Distance) -> CaptionDiversity:
+    counts = Counter(words for _, _, words in said)
     commonest = min(counts, key=lambda words: (-counts[words], words))
     of_seed: dict[int, Counter[Words]] = defaultdict(Counter)
-    for _, seed, words in told:
+    for _, seed, words in said:
         of_seed[seed][words] += 1
-    return Diversity(
+    return CaptionDiversity(
         number,
-        len(told),
+        len(said),
         len(counts),
         float(np.mean([len(each) for each in of_seed.values()])),
         float(np.mean([_effective([*each.values()]) for each in of_seed.values()])),
-        _mean_distance([(source, words) for source, _, words in told], distance),
-        counts[commonest] / len(told),
+        _mean_distance([(source, words) for source, _, words in said], distance),
+        counts[commonest] / len(said),
         commonest,
     )
 
@@ -135,12 +135,12 @@ def _effective(counts: Sequence[int]) -> float:
     return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
-def _mean_distance(told: Sequence[tuple[str, Words]], distance: Distance) -> float:
+def _mean_distance(said: Sequence[tuple[str, Words]], distance: Distance) -> float:
     """Equal captions are compared once: late rounds have few different ones and many chains."""
-    captions = {words: i for i, words in enumerate(dict.fromkeys(words for _, words in told))}
-    sources = {source: i for i, source in enumerate(dict.fromkeys(source for source, _ in told))}
+    captions = {words: i for i, words in enumerate(dict.fromkeys(words for _, words in said))}
+    sources = {source: i for i, source in enumerate(dict.fromkeys(source for source, _ in said))}
     table = np.zeros((len(sources), len(captions)))
-    for source, words in told:
+    for source, words in said:
         table[sources[source], captions[words]] += 1
     counts = table.sum(0)
     pairs = np.outer(counts, counts) - table.T @ table

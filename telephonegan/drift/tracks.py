@@ -1,26 +1,38 @@
-"""Chains as the measures see them: words and pictures by round, and nothing of how they came about."""
+"""Chains as the measures see them: words and pictures by round, and what networks say of these.
+
+How a chain came about is of no importance here. Networks look at every caption and every picture once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 from PIL import Image
 
+from telephonegan.captioning import Captioner
+from telephonegan.drift.cross_modal import caption_codes, mean_log_probabilities, picture_codes
+from telephonegan.drift.image_measures import observed
+from telephonegan.evaluation.captions import DocumentFrequency
 from telephonegan.text import tokenise
 
 if TYPE_CHECKING:
     from telephonegan.chains import Chain
+    from telephonegan.evaluation.generators import Observed
+    from telephonegan.matcher import Judge
 
 Words = tuple[str, ...]
+To = Literal["start", "previous"]
 
 
 @dataclass(frozen=True)
 class Turn:
     """One round of one chain: the words of its caption (lower case, see `text.tokenise`), and its picture.
 
-    `picture` is None in round 0 of a game that began with a text, and where an experiment kept no picture.
+    `picture` is None in round 0 of a chain that began with a text, and where an experiment kept no picture.
     """
 
     round: int
@@ -52,6 +64,129 @@ class Track:
         """
         source = f"s{chain.number:04}" if source is None else source
         turns = tuple(
-            Turn(step.index, tuple(tokenise(step.caption.text)), step.picture and step.picture.image) for step in chain
+            Turn(each.index, tuple(tokenise(each.caption.text)), each.picture and each.picture.image) for each in chain
         )
         return cls(f"{source}-seed{chain.seed}", source, chain.seed, turns, tuple(tuple(words) for words in references))
+
+
+@dataclass(frozen=True)
+class Observers:
+    """The models whose opinion is asked, by name; a matching model as KIND/NAME."""
+
+    captioner: str = "flickr8k"
+    damsm: str = "damsm/flickr8k"
+    judge: str = "judge/flickr8k"
+
+
+def document_frequency(tracks: Iterable[Track]) -> DocumentFrequency:
+    """In how many sources each n-gram occurs: in the captions of their round 0 or in other human captions of them.
+
+    Later rounds do not count, or a caption that many chains end in would weigh less the more of them do.
+
+    >>> document_frequency([Track("a", "a", 0, (Turn(0, ("dog",)), Turn(1, ("cat",))))]).counts
+    Counter({('dog',): 1})
+    """
+    documents: dict[str, list[Words]] = {}
+    for track in tracks:
+        documents.setdefault(track.source, []).extend((*(turn.words for turn in track.turns[:1]), *track.references))
+    return DocumentFrequency.of(list(documents.values()))
+
+
+class Material:
+    """The distinct captions and pictures of chains, and codes of them that are computed when first asked for.
+
+    Two pictures are one where they are the same object. `pairs` are the rounds that are to be compared; `frequency`,
+    `observers` and `device` are those of `similarities`.
+
+    >>> material = Material([Track("a", "a", 0, (Turn(0, ("red", "ball")), Turn(1, ("ball",))))])
+    >>> material.captions, len(material.pairs)
+    ([('red', 'ball'), ('ball',)], 2)
+    """
+
+    def __init__(
+        self,
+        tracks: Sequence[Track],
+        frequency: DocumentFrequency | None = None,
+        *,
+        observers: Observers | None = None,
+        device: str = "cpu",
+    ) -> None:
+        turns = [turn for track in tracks for turn in track.turns]
+        self.tracks, self.pairs = tracks, pairs_of(tracks)
+        self._frequency = frequency
+        self.observers, self.device = observers or Observers(), device
+        self.captions: list[Words] = list(dict.fromkeys(turn.words for turn in turns))
+        self.pictures: list[Image.Image] = list(
+            {id(t.picture): t.picture for t in turns if t.picture is not None}.values()
+        )
+        self.caption_rows = {words: row for row, words in enumerate(self.captions)}
+        self.picture_rows = {id(picture): row for row, picture in enumerate(self.pictures)}
+        self._crossed = list(
+            dict.fromkeys(
+                (self.picture_rows[id(seen.picture)], said.words)
+                for pair in self.pairs
+                for seen, said in ((pair.earlier, pair.later), (pair.later, pair.earlier))
+                if seen.picture is not None
+            )
+        )
+
+    @cached_property
+    def frequency(self) -> DocumentFrequency:
+        """How many sources each n-gram occurs in."""
+        return self._frequency or document_frequency(self.tracks)
+
+    @cached_property
+    def damsm_codes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Codes of the pictures and of the captions by the generator's teacher."""
+        matcher = self._matcher(self.observers.damsm)
+        return picture_codes(self.pictures, matcher), caption_codes(self.captions, matcher)
+
+    @cached_property
+    def judge_codes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Codes of the pictures and of the captions by the judge."""
+        return self._observed.codes.numpy(), caption_codes(self.captions, self._judge)
+
+    @cached_property
+    def lite2_features(self) -> np.ndarray:
+        """Pooled Lite2 features of the pictures."""
+        return self._observed.lite2.numpy()
+
+    @cached_property
+    def likelihoods(self) -> dict[tuple[int, Words], float]:
+        """The captioner's mean log-probability of every caption with every picture that a pair compares it with."""
+        captioner = Captioner.load(self.observers.captioner, self.device)
+        values = mean_log_probabilities(captioner, self.pictures, self._crossed)
+        return dict(zip(self._crossed, values.tolist(), strict=True))
+
+    @cached_property
+    def _judge(self) -> Judge:
+        return self._matcher(self.observers.judge)
+
+    @cached_property
+    def _observed(self) -> Observed:
+        return observed(self.pictures, self._judge)
+
+    def _matcher(self, name: str) -> Judge:
+        from telephonegan.matcher import Judge
+
+        return Judge(name, self.device)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A round of a chain, and the earlier one it is compared with: round 0 ("start") or the round before."""
+
+    track: Track
+    to: To
+    earlier: Turn
+    later: Turn
+
+
+def pairs_of(tracks: Iterable[Track]) -> list[Pair]:
+    """Every round from 1 on with round 0 and with the round before, chain by chain."""
+    return [
+        Pair(track, to, earlier, track.turns[t])
+        for track in tracks
+        for t in range(1, len(track.turns))
+        for to, earlier in (("start", track.turns[0]), ("previous", track.turns[t - 1]))
+    ]

@@ -1,16 +1,20 @@
 """Content words: which of a caption's words carry meaning, of what kind they are, and which of them survive.
 
-Words are told apart as they are spelled: "dog" and "dogs" are two.
+Words differ where their spelling does: "dog" and "dogs" are two words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from telephonegan.drift.word_lists import ACTIONS, COLOURS, FUNCTION_WORDS, NUMBERS, OBJECTS, PLURALS
+import numpy as np
+
+from telephonegan.drift.statistics import Curves
+from telephonegan.drift.tracks import Track
 from telephonegan.errors import SettingsError
+from telephonegan.evaluation.word_effects import KINDS as EXCHANGEABLE
 
 WordKind = Literal["colour", "number", "object", "action", "other"]
 WORD_KINDS: tuple[WordKind, ...] = get_args(WordKind)
@@ -56,7 +60,7 @@ def content_words(words: Sequence[str]) -> tuple[str, ...]:
 
 
 def kind_of(word: str) -> WordKind:
-    """Whether a content word tells a colour, a number, an object or an action; "other" for the rest.
+    """Whether a content word names a colour, a number, an object or an action; "other" for the rest.
 
     A word has the kind it mostly has in captions of photographs. Objects are known in singular and plural; an unknown
     word in "-ing" is an action.
@@ -75,6 +79,26 @@ def kind_of(word: str) -> WordKind:
     return "action" if word.endswith("ing") and len(word) > len("ring") else "other"
 
 
+def survival(tracks: Sequence[Track], kind_of: Callable[[str], str | None]) -> dict[str, Curves]:
+    """For each kind, the share (0 to 1) of a chain's words of round 0 that its caption of round t holds.
+
+    `kind_of` gives a word's kind, or None for words that do not count. A chain that began without a word of a kind is
+    NaN there; kinds that no chain began with are left out. Kinds are sorted by name, chains as given.
+
+    >>> from telephonegan.drift.tracks import Turn
+    >>> track = Track("x", "x", 0, (Turn(0, ("red", "dog")), Turn(1, ("a", "dog"))))
+    >>> survival([track], {"red": "colour", "dog": "object"}.get)["colour"].values
+    array([[1., 0.]])
+    """
+    kinds = sorted({kind for track in tracks for kind in map(kind_of, track.turns[0].words) if kind is not None})
+    rounds = sorted({turn.round for track in tracks for turn in track.turns})
+    names, sources = tuple(track.chain for track in tracks), tuple(track.source for track in tracks)
+    return {
+        kind: Curves(names, sources, np.array(rounds), np.array([_shares(t, kind, rounds, kind_of) for t in tracks]))
+        for kind in kinds
+    }
+
+
 def _singulars(word: str) -> set[str]:
     """The word, and what it may be the plural of."""
     found = {word, PLURALS.get(word, word)}
@@ -85,3 +109,121 @@ def _singulars(word: str) -> set[str]:
     if word.endswith("ies"):
         found.add(word[:-3] + "y")
     return found
+
+
+def _shares(track: Track, kind: str, rounds: Sequence[int], kind_of: Callable[[str], str | None]) -> list[float]:
+    start = {word for word in track.turns[0].words if kind_of(word) == kind}
+    said = {turn.round: start.intersection(turn.words) for turn in track.turns}
+    return [len(said[number]) / len(start) if start and number in said else float("nan") for number in rounds]
+
+
+def _listed(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+FUNCTION_WORDS = _listed(
+    """
+    a an the this that these those there here each every either neither such own same another other others both i me
+    my mine myself you your yours yourself he him his himself she her hers herself it its itself we us our ours they
+    them their theirs themselves who whom whose which what someone something anyone anything everyone and or but nor
+    so yet if than then as because while whilst although though when where whether how why of in on at to from by
+    with without within for about against between among amongst amidst into onto upon over under above below beneath
+    underneath through throughout across along alongside around behind before after beside besides beyond near next
+    off out up down inside outside toward towards past until till during per via like atop is are am was were be
+    been being do does did done has have had having will would shall should can could may might must s t d ll m re
+    ve also very just only too even again still together away ahead apart some all any
+    """
+)
+COLOURS = frozenset(EXCHANGEABLE["colour"]) | _listed(
+    """
+    gray gold golden silver tan beige maroon turquoise violet khaki navy teal cream bronze brunette blond blonde
+    colour colours color colors colored coloured colorful colourful multicolored multicoloured
+    """
+)
+NUMBERS = _listed(
+    """
+    zero one two three four five six seven eight nine ten eleven twelve dozen hundred several many few multiple
+    single pair half first second third
+    """
+)
+# Singular, but for words that have none.
+OBJECTS = frozenset().union(*(words for kind, words in EXCHANGEABLE.items() if kind != "colour")) | _listed(
+    """
+    person people adult kid child toddler infant teenager teen lady guy gentleman male female mother father mom dad
+    parent son daughter brother sister sibling friend couple family group crowd team audience spectator player
+    athlete runner biker cyclist bicyclist motorcyclist rider driver racer skateboarder skater snowboarder skier
+    surfer swimmer diver climber hiker wrestler boxer dancer singer musician performer worker officer policeman
+    soldier cowboy clown artist photographer passenger pedestrian student teacher bride groom referee goalie pitcher
+    catcher coach cheerleader hockey football baseball basketball soccer tennis volleyball rugby golf cricket
+    softball lacrosse animal puppy kitten pup greyhound retriever terrier poodle collie shepherd bull goat pig lamb
+    duck goose swan pigeon seagull fish shark bear tiger lion monkey deer rabbit mouse squirrel camel turtle insect
+    butterfly hair face head eye ear nose mouth lip tooth tongue beard mohawk mustache neck shoulder arm elbow hand
+    finger thumb chest back stomach body leg knee foot paw tail fur skin clothes clothing outfit costume attire
+    jacket vest hoodie sweatshirt tee jersey jean jeans pants shorts trousers overalls skirt gown robe kimono tuxedo
+    tie scarf bandana bandanna headband headscarf cap glove mitten sock shoe boot sneaker sandal flop heel belt
+    buckle swimsuit bikini trunk trunks wetsuit snowsuit underwear pajamas diaper apron glasses sunglasses goggles
+    mask wig tattoo necklace bracelet earring jewelry harness leash collar muzzle pack backpack bag purse basket
+    bucket box bin suitcase luggage toy doll puppet balloon bubble bat racket racquet club net goal hoop hurdle disc
+    puck sled sleigh ski snowboard skate rollerblade scooter unicycle tricycle bicycle motorbike dirtbike atv
+    snowmobile wheelchair stroller wagon cart carriage tractor jeep van taxi cab ambulance vehicle wheel tire engine
+    airplane plane jet helicopter parachute rocket ship canoe kayak raft ferry sailboat paddle oar sail anchor
+    subway trolley tram rail railing camera phone cellphone telephone computer laptop television tv radio microphone
+    guitar violin piano drum drums trumpet flute instrument headphones book newspaper magazine paper sign flag
+    banner poster picture photo photograph painting drawing graffiti statue sculpture monument fountain food meal
+    breakfast lunch dinner bread sandwich burger hotdog soup salad egg meat chicken cheese rice fruit apple carrot
+    vegetable candy cookie chocolate pie cupcake icecream popcorn snack beer wine coffee tea soda juice milk bottle
+    cup glass mug bowl plate tray fork knife spoon pan pot stove oven refrigerator microwave sink toilet bathtub
+    shower mirror towel toothbrush soap table desk couch sofa stool seat bed pillow blanket rug carpet mat lamp
+    light candle clock vase shelf door doorway window curtain wall floor ceiling roof stair stairs staircase step
+    escalator ladder fence gate pole post chain wire hose pipe tube barrel crate cone barrier block brick wood log
+    branch stump leaf leaves bush hedge tree plant flower tulip rose hay straw rock stone boulder pebble gravel
+    concrete pavement cement asphalt cobblestone sky cloud sun sunset sunrise moon star rainbow rain storm fog smoke
+    fire flame wave splash puddle stream creek river lake pond ocean sea shore shoreline coast waterfall rapids
+    island cliff canyon cave ledge hill hillside slope dune peak mountainside valley desert jungle woods meadow
+    grassland pasture lawn yard backyard garden farm barn park playground playpen slide swing seesaw trampoline ramp
+    halfpipe carnival circus zoo ground landscape terrain path trail track racetrack road roadway highway lane
+    sidewalk walkway crosswalk intersection curb driveway alley bridge tunnel dock pier boardwalk harbor station
+    stop platform airport garage court arena stadium gym rink ring stage theater bleachers scoreboard course
+    building house home cabin hut tent tower skyscraper church temple castle school office hospital hotel restaurant
+    cafe bar pub store shop market mall library museum room bedroom bathroom hallway lobby porch balcony deck patio
+    town village neighborhood country game match parade festival party wedding birthday concert competition event
+    trick stunt string ribbon cloth fabric sheet leather metal plastic rubber camouflage tank gun sword weapon tool
+    shovel broom hammer machine equipment gear obstacle object structure thing item pile device king morning evening
+    night day air board cigarette sprinkler police santa band bank mound art music counter hole video traffic
+    """
+)
+ACTIONS = _listed(
+    """
+    run runs ran jump jumps jumped leap leaps leapt play plays played stand stands stood sit sits sat seated walk
+    walks walked ride rides rode look looks looked hold holds held wear wears wore worn swim swims swam climb climbs
+    climbed catch catches caught throw throws threw thrown kick kicks kicked hit hits smile smiles smiled laugh
+    laughs laughed pose poses posed dance dances danced sing sings sang eat eats ate eaten drink drinks drank jog
+    jogs chase chases chased fight fights fought wrestle wrestles tackle tackles tackled bite bites bit chew chews
+    lick licks sniff sniffs bark barks carry carries carried pull pulls pulled push pushes pushed lift lifts lifted
+    raise raises raised lean leans leaned lay lays lie lies laid sleep sleeps slept rest rests kneel kneels crouch
+    crouches squat squats crawl crawls fall falls fell fallen fly flies flew flown float floats dive dives dived
+    surf surfs skis skates skateboards snowboards swung spin spins flip flips roll rolls bounce bounces balance
+    balances grind grinds land lands perform performs performed attempt attempts try tries tried use uses used make
+    makes made take takes took taken give gives gave get gets got go goes went come comes came move moves moved turn
+    turns turned cross crosses crossed pass passes passed enter enters leave leaving follow follows followed lead
+    leads led reach reaches reached hang hangs hung cover covers covered surround surrounds surrounded fill filled
+    watch watches watched see sees saw seen stare stares point points wait waits gather gathers gathered talk talks
+    talked speak speaks read reads write writes show shows shown display displays paint paints draw draws cook cooks
+    cut cuts dig digs build builds shoot shoots swat race races raced compete competes practice practices prepare
+    prepares enjoy enjoys kiss kisses hug hugs embrace touch touches pet pets feed feeds shake shakes splashes spray
+    sprays blow blows retrieve retrieves fetch fetches grab grabs pick picks put puts dressed parked
+    """
+)
+PLURALS = {
+    "men": "man",
+    "women": "woman",
+    "children": "child",
+    "policemen": "policeman",
+    "firemen": "fireman",
+    "snowmen": "snowman",
+    "teeth": "tooth",
+    "feet": "foot",
+    "geese": "goose",
+    "mice": "mouse",
+    "knives": "knife",
+}

@@ -33,7 +33,7 @@ from telephonegan.images import contact_sheet
 from telephonegan.inference import check_whole, shared_backbone
 from telephonegan.matcher import Judge
 from telephonegan.networks.damsm import matching_features
-from telephonegan.zoo import weights
+from telephonegan.zoo import catalogue
 
 _GRID = 32
 _THUMBNAIL = 16
@@ -190,7 +190,7 @@ def _matching(
 
 def _guided(name: str, judge: Judge) -> bool:
     """Whether the judge taught the generator: then its praise says little."""
-    settings = weights.find("generator", name).settings
+    settings = catalogue.find("generator", name).settings
     return judge.entry.kind == "damsm" and settings.get("damsm") == judge.entry.name
 
 

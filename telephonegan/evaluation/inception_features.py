@@ -16,8 +16,9 @@ from torchvision.models import inception
 
 from telephonegan import inference
 from telephonegan.errors import WeightsError
+from telephonegan.files import sha256
 from telephonegan.networks.inception import INPUT_SIZE
-from telephonegan.zoo import weights
+from telephonegan.zoo import store
 from telephonegan.zoo.published import read_state
 
 PUBLISHED = {  # the file of each name, whose last part is how its sha256 begins
@@ -40,7 +41,7 @@ class InceptionFeatures:
 
     def __init__(self, path: Path, device: str | torch.device = "cpu") -> None:
         state = read_state(path)
-        self.sha256 = weights.sha256(path)
+        self.sha256 = sha256(path)
         self.device = inference.resolve_device(device)
         self.variant = _variant(state, path)
         published = self.sha256.startswith(Path(PUBLISHED[self.variant]).stem.rpartition("-")[2])
@@ -48,7 +49,7 @@ class InceptionFeatures:
         net = {"tf": fid_inception, "torchvision": torchvision_inception}[self.variant]()
         counters = {key: value for key, value in net.state_dict().items() if key.endswith("num_batches_tracked")}
         trunk = {key: value for key, value in state.items() if not key.startswith(("fc.", "AuxLogits."))}
-        self.net = weights.load_strict(net, counters | trunk).eval().requires_grad_(False).to(self.device)
+        self.net = store.load_strict(net, counters | trunk).eval().requires_grad_(False).to(self.device)
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:

@@ -18,8 +18,8 @@ from typing import Any
 
 from telephonegan import files
 from telephonegan.errors import DataError, TelephoneganError
-from telephonegan.zoo import weights
-from telephonegan.zoo.weights import Entry
+from telephonegan.zoo import catalogue
+from telephonegan.zoo.catalogue import Entry
 
 DOCUMENTS = ("README.md", "weights/README.md")
 EVALUATIONS = "evaluations.jsonl"
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m telephonegan.evaluation.report", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; the exit code is 1 if a table is old")
     options = parser.parse_args(arguments)
-    root = weights.SHIPPED.parent
+    root = catalogue.SHIPPED.parent
     try:
         changed = outdated(root)
         for path, text in changed.items():
@@ -49,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def outdated(root: Path) -> dict[Path, str]:
     """The documents of the repository at `root` whose tables are old, with what they should hold. Raises DataError."""
-    records = read_evaluations(weights.SHIPPED / EVALUATIONS)
-    shipped = [entry for entry in weights.entries() if entry.path.is_relative_to(weights.SHIPPED.resolve())]
+    records = read_evaluations(catalogue.SHIPPED / EVALUATIONS)
+    shipped = [entry for entry in catalogue.entries() if entry.path.is_relative_to(catalogue.SHIPPED.resolve())]
     texts = {root / name: (root / name).read_text(encoding="utf-8") for name in DOCUMENTS}
     written = {path: regenerated(text, shipped, records) for path, text in texts.items()}
     return {path: text for path, text in written.items() if text != texts[path]}

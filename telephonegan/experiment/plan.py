@@ -117,7 +117,7 @@ class Plan:
         except OSError as error:
             raise DataError(f"The plan {path} cannot be read: {error.strerror or error}. Check the path.") from error
         except (UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
-            raise DataError(f"The plan {path} is no YAML: {error}. Write lines such as `rounds: 10`.") from error
+            raise DataError(f"The plan {path} is not YAML: {error}. Write lines such as `rounds: 10`.") from error
         if not isinstance(values, dict):
             raise DataError(f"The plan {path} holds no settings. Write lines such as `sources: photos`.")
         try:

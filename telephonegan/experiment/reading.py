@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import defaultdict
 from collections.abc import Callable
@@ -13,11 +12,12 @@ from typing import Any
 
 from PIL import Image
 
+from telephonegan import files
 from telephonegan.drift.tracks import Track, Turn
 from telephonegan.errors import DataError
-from telephonegan.experiment.folder import PICTURES, REFERENCES, read_manifest
+from telephonegan.experiment.folder import REFERENCES, read_manifest
 from telephonegan.experiment.plan import Plan
-from telephonegan.experiment.records import ROUNDS, Record, read, read_parts
+from telephonegan.experiment.records import PICTURES, ROUNDS, Record, read, read_parts
 from telephonegan.images import as_image
 from telephonegan.text import tokenise
 
@@ -29,7 +29,7 @@ class Experiment:
     """The folder of an experiment.
 
     `manifest` is what two runs of its plan have in common; `records` are its rounds by source, seed and round, those
-    that are there. `is_complete` tells whether all of them are.
+    that are there. `is_complete` says whether all of them are.
     """
 
     folder: Path
@@ -40,7 +40,7 @@ class Experiment:
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str]) -> Experiment:
-        """Read the folder of an experiment. Raises DataError where it is none, or damaged.
+        """Read the folder of an experiment. Raises DataError where it is not one, or damaged.
 
         >>> Experiment.open("out/drift").tracks()[0].turns[3].words  # doctest: +SKIP
         """
@@ -104,8 +104,9 @@ def _references(folder: Path) -> References:
     path = folder / REFERENCES
     if not path.exists():
         return {}
+    remedy = "Move it away to go on without human captions."
+    content = files.read_json(path, remedy=remedy)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
         return {source: tuple(tuple(map(str, words)) for words in captions) for source, captions in content.items()}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} cannot be read: {error}. Move it away to go on without.") from error
+    except (TypeError, AttributeError) as error:
+        raise DataError(f"{path} holds no captions by source: {error}. {remedy}") from error

@@ -1,20 +1,32 @@
-"""The lines an experiment consists of: one JSON object for each round of each chain, appended as it is played."""
+"""The rounds of an experiment on disk: one line of JSON for each, appended as it is played, and its picture.
+
+Each process appends to a file of its own. When every chain has ended these become one file, which is the same whatever
+the number of processes.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from telephonegan import files
+from telephonegan.chains import Round
 from telephonegan.errors import DataError
-from telephonegan.files import writing
+from telephonegan.experiment.plan import Plan
+from telephonegan.experiment.sources import PlannedChain
 
 Record = dict[str, Any]
 ROUNDS = "rounds.jsonl"
 PARTS = "rounds-*.jsonl"
+PICTURES = "pictures"
+Known = dict[tuple[str, int], Record]
+
+_WAIT_S = 600.0
 
 _FIELDS = {
     "chain": str,
@@ -50,22 +62,22 @@ def read(path: Path) -> Iterator[Record]:
         yield _record(text, path, number)
 
 
-def read_parts(folder: Path) -> dict[tuple[str, int], Record]:
+def read_parts(folder: Path) -> Known:
     """By chain and round all that the processes of an experiment have played so far. Raises DataError."""
     records = (record for path in sorted(folder.glob(PARTS)) for record in read(path))
     return {(record["chain"], record["round"]): record for record in records}
 
 
-class Journal:
+class RoundsFile:
     """Appends records to the part of one process; a line that an earlier one left cut off is removed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with writing(path):
+        with files.writing(path):
             self.file = path.open("ab")
             self.file.truncate(_whole_lines(path))
 
-    def __enter__(self) -> Journal:
+    def __enter__(self) -> RoundsFile:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -73,14 +85,83 @@ class Journal:
 
     def append(self, records: Iterable[Record]) -> None:
         """Add lines; they outlive this process, whatever becomes of it. Raises OutputError."""
-        with writing(self.path):
+        with files.writing(self.path):
             self.file.write(b"".join(map(line, records)))
             self.file.flush()
 
     def settle(self) -> None:
         """Wait for the disk: from here on the lines outlive a loss of power too. Raises OutputError."""
-        with writing(self.path):
+        with files.writing(self.path):
             os.fsync(self.file.fileno())
+
+
+@dataclass(frozen=True)
+class Keeper:
+    """Puts rounds on disk: pictures first, then their lines, so that a line never lacks its picture.
+
+    `knows` says whether a caption holds a word that can be painted: without one it is the last of its chain.
+    """
+
+    folder: Path
+    plan: Plan
+    knows: Callable[[str], bool]
+    file: RoundsFile
+
+    def __call__(self, played: Sequence[tuple[PlannedChain, Round]]) -> None:
+        self.file.append([self._record(chain, round_) for chain, round_ in played])
+
+    def _record(self, chain: PlannedChain, round_: Round) -> Record:
+        caption, picture = round_.caption, round_.picture
+        return {
+            "chain": chain.id,
+            "source": chain.source.id,
+            "seed": chain.seed,
+            "round": round_.index,
+            "caption": caption.text,
+            "words": caption.words,
+            "log_probability": caption.log_probability,
+            "dropped": picture.dropped_words if picture else [],
+            "truncated": picture.truncated if picture else 0,
+            "picture": self._kept_picture(chain, round_),
+        }
+
+    def _kept_picture(self, chain: PlannedChain, round_: Round) -> str | None:
+        ends = round_.index in (0, self.plan.rounds) or not self.knows(round_.caption.text)
+        if round_.picture is None or self.plan.pictures == "none" or (self.plan.pictures == "ends" and not ends):
+            return None
+        # What a chain began with is kept once for all its seeds.
+        name = f"{chain.id}/{round_.index:04}.png" if round_.index else f"{chain.source.id}.png"
+        path = self.folder / PICTURES / name
+        files.make_folder(path.parent)
+        files.replace(path, files.png_bytes(round_.picture.image))
+        return path.relative_to(self.folder).as_posix()
+
+
+def known_rounds(folder: Path) -> Known | None:
+    """What all processes have played so far; None when it is merged already. Raises DataError or OutputError."""
+    with files.locked(folder / ".merge.lock", wait_s=_WAIT_S):
+        return None if (folder / ROUNDS).exists() else read_parts(folder)
+
+
+def merge(folder: Path, chains: Sequence[PlannedChain], rounds: int, knows: Callable[[str], bool]) -> None:
+    """When every chain has ended, put all lines in the order of the plan: source, seed, round.
+
+    Raises DataError or OutputError.
+    """
+    with files.locked(folder / ".merge.lock", wait_s=_WAIT_S):
+        if not (folder / ROUNDS).exists():
+            known = read_parts(folder)
+            if not all(_has_ended(known, chain.id, rounds, knows) for chain in chains):
+                return
+            played = ((chain.id, number) for chain in chains for number in range(rounds + 1))
+            files.replace(folder / ROUNDS, b"".join(line(known[each]) for each in played if each in known))
+        remove_parts(folder)
+
+
+def remove_parts(folder: Path) -> None:
+    """Delete what has been merged."""
+    for path in folder.glob(PARTS):
+        path.unlink(missing_ok=True)
 
 
 def _whole_lines(path: Path) -> int:
@@ -97,3 +178,9 @@ def _record(text: bytes, path: Path, number: int) -> Record:
     if not fits:
         raise DataError(f"{path}, line {number}, is damaged. Delete this line and those after it, then resume.")
     return record
+
+
+def _has_ended(known: Known, chain: str, rounds: int, knows: Callable[[str], bool]) -> bool:
+    """Whether the last round of a chain is there: the last wanted, or the one after which nothing can be painted."""
+    played = next((number for number in range(rounds + 1) if (chain, number) not in known), rounds + 1)
+    return played > rounds or (played > 0 and not knows(known[chain, played - 1]["caption"]))

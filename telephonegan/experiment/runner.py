@@ -8,7 +8,7 @@ rounds-RRRRR.jsonl for each process instead of rounds.jsonl.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,14 +17,14 @@ import torch
 from telephonegan import inference
 from telephonegan.errors import SettingsError
 from telephonegan.experiment import folder as folders
-from telephonegan.experiment import lock, log, merging, records, sources
-from telephonegan.experiment.blocks import Block, grouped, players
-from telephonegan.experiment.keeper import Keeper
-from telephonegan.experiment.manifest import models
+from telephonegan.experiment import records, sources
 from telephonegan.experiment.plan import Plan
 from telephonegan.experiment.shards import Shard
-from telephonegan.output_folder import place
+from telephonegan.experiment.sources import PlannedChain
+from telephonegan.files import place
 from telephonegan.telephone import Telephone, load
+
+Recall = Callable[[str, int], records.Record | None]
 
 _MOST_CHAINS = 10_000_000
 
@@ -38,6 +38,7 @@ def run(
     device: str = "auto",
     progress: bool = True,
     on_folder: Callable[[Path], object] | None = None,
+    command: str = "",
 ) -> Path:
     """Play a plan's chains into the new folder `out` (default: one in out/), and return it.
 
@@ -45,7 +46,7 @@ def run(
     all), in whole blocks of the plan; results do not depend on it. Under torchrun every process plays its share, and
     `out` must be given. Whatever ends the run, `resume` goes on with it, and the results are those of a run that was
     never interrupted, byte by byte. Sources that cannot be used are skipped; the manifest lists them. `on_folder` is
-    called with the folder as soon as there is something to resume.
+    called with the folder as soon as there is something to resume. `command` is noted in place.json.
     Raises DataError, SettingsError, UnknownModelError, WeightsError or OutputError.
 
     >>> run(Plan("photos", seeds=(0, 1, 2)), "out/drift")  # doctest: +SKIP
@@ -60,7 +61,7 @@ def run(
     if shard.is_main:
         open_folder = place(None if out is None else os.fspath(out), "experiment")
         phone = load(plan.captioner, plan.generator, str(shard.device(device)))
-        folder = folders.begin(plan, phone, where, open_folder, progress=progress)
+        folder = folders.begin(plan, phone, where, open_folder, command=command, progress=progress)
     else:
         phone = load(plan.captioner, plan.generator, str(shard.device(device)))
         folder = folders.begun(Path(out).expanduser(), plan)
@@ -84,7 +85,7 @@ def resume(
     folder, shard = Path(folder).expanduser(), Shard.of_environment()
     plan = Plan.of(folders.read_manifest(folder)["plan"])
     if (folder / records.ROUNDS).exists():
-        merging.remove_parts(folder)
+        records.remove_parts(folder)
         return folder
     phone = load(plan.captioner, plan.generator, str(shard.device(device)))
     _play(folder, plan, phone, folders.place_of_sources(folder), shard, batch_size=batch_size, progress=progress)
@@ -102,40 +103,77 @@ def _play(
     progress: bool,
 ) -> None:
     """Play this process's share of what is missing, and merge when it was the last."""
-    told = folders.read_manifest(folder)
-    if models(phone) != told["models"]:
-        raise SettingsError(f"The experiment began with {told['models']}; here are {models(phone)}. Load those models.")
-    everyone = players(plan, phone, sources.listed(told["sources"], sources.candidates(plan, where)))
-    lock.refuse_others(folder, ".rounds-*.lock", shard.processes)
+    manifest = folders.read_manifest(folder)
+    models = folders.models(phone)
+    if models != manifest["models"]:
+        raise SettingsError(f"The experiment began with {manifest['models']}; here are {models}. Load those models.")
+    chains = sources.chains_of(plan, sources.listed(manifest["sources"], sources.candidates(plan, where)))
     with (
-        lock.locked(folder / f".rounds-{shard.rank:05}.lock", processes=shard.processes),
-        log.logged(folder, told, phone, shard, batch_size),
+        shard.alone_in(folder),
+        folders.logged(folder, manifest, phone, shard, batch_size),
         _one_way_of_computing(plan.threads),
     ):
-        known = merging.known_rounds(folder)
+        known = records.known_rounds(folder)
         if known is None:
             return
         blocks = [
-            Block(group, phone, plan.seed_policy, lambda chain, number: known.get((chain, number)))
-            for group in shard.share(grouped(everyone, plan.block))
+            Block(group, phone, plan, lambda chain, number: known.get((chain, number)))
+            for group in shard.share(grouped(chains, plan.block))
         ]
-        with records.Journal(records.part(folder, shard.rank)) as journal:
-            keeper = Keeper(folder, plan, phone, journal)
-            _advance_all(blocks, keeper, batch_size or _MOST_CHAINS, progress=progress and shard.is_main)
-        merging.merge(folder, everyone, plan.rounds, phone)
+        with records.RoundsFile(records.part(folder, shard.rank)) as file:
+            keep = records.Keeper(folder, plan, phone.generator.knows, file)
+            _advance_all(blocks, keep, batch_size or _MOST_CHAINS, progress=progress and shard.is_main)
+        records.merge(folder, chains, plan.rounds, phone.generator.knows)
 
 
-def _advance_all(blocks: list[Block], keeper: Keeper, batch_size: int, *, progress: bool) -> None:
+def _advance_all(blocks: list[Block], keep: records.Keeper, batch_size: int, *, progress: bool) -> None:
     from tqdm.auto import tqdm
 
-    plan = keeper.plan
-    chains = sum(len(block.players) for block in blocks)
+    plan = keep.plan
+    chains = sum(len(block.chains) for block in blocks)
     with tqdm(total=chains * (plan.rounds + 1), desc="rounds", unit="round", disable=not progress) as bar:
         for batch in grouped(blocks, -(-batch_size // plan.block)):
             for _ in range(plan.rounds + 1):
                 for block in batch:
-                    bar.update(block.advance(keeper))
-                keeper.journal.settle()
+                    bar.update(block.advance(keep))
+                keep.file.settle()
+
+
+class Block:
+    """Chains that one call of each network computes; which these are, the plan alone decides.
+
+    `recall` gives what is on disk of a chain's round.
+    """
+
+    def __init__(self, chains: Sequence[PlannedChain], phone: Telephone, plan: Plan, recall: Recall) -> None:
+        self.chains, self.phone, self.plan, self.recall = chains, phone, plan, recall
+
+    def advance(self, keep: records.Keeper) -> int:
+        """One more round for every chain that can go on; how many these are."""
+        going = [chain for chain in self.chains if not chain.round or self.phone.generator.knows(chain.caption)]
+        known = [self.recall(chain.id, chain.round) for chain in going]
+        captions = [record["caption"] for record in known] if all(known) else self._play(going, known, keep)
+        for chain, caption in zip(going, captions, strict=True):
+            chain.round, chain.caption = chain.round + 1, caption
+        return len(going)
+
+    def _play(
+        self, going: Sequence[PlannedChain], known: Sequence[records.Record | None], keep: records.Keeper
+    ) -> list[str]:
+        """Where a round of any chain is missing, all are computed, as they were or would have been together."""
+        positions = [chain.position() for chain in going]
+        rounds = self.phone.next_rounds(positions, self.plan.settings, seed_policy=self.plan.seed_policy)
+        keep([(chain, round_) for chain, round_, record in zip(going, rounds, known, strict=True) if record is None])
+        return [round_.caption.text for round_ in rounds]
+
+
+def grouped(items: Sequence, size: int) -> list[Sequence]:
+    """Neighbours in groups of `size`, the last of which may be smaller.
+
+    >>> grouped("abcde", 2)
+    ['ab', 'cd', 'e']
+    """
+    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 def _check_batch(batch_size: int | None) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import torch
 
-from telephonegan import inference
+from telephonegan import files, inference
 from telephonegan.errors import SettingsError
 
 T = TypeVar("T")
+_WAIT_S = 1.0  # others look at a lock for a moment
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,19 @@ class Shard:
         'bd'
         """
         return blocks[self.rank :: self.processes]
+
+    @contextmanager
+    def alone_in(self, folder: Path) -> Iterator[None]:
+        """Keep others from this share for the block, and those who divide the work by another number of processes.
+
+        Raises OutputError when such a process is at work already.
+        """
+        with files.locked(folder / f".rounds-{self.rank:05}-of-{self.processes:05}.lock", wait_s=_WAIT_S):
+            for path in folder.glob(".rounds-*.lock"):
+                if not path.name.endswith(f"-of-{self.processes:05}.lock"):
+                    with files.locked(path):
+                        pass
+            yield
 
     def device(self, name: str) -> torch.device:
         """The device of that name; of several GPUs each process on a machine gets its own. Raises SettingsError."""

@@ -1,9 +1,9 @@
-"""What chains begin with: photographs or texts, each known by the hash of its bytes, and those that are no use."""
+"""What chains begin with: photographs or texts, each known by the hash of its bytes, and those that cannot be used."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from telephonegan.errors import DataError, ImageError, TextError
 from telephonegan.experiment.plan import SAMPLES, Plan
 from telephonegan.images import as_image, samples
 from telephonegan.sampling import read_lines
+from telephonegan.telephone import Position
 
 References = tuple[tuple[str, ...], ...]
 
@@ -48,7 +49,7 @@ class Source:
         return f"s{self.number:04}"
 
     def record(self) -> dict[str, str]:
-        """What the manifest tells of it."""
+        """Its entry in the manifest."""
         return {"id": self.id, "name": self.candidate.name, "sha256": self.sha256}
 
     def content(self) -> Image.Image | str:
@@ -62,6 +63,34 @@ class Source:
         if _sha256(data) != self.sha256:
             raise DataError(f"{self.candidate.name} has changed since the experiment began. Put the old one back.")
         return self.candidate.content(data)
+
+
+@dataclass
+class PlannedChain:
+    """One chain of a plan, and how far it is played: of its rounds only the last `caption` is held.
+
+    `round` is the number of the round that comes next. Memory does not grow with the rounds.
+    """
+
+    source: Source
+    seed: int
+    round: int = 0
+    caption: str = ""
+
+    @property
+    def id(self) -> str:
+        """Its name in the experiment's files, such as "s0007-seed0"."""
+        return f"{self.source.id}-seed{self.seed}"
+
+    def position(self) -> Position:
+        """All that its next round depends on. Raises DataError."""
+        before = self.caption if self.round else self.source.content()
+        return Position(self.round, before, self.seed, self.source.number)
+
+
+def chains_of(plan: Plan, sources: Sequence[Source]) -> list[PlannedChain]:
+    """Every chain of the plan, source by source."""
+    return [PlannedChain(source, seed) for source in sources for seed in plan.seeds]
 
 
 def place_of(plan: Plan, base: Path) -> Path | None:
@@ -88,7 +117,7 @@ def candidates(plan: Plan, place: Path | None) -> list[Candidate]:
 def usable(
     found: Iterable[Candidate], limit: int | None, check_text: Callable[[str], object]
 ) -> tuple[list[Source], list[dict[str, str]]]:
-    """The sources that can be used, at most `limit`, and name and fault of those that were met and cannot.
+    """The sources that can be used, at most `limit`, and name and fault of those met that cannot.
 
     `check_text` raises TextError for a text that cannot be painted.
     """

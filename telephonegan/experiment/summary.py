@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -15,16 +14,23 @@ import numpy as np
 from PIL import Image
 
 from telephonegan import drift, files, inference
-from telephonegan.drift.curves import Curves, pivot
-from telephonegan.drift.diversity import diversity, picture_diversity
-from telephonegan.drift.floor_and_ceiling import fraction, other_captions, repaintings, unrelated
-from telephonegan.drift.half_life import half_life
-from telephonegan.drift.material import Material
+from telephonegan.drift.diversity import caption_diversity, picture_diversity
+from telephonegan.drift.floor_and_ceiling import other_captions, repaintings, unrelated
 from telephonegan.drift.measures import MEASURES, Measure, Row, compared
-from telephonegan.drift.statistics import Estimate, bootstrap, gc_at_t, mean_of_known, mean_similarity
-from telephonegan.drift.survival import survival
+from telephonegan.drift.statistics import (
+    Curves,
+    Estimate,
+    bootstrap,
+    fraction,
+    gc_at_t,
+    half_life,
+    mean_of_known,
+    mean_similarity,
+    pivot,
+)
 from telephonegan.drift.text_measures import content_f1
-from telephonegan.drift.tracks import Track, Words
+from telephonegan.drift.tracks import Material, Track, Words
+from telephonegan.drift.words import survival
 from telephonegan.errors import DataError, OutputError
 from telephonegan.experiment.reading import Experiment
 
@@ -81,7 +87,7 @@ def summarise(
         "seed": seed,
         "measures": {name: statistics(measure) for name, measure in MEASURES.items() if name in found},
         "survival": _survival(tracks, resamples, seed),
-        "diversity": [_told(vars(each)) for each in diversity(tracks, _distance)],
+        "diversity": [_told(vars(each)) for each in caption_diversity(tracks, _distance)],
         "picture_diversity": _of_pictures(tracks, material) if _PICTURES in found else None,
         **_endings(tracks),
         "chains": _chains(tracks, rows[_CHAINS]),
@@ -93,7 +99,7 @@ def write_summary(
 ) -> dict[str, Any]:
     """Summarise an experiment, and put the result into its folder as summary.json, in place of an older one.
 
-    Raises the errors of `Experiment.open` and `summarise`, and OutputError where the older one tells more.
+    Raises the errors of `Experiment.open` and `summarise`, and OutputError where the older one holds more.
     """
     played = Experiment.open(folder)
     observers = drift.Observers(captioner=played.plan.captioner)
@@ -118,32 +124,24 @@ def _check_richer(summary: dict[str, Any], folder: Path) -> None:
         older = read_summary(folder)
     except DataError:
         return
-    lost = [name for name, told in older["measures"].items() if _tells_less(summary["measures"].get(name), told)]
+    lost = [name for name, told in older["measures"].items() if _holds_less(summary["measures"].get(name), told)]
     if lost:
         raise OutputError(
-            f"{folder / SUMMARY} tells of {', '.join(lost)}, with what this summary would not know "
-            "(pictures and human captions must be there, and --measures name all that are wanted). "
-            "Move it away to have a new one."
+            f"{folder / SUMMARY} holds more than a new summary would: {', '.join(lost)}. Bring back the pictures and "
+            "human captions, and name all measures with --measures; or move the file away to make a new one."
         )
 
 
-def _tells_less(told: dict[str, Any] | None, older: dict[str, Any]) -> bool:
+def _holds_less(told: dict[str, Any] | None, older: dict[str, Any]) -> bool:
     return told is None or any(older[part] is not None and told[part] is None for part in ("floor", "ceiling"))
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
     """summary.json of an experiment. Raises DataError."""
-    path = folder / SUMMARY
-    try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"There is no {path} yet. First: telephonegan experiment summary {folder}") from error
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path} cannot be read: {error}. Make it anew: telephonegan experiment summary {folder}"
-        ) from error
+    remedy = f"Make it with: telephonegan experiment summary {folder}"
+    summary = files.read_json(folder / SUMMARY, remedy=remedy)
     if not isinstance(summary, dict) or summary.get("format") != _FORMAT:
-        raise DataError(f"{path} is of another version. Make it anew: telephonegan experiment summary {folder}")
+        raise DataError(f"{folder / SUMMARY} is of another version. {remedy}")
     return summary
 
 
@@ -172,8 +170,8 @@ def in_words(summary: dict[str, Any]) -> str:
     first, last = summary["diversity"][0], summary["diversity"][-1]
     lines.append(
         f"different captions among the chains of a seed: {first['unique_per_seed']:.0f} in round {first['round']}, "
-        f"{last['unique_per_seed']:.0f} in round {last['round']}, as diverse as {first['effective']:.0f} and "
-        f"{last['effective']:.0f} equally common ones; mean distance of two, 1 - content F1: "
+        f"{last['unique_per_seed']:.0f} in round {last['round']}; effective number: {first['effective']:.0f} and "
+        f"{last['effective']:.0f}; mean distance of two captions, 1 - content F1: "
         f"{_number(first['distance'])} → {_number(last['distance'])}"
     )
     lines += _pictures_in_words(summary["picture_diversity"] or [])

@@ -6,15 +6,11 @@
 ...     figures.save(axes.figure, "curves.pdf")
 """
 
-from telephonegan.figures.attractors import attractor_histogram
-from telephonegan.figures.caption_changes import caption_changes
-from telephonegan.figures.curves import similarity_curves
-from telephonegan.figures.film_strip import film_strip
-from telephonegan.figures.image_grid import image_grid
-from telephonegan.figures.meaning_and_looks import meaning_and_looks
+from telephonegan.figures.captions import attractor_histogram, caption_changes
+from telephonegan.figures.curves import meaning_and_looks, similarity_curves, survival_curves
 from telephonegan.figures.style import save, style
-from telephonegan.figures.survival import survival_curves
 from telephonegan.figures.table import latex_table
+from telephonegan.figures.tiles import film_strip, image_grid
 
 __all__ = [
     "attractor_histogram",

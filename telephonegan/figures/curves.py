@@ -1,4 +1,4 @@
-"""Curves over rounds: similarities with their bands, and the floor and ceiling they lie between."""
+"""Similarities: curves over rounds with bands, floor and ceiling; words that survive; meaning against looks."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from telephonegan.drift.statistics import Estimate
-from telephonegan.errors import SettingsError
-from telephonegan.figures.style import FAINT, LINES, column_width, legend_above, new_axes, styled
+from telephonegan.drift.statistics import Estimate, bootstrap, rank_correlation
+from telephonegan.errors import DataError, SettingsError
+from telephonegan.figures.style import BLUE, FAINT, LINES, column_width, legend_above, new_axes, styled
 
-_HEIGHT = 0.72  # of the width
+_HEIGHT, _SCATTER_HEIGHT = 0.72, 0.85  # of the width
 _LEGEND_ROW = 1.3 / 72  # inches for each point of the font size
 
 
@@ -31,7 +31,7 @@ def similarity_curves(
     """One line per label over `rounds` (T,), with a band where it is an `Estimate` of arrays (T,).
 
     `floor` and `ceiling` are numbers or arrays (T,), drawn as named grey lines: 0 and 1 for fractions between them.
-    Raises SettingsError for more lines than can be told apart, or none, and for one that is not as long as `rounds`.
+    Raises SettingsError for no lines or more than can be distinguished, and for one that is not as long as `rounds`.
 
     >>> similarity_curves([1, 2, 3], {"tf-idf cosine": [0.6, 0.4, 0.3]}, floor=0.05)  # doctest: +SKIP
     """
@@ -53,6 +53,47 @@ def similarity_curves(
         axes.figure.set_figheight(
             _HEIGHT * column_width() + (rows - 1) * _LEGEND_ROW * matplotlib.rcParams["font.size"]
         )
+    return axes
+
+
+@styled
+def survival_curves(rounds: Sequence[int] | np.ndarray, shares: Mapping[str, Any], axes: Axes | None = None) -> Axes:
+    """One line per kind of word: the share (0 to 1) of the words of round 0 that round t still says.
+
+    `shares` gives for each kind an `Estimate` of arrays (T,), or one array (T,); see `drift.survival`.
+    """
+    axes = similarity_curves(rounds, shares, axes, ylabel="share of words still said")
+    axes.set_ylim(0, 1.02)
+    return axes
+
+
+@styled
+def meaning_and_looks(
+    visual: np.ndarray,
+    semantic: np.ndarray,
+    axes: Axes | None = None,
+    *,
+    sources: Sequence[str],
+    xlabel: str = "visual similarity",
+    ylabel: str = "semantic similarity",
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Axes:
+    """One dot for each chain (N,), and Spearman's ρ with its 95 % bootstrap interval over sources above.
+
+    A ρ near 0 says that meaning stays or goes whatever becomes of the looks. Raises DataError where no pair is known.
+    """
+    visual, semantic = np.asarray(visual, dtype=float), np.asarray(semantic, dtype=float)
+    count = int((~np.isnan(visual + semantic)).sum())
+    if not count:
+        raise DataError("No chain has both similarities; there is nothing to draw.")
+    found = bootstrap(rank_correlation, visual, semantic, sources=sources, resamples=resamples, seed=seed)
+    axes = new_axes(_SCATTER_HEIGHT * column_width(), axes)
+    axes.plot(visual, semantic, linestyle="none", marker="o", markersize=3, color=BLUE, alpha=0.35, markeredgewidth=0)
+    interval = f" [{_signed(found.low)}, {_signed(found.high)}]" if np.isfinite(found.low) else ""
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.locator_params(nbins=6)
+    axes.set_title(f"ρ = {_signed(found.value)}{interval}, n = {count}", loc="left")
     return axes
 
 
@@ -84,3 +125,7 @@ def _draw_levels(axes: Axes, rounds: Any, levels: Mapping[str, Any]) -> None:
             color=FAINT,
             fontsize="small",
         )
+
+
+def _signed(value: float) -> str:
+    return f"{value:.2f}".replace("-", "−")

@@ -1,4 +1,7 @@
-"""How figures look: one set of sizes, fonts and colours, right for print, for colour-blind eyes and in grey."""
+"""How figures look: one set of sizes, fonts and colours, right for print, for colour-blind eyes and in grey.
+
+Words are broken into lines by their width in the font they will be drawn in.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
@@ -15,10 +19,13 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont
 from matplotlib.rcsetup import cycler
+from PIL import ImageFont
 
 from telephonegan.errors import OutputError, SettingsError
 from telephonegan.files import write_new
+from telephonegan.strips import wrapped
 
 COLUMN, SERIF, SANS = 3.25, "serif", "sans"
 # The colours of Okabe and Ito, without the yellow that vanishes on white, ordered so that neighbours differ in grey.
@@ -42,6 +49,8 @@ LINES = tuple(
 )
 _WIDE = 0.8  # of the figure: a legend that sticks out to one side of the axes makes them narrower
 INK, FAINT = "#222222", "#767676"
+_EM = 100  # letters are measured large, where no hinting rounds the widths
+_SAFE = 0.97  # on a screen hinting makes letters a little wider
 
 _FONTS = {SERIF: ["STIXGeneral", "DejaVu Serif"], SANS: ["DejaVu Sans"]}  # matplotlib brings them: the same everywhere
 _SUFFIXES = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {}}
@@ -119,10 +128,20 @@ def legend_above(axes: Axes, **options: Any) -> int:
     return -(-count // columns)
 
 
+def lines_of(text: str, width: float, size: float, limit: int, *, weight: str = "normal") -> list[str]:
+    """At most `limit` lines no wider than `width` points at font size `size`; what is left out is an ellipsis."""
+    return [line for line in wrapped(text, _font(weight), _SAFE * width * _EM / size, limit) if line]
+
+
+def width_of(text: str, size: float, *, weight: str = "normal") -> float:
+    """How wide a text is, in points."""
+    return _font(weight).getlength(text) * size / _EM
+
+
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     """Write a figure to a new PDF, SVG or PNG file, in the size it was made for, byte for byte the same each time.
 
-    Raises OutputError for another suffix, and where the file is there already.
+    Raises OutputError for another suffix, and where the file already exists.
     """
     path = Path(path).expanduser()
     suffix = path.suffix.lower()
@@ -178,3 +197,12 @@ def _settled(drawn: Any) -> Any:
     # Ticks come to be when they are drawn, and would take the style of that moment.
     drawn.figure.figure.draw_without_rendering()  # the figure of a part of a figure is the whole
     return drawn
+
+
+def _font(weight: str) -> ImageFont.FreeTypeFont:
+    return _opened(findfont(FontProperties(weight=weight)))
+
+
+@cache
+def _opened(file: str) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(file, _EM)

@@ -1,9 +1,11 @@
-"""Pictures in rows with words beneath, laid out in points from the upper left corner of a figure."""
+"""Pictures in rows with words beneath: a chain as a film strip, many chains as a grid.
+
+All is laid out in points from the upper left corner of a figure.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import matplotlib
 import numpy as np
@@ -12,23 +14,62 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Rectangle
 from PIL import Image
 
+from telephonegan.drift.tracks import Track
 from telephonegan.errors import SettingsError
-from telephonegan.figures.style import FAINT, column_width, new_figure
-from telephonegan.figures.wrapping import lines_of, width_of
+from telephonegan.figures.style import FAINT, column_width, lines_of, new_figure, styled, width_of
+from telephonegan.strips import Tile
 
 GAP = 5.0
+_NARROWEST = 0.75  # inches
 _DOTS_PER_INCH = 300
 _LINE, _MOST_LINES = 1.2, 6
 
 
-@dataclass(frozen=True)
-class Tile:
-    """A picture (None: the words take its place), a bold head before its words, the words; `arrow` points at it."""
+@styled
+def film_strip(
+    track: Track, figure: Figure | SubFigure | None = None, *, rounds: Sequence[int] | None = None, columns: int = 0
+) -> Figure | SubFigure:
+    """The pictures of a chain with round and caption beneath, in reading order; returns the figure.
 
-    picture: Image.Image | None
-    words: str
-    head: str = ""
-    arrow: bool = False
+    `rounds` picks some (all by default); at most `columns` stand in a row (0: as many as are 0.75 inches wide). A round
+    without a picture shows its words in its place. Raises SettingsError for rounds that the chain does not have, and
+    for a given figure that is too low.
+
+    >>> film_strip(track, rounds=[0, 1, 2, 8])  # doctest: +SKIP
+    """
+    turns = {turn.round: turn for turn in track.turns}
+    wanted = list(turns) if rounds is None else list(rounds)
+    if not wanted or not set(wanted) <= set(turns):
+        raise SettingsError(f"The rounds {wanted} were asked for. The chain {track.chain} has {sorted(turns)}.")
+    width = column_width() if figure is None else figure.bbox.width / figure.dpi
+    most = columns if columns > 0 else max(1, int(width / _NARROWEST))
+    columns = -(-len(wanted) // -(-len(wanted) // most))  # rows as even as can be
+    tiles = [Tile(turns[i].picture, " ".join(turns[i].words), str(i)) for i in wanted]
+    return draw_tiles([tiles[i : i + columns] for i in range(0, len(tiles), columns)], figure)
+
+
+@styled
+def image_grid(
+    tracks: Sequence[Track], figure: Figure | SubFigure | None = None, *, pairs: int = 2
+) -> Figure | SubFigure:
+    """The first and the last round of each chain side by side, `pairs` of them in a row; returns the figure.
+
+    Captions stand beneath, the number of the last round before its own. Raises SettingsError for no chains.
+    """
+    if not tracks or pairs < 1:
+        raise SettingsError(
+            f"{len(tracks)} chains and {pairs} pairs in a row were given. Needed: one of each at least."
+        )
+    tiles = [
+        tile
+        for track in tracks
+        for tile in (
+            Tile(track.turns[0].picture, " ".join(track.turns[0].words)),
+            Tile(track.turns[-1].picture, " ".join(track.turns[-1].words), str(track.turns[-1].round), arrow=True),
+        )
+    ]
+    width = 2 * min(pairs, len(tracks))
+    return draw_tiles([tiles[i : i + width] for i in range(0, len(tiles), width)], figure)
 
 
 def draw_tiles(rows: Sequence[Sequence[Tile]], figure: Figure | SubFigure | None = None) -> Figure | SubFigure:
@@ -69,7 +110,7 @@ def _tile_size(rows: Sequence[Sequence[Tile]], width: float) -> float:
 
 
 def _height(tile: Tile, size: float) -> float:
-    return size if tile.picture is None else size * tile.picture.height / max(tile.picture.size)
+    return size if tile.image is None else size * tile.image.height / max(tile.image.size)
 
 
 def _font_size() -> float:
@@ -77,7 +118,7 @@ def _font_size() -> float:
 
 
 def _lines(tile: Tile, size: float) -> list[str]:
-    words = f"{tile.head} {tile.words}".strip() if tile.picture is not None else tile.head
+    words = f"{tile.head} {tile.text}".strip() if tile.image is not None else tile.head
     return lines_of(words, size, _font_size(), _MOST_LINES, weight="bold" if tile.head else "normal")
 
 
@@ -95,10 +136,10 @@ def _canvas(figure: Figure | SubFigure, width: float, height: float) -> Axes:
 def _draw_tile(
     axes: Axes, tile: Tile, text: Sequence[str], left: float, bottom: float, size: float, gap: float
 ) -> None:
-    if tile.picture is None:
-        _draw_words(axes, tile.words, left, bottom - size, size)
+    if tile.image is None:
+        _draw_words(axes, tile.text, left, bottom - size, size)
     else:
-        _draw_picture(axes, tile.picture, left, bottom, size)
+        _draw_picture(axes, tile.image, left, bottom, size)
     if tile.arrow:
         middle = bottom - size / 2
         ends = {"xy": (left - 1.5, middle), "xytext": (left - gap + 1.5, middle)}

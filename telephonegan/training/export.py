@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from telephonegan.errors import SettingsError
 from telephonegan.training.runs import read_run, without_places
+
+if TYPE_CHECKING:
+    from telephonegan.zoo.catalogue import Entry
 
 
 def add_export(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +44,7 @@ def add_export(parser: argparse.ArgumentParser) -> None:
 def export(options: argparse.Namespace) -> int:
     """Write the averaged weights of a run as safetensors and list them in a manifest."""
     from telephonegan.training.soup import check_alike, mean_weights
-    from telephonegan.zoo import weights
+    from telephonegan.zoo import store
 
     folders = [folder.resolve() for folder in (options.run_folder, *options.others)]
     if len({*folders}) < len(folders):
@@ -53,7 +56,7 @@ def export(options: argparse.Namespace) -> int:
         raise SettingsError(f"Only a DAMSM run can become a judge; {options.run_folder} is a {record['recipe']} run.")
     kind, _, description = _exported(record, checkpoint, options)
     tensors = mean_weights([_exported(each, state, options)[1] for each, state in runs])
-    entry = weights.register(
+    entry = store.register(
         kind,
         options.name,
         tensors,
@@ -71,19 +74,20 @@ def export(options: argparse.Namespace) -> int:
     return 0
 
 
-def exported(run_folder: Path, name: str, *, kind: str | None = None, folder: Path) -> Any:
+def exported(run_folder: Path, name: str, *, kind: str, folder: Path) -> Entry:
     """The entry of a run's model, written into `folder` in the place of one of that name. Raises what `export` raises.
 
     `kind` matters for a DAMSM run alone, which may become a judge.
     """
-    from telephonegan.zoo import weights
+    from telephonegan.zoo import catalogue
 
     options = {"run_folder": run_folder, "name": name, "folder": folder, "kind": kind if kind == "judge" else None}
     parser = argparse.ArgumentParser()
     add_export(parser)
     given = parser.parse_args([str(run_folder), "--name", name, "--replace"])
     export(argparse.Namespace(**vars(given) | options))
-    return next(entry for entry in weights.entries_of(folder) if entry.name == name and entry.kind == kind)
+    key = f"{kind}/{name}"
+    return catalogue.entry_of(folder, key, catalogue.read_manifest(folder)[key])
 
 
 def _exported(

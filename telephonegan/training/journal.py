@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,6 +9,8 @@ from types import TracebackType
 from typing import Any
 
 from tqdm.auto import tqdm
+
+from telephonegan.files import append_line
 
 
 class Journal:
@@ -71,8 +72,7 @@ class Journal:
 
     def _append(self, record: dict[str, Any]) -> None:
         if self.write:
-            with open(self.folder / "log.jsonl", "a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
+            append_line(self.folder / "log.jsonl", record)
 
 
 def _board(folder: Path) -> Any:

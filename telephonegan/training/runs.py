@@ -125,10 +125,10 @@ def _matching_of_run(run: Path) -> Any:
 
 def _matching_of_model(name: str) -> Any:
     from telephonegan import inference
-    from telephonegan.zoo import weights
+    from telephonegan.zoo import catalogue, store
 
-    entry = weights.find("damsm", name)
-    tensors = weights.read_tensors(entry)
+    entry = catalogue.find("damsm", name)
+    tensors = store.read_tensors(entry)
     parts = {
         part: {key.removeprefix(f"{part}."): value for key, value in tensors.items() if key.startswith(f"{part}.")}
         for part in ("text_encoder", "image_encoder")
@@ -143,7 +143,7 @@ def _matching(vocabulary: Vocabulary, network: dict[str, Any], parts: dict[str, 
     from telephonegan.networks.damsm import ImageEncoder, TextEncoder
     from telephonegan.networks.inception import InceptionEncoder
     from telephonegan.training.attngan import Matching
-    from telephonegan.zoo.weights import load_strict
+    from telephonegan.zoo.store import load_strict
 
     settings = dict(network["image"])
     kind = InceptionEncoder if settings.pop("backbone", None) == "inception" else ImageEncoder

@@ -16,7 +16,7 @@ from telephonegan.cli import train as commands
 from telephonegan.errors import SettingsError
 from telephonegan.training import export, recipes
 from telephonegan.training.pieces import join_file, split_file
-from telephonegan.zoo import weights
+from telephonegan.zoo import catalogue
 
 PARTS = ("damsm", "judge", "captioner", "generator")
 
@@ -74,6 +74,7 @@ class _World:
         presets = _PRESETS[options.preset]
         self.runs = [run for run in _RUNS if run.part in self.parts and run.name in presets]
         self.settings = {run.name: self._settings(run) for run in self.runs}
+        self._check_free()
 
     def _check(self) -> None:
         options = self.options
@@ -81,7 +82,8 @@ class _World:
             raise SettingsError(
                 "train world needs a name and --data: telephonegan train world birds --data birds.pack …"
             )
-        weights.check_name(options.name)
+        if not catalogue.is_name(options.name):
+            raise SettingsError(f"{options.name!r} cannot name a model: use a-z, 0-9, '.', '_' and '-', such as birds.")
         if options.config is not None or options.origin is not None or options.steps is not None:
             raise SettingsError("train world takes --set RUN.KEY=VALUE; leave out --config, --from and --steps.")
         if options.preset not in _PRESETS:
@@ -92,6 +94,12 @@ class _World:
                 f"--set takes RUN.KEY=VALUE with one of {', '.join(run.name for run in _RUNS)}; "
                 f"{min(unknown)!r} was given."
             )
+
+    def _check_free(self) -> None:
+        """A shipped model's name would be refused when all is trained."""
+        shipped = catalogue.read_manifest(catalogue.SHIPPED, optional=True)
+        if taken := [key for run in self.runs if (key := f"{run.part}/{self.options.name}") in shipped]:
+            raise SettingsError(f"{taken[0]} is the name of a shipped model. Choose another name.")
 
     def _settings(self, run: _Run) -> Any:
         return recipes.settings_of(run.recipe, _PRESETS[self.options.preset][run.name], None, self._assigned(run))
@@ -165,7 +173,7 @@ class _World:
             if begun:
                 self._exported((self.captioner() if part == "captioner" else None) or begun[0], part)
 
-    def _exported(self, name: str, part: str) -> weights.Entry:
+    def _exported(self, name: str, part: str) -> catalogue.Entry:
         entry = export.exported(self.folder(name), self.options.name, kind=part, folder=self.root / "models")
         print(f"{part}/{self.options.name}: {entry.path}", flush=True)
         return entry

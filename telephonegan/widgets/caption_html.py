@@ -1,4 +1,4 @@
-"""Captions as HTML, their words marked as kept, lost or new: by colour, and by a line or weight for who sees none."""
+"""Captions as HTML, their words marked as kept, lost or new: by colour, and by a line or weight beside it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _COLOURS = {KEPT: "#00598b", LOST: _FAINT, NEW: "#a84300"}
 
 
 def round_html(captions: Sequence[Sequence[str]], index: int, title: str = "") -> str:
-    """One round of a game in four lines: its number, the caption before, its own, what is left of the first one.
+    """One round of a chain in four lines: its number, the caption before, its own, what is left of the first one.
 
     `captions` are the words of all rounds. Content words of the caption before are lost or kept in this one, those of
     this one kept or new.
@@ -48,7 +48,7 @@ def faint_html(text: str) -> str:
 
 
 def error_html(text: str) -> str:
-    """What went wrong, escaped, told at once by a screen reader."""
+    """What went wrong, escaped; a screen reader reads it at once."""
     style = f"{_CARD};border-left:4px solid #b3261e"
     return f'<div role="alert" style="{style}"><b>That did not work.</b> {escape(text)}</div>'
 

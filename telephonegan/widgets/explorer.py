@@ -1,21 +1,32 @@
-"""One game, round by round: what was seen, what was said, where the captioner looked, how far it has drifted."""
+"""One chain round by round, or two side by side: what was seen and said, where the captioner looked, the drift."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import ipywidgets
 from PIL import Image
 
-from telephonegan.chains import Chain
-from telephonegan.drift import Drift, content_words
-from telephonegan.widgets.described_image import DescribedImage
-from telephonegan.widgets.drift_curve import HEIGHT, WIDTH, DriftCurve
-from telephonegan.widgets.frames import SIDE, card_png, kept, overlay_png
-from telephonegan.widgets.round_panel import RoundPanel
-from telephonegan.widgets.round_slider import RoundSlider
+from telephonegan.chains import Chain, Round
+from telephonegan.drift import Drift, Track, content_words
+from telephonegan.errors import SettingsError
+from telephonegan.strips import PAPER
+from telephonegan.widgets.caption_html import round_html
+from telephonegan.widgets.controls import RoundSlider, WordChooser
+from telephonegan.widgets.frames import (
+    CURVE_WIDTH,
+    SIDE,
+    DescribedImage,
+    DriftCurve,
+    card_png,
+    kept,
+    overlay_png,
+    picture_png,
+)
 from telephonegan.widgets.view import MAX_WIDTH, View
-from telephonegan.widgets.word_chooser import WordChooser
 
 WORD_MEASURES = ("tfidf_cosine", "content_f1")  # they need no model
+_SIDE, _GAP = 384, 24  # of a comparison
 
 
 class ChainExplorer(View):
@@ -23,7 +34,7 @@ class ChainExplorer(View):
 
     For each round: the picture; where the captioner looked for the word chosen in `words`; the curve of drift with a
     marker; the caption with words kept, lost and new since the round before. `drift` (default: by words alone) gives
-    the curves: those of its measures that compare texts with texts, or pictures with pictures. Computes with no model.
+    the curves: those of its measures that compare texts with texts, or pictures with pictures. Runs no model.
     Raises SettingsError for a chain without a round.
 
     >>> ChainExplorer(chain, drift=chain.drift())  # doctest: +SKIP
@@ -32,7 +43,7 @@ class ChainExplorer(View):
     def __init__(self, chain: Chain, *, drift: Drift | None = None) -> None:
         self._chain, self._panel = chain, RoundPanel(chain)
         self.picture, self.caption = self._panel.picture, self._panel.caption
-        self.overlay, self.curve = DescribedImage(SIDE, SIDE), DescribedImage(WIDTH, HEIGHT)
+        self.overlay, self.curve = DescribedImage(SIDE, SIDE), DescribedImage(CURVE_WIDTH, SIDE)
         self.words = WordChooser(self._show_word)
         self.rounds = RoundSlider(self._panel.last, self._show_round)
         self._drift_curve = DriftCurve(drift or Drift.of(self._panel.track, WORD_MEASURES))
@@ -44,7 +55,7 @@ class ChainExplorer(View):
         super().__init__([self.rounds, pictures, self.caption, self.words])
 
     def still(self) -> tuple[Image.Image, str]:
-        return self._chain.strip(), "; ".join(f"{step.index}: {step.caption}" for step in self._panel.rounds)
+        return self._chain.strip(), "; ".join(f"{round_.index}: {round_.caption}" for round_ in self._panel.rounds)
 
     def _show_round(self, index: int) -> None:
         self._index = index
@@ -74,7 +85,89 @@ class ChainExplorer(View):
         return [] if caption.attention is None else caption.words[: len(caption.attention)]
 
     def _overlaid(self, index: int, word: int | None) -> bytes:
-        step = self._panel.rounds[index]
+        round_ = self._panel.rounds[index]
         if word is None:
             return card_png("Where the captioner looked is not known here.")
-        return overlay_png(step.picture.image, step.caption.attention[word])
+        return overlay_png(round_.picture.image, round_.caption.attention[word])
+
+
+class Comparison(View):
+    """Two chains under one slider, `rounds.slider`: of one photograph with two seeds, say. A chain that is over waits.
+
+    `panels` hold the picture and the caption of each. Raises SettingsError for another number of chains, and for one
+    without a round.
+
+    >>> Comparison([phone.play(image="bear.jpg", seed=seed) for seed in (0, 1)])  # doctest: +SKIP
+    """
+
+    def __init__(self, chains: Sequence[Chain]) -> None:
+        chains = [chains] if isinstance(chains, Chain) else list(chains)
+        if len(chains) != 2:
+            raise SettingsError(f"{len(chains)} chains were given. Two can be compared: give a list of two.")
+        self._chains = chains
+        self.panels = [RoundPanel(chain, title=f"seed {chain.seed}", side=_SIDE) for chain in chains]
+        self.rounds = RoundSlider(max(panel.last for panel in self.panels), self._show_round)
+        self._show_round(0)
+        wide = {"width": f"{_SIDE}px", "flex": "0 0 auto"}
+        columns = [ipywidgets.VBox([p.picture, p.caption], layout=ipywidgets.Layout(**wide)) for p in self.panels]
+        for panel in self.panels:
+            panel.caption.layout.height = "230px"
+        wrapped = ipywidgets.Layout(flex_flow="row wrap", grid_gap=f"{_GAP}px")
+        super().__init__([self.rounds, ipywidgets.Box(columns, layout=wrapped)])
+
+    def still(self) -> tuple[Image.Image, str]:
+        """One strip above the other."""
+        upper, lower = (chain.strip() for chain in self._chains)
+        sheet = Image.new("RGB", (max(upper.width, lower.width), upper.height + lower.height), PAPER)
+        sheet.paste(upper, (0, 0))
+        sheet.paste(lower, (0, upper.height))
+        return sheet, " / ".join("; ".join(map(str, chain.captions)) for chain in self._chains)
+
+    def _show_round(self, index: int) -> None:
+        for panel in self.panels:
+            panel.show(min(index, panel.last))
+
+
+class RoundPanel:
+    """Two widgets, the `picture` and the `caption` of one round, and `show`, which brings a round into them.
+
+    A chain may grow: the rounds are those it has now. Raises SettingsError where it has none.
+    """
+
+    def __init__(self, chain: Chain, *, title: str = "", side: int = SIDE) -> None:
+        if not len(chain):
+            raise SettingsError("This chain has no round yet, so there is nothing to show. Play it first.")
+        self.rounds, self._side = list(chain), side
+        self.track = Track.of(chain)
+        self._words = [turn.words for turn in self.track.turns]
+        self.picture = DescribedImage(side, side)
+        self.caption = ipywidgets.HTML(layout=ipywidgets.Layout(height="142px", overflow="auto"))
+        self._title = title
+        self._picture_png, self._caption_html = kept(self._drawn), kept(self._written)
+
+    @property
+    def last(self) -> int:
+        """The number of the last round."""
+        return len(self.rounds) - 1
+
+    def show(self, index: int) -> None:
+        """Show round `index`."""
+        self.picture.show(self._picture_png(index), described(self.rounds[index]))
+        self.caption.value = self._caption_html(index)
+
+    def _drawn(self, index: int) -> bytes:
+        round_ = self.rounds[index]
+        if round_.picture is None:
+            return card_png(f"“{round_.caption}”", self._side)
+        return picture_png(round_.picture.image, self._side)
+
+    def _written(self, index: int) -> str:
+        return round_html(self._words, index, self._title)
+
+
+def described(round_: Round) -> str:
+    """A round in words, for those who cannot see its picture."""
+    if round_.picture is None:
+        return f"Round {round_.index}: the text that was given, “{round_.caption}”"
+    origin = f"painted from “{round_.picture.text}”" if round_.picture.text else "the picture that was given"
+    return f"Round {round_.index}: {origin}, captioned “{round_.caption}”"

@@ -1,21 +1,28 @@
-"""Pictures of one state each, as the bytes of a PNG file: drawn with Pillow, all of one size."""
+"""What is seen of each state, drawn once as a PNG file, and the image widget that shows it without flicker."""
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
+import ipywidgets
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
+from traitlets import Unicode
 
-from telephonegan.figures.wrapping import lines_of
+from telephonegan.drift import MEASURES, Drift
+from telephonegan.figures import similarity_curves, style
+from telephonegan.figures.style import lines_of, new_axes
 from telephonegan.files import png_bytes
 from telephonegan.strips import CARD, FAINT, INK, PAPER, font, overlay, scaled
 
-SIDE = 256
-# Every state of usual games; of a game of a thousand rounds not all, or the kernel would hold hundreds of megabytes.
+SIDE, CURVE_WIDTH = 256, 368
+# Every state of usual chains; of a chain of a thousand rounds not all, or the kernel would hold hundreds of megabytes.
 kept = lru_cache(maxsize=512)
 
 _SIZE, _LINE, _MARGIN = 18, 25, 20
+_INCH = 100  # points of the screen; drawn with twice as many, for screens that show them
+_CURVES = ("text→text", "image→image")  # likenesses of one kind; at most seven lines can be distinguished
 
 
 def picture_png(image: Image.Image, side: int = SIDE) -> bytes:
@@ -42,3 +49,74 @@ def card_png(text: str, side: int = SIDE) -> bytes:
 
 def _squared(image: Image.Image, side: int) -> Image.Image:
     return ImageOps.pad(image, (side, side), Image.Resampling.LANCZOS, color=PAPER)
+
+
+class DescribedImage(ipywidgets.Image):
+    """An image of `width` × `height` pixels that says in words what it shows; `show` changes it.
+
+    It is one `<img>` that stays where it is: its source changes, and the old picture is seen until the new one is
+    decoded. HTML with a new `<img alt>` for each state would flicker. ipywidgets knows no alt text; its tooltip becomes
+    the `title`, which is the name of an image without alt text.
+    """
+
+    # The tooltip is shown only where the description is an empty text, and an Image has none.
+    description = Unicode("").tag(sync=True)
+
+    def __init__(self, width: int, height: int) -> None:
+        fixed = {"width": f"{width}px", "height": f"{height}px", "flex": "0 0 auto"}
+        super().__init__(format="png", layout=ipywidgets.Layout(**fixed))
+
+    def show(self, png: bytes, words: str) -> None:
+        """Show a PNG file, and give it this description."""
+        with self.hold_sync():
+            self.value, self.tooltip = png, words
+
+
+class DriftCurve:
+    """Similarities to round 0 of all rounds, and where one round lies on them: matplotlib draws once, Pillow marks.
+
+    >>> DriftCurve(chain.drift()).png(3)  # doctest: +SKIP
+    """
+
+    def __init__(self, drift: Drift) -> None:
+        found = {name: drift.values(name) for name, measure in MEASURES.items() if measure.direction in _CURVES}
+        self._values = {name.replace("_", " "): values for name, values in found.items() if values}
+        self._last = max((turn.round for turn in drift.track.turns), default=0)
+        self._sheet, self._points = self._draw() if self._values else (None, [])
+
+    def png(self, index: int) -> bytes:
+        """The curves with a line at round `index`, and a ring around each of its values."""
+        if self._sheet is None:
+            return card_png("There is no later round to compare with round 0.")
+        marked = self._sheet.copy()
+        draw = ImageDraw.Draw(marked)
+        (x, top), (_, bottom), *values = self._points[index]
+        draw.line([(x, top), (x, bottom)], FAINT, 3)
+        for _, y in values:
+            draw.ellipse([x - 9, y - 9, x + 9, y + 9], outline=INK, width=3)
+        return png_bytes(marked)
+
+    def words(self, index: int) -> str:
+        """The values at round `index`, for those who cannot see the curves."""
+        values = [f"{name} {row[index]:.2f}" for name, row in self._values.items() if index in row]
+        return f"Similarity of round {index} to round 0: {', '.join(values) or 'not measured'}"
+
+    def _draw(self) -> tuple[Image.Image, list[list[tuple[float, float]]]]:
+        """The sheet, and for each round pixels on it: upper and lower end of its line, then its values."""
+        rounds = np.arange(1, self._last + 1)
+        lines = {name: [row.get(t, math.nan) for t in rounds.tolist()] for name, row in self._values.items()}
+        with style("sans", 9, CURVE_WIDTH / _INCH):
+            axes = similarity_curves(rounds, lines, new_axes(SIDE / _INCH))
+        axes.set_xlim(-0.02 * self._last, 1.02 * self._last)
+        low = min(0.0, *(value for row in self._values.values() for value in row.values()))
+        axes.set_ylim(1.05 * low - 0.02, 1.04)
+        canvas = axes.figure.canvas
+        axes.figure.set_dpi(2 * _INCH)
+        canvas.draw()
+        sheet = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+        ends = axes.get_ylim()[::-1]
+        points = [
+            [(t, y) for y in (*ends, *(row[t] for row in self._values.values() if t in row))]
+            for t in range(self._last + 1)
+        ]
+        return sheet, [[(x, sheet.height - y) for x, y in axes.transData.transform(of_round)] for of_round in points]

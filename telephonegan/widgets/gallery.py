@@ -13,9 +13,8 @@ from telephonegan import strips
 from telephonegan.errors import SettingsError
 from telephonegan.results import Caption, Picture
 from telephonegan.widgets.caption_html import card_html, faint_html
-from telephonegan.widgets.described_image import DescribedImage
-from telephonegan.widgets.frames import kept, picture_png
-from telephonegan.widgets.round_slider import index_slider
+from telephonegan.widgets.controls import index_slider
+from telephonegan.widgets.frames import DescribedImage, kept, picture_png
 from telephonegan.widgets.view import View
 
 MOST = 200  # each is half a dozen widgets to the browser
@@ -24,7 +23,7 @@ _STILL = 48  # as many as a strip of a chain shows
 
 
 class Gallery(View):
-    """Painted pictures, or captions of pictures: `slider.value` is the large one, and so does a click choose it.
+    """Painted pictures, or captions of pictures: `slider.value` is the large one; a click chooses it too.
 
     The arrow keys move the slider where it has the focus. Raises SettingsError for none, for more than 200, and for a
     caption without its picture.
@@ -32,8 +31,8 @@ class Gallery(View):
     >>> Gallery(tg.generate("a dog on the beach", n=12))  # doctest: +SKIP
     """
 
-    def __init__(self, pictures: Sequence[Picture | Caption]) -> None:
-        self._pictures = list(pictures)
+    def __init__(self, pictures: Picture | Caption | Sequence[Picture | Caption]) -> None:
+        self._pictures = [pictures] if isinstance(pictures, Picture | Caption) else list(pictures)
         _check(self._pictures)
         self.picture = DescribedImage(_LARGE, _LARGE)
         self.caption = ipywidgets.HTML(layout=ipywidgets.Layout(height="92px", overflow="auto", width=f"{_LARGE}px"))
@@ -50,8 +49,8 @@ class Gallery(View):
     def still(self) -> tuple[Image.Image, str]:
         """The pictures with their texts, the first 48 of many."""
         shown = self._pictures[:_STILL]
-        tiles = [strips.Tile(i, shown_one.image, shown_one.text) for i, shown_one in enumerate(shown)]
-        return strips.strip(tiles, arrows=False), "; ".join(tile.text for tile in tiles)
+        tiles = [strips.Tile(shown_one.image, shown_one.text, str(i)) for i, shown_one in enumerate(shown)]
+        return strips.strip(tiles), "; ".join(tile.text for tile in tiles)
 
     def _show(self, index: int) -> None:
         shown = self._pictures[index]
@@ -78,6 +77,9 @@ class Gallery(View):
 def _check(pictures: Sequence[Picture | Caption]) -> None:
     if not 1 <= len(pictures) <= MOST:
         raise SettingsError(f"{len(pictures)} pictures were given. A gallery shows 1 to {MOST}: give a part of them.")
+    strange = [shown for shown in pictures if not isinstance(shown, Picture | Caption)]
+    if strange:
+        raise SettingsError(f"A gallery shows what tg.generate and tg.caption return; got {type(strange[0]).__name__}.")
     without = [i for i, shown in enumerate(pictures) if shown.image is None]
     if without:
         raise SettingsError(f"Caption {without[0]} has no picture, so there is nothing to show. Leave it out.")

@@ -9,21 +9,22 @@ from typing import Any, Protocol
 import ipywidgets
 from PIL import Image
 
+from telephonegan.captioning import working_size
 from telephonegan.chains import Chain
 from telephonegan.errors import ImageError, TelephoneganError
 from telephonegan.images import as_image, samples
 from telephonegan.inference import SEEDS
 from telephonegan.widgets.caption_html import card_html, error_html, faint_html
-from telephonegan.widgets.described_image import DescribedImage
 from telephonegan.widgets.explorer import ChainExplorer
-from telephonegan.widgets.frames import card_png, picture_png
-from telephonegan.widgets.uploads import SUFFIXES, uploaded_image
+from telephonegan.widgets.frames import DescribedImage, card_png, picture_png
 from telephonegan.widgets.view import MAX_WIDTH, View
 
 MOST_ROUNDS = 24
+LARGEST_UPLOAD = 9_000_000  # bytes; a notebook server drops messages of more than 10 MiB without a word
+_SUFFIXES = ".jpg,.jpeg,.png,.webp,.gif,.bmp,.tif,.tiff"
 _PREVIEW = 176
 _HINT = (
-    "Temperature 0 takes the best caption; above it, words are drawn by lot. "
+    "Temperature 0 takes the best caption; above it, words are sampled. "
     "Noise scale 0 gives each text one picture; above it, every seed paints another."
 )
 _IDLE, _BUSY = "Play", "Playing …"
@@ -31,7 +32,7 @@ _ROOMY = {"description_width": "100px"}
 
 
 class Player(Protocol):
-    """What can play a game, such as a `Telephone`."""
+    """Anything that plays, such as a `Telephone`."""
 
     def play(self, image: Any, **options: Any) -> Chain:
         """As `Telephone.play`, for one picture."""
@@ -41,8 +42,8 @@ class Studio(View):
     """Controls of the game; each result opens in a `ChainExplorer`, and the last one is `chain`.
 
     `phone` plays (default: `telephonegan.load()`, when first asked). `photographs`, names to anything `as_image` reads,
-    are there to choose from (default: the samples of this machine); others can be uploaded. While a game runs the
-    controls are disabled. Errors of this library are told in the widget; others too, and then raised again. From code,
+    are there to choose from (default: the samples of this machine); others can be uploaded. While it plays the
+    controls are disabled. Errors of this library are shown in the widget; others too, and then raised again. From code,
     set the values of the controls and call `button.click()`.
 
     >>> Studio(tg.load())  # doctest: +SKIP
@@ -51,8 +52,10 @@ class Studio(View):
     def __init__(self, phone: Player | None = None, *, photographs: Mapping[str, Any] | None = None) -> None:
         self._phone, self._photographs = phone, dict(samples() if photographs is None else photographs)
         self.chain: Chain | None = None
+        self._unfinished: Chain | None = None
         self.photograph = ipywidgets.Dropdown(options=list(self._photographs), description="photograph")
-        self.upload = ipywidgets.FileUpload(accept=SUFFIXES, description="or your own")
+        limit = f"or your own, up to {LARGEST_UPLOAD // 1_000_000} MB"
+        self.upload = ipywidgets.FileUpload(accept=_SUFFIXES, description=limit, layout=ipywidgets.Layout(width="auto"))
         self.rounds = ipywidgets.IntSlider(8, min=1, max=MOST_ROUNDS, description="rounds")
         self.seed = ipywidgets.BoundedIntText(0, min=0, max=SEEDS - 1, description="seed")
         self.temperature = ipywidgets.FloatSlider(0, min=0, max=2, step=0.1, description="temperature", style=_ROOMY)
@@ -73,6 +76,11 @@ class Studio(View):
         explorers = self.result.children
         return explorers[0].still() if explorers else None
 
+    def close(self) -> None:
+        """Uploaded photographs go with the widget; `chain` stays."""
+        self._photographs.clear()
+        super().close()
+
     def _controls(self) -> ipywidgets.Box:
         for control in (self.photograph, self.rounds, self.seed, self.temperature, self.noise_scale):
             control.tooltip = control.description  # without one the browser shows “null” over the label
@@ -88,6 +96,7 @@ class Studio(View):
             self.preview.show(card_png("no photograph", _PREVIEW), "No photograph yet")
             self._say("There is no sample photograph on this machine. Upload one of yours.")
             return
+        self.preview.show(card_png("cannot be shown", _PREVIEW), f"The photograph {name} cannot be shown")
         with self._told():
             self.preview.show(picture_png(as_image(self._photographs[name]), _PREVIEW), f"The photograph {name}")
             self._say(_HINT)
@@ -111,9 +120,16 @@ class Studio(View):
         self._preview()
 
     def _play(self, _: ipywidgets.Button) -> None:
+        self._unfinished = None
         with self._busy(), self._told():
             self._say("The models are at work.")
-            self._open(self._played())
+            try:
+                self._open(self._played())
+            except KeyboardInterrupt:
+                if self._unfinished is not None:
+                    self._open(self._unfinished)
+                self._say("Stopped.")
+                raise
 
     def _played(self) -> Chain:
         if self.photograph.value is None:
@@ -138,12 +154,14 @@ class Studio(View):
         self.result.children = [ChainExplorer(chain)]
         for explorer in before:
             explorer.close()
-        early = "" if chain.is_complete else " The game ended early: the last caption has no word that can be painted."
+        early = "" if chain.is_complete else " The chain ended early: the last caption has no word that can be painted."
         rounds = "1 round" if len(chain) == 2 else f"{len(chain) - 1} rounds"
-        self._say(f"{rounds} with seed {chain.seed}.{early}")
+        chosen = f"temperature {self.temperature.value:g}, noise scale {self.noise_scale.value:g}"
+        self._say(f"{self.photograph.value}: {rounds} with seed {chain.seed}, {chosen}.{early}")
         self.renew_still()
 
     def _count(self, chain: Chain) -> None:
+        self._unfinished = chain
         self.progress.value, self.progress.description = len(chain), f"round {len(chain) - 1}"
 
     @contextmanager
@@ -176,3 +194,17 @@ class Studio(View):
 
     def _say(self, text: str) -> None:
         self.status.value = card_html(faint_html(text))
+
+
+def uploaded_image(file: Mapping[str, Any]) -> Image.Image:
+    """The picture in one entry of `FileUpload.value`, at most 1024 pixels wide and high. Raises ImageError."""
+    name, size = file["name"], file["size"]
+    if size > LARGEST_UPLOAD:
+        raise ImageError(
+            f"{name!r} has {size / 1e6:.1f} MB; at most {LARGEST_UPLOAD / 1e6:.0f} MB are taken. "
+            "Shrink the picture first."
+        )
+    try:
+        return working_size(as_image(file["content"]))
+    except ImageError as error:
+        raise ImageError(f"{name!r} cannot be used. {error}") from error

@@ -17,10 +17,10 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from telephonegan.errors import DownloadError, SettingsError, UnknownModelError, WeightsError
-from telephonegan.files import make_folder, replacing, writing
+from telephonegan.files import make_folder, replacing, sha256, writing
 
 if TYPE_CHECKING:
-    from telephonegan.zoo.weights import Entry
+    from telephonegan.zoo.catalogue import Entry
 
 Opener = Callable[..., Any]
 
@@ -163,15 +163,15 @@ def download_model(
 
     >>> download_model("attngan-coco")  # doctest: +SKIP
     """
-    from telephonegan.zoo import weights
+    from telephonegan.zoo import catalogue
 
     if name not in PUBLISHED:
         raise UnknownModelError(f"{name!r} is not published anywhere known here. There are {', '.join(PUBLISHED)}.")
     if not replace and (known := _known(name)):
         return known
-    make_folder(weights.home())
-    with writing(weights.home()):
-        workplace = TemporaryDirectory(dir=weights.home(), prefix=".download-")
+    make_folder(catalogue.home())
+    with writing(catalogue.home()):
+        workplace = TemporaryDirectory(dir=catalogue.home(), prefix=".download-")
     with workplace as place:
         try:
             files, sources = _fetched(PUBLISHED[name].links, Path(place), opener)
@@ -182,10 +182,10 @@ def download_model(
 
 
 def _known(name: str) -> list[Entry]:
-    from telephonegan.zoo import weights
+    from telephonegan.zoo import catalogue
 
     kinds = PUBLISHED[name].kinds
-    known = [entry for kind in kinds for entry in weights.entries(kind) if entry.name == name]
+    known = [entry for kind in kinds for entry in catalogue.entries(kind) if entry.name == name]
     if known and len(known) < len(kinds):
         raise SettingsError(
             f"Of {' and '.join(f'{kind}/{name}' for kind in kinds)} only {known[0].kind}/{name} is here. "
@@ -198,14 +198,13 @@ def _fetched(
     links: Iterable[Link], place: Path, opener: Opener | None
 ) -> tuple[dict[str, Path], dict[str, dict[str, str]]]:
     """Files by the part they play in the import, and where each came from by its name."""
-    from telephonegan.zoo import weights
 
     files: dict[str, Path] = {}
     sources: dict[str, dict[str, str]] = {}
     for link in links:
         for part, path in _pieces(link, place, opener).items():
             files[part] = path
-            sources[path.name] = {"url": link.url, "sha256": weights.sha256(path)}
+            sources[path.name] = {"url": link.url, "sha256": sha256(path)}
     return files, sources
 
 

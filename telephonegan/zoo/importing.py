@@ -18,7 +18,7 @@ from telephonegan.networks.attngan import Generator
 from telephonegan.networks.damsm import TextEncoder
 from telephonegan.networks.resnet import INPUT_SIZE
 from telephonegan.text import END, PAD, START, UNKNOWN, Vocabulary
-from telephonegan.zoo import weights
+from telephonegan.zoo import catalogue, store
 from telephonegan.zoo.legacy_pickles import read_captions, read_vocabulary
 from telephonegan.zoo.published import load_published, network_settings
 
@@ -38,11 +38,11 @@ def import_attngan(
     sources: Sources | None = None,
     folder: Path | None = None,
     replace: bool = False,
-) -> list[weights.Entry]:
+) -> list[catalogue.Entry]:
     """Register a published AttnGAN generator and its text encoder, as generator/`name` and damsm/`name`.
 
     `dictionary` is the captions.pickle the text encoder was trained with; `sources` tells where files came from and is
-    kept with the model. Raises WeightsError for files that do not belong together, and what `weights.register` raises.
+    kept with the model. Raises WeightsError for files that do not belong together, and what `store.register` raises.
 
     >>> import_attngan("attngan-coco", generator="coco_AttnGAN2.pth", text_encoder="text_encoder100.pth",
     ...                dictionary="captions.pickle")  # doctest: +SKIP
@@ -59,7 +59,7 @@ def import_attngan(
         settings["image"] = network_settings(seer) | {"backbone": "inception"}
     origin = {"sources": {key: dict(value) for key, value in (sources or {}).items()}}
     models = [
-        weights.prepared(
+        store.prepared(
             "generator",
             name,
             painter.state_dict(),
@@ -69,7 +69,7 @@ def import_attngan(
             licence=_TERMS,
             full_precision=("*",),
         ),
-        weights.prepared(
+        store.prepared(
             "damsm",
             name,
             tensors,
@@ -82,7 +82,7 @@ def import_attngan(
             full_precision=("*",),
         ),
     ]
-    return weights.register_together(models, folder=folder, replace=replace)
+    return store.register_together(models, folder=folder, replace=replace)
 
 
 def read_attngan(
@@ -106,11 +106,11 @@ def import_captioner(
     sources: Sources | None = None,
     folder: Path | None = None,
     replace: bool = False,
-) -> list[weights.Entry]:
+) -> list[catalogue.Entry]:
     """Register the published CNN-LSTM captioner, as captioner/`name`; `vocabulary` is its vocab.pkl.
 
     It says the likeliest word each time, up to 19 of them, as the published sampler does; unlike that one it never says
-    the unknown word. Raises WeightsError for files that do not belong together, and what `weights.register` raises.
+    the unknown word. Raises WeightsError for files that do not belong together, and what `store.register` raises.
 
     >>> import_captioner("yunjey", encoder="encoder-5-3000.pkl", decoder="decoder-5-3000.pkl",
     ...                  vocabulary="vocab.pkl")  # doctest: +SKIP
@@ -126,7 +126,7 @@ def import_captioner(
             f"{speaker.embed.embedding_dim}: they are not of one training run."
         )
     network = {"encoder": network_settings(seer), "decoder": _without_vocabulary(network_settings(speaker))}
-    entry = weights.register(
+    entry = store.register(
         "captioner",
         name,
         _prefixed("encoder", seer) | _prefixed("decoder", speaker),

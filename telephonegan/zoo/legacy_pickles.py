@@ -7,6 +7,7 @@ each stands for a harmless holder here; a file with any other name is refused.
 from __future__ import annotations
 
 import pickle
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,9 @@ import numpy as np
 
 from telephonegan.errors import DataError, WeightsError
 from telephonegan.text import END
-from telephonegan.zoo.mistaken_files import mistaken
 
 _SHOWN = 100
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _INTEGERS = {"i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"}
 
 
@@ -196,3 +197,30 @@ def _unpickle(path: str | Path, error_kind: type[Exception]) -> Any:
     except Exception as error:  # a damaged pickle fails in as many ways as there are opcodes
         why = mistaken(path) or f"{str(error) or type(error).__name__}. It is damaged, or of another program."
         raise error_kind(f"{path} is not a pickle that is read here: {why}") from error
+
+
+def mistaken(path: str | Path) -> str | None:
+    """What a file is that somebody took for a checkpoint or dictionary, and what to do; None where it may be one.
+
+    >>> mistaken("page.html")  # doctest: +SKIP
+    'it is a web page, so the download failed. Get the file anew.'
+    """
+    path = Path(path)
+    with path.open("rb") as file:
+        head = file.read(512)
+    if not head.strip(b"\0"):
+        return "it is empty or holds only zeros. Get the file anew."
+    if head.removeprefix(_BYTE_ORDER_MARK).lstrip()[:1] == b"<":
+        return "it is a web page, so the download failed. Get the file anew."
+    names = _zipped(path)
+    if names and not any("data.pkl" in name for name in names):
+        return f"it is a zip of {', '.join(names[:5])}. Unpack it and give the file inside."
+    return None
+
+
+def _zipped(path: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except Exception:  # no zip, or a damaged one, which fails in many ways
+        return []

@@ -20,8 +20,8 @@ from telephonegan.networks.captioner import LSTMDecoder
 from telephonegan.networks.damsm import TextEncoder
 from telephonegan.networks.inception import InceptionEncoder
 from telephonegan.networks.resnet import ResNetEncoder
-from telephonegan.zoo.mistaken_files import mistaken
-from telephonegan.zoo.weights import load_strict
+from telephonegan.zoo.legacy_pickles import mistaken
+from telephonegan.zoo.store import load_strict
 
 State = dict[str, Tensor]
 

@@ -34,7 +34,7 @@ def artefacts() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     reason = "there is no browser to test with: `pip install -e '.[dev]'` and `apt install chromium` bring one"
     playwright = pytest.importorskip("playwright.sync_api", reason=reason)
@@ -43,12 +43,15 @@ def browser() -> Iterator[Any]:
         pytest.skip(reason)
     options = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses to run as root with it
     with playwright.sync_playwright() as player:
-        chromium = player.chromium.launch(executable_path=executable, args=options)
+        try:
+            chromium = player.chromium.launch(executable_path=executable, args=options)
+        except playwright.Error as error:
+            pytest.skip(f"{executable} does not start: {str(error).splitlines()[0]}")
         yield chromium
         chromium.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def notebook(browser: Any, artefacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NotebookPage]:
     """A copy of the notebook, opened and run."""
     folder = tmp_path_factory.mktemp("jupyter")

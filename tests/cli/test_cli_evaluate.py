@@ -22,7 +22,7 @@ from telephonegan.evaluation.word_effects import Swap
 from telephonegan.matcher import Judge
 from telephonegan.networks.damsm import TextEncoder, damsm_loss, sentence_scores
 from telephonegan.networks.inception import InceptionEncoder
-from telephonegan.zoo import weights
+from telephonegan.zoo import catalogue, store
 from tests.tiny import NAME
 
 FEW = ("--candidates=5", "--folds=3")
@@ -50,7 +50,7 @@ def test_captioner_is_scored_and_the_absence_of_wordnet_told(evaluate, monkeypat
 
     monkeypatch.setattr(nltk.corpus, "wordnet", Missing())
     record = evaluate("captioner", "--limit=4", "--beam-width=2")
-    assert record["sha256"] == weights.find("captioner", NAME).sha256
+    assert record["sha256"] == catalogue.find("captioner", NAME).sha256
     assert (record["n"], record["beam"], record["split"]) == (4, 2, "test")
     assert 0 <= record["BLEU-4"] <= record["BLEU-1"] <= 1
     assert record["METEOR"] is None
@@ -174,8 +174,8 @@ def test_generator_is_measured_with_its_protocol(evaluate, tmp_path):
     record = evaluate("generator", *FEW, "--seeds-per-caption=2", f"--grid={grid}", f"--out={lines}")
     assert grid.read_bytes().startswith(b"\x89PNG")
     assert json.loads(lines.read_text()) == record
-    assert record["sha256"] == weights.find("generator", NAME).sha256
-    assert record["judge_sha256"] == weights.find("judge", NAME).sha256
+    assert record["sha256"] == catalogue.find("generator", NAME).sha256
+    assert record["judge_sha256"] == catalogue.find("judge", NAME).sha256
     assert (record["judge"], record["judge_guided_training"]) == (f"judge/{NAME}", False)
     assert (record["n"], record["n_reference"], record["n_ceiling"]) == (12, 12, 12)
     assert (record["reference"], record["ceiling"]) == ("test", "dev")
@@ -323,7 +323,7 @@ def test_a_published_damsm_judges_through_its_inception(tiny):
     torch.manual_seed(0)
     networks = nn.ModuleDict({"text_encoder": TextEncoder(3, **text), "image_encoder": InceptionEncoder(8)})
     settings = {"text": text, "image": {"width": 8, "backbone": "inception"}}
-    weights.register(
+    store.register(
         "damsm",
         "published",
         networks.state_dict(),
@@ -343,7 +343,7 @@ def test_a_published_damsm_judges_through_its_inception(tiny):
 def test_a_damsm_without_an_image_encoder_cannot_judge(tiny):
     text = {"word_width": 8, "width": 8, "dropout": 0.0}
     reader = nn.ModuleDict({"text_encoder": TextEncoder(2, **text)})
-    weights.register(
+    store.register(
         "damsm",
         "reader",
         reader.state_dict(),

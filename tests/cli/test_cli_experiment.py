@@ -7,7 +7,7 @@ import json
 import pytest
 
 from telephonegan.cli.main import main
-from telephonegan.experiment import keeper, records
+from telephonegan.experiment import records
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_ctrl_c_tells_how_to_go_on(plan, tmp_path, capsys, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(keeper.Keeper, "__call__", interrupted)
+        patch.setattr(records.Keeper, "__call__", interrupted)
         assert main(["experiment", "run", str(plan), "--out", str(tmp_path / "out"), "--device", "cpu"]) == 130
     assert f"telephonegan experiment resume {tmp_path / 'out'}" in capsys.readouterr().err
     assert main(["experiment", "resume", str(tmp_path / "out"), "--device", "cpu"]) == 0

@@ -31,8 +31,8 @@ def program(no_shipped_models) -> list[str]:
     """The command as a process of its own, with the tiny models alone."""
     script = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); from pathlib import Path; "
-        "from telephonegan.cli.main import main; from telephonegan.zoo import weights; "
-        f"weights.SHIPPED = Path({str(no_shipped_models)!r}); sys.exit(main())"
+        "from telephonegan.cli.main import main; from telephonegan.zoo import catalogue; "
+        f"catalogue.SHIPPED = Path({str(no_shipped_models)!r}); sys.exit(main())"
     )
     return [sys.executable, "-c", script]
 

@@ -14,7 +14,7 @@ from telephonegan.generation import TextToImage
 from telephonegan.text import Vocabulary
 from telephonegan.training import export as exporting
 from telephonegan.training import loop, recipes, runs
-from telephonegan.zoo import weights
+from telephonegan.zoo import catalogue, store
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,7 +223,7 @@ def train(drawings, cache):
 @pytest.fixture
 def export(tmp_path, no_shipped_models, monkeypatch):
     """Exports into a home of its own, with nothing shipped beside it."""
-    monkeypatch.setattr(weights, "SHIPPED", no_shipped_models)
+    monkeypatch.setattr(catalogue, "SHIPPED", no_shipped_models)
     monkeypatch.setenv("TELEPHONEGAN_HOME", str(tmp_path / "home"))
     return lambda run, *arguments: exporting.export(parsed(exporting.add_export, run, *arguments))
 
@@ -261,11 +261,11 @@ def test_a_trained_generator_paints_after_export(train, export, damsm_run, tmp_p
     assert (run / "grid-000002.png").is_file()
     export(damsm_run, "--name", "shapes")
     export(run, "--name", "drawn", "--damsm-name", "shapes", "--licence", "MIT")
-    entry = weights.find("generator", "drawn")
+    entry = catalogue.find("generator", "drawn")
     assert (entry.licence, entry.settings["damsm"]) == ("MIT", "shapes")
     assert str(tmp_path) not in entry.command
     average = torch.load(run / "checkpoint.pt", weights_only=True)["average"]
-    stored = weights.read_tensors(entry)
+    stored = store.read_tensors(entry)
     assert set(stored) == set(average)
     for name, tensor in average.items():
         torch.testing.assert_close(stored[name], tensor, rtol=1e-3, atol=1e-4)
@@ -283,7 +283,7 @@ def assert_speaks(name):
 
 def test_a_trained_captioner_speaks_after_export(export, captioner_run):
     export(captioner_run, "--name", "drawn", "--quality", '{"CIDEr-D": 0.1}')
-    assert weights.find("captioner", "drawn").quality == {"CIDEr-D": 0.1}
+    assert catalogue.find("captioner", "drawn").quality == {"CIDEr-D": 0.1}
     assert_speaks("drawn")
 
 
@@ -295,14 +295,14 @@ def test_a_trained_captioner_without_attention_speaks_after_export(export, train
 
 def test_an_exported_damsm_run_holds_both_encoders_and_may_be_a_judge(export, damsm_run):
     export(damsm_run, "--name", "eye", "--kind", "judge")
-    entry = weights.find("judge", "eye")
+    entry = catalogue.find("judge", "eye")
     matching = runs.load_matching(damsm_run)
-    stored = weights.read_tensors(entry)
+    stored = store.read_tensors(entry)
     for part, net in (("text_encoder", matching.text), ("image_encoder", matching.image)):
         own = {name.removeprefix(f"{part}."): tensor for name, tensor in stored.items() if name.startswith(part)}
-        for name, tensor in weights.load_strict(net, own).state_dict().items():
+        for name, tensor in store.load_strict(net, own).state_dict().items():
             torch.testing.assert_close(tensor, own[name])
-    assert weights.read_vocabulary(entry).words == matching.vocabulary.words
+    assert store.read_vocabulary(entry).words == matching.vocabulary.words
     assert (entry.settings["backbone"], entry.settings["picture_size"], entry.settings["input_size"]) == (
         "lite0",
         32,
@@ -328,11 +328,11 @@ def test_only_a_damsm_run_can_guide_a_generator(tmp_path):
 def test_runs_that_began_alike_can_be_exported_as_the_mean_of_their_weights(export, train, captioner_run, tmp_path):
     train("captioner", tmp_path / "on", "--from", captioner_run, "--set", *CAPTIONER)
     export(captioner_run, "--with", tmp_path / "on", "--name", "mean")
-    entry = weights.find("captioner", "mean")
+    entry = catalogue.find("captioner", "mean")
     runs_of = [
         torch.load(run / "checkpoint.pt", weights_only=True)["average"] for run in (captioner_run, tmp_path / "on")
     ]
-    stored = weights.read_tensors(entry)["decoder.linear.bias"]
+    stored = store.read_tensors(entry)["decoder.linear.bias"]
     one, other = (average["decoder.linear.bias"] for average in runs_of)
     torch.testing.assert_close(stored, (one + other) / 2, rtol=1e-3, atol=1e-4)
     assert not torch.allclose(one, other, rtol=1e-3, atol=1e-4)

@@ -78,7 +78,7 @@ def test_a_pack_is_made_smaller_without_encoding_it_anew(packed, tmp_path):
 
 def test_nothing_is_overwritten(folder, packed):
     before = packed.read_bytes()
-    with pytest.raises(OutputError, match="there already"):
+    with pytest.raises(OutputError, match="refusing to overwrite"):
         write_pack(open_data(folder), packed)
     assert packed.read_bytes() == before
 
@@ -144,7 +144,7 @@ def test_the_command_tells_size_and_checksum(folder, tmp_path, capsys):
     assert main(["data", "pack", str(folder), str(out), "--size", "16", "--splits", "train", "dev"]) == 0
     assert "sha256" in capsys.readouterr().out
     assert main(["data", "pack", str(folder), str(out)]) == 2
-    assert "nothing is overwritten" in capsys.readouterr().err
+    assert "refusing to overwrite" in capsys.readouterr().err
 
 
 # ------------------------------------------------------------------------------------- captions by a captioner

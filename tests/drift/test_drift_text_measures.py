@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telephonegan.drift.text_measures import bleu, content_f1, rouge_l, tfidf_cosine
+from telephonegan import drift
+from telephonegan.drift import text_measures
+from telephonegan.drift.text_measures import bleu, content_f1, rouge_l, semantic_cosine, tfidf_cosine
 from telephonegan.evaluation import captions as corpus
 from telephonegan.evaluation.captions import DocumentFrequency
 
@@ -96,3 +98,34 @@ def test_a_measure_of_many_pairs_gives_each_its_own_value():
     for measure in (bleu, rouge_l, content_f1):
         one_by_one = [measure([candidate], [reference])[0] for candidate, reference in pairs]
         np.testing.assert_allclose(measure(*zip(*pairs, strict=True)), one_by_one)
+
+
+class Letters:
+    """Embeds a sentence as its counts of the letters a and b."""
+
+    def encode(self, sentences, **_):
+        assert len(set(sentences)) == len(sentences), "every sentence is read once"
+        return np.array([[sentence.count("a"), sentence.count("b")] for sentence in sentences], dtype=np.float32)
+
+
+def test_equal_captions_score_1_and_orthogonal_ones_0(monkeypatch):
+    monkeypatch.setattr(text_measures, "_model", lambda device: Letters())
+    assert semantic_cosine([["a"], ["a"], ["b"]], [["a"], ["b"], ["b", "b"]]).tolist() == [1.0, 0.0, 1.0]
+
+
+def test_the_hub_is_asked_only_where_the_package_is_not_installed(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert text_measures._place() == "sentence-transformers/all-MiniLM-L6-v2"
+
+
+@pytest.mark.skipif(
+    not drift.MEASURES["semantic_cosine"].is_available or text_measures._place() == text_measures.SENTENCE_MODEL,
+    reason="the extra `semantic` is not installed",
+)
+def test_the_real_model_finds_a_paraphrase_nearer_than_another_scene():
+    start = ["a", "dog", "runs", "on", "the", "beach"]
+    same, near, far = semantic_cosine(
+        [start, ["a", "puppy", "is", "running", "by", "the", "sea"], ["two", "men", "eat", "lunch"]], [start] * 3
+    )
+    assert same == pytest.approx(1, abs=1e-5)
+    assert near > 0.6 > 0.3 > far

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from telephonegan.drift import WORD_KINDS, Changes, content_words, kind_of
-from telephonegan.drift import word_lists as lists
+from telephonegan.drift import WORD_KINDS, Changes, Track, Turn, content_words, kind_of, survival
+from telephonegan.drift import words as lists
 from telephonegan.errors import SettingsError
 from telephonegan.evaluation.word_effects import KINDS
 
@@ -61,3 +62,21 @@ def test_the_kinds_are_named_once():
 def test_a_text_that_is_not_in_words_is_refused():
     with pytest.raises(SettingsError, match="Words are wanted"):
         content_words("a red ball")
+
+
+KIND = {"red": "colour", "blue": "colour", "dog": "object", "runs": "action"}.get
+
+
+def test_survival_is_the_share_of_the_first_words_still_said():
+    chains = (["a red blue dog runs", "a red dog", "blue", "runs"], ["dog", "cat"])
+    tracks = [
+        Track(f"{i}", f"s{i}", 0, tuple(Turn(t, tuple(text.split())) for t, text in enumerate(texts)))
+        for i, texts in enumerate(chains)
+    ]
+    found = survival(tracks, KIND)
+    assert sorted(found) == ["action", "colour", "object"]
+    nan = np.nan
+    np.testing.assert_array_equal(found["colour"].values, [[1, 0.5, 0.5, 0], [nan] * 4])
+    np.testing.assert_array_equal(found["object"].values, [[1, 1, 0, 0], [1, 0, nan, nan]])
+    np.testing.assert_array_equal(found["action"].values, [[1, 0, 0, 1], [nan] * 4])
+    assert found["action"].sources == ("s0", "s1") and found["action"].rounds.tolist() == [0, 1, 2, 3]

@@ -19,7 +19,7 @@ from telephonegan.evaluation.inception_features import (
     find_weights,
     torchvision_inception,
 )
-from telephonegan.zoo import weights
+from telephonegan.files import sha256
 
 BLOCKS = {
     "A": (lambda cls: cls(6, pool_features=4), FidInceptionA, inception.InceptionA, 4),
@@ -128,7 +128,7 @@ def test_features_are_the_pooled_cells_of_the_enlarged_picture(network, tmp_path
 def test_numbers_are_named_after_the_network_and_other_weights_after_their_checksum(network, tmp_path, monkeypatch):
     path = write_weights(tmp_path, network, 1008)
     features = InceptionFeatures(path)
-    digest = weights.sha256(path)
+    digest = sha256(path)
     assert (features.variant, features.name, features.sha256) == ("tf", f"tf_{digest[:8]}", digest)
     monkeypatch.setitem(PUBLISHED, "tf", f"pt_inception-2015-12-05-{digest[:8]}.pth")
     assert InceptionFeatures(path).name == "tf"

@@ -8,8 +8,8 @@ import pytest
 
 from telephonegan.errors import DataError
 from telephonegan.evaluation import report
-from telephonegan.zoo import weights
-from telephonegan.zoo.weights import Entry
+from telephonegan.zoo import catalogue
+from telephonegan.zoo.catalogue import Entry
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -65,7 +65,7 @@ def repository(tmp_path, monkeypatch):
     model = {"kind": "captioner", "file": "model.safetensors", "sha256": "a" * 64, "quality": {"BLEU-4": 0.2, "n": 7}}
     (shipped / "manifest.json").write_text(json.dumps({"format": 1, "models": {"captioner/mine": model}}))
     (shipped / "README.md").write_text("no table")
-    monkeypatch.setattr(weights, "SHIPPED", shipped)
+    monkeypatch.setattr(catalogue, "SHIPPED", shipped)
 
     def write(text):
         (tmp_path / "README.md").write_text(text)
@@ -86,7 +86,7 @@ def test_the_committed_evaluations_tell_no_place_of_this_machine():
 def test_every_shipped_model_has_its_numbers_in_the_cards():
     text = (ROOT / "weights" / "README.md").read_text(encoding="utf-8")
     wanted = " ".join(re.findall(r"<!-- quality (.*?) -->", text)).split()
-    shipped = [f"{each.kind}/{each.name}" for each in weights.entries() if each.path.parent == ROOT / "weights"]
+    shipped = [f"{each.kind}/{each.name}" for each in catalogue.entries() if each.path.parent == ROOT / "weights"]
     assert {name for name in shipped if name not in wanted and name.partition("/")[0] not in wanted} == set()
 
 
@@ -120,14 +120,14 @@ def test_check_names_the_old_document_and_writes_nothing(repository, capsys):
 
 def test_an_evaluation_changes_the_document(repository):
     path = repository("<!-- quality captioner -->\n<!-- /quality -->\n")
-    (weights.SHIPPED / report.EVALUATIONS).write_text(json.dumps(record("captioner", **{"BLEU-4": 0.25})) + "\n")
+    (catalogue.SHIPPED / report.EVALUATIONS).write_text(json.dumps(record("captioner", **{"BLEU-4": 0.25})) + "\n")
     report.main([])
     assert cells(path.read_text(), "`mine`") == ["0.250", "1,000", "test"]
 
 
 def test_models_of_the_users_own_are_not_published(repository, tmp_path, monkeypatch):
     monkeypatch.setenv("TELEPHONEGAN_HOME", str(tmp_path / "home"))
-    shutil.copytree(weights.SHIPPED, tmp_path / "home")
+    shutil.copytree(catalogue.SHIPPED, tmp_path / "home")
     manifest = tmp_path / "home" / "manifest.json"
     manifest.write_text(manifest.read_text().replace("captioner/mine", "captioner/secret"))
     path = repository("<!-- quality captioner -->\n<!-- /quality -->\n")

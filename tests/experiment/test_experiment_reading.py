@@ -8,8 +8,8 @@ import pytest
 
 from telephonegan.errors import DataError, ImageError, SettingsError
 from telephonegan.experiment import Experiment, run
-from telephonegan.experiment.drawing import draw
 from telephonegan.experiment.summary import write_summary
+from telephonegan.figures.experiment import draw
 from telephonegan.files import json_bytes
 
 QUIET = {"device": "cpu", "progress": False}

@@ -3,7 +3,7 @@
 import pytest
 
 from telephonegan.errors import DataError
-from telephonegan.experiment.records import Journal, line, part, read, read_parts
+from telephonegan.experiment.records import RoundsFile, line, part, read, read_parts
 
 
 def record(number, **changes):
@@ -20,8 +20,8 @@ def test_what_was_cut_off_is_not_read_and_gone_after_the_next_append(tmp_path):
     path = part(tmp_path, 3)
     path.write_bytes(line(record(0)) + line(record(1))[:-5])
     assert [each["round"] for each in read(path)] == [0]
-    with Journal(path) as journal:
-        journal.append([record(1), record(2)])
+    with RoundsFile(path) as file:
+        file.append([record(1), record(2)])
     assert path.read_bytes() == b"".join(line(record(number)) for number in range(3))
 
 

@@ -17,7 +17,8 @@ from PIL import Image
 
 import telephonegan
 from telephonegan.errors import DataError, OutputError, SettingsError
-from telephonegan.experiment import Experiment, keeper, records, resume, run
+from telephonegan.experiment import Experiment, records, resume, run
+from tests.locking import holding
 
 ROOT = Path(telephonegan.__file__).parents[1]
 QUIET = {"progress": False, "device": "cpu"}
@@ -29,7 +30,7 @@ def lines(folder):
 
 def command(*arguments, torchrun=0):
     start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(torchrun)] if torchrun else []
-    return [sys.executable, *start, "-m", "telephonegan.experiment", *map(str, arguments)]
+    return [sys.executable, *start, "-m", "telephonegan", "experiment", *map(str, arguments)]
 
 
 def environment():
@@ -176,7 +177,7 @@ def test_a_run_that_died_while_it_wrote_ends_as_if_it_had_not(
     photos, plan_of, tmp_path, contents, monkeypatch, written_lines
 ):
     whole = run(plan_of(photos), tmp_path / "whole", **QUIET)
-    append = records.Journal.append
+    append = records.RoundsFile.append
     left = written_lines
 
     def dying(self, fresh):
@@ -190,7 +191,7 @@ def test_a_run_that_died_while_it_wrote_ends_as_if_it_had_not(
         append(self, fresh)
 
     with monkeypatch.context() as patch:
-        patch.setattr(keeper.Journal, "append", dying)
+        patch.setattr(records.RoundsFile, "append", dying)
         with pytest.raises(KeyboardInterrupt):
             run(plan_of(photos), tmp_path / "broken", **QUIET)
     resume(tmp_path / "broken", **QUIET)
@@ -211,7 +212,6 @@ def test_a_killed_process_can_be_resumed(photos, plan_of, tmp_path, contents):
         time.sleep(0.001)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    assert (broken / ".rounds-00000.lock").exists()
     resume(broken, **QUIET)
     assert contents(whole) == contents(broken)
 
@@ -240,7 +240,7 @@ def test_torchrun_shares_an_experiment_between_two_processes(texts, plan_of, tmp
 
 def test_nothing_is_overwritten(texts, plan_of, tmp_path):
     (tmp_path / "out").mkdir()
-    with pytest.raises(OutputError, match="nothing is overwritten"):
+    with pytest.raises(OutputError, match="already exists"):
         run(plan_of(texts), tmp_path / "out", **QUIET)
 
 
@@ -256,9 +256,10 @@ def test_a_folder_in_which_a_process_is_at_work_is_refused(texts, plan_of, tmp_p
     monkeypatch.setenv("WORLD_SIZE", "2")
     folder = run(plan_of(texts), tmp_path / "out", **QUIET)
     monkeypatch.delenv("WORLD_SIZE")
-    (folder / ".rounds-00000.lock").write_text('{"pid": 1, "host": "elsewhere.example", "processes": 1}')
-    with pytest.raises(OutputError, match="elsewhere"):
+    with holding(folder / ".rounds-00000-of-00001.lock"), pytest.raises(OutputError, match="Another process"):
         resume(folder, **QUIET)
+    with holding(folder / ".rounds-00001-of-00002.lock"), pytest.raises(OutputError, match="Another process"):
+        resume(folder, **QUIET)  # this process would play everything, the other one half
 
 
 def test_other_models_than_at_the_beginning_are_refused(texts, plan_of, tmp_path, monkeypatch):
@@ -283,10 +284,10 @@ def test_another_machine_than_at_the_beginning_is_told(texts, plan_of, tmp_path,
 
 
 def test_a_folder_that_is_no_experiment_is_told(tmp_path):
-    with pytest.raises(DataError, match="is no experiment"):
+    with pytest.raises(DataError, match="not the folder of an experiment"):
         resume(tmp_path, **QUIET)
     (tmp_path / "manifest.json").write_text('{"format": 1}')
-    with pytest.raises(DataError, match="tells nothing of"):
+    with pytest.raises(DataError, match="it lacks"):
         resume(tmp_path, **QUIET)
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from telephonegan.cli.main import main
 from telephonegan.drift import Track, Turn
-from telephonegan.drift import material as material_module
+from telephonegan.drift import tracks as tracks_module
 from telephonegan.drift.measures import Measure
 from telephonegan.errors import DataError, OutputError
 from telephonegan.experiment import run
@@ -106,8 +106,8 @@ def looks(monkeypatch):
         return SimpleNamespace(lite2=torch.eye(9)[[picture.width for picture in pictures]])
 
     monkeypatch.setattr(Measure, "is_available", True)
-    monkeypatch.setattr(material_module.Material, "_matcher", lambda material, name: name)
-    monkeypatch.setattr(material_module, "observed", observed)
+    monkeypatch.setattr(tracks_module.Material, "_matcher", lambda material, name: name)
+    monkeypatch.setattr(tracks_module, "observed", observed)
     return seen
 
 
@@ -140,8 +140,8 @@ def test_without_pictures_or_their_features_nothing_is_told_of_their_diversity(l
 
 
 def test_the_teachers_opinion_is_marked_as_such(looks, monkeypatch):
-    monkeypatch.setattr(material_module, "picture_codes", lambda pictures, _: torch.ones(len(pictures), 2).numpy())
-    monkeypatch.setattr(material_module, "caption_codes", lambda captions, _: torch.ones(len(captions), 2).numpy())
+    monkeypatch.setattr(tracks_module, "picture_codes", lambda pictures, _: torch.ones(len(pictures), 2).numpy())
+    monkeypatch.setattr(tracks_module, "caption_codes", lambda captions, _: torch.ones(len(captions), 2).numpy())
     tracks = [shown("a", 1, 2), shown("b", 1, 2)]
     counts = {"sources": 2, "skipped": 0, "rounds_wanted": 1, "complete": True}
     for measure in ("damsm_text_to_image", "content_f1"):
@@ -218,7 +218,7 @@ def test_figures_and_table_are_drawn_once(photos, plan_of, tmp_path, capsys, kep
         {"image-grid.svg", "meaning-and-looks-ssim.svg"} if kept == "all" else set()
     )
     assert main(["experiment", "figures", str(folder)]) == 2
-    assert "nothing is overwritten" in capsys.readouterr().err
+    assert "already exists" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kept", ["all", "ends"])

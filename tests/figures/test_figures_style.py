@@ -46,7 +46,7 @@ def test_the_same_figure_is_the_same_file(suffix, tmp_path):
 def test_a_file_that_is_there_stays_as_it_is(tmp_path):
     path = tmp_path / "figure.pdf"
     path.write_text("mine")
-    with pytest.raises(OutputError, match="nothing is overwritten"):
+    with pytest.raises(OutputError, match="already exists"):
         figures.save(drawn("similarity_curves"), path)
     assert path.read_text() == "mine"
 

@@ -9,7 +9,7 @@ from telephonegan.captioning import Captioner
 from telephonegan.cli.main import main
 from telephonegan.data.shapes import attributes_of, draw, measure
 from telephonegan.generation import TextToImage
-from telephonegan.zoo import weights
+from telephonegan.zoo import catalogue
 
 SENTENCES = 120
 
@@ -18,7 +18,7 @@ SENTENCES = 120
 def tiny_world(tmp_path_factory, no_shipped_models):
     root = tmp_path_factory.mktemp("tiny") / "shapes"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(weights, "SHIPPED", no_shipped_models)
+        patch.setattr(catalogue, "SHIPPED", no_shipped_models)
         patch.setenv("TELEPHONEGAN_HOME", str(root.parent / "home"))
         started = time.monotonic()
         assert main(["train", "all", "--preset", "tiny", "--run", str(root), "--threads", "2"]) == 0

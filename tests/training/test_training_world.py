@@ -12,7 +12,7 @@ from telephonegan.data.shapes import write_world
 from telephonegan.errors import DataError
 from telephonegan.generation import TextToImage
 from telephonegan.training.pieces import join_file, split_file
-from telephonegan.zoo import weights
+from telephonegan.zoo import catalogue
 
 SMALL = (
     *("damsm.steps=3", "damsm.batch_size=8", "captioner.steps=3", "captioner.photos_per_batch=4"),
@@ -43,9 +43,9 @@ def trained(shapes, tmp_path_factory):
 
 
 def test_a_world_is_trained_to_models_that_play(trained, monkeypatch, no_shipped_models):
-    monkeypatch.setattr(weights, "SHIPPED", no_shipped_models)
+    monkeypatch.setattr(catalogue, "SHIPPED", no_shipped_models)
     monkeypatch.setenv("TELEPHONEGAN_HOME", str(trained / "models"))
-    assert {entry.kind for entry in weights.entries()} == {"damsm", "captioner", "generator"}
+    assert {entry.kind for entry in catalogue.entries()} == {"damsm", "captioner", "generator"}
     (picture,) = TextToImage.load("shapes", "cpu")(["a red circle"], seeds=[0])
     assert picture.image.size == (16, 16)
     assert Captioner.load("shapes", "cpu")([picture.image])[0].model == "shapes"
@@ -79,6 +79,7 @@ def test_without_time_nothing_is_begun_and_that_is_said(shapes, tmp_path, capsys
     [
         (["train", "world", "--run", "r"], "needs a name"),
         (["train", "world", "Birds!", "--data", "d", "--run", "r"], "cannot name a model"),
+        (["train", "world", "fashion", "--data", "d", "--run", "r"], "name of a shipped model"),
         (["train", "world", "birds", "--data", "d", "--run", "r", "--preset", "cpu"], "preset is one of"),
         (["train", "world", "birds", "--data", "d", "--run", "r", "--set", "steps=3"], "RUN.KEY=VALUE"),
         (["train", "damsm", "birds", "--data", "d", "--run", "r"], "belong to `train world`"),

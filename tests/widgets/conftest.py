@@ -71,6 +71,5 @@ def rendered(monkeypatch: pytest.MonkeyPatch) -> list[Image.Image]:
         drawn.append(image)
         return png_bytes(image)
 
-    for module in ("frames", "drift_curve"):
-        monkeypatch.setattr(f"telephonegan.widgets.{module}.png_bytes", counting)
+    monkeypatch.setattr("telephonegan.widgets.frames.png_bytes", counting)
     return drawn

@@ -12,8 +12,7 @@ from telephonegan.chains import Chain
 from telephonegan.drift import Drift, Track
 from telephonegan.errors import SettingsError
 from telephonegan.widgets import ChainExplorer, Comparison
-from telephonegan.widgets.drift_curve import DriftCurve
-from telephonegan.widgets.frames import SIDE
+from telephonegan.widgets.frames import SIDE, DriftCurve
 from tests.widgets.conftest import SENTENCES, chain, chain_from_text, picture, shown
 
 
@@ -239,3 +238,8 @@ def test_a_caption_without_words_can_be_shown():
     explorer = ChainExplorer(silent)
     explorer.rounds.slider.value = 1
     assert "(no word)" in explorer.caption.value
+
+
+def test_one_chain_is_not_mistaken_for_several():
+    with pytest.raises(SettingsError, match="1 chains were given"):
+        Comparison(chain())

@@ -66,3 +66,13 @@ def test_closing_leaves_no_widget_behind():
 def test_what_cannot_be_shown_is_refused(given, told):
     with pytest.raises(SettingsError, match=told):
         Gallery(given)
+
+
+def test_one_picture_may_be_given_without_a_list():
+    (one,) = pictures(1)
+    assert len(Gallery(one).buttons) == 1
+
+
+def test_pictures_that_nobody_painted_are_refused_in_words():
+    with pytest.raises(SettingsError, match=r"tg\.generate"):
+        Gallery([picture(0)])

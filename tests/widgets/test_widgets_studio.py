@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 from ipywidgets.widgets.widget import _instances as living
 
+from telephonegan.captioning import working_size
 from telephonegan.chains import Chain
 from telephonegan.errors import SettingsError
 from telephonegan.files import png_bytes
-from telephonegan.widgets import Studio, uploads
+from telephonegan.widgets import Studio
+from telephonegan.widgets.studio import LARGEST_UPLOAD
 from tests.widgets.conftest import SENTENCES, chain, picture
 
 
@@ -191,7 +193,7 @@ def test_a_second_upload_of_one_name_takes_its_place():
 @pytest.mark.parametrize(("content", "size", "told"), [
     (b"no picture at all", None, "Not a picture"),
     (png_bytes(picture(0))[:60], None, "Damaged"),
-    (png_bytes(picture(0)), uploads.LARGEST + 1, "at most 20 MB"),
+    (png_bytes(picture(0)), LARGEST_UPLOAD + 1, "at most 9 MB"),
 ])  # fmt: skip
 def test_what_cannot_be_used_is_told_with_its_name(content, size, told):
     view = studio()
@@ -241,3 +243,40 @@ def test_closing_leaves_no_widget_behind():
     view.button.click()
     view.close()
     assert set(living) == before
+
+
+def test_a_game_that_is_interrupted_is_told_and_its_rounds_are_kept():
+    view = studio(failing(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        view.button.click()
+    assert "Stopped" in view.status.value and not view.button.disabled
+    assert view.chain is not None and len(view.result.children) == 1
+
+
+def test_what_cannot_be_read_is_not_pictured_by_another_photograph():
+    view = Studio(Phone(), photographs={"ok": picture(1), "gone": "/nowhere/x.jpg"})
+    before = bytes(view.preview.value)
+    view.photograph.value = "gone"
+    assert bytes(view.preview.value) != before
+    assert view.preview.tooltip == "The photograph gone cannot be shown"
+    assert 'role="alert"' in view.status.value
+
+
+def test_the_result_says_what_was_played():
+    view = studio()
+    view.photograph.value, view.temperature.value = "two", 0.5
+    view.button.click()
+    assert "two: 2 rounds with seed 0, temperature 0.5, noise scale 1." in view.status.value
+
+
+def test_uploads_are_kept_no_larger_than_networks_see_and_go_with_the_widget():
+    phone = Phone()
+    view = studio(phone)
+    wide = picture(3, (30, 15)).resize((3000, 1500))  # noise of this size would be a file too large to upload
+    upload(view, "wide.png", png_bytes(wide))
+    view.button.click()
+    used = phone.asked[0]["image"]
+    assert used.size == (1024, 512)
+    assert used.tobytes() == working_size(wide).tobytes(), "the game begins with what a file of it gives"
+    view.close()
+    assert view._photographs == {}

@@ -25,7 +25,8 @@ import pytest
 
 from telephonegan.cli import importing as import_command
 from telephonegan.errors import DownloadError, OutputError, SettingsError, UnknownModelError, WeightsError
-from telephonegan.zoo import downloads, importing, weights
+from telephonegan.files import sha256
+from telephonegan.zoo import catalogue, downloads, importing, store
 from telephonegan.zoo.downloads import PUBLISHED, download_model, received
 from telephonegan.zoo.published import load_published
 
@@ -84,7 +85,7 @@ def failing(error: Exception) -> Callable[..., addinfourl]:
 def home(tmp_path, no_shipped_models, monkeypatch) -> Path:
     """No models at all, and a folder for them that is not there yet."""
     monkeypatch.setenv("TELEPHONEGAN_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(weights, "SHIPPED", no_shipped_models)
+    monkeypatch.setattr(catalogue, "SHIPPED", no_shipped_models)
     return tmp_path / "home"
 
 
@@ -464,19 +465,19 @@ def run(capsys, *arguments: str) -> tuple[str, str]:
 class TestEndToEnd:
     def test_published_files_become_models(self, server, tiny_coco, home, capsys):
         printed, _ = run(capsys, "attngan-coco")
-        generator, text_encoder = weights.find("generator", "attngan-coco"), weights.find("damsm", "attngan-coco")
+        generator, text_encoder = catalogue.find("generator", "attngan-coco"), catalogue.find("damsm", "attngan-coco")
         for entry in (generator, text_encoder):
             assert f"{entry.kind}/attngan-coco: {entry.path}" in printed
             assert entry.settings["sources"]["captions.pickle"]["url"] == server.address(2)
         assert generator.settings["sources"]["coco_AttnGAN2.pth"] == {
             "url": server.address(0),
-            "sha256": weights.sha256(tiny_coco / "legacy_py2_tiny_netG.pth"),
+            "sha256": sha256(tiny_coco / "legacy_py2_tiny_netG.pth"),
         }
         expected = load_published(tiny_coco / "legacy_py2_tiny_netG.pth").state_dict()
-        stored = weights.read_tensors(generator)
+        stored = store.read_tensors(generator)
         assert stored.keys() == expected.keys()
         assert all(stored[name].equal(expected[name]) for name in expected)
-        assert weights.read_vocabulary(text_encoder).words[3] == "word3"
+        assert store.read_vocabulary(text_encoder).words[3] == "word3"
         assert not [name for name in os.listdir(home) if name.startswith(".download")]
 
     def test_what_is_here_is_not_asked_for_again(self, server, tiny_coco, capsys):
@@ -493,16 +494,16 @@ class TestEndToEnd:
         server.serve(0, HTML)
         with pytest.raises(DownloadError, match=r"--replace\Z"):
             run(capsys, "attngan-coco", "--replace")
-        assert weights.read_tensors(weights.find("generator", "attngan-coco"))
+        assert store.read_tensors(catalogue.find("generator", "attngan-coco"))
 
     def test_half_a_model_is_told_before_anything_is_asked_for(self, tiny_coco, capsys):
         import torch
 
-        weights.register("damsm", "attngan-coco", {"a": torch.zeros(1)}, architecture="damsm", settings={})
+        store.register("damsm", "attngan-coco", {"a": torch.zeros(1)}, architecture="damsm", settings={})
         with pytest.raises(SettingsError, match=r"only damsm/attngan-coco is here. Replace it \(--replace\)"):
             download_model("attngan-coco", opener=failing(AssertionError()))
         run(capsys, "attngan-coco", "--replace")
-        assert weights.find("generator", "attngan-coco")
+        assert catalogue.find("generator", "attngan-coco")
 
     def test_generator_of_another_network_is_refused(self, server, tiny_coco, home):
         server.serve(0, (tiny_coco / "legacy_py2_tiny_decoder.pkl").read_bytes())

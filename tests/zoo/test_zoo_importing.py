@@ -26,7 +26,7 @@ from telephonegan.networks.damsm import TextEncoder
 from telephonegan.networks.inception import InceptionEncoder
 from telephonegan.networks.resnet import DEVIATION, MEAN, ResNetEncoder
 from telephonegan.text import END, PAD, START, UNKNOWN, pad, padding_mask
-from telephonegan.zoo import weights
+from telephonegan.zoo import catalogue, store
 from telephonegan.zoo.importing import import_attngan, import_captioner
 from telephonegan.zoo.published import load_published
 
@@ -40,7 +40,7 @@ VOCABULARY = b"c__main__\nVocabulary\n)\x81}S'idx2word'\n%sb."
 @pytest.fixture(autouse=True)
 def folders(no_shipped_models, tmp_path, monkeypatch) -> None:
     """No models but those a test imports."""
-    monkeypatch.setattr("telephonegan.zoo.weights.SHIPPED", no_shipped_models)
+    monkeypatch.setattr("telephonegan.zoo.catalogue.SHIPPED", no_shipped_models)
     monkeypatch.setenv("TELEPHONEGAN_HOME", str(tmp_path / "home"))
 
 
@@ -105,12 +105,12 @@ def captioner(tmp_path, shallow):
 
 def contents() -> dict[str, bytes]:
     """Every file of the user's models."""
-    folder = weights.home()
+    folder = catalogue.home()
     return {path.name: path.read_bytes() for path in folder.iterdir()} if folder.exists() else {}
 
 
 def names() -> list[str]:
-    return [f"{entry.kind}/{entry.name}" for entry in weights.entries()]
+    return [f"{entry.kind}/{entry.name}" for entry in catalogue.entries()]
 
 
 # ------------------------------------------------------------------------------------------------- what is imported
@@ -120,7 +120,7 @@ def test_a_generator_and_its_text_encoder_are_listed_with_where_they_came_from(a
     sources = {"generator": {"file": "bird_AttnGAN2.pth", "sha256": "ab"}}
     painter, reader = import_attngan("birds", **attngan(), sources=sources)
     assert [(e.kind, e.name) for e in (painter, reader)] == [("generator", "birds"), ("damsm", "birds")]
-    assert weights.find("generator", "birds") == painter and weights.find("damsm", "birds") == reader
+    assert catalogue.find("generator", "birds") == painter and catalogue.find("damsm", "birds") == reader
     assert painter.settings["sources"] == reader.settings["sources"] == sources
     assert sorted(names()) == ["damsm/birds", "generator/birds"]
     assert "birds" in str(tg.models())
@@ -129,10 +129,10 @@ def test_a_generator_and_its_text_encoder_are_listed_with_where_they_came_from(a
 def test_every_number_is_kept_to_the_last_bit(attngan):
     files = attngan()
     painter, reader = import_attngan("birds", **files)
-    kept = weights.read_tensors(painter)
+    kept = store.read_tensors(painter)
     for name, tensor in load_published(files["generator"]).state_dict().items():
         assert torch.equal(kept[name], tensor) and kept[name].dtype == tensor.dtype
-    kept = weights.read_tensors(reader)
+    kept = store.read_tensors(reader)
     for name, tensor in load_published(files["text_encoder"]).state_dict().items():
         assert torch.equal(kept[f"text_encoder.{name}"], tensor)
     assert not torch.equal(tensor, tensor.half().float()), "half precision would do"
@@ -187,7 +187,7 @@ def test_the_image_encoder_comes_along_where_it_is_given(attngan, tmp_path):
     files = attngan() | {"image_encoder": saved(tmp_path / "image_encoder.pth", seer)}
     _, reader = import_attngan("birds", **files)
     assert reader.settings["image"] == {"width": 8, "backbone": "inception"}
-    kept = weights.read_tensors(reader)
+    kept = store.read_tensors(reader)
     assert all(torch.equal(kept[f"image_encoder.{name}"], tensor) for name, tensor in seer.state_dict().items())
     assert TextToImage.load("birds", "cpu")(["a dog"], seeds=[0])
 
@@ -195,11 +195,11 @@ def test_the_image_encoder_comes_along_where_it_is_given(attngan, tmp_path):
 def test_a_captioner_is_kept_to_the_last_bit(captioner):
     files = captioner()
     [entry] = import_captioner("yunjey", **files, sources={"encoder": {"url": "somewhere"}})
-    kept = weights.read_tensors(entry)
+    kept = store.read_tensors(entry)
     for part in ("encoder", "decoder"):
         for name, tensor in load_published(files[part]).state_dict().items():
             assert torch.equal(kept[f"{part}.{name}"], tensor)
-    assert weights.read_vocabulary(entry).words == SAID
+    assert store.read_vocabulary(entry).words == SAID
     assert entry.settings["sources"] == {"encoder": {"url": "somewhere"}}
     assert names() == ["captioner/yunjey"]
 
@@ -267,7 +267,7 @@ def test_a_missing_file_is_named(attngan, part, tmp_path):
 
 
 def take(kind: str, name: str = "birds") -> None:
-    weights.register(kind, name, {"weight": torch.ones(1)}, architecture="other", settings={})
+    store.register(kind, name, {"weight": torch.ones(1)}, architecture="other", settings={})
 
 
 @pytest.mark.parametrize("kind", ["generator", "damsm"])
@@ -288,7 +288,7 @@ def test_replacing_leaves_one_model_of_each_kind_and_no_old_files(attngan):
     old = contents()
     painter, _ = import_attngan("birds", **attngan(seed=1), replace=True)
     assert sorted(names()) == ["damsm/birds", "generator/birds"]
-    assert weights.find("generator", "birds").sha256 == painter.sha256
+    assert catalogue.find("generator", "birds").sha256 == painter.sha256
     assert not {name for name in old if name.endswith(".safetensors")} & contents().keys()
     assert TextToImage.load("birds", "cpu")(["a dog"], seeds=[0])
 
@@ -307,23 +307,23 @@ def test_a_name_that_is_none_is_refused(attngan, name):
 
 
 def test_the_name_of_a_shipped_model_is_refused_even_for_replacing(attngan, monkeypatch, tmp_path):
-    monkeypatch.setattr("telephonegan.zoo.weights.SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr("telephonegan.zoo.catalogue.SHIPPED", tmp_path / "shipped")
     for kind in ("damsm", "generator"):
-        weights.register(kind, "birds", {"w": torch.ones(1)}, architecture="x", settings={}, folder=weights.SHIPPED)
+        store.register(kind, "birds", {"w": torch.ones(1)}, architecture="x", settings={}, folder=catalogue.SHIPPED)
     for replace in (False, True):
         refused(SettingsError, "birds", import_attngan, "birds", **attngan(), replace=replace)
 
 
 def fail_at(monkeypatch, number: int) -> None:
     """The disk is full from the `number`th file on."""
-    write, count = weights._write_atomically, itertools.count(1)
+    write, count = store.write_file, itertools.count(1)
 
-    def failing(path: Path, content: bytes) -> None:
+    def failing(path: Path, content: bytes, **options: bool) -> None:
         if next(count) >= number:
             raise OSError(28, "No space left on device")
-        write(path, content)
+        write(path, content, **options)
 
-    monkeypatch.setattr(weights, "_write_atomically", failing)
+    monkeypatch.setattr(store, "write_file", failing)
 
 
 # Files are written in this order: the generator's weights, the text encoder's, its words, the manifest.
@@ -369,7 +369,7 @@ def test_of_two_imports_at_once_of_one_name_one_arrives_whole(attngan):
         results = list(pool.map(attempt, range(4)))
     [arrived] = [result for result in results if not isinstance(result, str)]
     assert all("exists already" in result for result in results if isinstance(result, str))
-    assert [weights.find(kind, "birds").sha256 for kind in ("generator", "damsm")] == [e.sha256 for e in arrived]
+    assert [catalogue.find(kind, "birds").sha256 for kind in ("generator", "damsm")] == [e.sha256 for e in arrived]
 
 
 # ----------------------------------------------------------------------------------------------- the command line
@@ -399,7 +399,7 @@ def test_the_command_imports_a_generator_and_says_where_it_went(command, attngan
     code, out, err = command("birds", *options(attngan()))
     assert (code, err) == (0, "")
     for line, kind in zip(out.splitlines(), ("generator", "damsm"), strict=True):
-        assert re.fullmatch(rf"{kind}/birds: {re.escape(str(weights.home()))}.*\.safetensors \(\d+\.\d MB\)", line)
+        assert re.fullmatch(rf"{kind}/birds: {re.escape(str(catalogue.home()))}.*\.safetensors \(\d+\.\d MB\)", line)
     assert sorted(names()) == ["damsm/birds", "generator/birds"]
 
 

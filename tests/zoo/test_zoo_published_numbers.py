@@ -24,7 +24,7 @@ from telephonegan.networks.damsm import (
 )
 from telephonegan.text import Vocabulary, padding_mask
 from telephonegan.training.objective import discriminator_loss, kl_divergence
-from telephonegan.zoo.weights import load_published
+from telephonegan.zoo.published import load_published
 
 LENGTHS = (9, 4)
 GENERATORS = {

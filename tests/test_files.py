@@ -3,7 +3,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from telephonegan.errors import OutputError
-from telephonegan.output_folder import dated_folder, place
+from telephonegan.files import dated_folder, locked, place
+from tests.locking import holding
 
 
 def test_runs_of_one_second_get_folders_of_their_own(tmp_path, monkeypatch):
@@ -32,5 +33,39 @@ def test_a_named_folder_is_made_when_it_is_needed_and_no_sooner(tmp_path):
 
 
 def test_a_taken_name_is_told_at_once(tmp_path):
-    with pytest.raises(OutputError, match="overwritten"):
+    with pytest.raises(OutputError, match="already exists"):
         place(str(tmp_path), "title")
+
+
+def test_a_lock_has_one_holder_at_a_time(tmp_path):
+    path = tmp_path / "lock"
+    with locked(path), pytest.raises(OutputError, match=str(tmp_path)), locked(path):
+        pass
+    with locked(path):
+        pass
+
+
+@pytest.mark.parametrize("left", [b"", b'{"pid": 1, "host": "elsewhere"}', b"\xff"])
+def test_a_file_that_was_left_behind_locks_nobody_out(tmp_path, left):
+    (tmp_path / "lock").write_bytes(left)
+    with locked(tmp_path / "lock"):
+        pass
+
+
+def test_a_lock_dies_with_its_owner(tmp_path):
+    with holding(tmp_path / "lock") as other:
+        with pytest.raises(OutputError, match="Another process"), locked(tmp_path / "lock"):
+            pass
+        other.kill()
+        other.wait()
+        with locked(tmp_path / "lock"):
+            pass
+
+
+def test_a_disk_without_locks_is_used_with_a_warning(tmp_path, monkeypatch):
+    def refusing(*_, **__):
+        raise NotImplementedError
+
+    monkeypatch.setattr("filelock.FileLock.acquire", refusing)
+    with pytest.warns(UserWarning, match="without locks"), locked(tmp_path / "lock"):
+        pass

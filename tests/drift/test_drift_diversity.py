@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from telephonegan.drift.diversity import diversity, mean_cosine_distance, picture_diversity
-from telephonegan.drift.survival import survival
+from telephonegan.drift.diversity import caption_diversity, mean_cosine_distance, picture_diversity
 from telephonegan.drift.tracks import Track, Turn
 from telephonegan.errors import DataError
 
@@ -22,14 +21,14 @@ def unequal(captions, others):
 
 
 def test_chains_that_collapse_are_seen_to():
-    first, last = diversity(tracks(["a dog", "a man"], ["a cat", "a man"], ["red", "a man"]), unequal)
+    first, last = caption_diversity(tracks(["a dog", "a man"], ["a cat", "a man"], ["red", "a man"]), unequal)
     assert (first.round, first.chains, first.unique, first.distance, first.share) == (0, 3, 3, 1, pytest.approx(1 / 3))
     assert (last.unique, last.distance, last.share, last.commonest) == (1, 0, 1, ("a", "man"))
 
 
 def test_distance_is_the_mean_over_pairs():
     length = {("a",): 0.0, ("b",): 1.0, ("c",): 4.0}
-    (found,) = diversity(
+    (found,) = caption_diversity(
         tracks(["a"], ["a"], ["b"], ["c"]),
         lambda captions, others: np.abs([length[x] - length[y] for x, y in zip(captions, others, strict=True)]),
     )
@@ -41,7 +40,7 @@ def test_rounds_are_compared_by_the_chains_of_one_seed():
     def chain(source, seed, *captions):
         return Track(f"{source}{seed}", source, seed, tuple(Turn(t, (text,)) for t, text in enumerate(captions)))
 
-    first, last = diversity(
+    first, last = caption_diversity(
         [chain("s", 0, "a", "x"), chain("s", 1, "a", "y"), chain("t", 0, "b", "x"), chain("t", 1, "b", "y")], unequal
     )
     assert (first.unique, first.unique_per_seed, first.effective) == (2, 2, pytest.approx(2))
@@ -49,22 +48,22 @@ def test_rounds_are_compared_by_the_chains_of_one_seed():
 
 
 def test_a_rare_caption_adds_less_than_one_to_the_effective_number():
-    (found,) = diversity(tracks(["a"], ["a"], ["a"], ["b"]), unequal)
+    (found,) = caption_diversity(tracks(["a"], ["a"], ["a"], ["b"]), unequal)
     assert found.effective == pytest.approx(4 / 27**0.25)
 
 
 def test_pairs_of_one_source_do_not_count():
-    found = diversity(tracks(["a"], ["b"], ["a"], sources=["s", "s", "t"]), unequal)[0]
+    found = caption_diversity(tracks(["a"], ["b"], ["a"], sources=["s", "s", "t"]), unequal)[0]
     assert found.distance == pytest.approx(0.5)  # of a–a and b–a
-    assert np.isnan(diversity(tracks(["a"], ["b"], sources=["s", "s"]), unequal)[0].distance)
+    assert np.isnan(caption_diversity(tracks(["a"], ["b"], sources=["s", "s"]), unequal)[0].distance)
 
 
 def test_chains_of_other_lengths_count_while_they_last():
-    assert [step.chains for step in diversity(tracks(["a", "b", "c"], ["a"]), unequal)] == [2, 1, 1]
+    assert [each.chains for each in caption_diversity(tracks(["a", "b", "c"], ["a"]), unequal)] == [2, 1, 1]
 
 
 def test_of_equally_common_captions_the_first_by_alphabet_is_told():
-    assert diversity(tracks(["b"], ["a"]), unequal)[0].commonest == ("a",)
+    assert caption_diversity(tracks(["b"], ["a"]), unequal)[0].commonest == ("a",)
 
 
 def test_cosine_distance_equals_the_mean_over_all_pairs_of_other_sources():
@@ -115,16 +114,3 @@ def test_rounds_without_pictures_are_left_out_and_those_that_are_there_counted()
     found = picture_diversity(painted([0, 1, 0, 3], [0, 2, 0, 0]), one_hot)
     assert [(each.round, each.pictures) for each in found] == [(1, 2), (3, 1)]
     assert picture_diversity(painted([0, 0]), one_hot) == []
-
-
-KIND = {"red": "colour", "blue": "colour", "dog": "object", "runs": "action"}.get
-
-
-def test_survival_is_the_share_of_the_first_words_still_said():
-    found = survival(tracks(["a red blue dog runs", "a red dog", "blue", "runs"], ["dog", "cat"]), KIND)
-    assert sorted(found) == ["action", "colour", "object"]
-    nan = np.nan
-    np.testing.assert_array_equal(found["colour"].values, [[1, 0.5, 0.5, 0], [nan] * 4])
-    np.testing.assert_array_equal(found["object"].values, [[1, 1, 0, 0], [1, 0, nan, nan]])
-    np.testing.assert_array_equal(found["action"].values, [[1, 0, 0, 1], [nan] * 4])
-    assert found["action"].sources == ("s0", "s1") and found["action"].rounds.tolist() == [0, 1, 2, 3]

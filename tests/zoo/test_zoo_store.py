@@ -14,7 +14,9 @@ import torch
 from torch import nn
 
 from telephonegan.errors import OutputError, SettingsError, UnknownModelError, WeightsError
-from telephonegan.zoo import weights
+from telephonegan.files import sha256
+from telephonegan.zoo import catalogue, store
+from tests.locking import holding
 
 WORDS = ["<pad>", "a", "dog", "naïve"]
 
@@ -25,7 +27,7 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shipped = tmp_path / "shipped"
     shipped.mkdir()
     (shipped / "manifest.json").write_text('{"format": 1, "models": {}}')
-    monkeypatch.setattr(weights, "SHIPPED", shipped)
+    monkeypatch.setattr(catalogue, "SHIPPED", shipped)
     monkeypatch.setenv("TELEPHONEGAN_HOME", str(tmp_path / "home"))
 
 
@@ -34,13 +36,13 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
 
 
-def store(name: str = "mine", kind: str = "captioner", **changes) -> weights.Entry:
+def stored(name: str = "mine", kind: str = "captioner", **changes) -> catalogue.Entry:
     given = {"architecture": "tiny", "settings": {"hidden": 4}} | changes
-    return weights.register(kind, name, given.pop("tensors", None) or network().state_dict(), **given)
+    return store.register(kind, name, given.pop("tensors", None) or network().state_dict(), **given)
 
 
 def manifest(folder: Path | None = None) -> Path:
-    return (folder or weights.home()) / "manifest.json"
+    return (folder or catalogue.home()) / "manifest.json"
 
 
 def edit(path: Path, key: str, **changes) -> None:
@@ -58,7 +60,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_round_trip_returns_every_tensor_to_half_precision_and_float32():
     original = network().state_dict()
-    read = weights.read_tensors(store(tensors=original))
+    read = store.read_tensors(stored(tensors=original))
     assert read.keys() == original.keys()
     for name, tensor in original.items():
         assert read[name].dtype == tensor.dtype
@@ -76,18 +78,18 @@ def test_round_trip_returns_what_is_written_about_the_model():
         "quality": {"bleu": 0.5},
         "description": "small – naïve",
     }
-    returned = store(vocabulary=WORDS, **told)
-    found = weights.find("captioner", "mine")
+    returned = stored(vocabulary=WORDS, **told)
+    found = catalogue.find("captioner", "mine")
     assert found == returned
     assert {name: getattr(found, name) for name in told} == told
-    assert weights.read_vocabulary(found).words == WORDS
+    assert store.read_vocabulary(found).words == WORDS
     assert found.size == found.path.stat().st_size > 0
-    assert found.sha256 == weights.sha256(found.path)
+    assert found.sha256 == sha256(found.path)
 
 
 def test_integers_and_listed_patterns_keep_their_precision():
     tensors = {"weight": torch.tensor([0.1]), "norm.running_var": torch.tensor([1e-9]), "steps": torch.tensor(2**40)}
-    read = weights.read_tensors(store(tensors=tensors, full_precision=["*.running_var"]))
+    read = store.read_tensors(stored(tensors=tensors, full_precision=["*.running_var"]))
     assert torch.equal(read["norm.running_var"], tensors["norm.running_var"])
     assert torch.equal(read["steps"], tensors["steps"])
     assert torch.equal(read["weight"], tensors["weight"].half().float())
@@ -95,132 +97,132 @@ def test_integers_and_listed_patterns_keep_their_precision():
 
 def test_tensors_that_share_memory_and_slices_are_stored_whole():
     base = torch.arange(6.0).reshape(2, 3)
-    read = weights.read_tensors(store(tensors={"a": base, "tied": base, "slice": base.T[1:]}))
+    read = store.read_tensors(stored(tensors={"a": base, "tied": base, "slice": base.T[1:]}))
     assert torch.equal(read["tied"], base)
     assert torch.equal(read["slice"], base.T[1:])
 
 
 def test_values_beyond_half_precision_are_refused_with_the_remedy():
     with pytest.raises(SettingsError, match=r"scale holds values up to 1e\+06.*full_precision"):
-        store(tensors={"scale": torch.tensor([1e6, -torch.inf])})
-    store(tensors={"scale": torch.tensor([1e6, -torch.inf])}, full_precision=["scale"])
+        stored(tensors={"scale": torch.tensor([1e6, -torch.inf])})
+    stored(tensors={"scale": torch.tensor([1e6, -torch.inf])}, full_precision=["scale"])
 
 
 def test_a_pattern_that_matches_no_tensor_is_refused():
     with pytest.raises(SettingsError, match="runing_var"):
-        store(full_precision=["*.runing_var"])
+        stored(full_precision=["*.runing_var"])
 
 
 @pytest.mark.parametrize("settings", [{"net": nn.Linear(1, 1)}, {"loss": float("nan")}])
 def test_settings_that_are_no_json_are_refused_before_anything_is_written(settings):
     with pytest.raises(SettingsError, match="JSON"):
-        store(settings=settings)
-    assert not weights.home().exists()
+        stored(settings=settings)
+    assert not catalogue.home().exists()
 
 
 @pytest.mark.parametrize("name", ["", "../up", "a/b", "Upper", ".hidden", "a b", "x\n"])
 def test_names_that_are_no_file_names_are_refused(name):
     with pytest.raises(SettingsError, match="cannot name a model"):
-        store(name)
+        stored(name)
 
 
 def test_a_string_is_no_vocabulary():
     with pytest.raises(SettingsError, match="list of words"):
-        store(vocabulary="words.json")
+        stored(vocabulary="words.json")
 
 
 # damage
 
 
 def test_one_flipped_bit_is_detected():
-    entry = store()
+    entry = stored()
     data = bytearray(entry.path.read_bytes())
     data[-1] ^= 1
     entry.path.write_bytes(data)
     with pytest.raises(WeightsError, match=f"expected sha256 {entry.sha256}, found [0-9a-f]{{64}}"):
-        weights.read_tensors(entry)
+        store.read_tensors(entry)
 
 
 def test_a_truncated_file_is_detected_and_its_size_told():
-    entry = store()
+    entry = stored()
     entry.path.write_bytes(entry.path.read_bytes()[:10])
     with pytest.raises(WeightsError, match=r"damaged or incomplete.*\(10 bytes\)"):
-        weights.read_tensors(entry)
+        store.read_tensors(entry)
 
 
 def test_a_missing_file_is_listed_with_size_zero_and_named_when_read():
-    store().path.unlink()
-    entry = weights.find("captioner", "mine")
+    stored().path.unlink()
+    entry = catalogue.find("captioner", "mine")
     assert entry.size == 0
     with pytest.raises(WeightsError, match=re.escape(str(entry.path))):
-        weights.read_tensors(entry)
+        store.read_tensors(entry)
 
 
 def test_a_pickle_is_never_read_even_with_the_right_checksum():
-    entry = store()
+    entry = stored()
     torch.save({"weight": torch.zeros(1)}, entry.path)
-    edit(manifest(), "captioner/mine", sha256=weights.sha256(entry.path))
+    edit(manifest(), "captioner/mine", sha256=sha256(entry.path))
     with pytest.raises(WeightsError, match="safetensors"):
-        weights.read_tensors(weights.find("captioner", "mine"))
+        store.read_tensors(catalogue.find("captioner", "mine"))
 
 
 def test_another_vocabulary_than_the_one_trained_with_is_detected():
-    entry = store(vocabulary=WORDS)
+    entry = stored(vocabulary=WORDS)
     entry.vocabulary.write_text(json.dumps(WORDS[::-1]))
     with pytest.raises(WeightsError, match="trained with"):
-        weights.read_vocabulary(entry)
+        store.read_vocabulary(entry)
 
 
 def test_other_line_ends_leave_a_vocabulary_valid():
-    entry = store(vocabulary=WORDS)
+    entry = stored(vocabulary=WORDS)
     entry.vocabulary.write_bytes(entry.vocabulary.read_bytes().replace(b"\n", b"\r\n"))
-    assert weights.read_vocabulary(entry).words == WORDS
+    assert store.read_vocabulary(entry).words == WORDS
 
 
 def test_the_remedy_fits_the_folder():
-    shipped, own = store("shipped", folder=weights.SHIPPED), store("own")
+    shipped, own = stored("shipped", folder=catalogue.SHIPPED), stored("own")
     for entry in (shipped, own):
         entry.path.write_bytes(b"")
     with pytest.raises(WeightsError, match="git checkout"):
-        weights.read_tensors(shipped)
+        store.read_tensors(shipped)
     with pytest.raises(WeightsError, match="import or download"):
-        weights.read_tensors(own)
+        store.read_tensors(own)
 
 
 # manifests
 
 
 def test_listing_reads_no_weights():
-    store().path.write_bytes(b"garbage")
-    assert [entry.name for entry in weights.entries("captioner")] == ["mine"]
+    stored().path.write_bytes(b"garbage")
+    assert [entry.name for entry in catalogue.entries("captioner")] == ["mine"]
 
 
 def test_kinds_have_names_of_their_own():
-    store(kind="captioner", settings={"is": "captioner"})
-    store(kind="generator", settings={"is": "generator"})
-    assert [entry.kind for entry in weights.entries()] == ["captioner", "generator"]
-    assert weights.find("generator", "mine").settings == {"is": "generator"}
+    stored(kind="captioner", settings={"is": "captioner"})
+    stored(kind="generator", settings={"is": "generator"})
+    assert [entry.kind for entry in catalogue.entries()] == ["captioner", "generator"]
+    assert catalogue.find("generator", "mine").settings == {"is": "generator"}
 
 
 def test_an_unknown_name_is_answered_with_the_nearest_and_all_names():
-    store("flickr8k")
-    store("coco")
-    store("birds", kind="generator")
-    with pytest.raises(UnknownModelError, match=r"'flikr8k'.*Did you mean 'flickr8k'\? Here are: coco, flickr8k\.$"):
-        weights.find("captioner", "flikr8k")
+    stored("flickr8k")
+    stored("coco")
+    stored("birds", kind="generator")
+    with pytest.raises(UnknownModelError, match=r"'flikr8k'.*Did you mean 'flickr8k'\? Available: coco, flickr8k\.$"):
+        catalogue.find("captioner", "flikr8k")
 
 
 def test_an_unknown_kind_is_answered_with_the_kinds():
-    for ask in (weights.entries, lambda kind: weights.find(kind, "x"), lambda kind: store(kind=kind)):
+    for ask in (catalogue.entries, lambda kind: catalogue.find(kind, "x"), lambda kind: stored(kind=kind)):
         with pytest.raises(UnknownModelError, match="captioner, generator, damsm, judge"):
             ask("painter")
 
 
 def test_a_missing_home_is_empty_but_a_missing_shipped_manifest_is_an_error():
-    assert weights.entries() == []
-    manifest(weights.SHIPPED).unlink()
+    assert catalogue.entries() == []
+    manifest(catalogue.SHIPPED).unlink()
     with pytest.raises(WeightsError, match=r"missing.*pip install -e"):
-        weights.entries()
+        catalogue.entries()
 
 
 @pytest.mark.parametrize(
@@ -246,62 +248,62 @@ def test_a_damaged_manifest_is_named(text, where, tmp_path):
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(WeightsError, match=re.escape(str(path))):
-        weights.entries()
+        catalogue.entries()
 
 
 @pytest.mark.parametrize("part", ["file", "vocabulary"])
 @pytest.mark.parametrize("place", ["../secret", "/etc/hostname", "a/../../secret", ".", "", "link", "nul\0"])
 def test_a_manifest_cannot_point_outside_its_folder(part, place, tmp_path):
     (tmp_path / "secret").write_text("[]")
-    store()
-    (weights.home() / "link").symlink_to(tmp_path / "secret")
+    stored()
+    (catalogue.home() / "link").symlink_to(tmp_path / "secret")
     edit(manifest(), "captioner/mine", **{part: place})
     with pytest.raises(WeightsError, match="not inside that folder"):
-        weights.entries()
+        catalogue.entries()
 
 
 def test_a_vocabulary_may_stand_in_the_manifest_itself():
-    store()
+    stored()
     edit(manifest(), "captioner/mine", vocabulary=WORDS)
-    assert weights.read_vocabulary(weights.find("captioner", "mine")).words == WORDS
+    assert store.read_vocabulary(catalogue.find("captioner", "mine")).words == WORDS
 
 
 def test_a_model_without_words_has_no_vocabulary():
-    assert weights.read_vocabulary(store()) is None
+    assert store.read_vocabulary(stored()) is None
 
 
 # clashes
 
 
 def test_a_taken_name_is_refused_and_the_first_model_kept():
-    first = store(settings={"first": True})
-    before = contents(weights.home())
+    first = stored(settings={"first": True})
+    before = contents(catalogue.home())
     with pytest.raises(SettingsError, match=r"exists already.*replace=True"):
-        store(tensors={"weight": torch.ones(9)})
-    assert contents(weights.home()) == before
-    assert weights.find("captioner", "mine") == first
+        stored(tensors={"weight": torch.ones(9)})
+    assert contents(catalogue.home()) == before
+    assert catalogue.find("captioner", "mine") == first
 
 
 def test_replacing_leaves_only_the_new_files():
-    store(vocabulary=WORDS)
-    other = store("other", vocabulary=WORDS[:3])
-    new = store(tensors={"weight": torch.ones(9)}, vocabulary=["<pad>", "cat"], replace=True)
-    assert weights.find("captioner", "mine") == new
+    stored(vocabulary=WORDS)
+    other = stored("other", vocabulary=WORDS[:3])
+    new = stored(tensors={"weight": torch.ones(9)}, vocabulary=["<pad>", "cat"], replace=True)
+    assert catalogue.find("captioner", "mine") == new
     kept = {"manifest.json", *(part.name for entry in (new, other) for part in (entry.path, entry.vocabulary))}
-    assert contents(weights.home()).keys() == kept
+    assert contents(catalogue.home()).keys() == kept
 
 
 def test_a_shipped_name_cannot_be_taken_even_with_replace():
-    store(folder=weights.SHIPPED)
+    stored(folder=catalogue.SHIPPED)
     with pytest.raises(SettingsError, match="shipped"):
-        store(replace=True)
+        stored(replace=True)
 
 
 def test_a_name_that_was_shipped_later_is_not_shadowed_silently():
-    store()
-    shipped = store(folder=weights.SHIPPED)
+    stored()
+    shipped = stored(folder=catalogue.SHIPPED)
     with pytest.warns(UserWarning, match="captioner/mine"):
-        assert weights.find("captioner", "mine") == shipped
+        assert catalogue.find("captioner", "mine") == shipped
 
 
 # crashes and company
@@ -310,8 +312,8 @@ def test_a_name_that_was_shipped_later_is_not_shadowed_silently():
 @pytest.mark.parametrize("stop", ["safetensors", "vocabulary", "manifest"])
 @pytest.mark.parametrize("error", [OSError("disk full"), KeyboardInterrupt()])
 def test_an_interrupted_replacement_leaves_the_folder_as_it_was(stop, error, monkeypatch):
-    entry = store(vocabulary=WORDS)
-    before = contents(weights.home())
+    entry = stored(vocabulary=WORDS)
+    before = contents(catalogue.home())
     replace = os.replace
 
     def failing(source, target):
@@ -321,41 +323,42 @@ def test_an_interrupted_replacement_leaves_the_folder_as_it_was(stop, error, mon
 
     with monkeypatch.context() as patch, pytest.raises((OutputError, KeyboardInterrupt)):
         patch.setattr(os, "replace", failing)
-        store(tensors={"weight": torch.ones(9)}, vocabulary=["<pad>", "cat"], replace=True)
-    assert contents(weights.home()) == before
-    assert weights.read_tensors(entry).keys() == network().state_dict().keys()
+        stored(tensors={"weight": torch.ones(9)}, vocabulary=["<pad>", "cat"], replace=True)
+    assert contents(catalogue.home()) == before
+    assert store.read_tensors(entry).keys() == network().state_dict().keys()
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=re.escape(str(tmp_path / "file"))):
-        store(folder=tmp_path / "file" / "below")
+        stored(folder=tmp_path / "file" / "below")
 
 
-def test_a_lock_left_behind_is_named(monkeypatch):
-    store()
-    lock = weights.home() / ".manifest.lock"
-    lock.touch()
-    monkeypatch.setattr(weights, "_LOCK_SECONDS", 0.1)
-    with pytest.raises(OutputError, match=re.escape(str(lock))):
-        store("second")
-    lock.unlink()
-    store("second")
+def test_a_process_that_is_killed_while_it_registers_keeps_nobody_out(monkeypatch):
+    monkeypatch.setattr(store, "_LOCK_SECONDS", 0.1)
+    stored()
+    lock = catalogue.home() / ".manifest.lock"
+    with holding(lock) as other:
+        with pytest.raises(OutputError, match=re.escape(str(lock.parent))):
+            stored("second")
+        other.kill()
+        other.wait()
+        stored("second")
 
 
 def test_processes_that_register_at_once_lose_no_entry():
     script = """
 import sys, torch
-from telephonegan.zoo import weights
+from telephonegan.zoo import store
 for number in range(5):
-    weights.register("judge", f"{sys.argv[1]}-{number}", {"w": torch.ones(2)}, architecture="tiny", settings={})
+    store.register("judge", f"{sys.argv[1]}-{number}", {"w": torch.ones(2)}, architecture="tiny", settings={})
 """
     running = [
         subprocess.Popen([sys.executable, "-c", script, str(who)], cwd=Path(__file__).resolve().parents[2])
         for who in range(3)
     ]
     assert [process.wait(timeout=120) for process in running] == [0, 0, 0]
-    names = {entry.name for entry in weights.entries("judge")}
+    names = {entry.name for entry in catalogue.entries("judge")}
     assert names == {f"{who}-{number}" for who in range(3) for number in range(5)}
 
 
@@ -365,7 +368,7 @@ for number in range(5):
 def test_strict_loading_copies_and_returns_the_module():
     source, target = network(), network()
     nn.init.constant_(source[0].weight, 7.0)
-    assert weights.load_strict(target, source.state_dict()) is target
+    assert store.load_strict(target, source.state_dict()) is target
     assert torch.equal(target[0].weight, source[0].weight)
 
 
@@ -375,7 +378,7 @@ def test_strict_loading_names_what_does_not_fit_and_changes_nothing():
     tensors = dict(before) | {"0.bias": torch.zeros(9), "extra": torch.zeros(1), "1.bias": torch.full((4,), 5.0)}
     del tensors["0.weight"]
     with pytest.raises(WeightsError) as raised:
-        weights.load_strict(module, tensors)
+        store.load_strict(module, tensors)
     message = str(raised.value)
     assert "1 missing: 0.weight" in message
     assert "1 unexpected: extra" in message
@@ -385,7 +388,7 @@ def test_strict_loading_names_what_does_not_fit_and_changes_nothing():
 
 def test_strict_loading_of_another_network_lists_only_a_few_names():
     with pytest.raises(WeightsError, match=r"20 unexpected: n0, n1, n2, n3, n4 and 15 more"):
-        weights.load_strict(nn.Identity(), {f"n{number}": torch.zeros(1) for number in range(20)})
+        store.load_strict(nn.Identity(), {f"n{number}": torch.zeros(1) for number in range(20)})
 
 
 # the home folder
@@ -395,8 +398,8 @@ def test_strict_loading_of_another_network_lists_only_a_few_names():
 def test_home_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.delenv("TELEPHONEGAN_HOME")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert weights.home() == tmp_path / "telephonegan"
+    assert catalogue.home() == tmp_path / "telephonegan"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    assert weights.home() == Path.home() / ".cache" / "telephonegan"
+    assert catalogue.home() == Path.home() / ".cache" / "telephonegan"
     monkeypatch.setenv("TELEPHONEGAN_HOME", "~/models")
-    assert weights.home() == Path.home() / "models"
+    assert catalogue.home() == Path.home() / "models"

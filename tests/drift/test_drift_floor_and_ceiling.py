@@ -1,8 +1,7 @@
-import numpy as np
 import pytest
 from PIL import Image
 
-from telephonegan.drift.floor_and_ceiling import between, fraction, other_captions, repaintings, unrelated
+from telephonegan.drift.floor_and_ceiling import other_captions, repaintings, unrelated
 from telephonegan.drift.tracks import Track, Turn
 from telephonegan.errors import DataError
 
@@ -15,28 +14,7 @@ def track(source, seed, rounds=3, start=None, references=(), pictures=True):
     return Track(f"{source}-seed{seed}", source, seed, turns, references)
 
 
-def test_the_floor_is_zero_and_the_ceiling_one():
-    assert between(np.array([0.1, 0.3, 0.5, 0.6, 0.0]), 0.1, 0.5) == pytest.approx([0, 0.5, 1, 1.25, -0.25])
-
-
-def test_floors_and_ceilings_may_differ_by_round():
-    assert between(np.array([0.5, 0.5]), np.array([0.0, 0.25]), np.array([1.0, 0.75])) == pytest.approx([0.5, 0.5])
-
-
-@pytest.mark.parametrize("ceiling", [0.2, 0.1])
-def test_a_ceiling_not_above_the_floor_tells_nothing(ceiling):
-    assert np.isnan(between(0.3, 0.2, ceiling))
-
-
-def test_fractions_are_of_means_and_doubt_of_the_ceiling_widens_them():
-    values, floor = np.full((4, 2), 0.3), np.full((4, 2), 0.1)
-    sure = fraction(values, floor, np.full(4, 0.5), sources=list("abcd"), resamples=100)
-    unsure = fraction(values, floor, np.array([0.3, 0.7, np.nan, 0.5]), sources=list("abcd"), resamples=100)
-    assert sure.value == pytest.approx([0.5, 0.5]) and sure.high == pytest.approx(sure.low)
-    assert unsure.value == pytest.approx([0.5, 0.5]) and (unsure.high - unsure.low > 0.2).all()
-
-
-def test_strangers_are_of_another_source_and_of_the_same_seed():
+def test_unrelated_chains_are_of_another_source_and_of_the_same_seed():
     tracks = [track(source, seed) for source in "abcde" for seed in (0, 1)]
     floor = unrelated(tracks)
     assert [t.chain for t in floor] == [t.chain for t in tracks]
@@ -54,7 +32,7 @@ def test_pairs_do_not_hang_on_the_order_of_chains():
     assert pairs[0] == pairs[1]
 
 
-def test_one_source_has_no_strangers():
+def test_one_source_has_no_unrelated_chains():
     with pytest.raises(DataError, match="two sources"):
         unrelated([track("a", 0), track("a", 1)])
 

@@ -43,7 +43,7 @@ def draw(
     if played.is_complete and not summary["experiment"]["complete"]:
         raise DataError(
             f"{played.folder} was played on since its summary was made. "
-            f"Make it anew: telephonegan experiment summary {played.folder}"
+            f"Make it again: telephonegan experiment summary {played.folder}"
         )
     shown = _chosen(tracks, chain)
     out = files.new_folder(played.folder / "figures" if out is None else Path(out).expanduser())
@@ -143,7 +143,7 @@ def _table(summary: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _is_known(told: dict[str, Any]) -> bool:
-    """Whether round 0 has what the measure compares with: a game from texts begins without a picture."""
+    """Whether round 0 has what the measure compares with: a chain from a text begins without a picture."""
     return any(value is not None for value in told["start"]["value"])
 
 

@@ -1,0 +1,82 @@
+"""Controls that several views share: a slider over rounds with its Play button, and a button for each word."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import ipywidgets
+
+from telephonegan.widgets.view import MAX_WIDTH
+
+MILLISECONDS = 1200  # for each round, as in the animations of a chain
+
+
+class RoundSlider(ipywidgets.HBox):
+    """`slider` and `play` over the rounds 0 to `last`, linked in the browser; `slider.value` is the round.
+
+    The arrow keys move the slider where it has the focus; space presses the button that has it.
+    """
+
+    def __init__(self, last: int, show: Callable[[int], None]) -> None:
+        self.slider = index_slider(last, "round", show)
+        fixed = ipywidgets.Layout(flex="0 0 auto")
+        range_ = {"max": self.slider.max, "disabled": self.slider.disabled}
+        self.play = ipywidgets.Play(**range_, interval=MILLISECONDS, layout=fixed, tooltip="play, stop, repeat")
+        self.link = ipywidgets.jslink((self.play, "value"), (self.slider, "value"))
+        super().__init__([self.play, self.slider], layout=ipywidgets.Layout(max_width=MAX_WIDTH))
+
+    def close(self) -> None:
+        if self.comm is not None:
+            self.link.close()
+            super().close()
+
+
+def index_slider(last: int, description: str, show: Callable[[int], None]) -> ipywidgets.IntSlider:
+    """A slider from 0 to `last` that calls `show` with its value; disabled where there is but one."""
+    # The slider in the browser refuses a range of one value.
+    slider = ipywidgets.IntSlider(max=max(1, last), disabled=last == 0, description=description, tooltip=description)
+    slider.layout.flex, slider.layout.width = "1 1 auto", "auto"
+    slider.observe(lambda change: show(min(change["new"], last)), "value")
+    return slider
+
+
+class WordChooser(ipywidgets.ToggleButtons):
+    """A button for each word; `index` is the word that is chosen, None without words.
+
+    `choose` is called with the index when a person changes it, not when `offer` does.
+    """
+
+    def __init__(self, choose: Callable[[int | None], None]) -> None:
+        super().__init__(
+            options=(),
+            layout=ipywidgets.Layout(height="72px", overflow="auto", max_width=MAX_WIDTH),
+            style=ipywidgets.ToggleButtonsStyle(button_width="auto"),
+        )
+        self._choose = choose
+        self.observe(self._changed, "index")
+
+    def offer(self, words: Sequence[str], index: int | None) -> None:
+        """Offer other words, with one of them chosen, in one message to the browser."""
+        self.unobserve(self._changed, "index")
+        with self.hold_sync():
+            self.options = distinct(words)
+            self.index = index
+        self.observe(self._changed, "index")
+
+    def _changed(self, change: dict) -> None:
+        self._choose(change["new"])
+
+
+def distinct(words: Sequence[str]) -> list[str]:
+    """Words as labels, no two alike: ToggleButtons tells its buttons apart by what stands on them.
+
+    >>> distinct(["a", "man", "a"])
+    ['a', 'man', 'a (2)']
+    """
+    counts: Counter[str] = Counter()
+    labels = []
+    for word in words:
+        counts[word] += 1
+        labels.append(word if counts[word] == 1 else f"{word} ({counts[word]})")
+    return labels

@@ -1,0 +1,214 @@
+"""Which models there are, by kind and name: reads the manifests, no weights, and needs no torch.
+
+A folder of weights holds safetensors files and one `manifest.json`:
+
+    {"format": 1, "models": {"captioner/flickr8k": {"kind": "captioner", "file": "….safetensors", "sha256": "…", …}}}
+
+There are two such folders: the shipped one in the repository and the user's own, `home()`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+import warnings
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from telephonegan.errors import UnknownModelError, WeightsError
+from telephonegan.files import read_json
+
+KINDS = ("captioner", "generator", "damsm", "judge")
+SHIPPED = Path(__file__).resolve().parents[2] / "weights"
+MANIFEST = "manifest.json"
+FORMAT = 1
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What may be told of a model; a manifest stores each field under its own name.
+
+    `settings`, `preprocessing` and `quality` are plain JSON.
+    """
+
+    architecture: str = ""
+    settings: dict[str, Any] = field(default_factory=dict, hash=False)
+    preprocessing: dict[str, Any] = field(default_factory=dict, hash=False)
+    data: str = ""
+    licence: str = ""
+    command: str = ""
+    quality: dict[str, Any] = field(default_factory=dict, hash=False)
+    description: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry(Description):
+    """One model of a manifest: what it is and where its file lies. `size` is in bytes, 0 where the file is missing."""
+
+    name: str
+    kind: str
+    path: Path
+    sha256: str
+    size: int
+    vocabulary: Path | tuple[str, ...] | None = None
+    vocabulary_sha256: str = ""
+
+
+def home() -> Path:
+    """The folder of the user's own models: $TELEPHONEGAN_HOME, else `telephonegan` in the platform's cache folder."""
+    if chosen := os.environ.get("TELEPHONEGAN_HOME"):
+        return Path(chosen).expanduser().absolute()
+    return _cache_folder() / "telephonegan"
+
+
+def _cache_folder() -> Path:
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return chosen if chosen.is_absolute() else Path.home() / ".cache"
+
+
+def entries(kind: str | None = None) -> list[Entry]:
+    """All models known here, shipped ones first; reads the two manifests and no weights.
+
+    `kind` is one of `KINDS`, or None for all. Raises WeightsError for a damaged manifest, or none beside the library.
+
+        >>> [entry.name for entry in entries("captioner")]  # doctest: +SKIP
+        ['flickr8k']
+    """
+    if kind is not None:
+        check_kind(kind)
+    found = _listing(SHIPPED)
+    for key, entry in _listing(home(), optional=True).items():
+        if key in found:
+            warnings.warn(f"{key} in {home()} is not used: a shipped model has that name. Rename yours.", stacklevel=2)
+        else:
+            found[key] = entry
+    return [entry for entry in found.values() if kind in (None, entry.kind)]
+
+
+def find(kind: str, name: str) -> Entry:
+    """The entry of one model by name; `kind` is one of `KINDS`.
+
+    Raises UnknownModelError, with the names there are, when no manifest lists it.
+
+        >>> find("captioner", "flickr8k").settings  # doctest: +SKIP
+    """
+    named = {entry.name: entry for entry in entries(kind)}
+    if name not in named:
+        raise UnknownModelError(_unknown(kind, str(name), list(named)))
+    return named[name]
+
+
+def check_kind(kind: str) -> None:
+    """Raises UnknownModelError for a kind outside `KINDS`."""
+    if kind not in KINDS:
+        raise UnknownModelError(f"There is no kind of model called {kind!r}. The kinds are {', '.join(KINDS)}.")
+
+
+def is_name(name: str) -> bool:
+    """Whether a model can have that name, which becomes part of a file's name."""
+    return bool(_NAME.fullmatch(name))
+
+
+def _unknown(kind: str, name: str, names: list[str]) -> str:
+    close = difflib.get_close_matches(name.lower(), names, n=1)
+    guess = f" Did you mean {close[0]!r}?" if close else ""
+    known = f"Available: {', '.join(names)}." if names else f"There is no {kind} yet: train or import one."
+    return f"No {kind} is called {name!r}.{guess} {known}"
+
+
+def remedy(path: Path) -> str:
+    """What to do about a damaged file of a folder of weights."""
+    if not path.is_relative_to(SHIPPED.resolve()):
+        return "Repair it or move it away, then train, import or download the model again."
+    return (
+        "It comes with a clone of the repository: restore it there with "
+        f"`git checkout -- {path.name}` in {path.parent}, or clone again and reinstall with `pip install -e .`."
+    )
+
+
+# ---------------------------------------------------------------------------------------------------- manifests
+
+
+def read_manifest(folder: Path, *, optional: bool = False) -> dict[str, dict[str, Any]]:
+    """The records of a folder's manifest by KIND/NAME; none where an `optional` one is missing. Raises WeightsError."""
+    path = folder / MANIFEST
+    if optional and not path.exists():
+        return {}
+    manifest = read_json(path, WeightsError, remedy(path))
+    models = manifest.get("models") if isinstance(manifest, dict) else None
+    if not isinstance(models, dict) or not all(isinstance(record, dict) for record in models.values()):
+        raise WeightsError(f'{path} is not a manifest of weights: it needs {{"format": {FORMAT}, "models": {{…}}}}.')
+    if manifest.get("format") != FORMAT:
+        raise WeightsError(
+            f"{path} has format {manifest.get('format')!r}; this version reads {FORMAT}. Update telephonegan."
+        )
+    return models
+
+
+def entry_of(folder: Path, key: str, record: Mapping[str, Any]) -> Entry:
+    """The entry of one record of the manifest in `folder`. Raises WeightsError for a damaged record."""
+    kind, _, name = key.partition("/")
+    if kind not in KINDS or record.get("kind") != kind or not is_name(name):
+        raise WeightsError(
+            f'{folder / MANIFEST}: {key!r} is not KIND/NAME with its own "kind", one of {", ".join(KINDS)}.'
+        )
+    path = inside(folder, key, record.get("file"))
+    return Entry(
+        name=name,
+        kind=kind,
+        path=path,
+        size=path.stat().st_size if path.is_file() else 0,
+        vocabulary=_vocabulary_place(folder, key, record.get("vocabulary")),
+        **_described(folder, key, record),
+    )
+
+
+def inside(folder: Path, key: str, file: Any) -> Path:
+    """A file that the manifest in `folder` names. It may come from somebody else: it must not point anywhere else."""
+    outside = f"{folder / MANIFEST}: {key} names the file {file!r}, which is not inside that folder."
+    if not isinstance(file, str) or not file:
+        raise WeightsError(outside)
+    try:
+        root = folder.resolve()
+        path = (root / file).resolve()
+    except (OSError, ValueError) as error:
+        raise WeightsError(outside) from error
+    if root not in path.parents:
+        raise WeightsError(outside)
+    return path
+
+
+def _listing(folder: Path, *, optional: bool = False) -> dict[str, Entry]:
+    return {key: entry_of(folder, key, record) for key, record in read_manifest(folder, optional=optional).items()}
+
+
+def _described(folder: Path, key: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that a manifest stores word for word, each of the type of its default."""
+    plain = {"sha256": ""} | {each.name: _default(each) for each in fields(Entry) if each.name not in _PLACES}
+    for name, default in plain.items():
+        if not isinstance(record.get(name, default), type(default)):
+            raise WeightsError(f"{folder / MANIFEST}: {name!r} of {key} is not a {type(default).__name__}.")
+    return {name: record.get(name, default) for name, default in plain.items()}
+
+
+_PLACES = {"name", "kind", "path", "sha256", "size", "vocabulary"}
+
+
+def _default(each: Any) -> Any:
+    return each.default if each.default is not MISSING else each.default_factory()
+
+
+def _vocabulary_place(folder: Path, key: str, given: Any) -> Path | tuple[str, ...] | None:
+    if given is None:
+        return None
+    return tuple(map(str, given)) if isinstance(given, list) else inside(folder, key, given)
