@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from telephonegan.cli.options import add_command
+from telephonegan.errors import DataError
 from telephonegan.files import json_bytes
 
 _EXAMPLES = """examples:
@@ -15,6 +16,8 @@ _EXAMPLES = """examples:
   telephonegan data join both flickr8k coco
   telephonegan data name named coco/images --sentences captions.tsv
   telephonegan data products clothes fashion
+  telephonegan data caption birds-told birds --captioner birds
+  telephonegan data pack flowers flowers.pack --size 128
 Exit code of check: 0 usable, 1 something would break a training, 2 not a data folder."""
 
 
@@ -43,6 +46,21 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     products = _action(actions, "products", "make sentences of the attributes of products", _products)
     _add_out(products)
     products.add_argument("source", metavar="DIR", type=Path, help="a folder with products.csv and images/")
+
+    caption = _action(actions, "caption", "let a captioner describe the photographs nobody described", _caption)
+    _add_out(caption)
+    caption.add_argument("folder", metavar="DIR", type=Path, help="a folder or pack of photographs, some captioned")
+    caption.add_argument("--captioner", required=True, metavar="NAME", help="the model that describes them")
+    caption.add_argument("--device", default="auto", help="auto, cpu or cuda")
+
+    pack = _action(actions, "pack", "put small photographs, captions and splits into one file", _pack)
+    pack.add_argument("folder", metavar="DIR", type=Path, help="a folder of captioned photographs")
+    pack.add_argument("out", metavar="OUT", type=Path, help="the new file, such as flowers.pack")
+    pack.add_argument("--size", type=int, default=128, help="pixels, at most (default: 128)")
+    pack.add_argument("--format", default="webp", help="webp, jpeg or png (default: webp)")
+    pack.add_argument("--quality", type=int, default=88, help="of the encoding, 1 to 100 (default: 88)")
+    pack.add_argument("--splits", nargs="+", help="some of train, dev, test and uncaptioned (default: all there are)")
+    pack.add_argument("--without-classes", type=Path, metavar="LIST", help="class numbers to leave out, one per line")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -84,6 +102,45 @@ def _products(options: argparse.Namespace) -> int:
     from telephonegan.data.preparing import write_products
 
     return _printed(write_products(options.source, options.out))
+
+
+def _caption(options: argparse.Namespace) -> int:
+    from telephonegan.captioning import Captioner
+    from telephonegan.data.layouts import open_data
+    from telephonegan.data.preparing import caption_photographs
+
+    data, captioner = open_data(options.folder), Captioner.load(options.captioner, options.device)
+    return _printed(caption_photographs(data, captioner, options.out, progress=True))
+
+
+def _pack(options: argparse.Namespace) -> int:
+    from telephonegan.data.layouts import open_data
+    from telephonegan.data.packs import write_pack
+    from telephonegan.files import sha256
+
+    out = write_pack(
+        open_data(options.folder),
+        options.out,
+        size=options.size,
+        encoding=options.format,
+        quality=options.quality,
+        splits=options.splits,
+        without=_class_numbers(options.without_classes),
+        progress=True,
+    )
+    print(f"{out} {out.stat().st_size / 1e6:.1f} MB sha256 {sha256(out)}")
+    return 0
+
+
+def _class_numbers(path: Path | None) -> list[int]:
+    from telephonegan.data.layouts import read_text
+
+    if path is None:
+        return []
+    try:
+        return [int(line) for line in read_text(path).split()]
+    except ValueError as error:
+        raise DataError(f"{path} is no list of class numbers, one per line: {error}.") from error
 
 
 def _printed(folder: Path) -> int:

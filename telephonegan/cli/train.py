@@ -19,7 +19,9 @@ _EXAMPLES = """examples:
   telephonegan train captioner --data flickr8k --run runs/captioner --set steps=4500
   telephonegan train captioner --data flickr8k --run runs/cider --preset cider --from runs/captioner
   telephonegan train all --preset tiny --run runs/tiny
+  telephonegan train world birds --data birds.pack --run runs/birds --minutes 60
   telephonegan train --resume runs/captioner
+  telephonegan train attngan   --data flickr8k --run runs/attngan --damsm runs/damsm --minutes 30
   torchrun --nproc-per-node 4 -m telephonegan train damsm --data flickr8k --run runs/damsm --device cuda
 A run that was stopped goes on when the same command is given again, or with --resume."""
 
@@ -28,8 +30,12 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `telephonegan train`."""
     parser.epilog = _EXAMPLES
     parser.add_argument(
-        "recipe", nargs="?", choices=(*recipes.NAMES, "all"), help="all: the three, one after the other"
+        "recipe",
+        nargs="?",
+        choices=(*recipes.NAMES, "all", "world"),
+        help="all: the three, one after the other; world: all models of a world of pictures",
     )
+    parser.add_argument("name", nargs="?", help="world: what its models are called, such as birds")
     parser.add_argument("--data", type=Path, help="a folder of captioned photographs, see `telephonegan data check`")
     parser.add_argument("--run", dest="run_folder", type=Path, help="folder for checkpoints, log and samples")
     parser.add_argument(
@@ -37,8 +43,11 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--cache", type=Path, help="folder for packed photographs and features (default: RUN/../cache)")
     parser.add_argument("--damsm", help="attngan: the DAMSM run that guides it, or the name of a DAMSM model")
+    parser.add_argument("--judge", help="world: a judge that is there already, so that none is trained")
+    parser.add_argument("--parts", nargs="+", choices=("damsm", "judge", "captioner", "generator"), help="world: of it")
+    parser.add_argument("--pieces", action="store_true", help="world: leave checkpoints in files of at most 16 MiB")
     parser.add_argument("--from", dest="origin", type=Path, metavar="RUN", help="start with the weights of another run")
-    parser.add_argument("--preset", default="cpu", help="cpu, gpu, tiny; captioner: cider; others: birds, coco, …")
+    parser.add_argument("--preset", help="cpu (default), gpu, tiny, world; captioner: cider; others: birds, coco, …")
     parser.add_argument("--config", type=Path, metavar="YAML", help="settings of the recipe, or AttnGAN's own file")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of the recipe")
     parser.add_argument("--steps", type=int, help="optimiser steps in all")
@@ -46,15 +55,17 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--threads", type=int, help="CPU threads")
     parser.add_argument("--checkpoint-minutes", type=float, default=5.0, help="between two checkpoints (default: 5)")
+    parser.add_argument("--minutes", type=float, help="stop after so much time in all, as Ctrl-C would")
     parser.add_argument("--evaluate-every", type=int, metavar="STEPS", help="default: ten times in a run")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train a recipe or all of them, or go on with a run."""
+    """Train a recipe, all of them or a world, or go on with a run."""
     how = {
         "device": options.device,
         "threads": options.threads,
         "checkpoint_minutes": options.checkpoint_minutes,
+        "minutes": options.minutes,
         "evaluate_every": options.evaluate_every,
         "command": options.command,
     }
@@ -63,7 +74,12 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if options.recipe is None or options.run_folder is None:
         raise SettingsError("What is to be trained, and where? Give a recipe and --run FOLDER, or --resume RUN.")
-    how |= {"preset": options.preset, "steps": options.steps, "seed": options.seed, "cache": options.cache}
+    how |= {"seed": options.seed, "cache": options.cache}
+    if options.recipe == "world":
+        return _train_world(options, how)
+    if options.name is not None or options.parts or options.pieces or options.judge is not None:
+        raise SettingsError("A name, --parts, --pieces and --judge belong to `train world`.")
+    how |= {"preset": options.preset or "cpu", "steps": options.steps}
     if options.recipe == "all":
         return _train_all(options, how)
     if options.data is None:
@@ -90,4 +106,24 @@ def _train_all(options: argparse.Namespace, how: dict[str, Any]) -> int:
     print("To play with them, give them a name:")
     for recipe in ORDER:
         print(f"  telephonegan export {root / recipe} --name {root.name.lower()}")
+    return 0
+
+
+def _train_world(options: argparse.Namespace, how: dict[str, Any]) -> int:
+    if options.name is None or options.data is None:
+        raise SettingsError("train world needs a name and --data: telephonegan train world birds --data birds.pack …")
+    if options.config is not None or options.origin is not None or options.steps is not None:
+        raise SettingsError("train world takes --set RUN.KEY=VALUE; leave out --config, --from and --steps.")
+    training.train_world(
+        options.name,
+        data=options.data,
+        run=options.run_folder,
+        settings=options.set,
+        preset=options.preset or "world",
+        damsm=options.damsm,
+        judge=options.judge,
+        parts=options.parts,
+        pieces=options.pieces,
+        **how,
+    )
     return 0

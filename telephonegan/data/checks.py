@@ -115,12 +115,11 @@ def _look_at_all(contents: DataFolder, progress: bool) -> list[_Look]:
 
 def _look(split: str, photos: CaptionedPhotos, row: int) -> _Look:
     name = photos.names[row]
-    path = photos.folder / name
-    if not path.is_file():
+    if not photos.is_there(row):
         return _Look(split, name, fault="there is no such file", is_missing=True)
     try:
         image = photos.image(row)
-        file = hashlib.sha256(path.read_bytes()).hexdigest()
+        file = hashlib.sha256(photos.content(row)).hexdigest()
     except (ImageError, DataError, OSError) as error:
         return _Look(split, name, fault=str(error))
     pixels = hashlib.sha256(f"{image.size} ".encode() + image.tobytes()).hexdigest()
@@ -133,7 +132,8 @@ def _absent(contents: DataFolder) -> list[str]:
 
 
 def _without_file(contents: DataFolder) -> set[str]:
-    return {name for name in contents.captions if not (contents.photos / name).is_file()}
+    photos = contents.rows(list(contents.captions))
+    return {name for row, name in enumerate(photos.names) if not photos.is_there(row)}
 
 
 def _duplicates(looks: list[_Look]) -> dict[str, list[dict[str, Any]]]:

@@ -15,11 +15,15 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from telephonegan.data.photos import Box, CaptionedPhotos
 from telephonegan.errors import DataError
 from telephonegan.text import tokenise
 from telephonegan.zoo import legacy_pickles
+
+if TYPE_CHECKING:
+    from telephonegan.data.packs import Pack
 
 SPLITS = ("train", "dev", "test")
 Captions = dict[str, list[list[str]]]
@@ -54,16 +58,17 @@ class DataFolder:
     absent: dict[str, str] = field(default_factory=dict)
     classes: dict[str, int] | None = None
     boxes: dict[str, Box] | None = None
+    pack: Pack | None = None
 
     def split(self, name: str) -> CaptionedPhotos:
         """One split. Raises DataError when it is not there or empty, or when a photograph of it has no caption."""
         if name not in SPLITS:
             raise DataError(f"There is no split {name!r}. There are: {', '.join(SPLITS)}.")
         if name in self.absent:
-            raise DataError(
-                f"{self.folder} has no {name} split: {self.absent[name]}. It was read as the {self.layout} layout, "
-                f"which is {LAYOUTS[self.layout].needs}."
+            layout = (
+                "" if self.pack else f" It was read as the {self.layout} layout, which is {LAYOUTS[self.layout].needs}."
             )
+            raise DataError(f"{self.folder} has no {name} split: {self.absent[name]}.{layout}")
         names = self.splits[name]
         if not names:
             raise DataError(f"The {name} split of {self.folder} is empty. It needs at least one captioned photograph.")
@@ -71,6 +76,10 @@ class DataFolder:
         if without:
             raise DataError(f"{len(without)} photographs of the {name} split have no caption, first {without[0]}.")
         return self.rows(names)
+
+    def _read_as(self) -> str:
+        needs = "" if self.pack is not None else LAYOUTS[self.layout].needs
+        return f" It was read as the {self.layout} layout, which is {needs}." if needs else ""
 
     def rows(self, names: list[str]) -> CaptionedPhotos:
         """Any photographs of this folder by name; one that has no caption gets an empty list."""
@@ -80,10 +89,17 @@ class DataFolder:
             [self.captions.get(name, []) for name in names],
             None if self.classes is None else [self.classes[name] for name in names],
             None if self.boxes is None else [self.boxes[name] for name in names],
+            self.pack,
         )
 
+    def uncaptioned(self) -> list[str]:
+        """Names of the photographs without a caption, in order."""
+        return sorted(self.pictures() - self.captions.keys())
+
     def pictures(self) -> set[str]:
-        """Names of the picture files in every folder where a captioned photograph lies."""
+        """Names of the picture files in every folder where a captioned photograph lies, or in the pack."""
+        if self.pack is not None:
+            return set(self.pack.sizes)
         parents = {Path(name).parent for name in self.captions}
         return {
             (parent / path.name).as_posix()
@@ -117,8 +133,12 @@ def read_data(folder: str | Path, split: str, layout: str | None = None) -> Capt
 
 
 def open_data(folder: str | Path, layout: str | None = None) -> DataFolder:
-    """Read the captions and splits of a data folder. Raises DataError, which lists the layouts there are."""
+    """Read the captions and splits of a data folder or a pack. Raises DataError, which lists the layouts there are."""
     folder = Path(folder).expanduser()
+    if folder.is_file():
+        from telephonegan.data.packs import open_pack
+
+        return open_pack(folder)
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}. Give a folder of captioned photographs.")
     if layout is None:
@@ -293,17 +313,31 @@ def _listed_reader(layout: str, caption_files: tuple[str, ...]) -> Callable[[Pat
             )
         photos = folder / place
         files = {split: _first_file(folder, (each.format(split) for each in _SPLIT_FILES)) for split in SPLITS}
+        classes = _read_labels(folder / "labels.csv", captions)
         if not any(files.values()):
-            return DataFolder(folder, layout, photos, captions, _by_name(_present(captions, photos, table)))
+            splits = _by_name(_present(captions, photos, table))
+            return DataFolder(folder, layout, photos, captions, splits, classes=classes)
         splits = {split: _read_list(path) for split, path in files.items() if path}
         absent = {
             split: f"there is no {split}.txt or Flickr_8k.{split}Images.txt"
             for split, path in files.items()
             if not path
         }
-        return DataFolder(folder, layout, photos, captions, splits, absent)
+        return DataFolder(folder, layout, photos, captions, splits, absent, classes)
 
     return read
+
+
+def _read_labels(path: Path, captions: Captions) -> dict[str, int] | None:
+    """Class numbers of a table with the columns image and class_id; None where it does not tell every photograph's."""
+    if not path.is_file():
+        return None
+    rows = list(csv.DictReader(io.StringIO(read_text(path), newline="")))
+    try:
+        classes = {row["image"]: int(row["class_id"]) for row in rows}
+    except (KeyError, TypeError, ValueError):
+        return None
+    return classes if classes.keys() >= captions.keys() else None
 
 
 def _present(captions: Captions, photos: Path, table: Path) -> list[str]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,6 +19,9 @@ from telephonegan.errors import DataError, ImageError
 from telephonegan.files import make_folder, replacing
 from telephonegan.images import as_image
 
+if TYPE_CHECKING:
+    from telephonegan.data.packs import Pack
+
 Box = tuple[int, int, int, int]
 
 
@@ -25,7 +30,8 @@ class CaptionedPhotos:
     """One split: file names, and for each photograph its captions as word lists.
 
     Some data sets also tell a class number of each photograph, and the box (left, top, width, height), in pixels,
-    around the animal in it; `image` then cuts the photograph to that animal's surroundings.
+    around the animal in it; `image` then cuts the photograph to that animal's surroundings. Where `pack` is given, the
+    photographs lie in that one file and not in the folder.
     """
 
     folder: Path
@@ -33,6 +39,7 @@ class CaptionedPhotos:
     captions: list[list[list[str]]]
     classes: list[int] | None = None
     boxes: list[Box] | None = None
+    pack: Pack | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -47,18 +54,34 @@ class CaptionedPhotos:
             return None if column is None else [column[row] for row in rows]
 
         return CaptionedPhotos(
-            self.folder, chosen(self.names), chosen(self.captions), chosen(self.classes), chosen(self.boxes)
+            self.folder, chosen(self.names), chosen(self.captions), chosen(self.classes), chosen(self.boxes), self.pack
         )
+
+    def is_there(self, row: int) -> bool:
+        """Whether the file of a photograph is there, readable or not."""
+        name = self.names[row]
+        return (self.folder / name).is_file() if self.pack is None else name in self.pack.sizes
+
+    def content(self, row: int) -> bytes:
+        """The encoded bytes of one photograph. Raises DataError, or OSError for a file of a folder."""
+        name = self.names[row]
+        return (self.folder / name).read_bytes() if self.pack is None else self.pack.photograph(name)
 
     def image(self, row: int) -> Image.Image:
         """One photograph, cut to its box where there is one. Raises ImageError or DataError when it is no use."""
-        image = as_image(self.folder / self.names[row])
+        image = as_image(self.folder / self.names[row]) if self.pack is None else self._unpacked(row)
         if self.boxes is None:
             return image
         try:
             return cut_to_box(image, self.boxes[row])
         except DataError as error:
             raise DataError(f"{self.names[row]}: {error}") from error
+
+    def _unpacked(self, row: int) -> Image.Image:
+        try:
+            return as_image(self.content(row))
+        except ImageError as error:
+            raise ImageError(f"{self.names[row]} in {self.folder}: {error}") from error
 
     def readable(self, progress: bool = False) -> tuple[CaptionedPhotos, list[tuple[str, str]]]:
         """The photographs that can be read, and the name of each other one with the reason; every file is decoded.
@@ -79,7 +102,8 @@ class CaptionedPhotos:
 
     def fingerprint(self) -> str:
         """Eight hex digits of file names, sizes and boxes: other photographs under the same names have others."""
-        lines = [f"{name} {_file_size(self.folder / name)}" for name in self.names]
+        sizes = self.pack.sizes if self.pack is not None else None
+        lines = [f"{name} {_file_size(self.folder / name) if sizes is None else sizes[name]}" for name in self.names]
         if self.boxes is not None:
             lines = [f"{line} {box}" for line, box in zip(lines, self.boxes, strict=True)]
         return fingerprint(lines)
@@ -111,7 +135,9 @@ def pack_photos(photos: CaptionedPhotos, size: int, cache: str | Path) -> Tensor
     """
     path = Path(cache) / f"photos-{photos.fingerprint()}-{size}.npy"
     if not path.exists():
-        pixels = np.stack([_read(photos, row, size) for row in tqdm(range(len(photos)), desc=f"packing {size} px")])
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            read = pool.map(lambda row: _read(photos, row, size), range(len(photos)))
+            pixels = np.stack(list(tqdm(read, total=len(photos), desc=f"packing {size} px", mininterval=2)))
         make_folder(path.parent)
         with replacing(path) as partial, open(partial, "wb") as file:
             np.save(file, pixels)
@@ -136,7 +162,9 @@ def random_crop(pixels: Tensor, size: int) -> Tensor:
     rows = top[:, None] + torch.arange(size)
     columns = left[:, None] + torch.arange(size)
     columns = torch.where(torch.rand(batch, 1) < 0.5, columns.flip(1), columns)
-    index = torch.arange(batch)[:, None, None]
+    # The windows are drawn on the host, whatever the device, so that they depend on the seed alone.
+    index = torch.arange(batch)[:, None, None].to(pixels.device)
+    rows, columns = rows.to(pixels.device), columns.to(pixels.device)
     return pixels.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 

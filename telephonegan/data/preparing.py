@@ -11,30 +11,42 @@ import random
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from tqdm.auto import tqdm
 
-from telephonegan.data.layouts import SPLITS, open_data, read_text, tenth
+from telephonegan.data.layouts import SPLITS, DataFolder, open_data, read_text, tenth
+from telephonegan.data.photos import CaptionedPhotos
 from telephonegan.errors import DataError, SettingsError
 from telephonegan.files import new_folder, writing
 from telephonegan.images import as_image, to_tensor
 from telephonegan.text import tokenise
 
+if TYPE_CHECKING:
+    from telephonegan.captioning import Captioner
+
 SENTENCES_EACH = 5
+_AT_ONCE = 128  # photographs
+BY_MODEL = "captions_by_model.txt"  # names of the photographs whose captions a captioner made
 
 
 @dataclass(frozen=True)
 class Captioned:
-    """A photograph with sentences, and the split it belongs to; `name` is what it is called in the new folder."""
+    """A photograph with sentences, and the split it belongs to; `name` is what it is called in the new folder.
+
+    `content` are the bytes of one that is no file of its own, but lies in a pack at `path`.
+    """
 
     path: Path
     name: str
     sentences: Sequence[str]
     split: str
+    content: Callable[[], bytes] | None = None
 
 
 def write_folder(folder: str | Path, photographs: Iterable[Captioned]) -> Path:
@@ -73,18 +85,69 @@ def join(folders: Sequence[str | Path], out: str | Path) -> Path:
         prefix = "" if place == 0 else f"{place}-{data.folder.resolve().name}-"
         for split in SPLITS if place == 0 else ("train",):
             part = data.split(split)
-            for name, captions in zip(part.names, part.captions, strict=True):
-                sentences = [" ".join(words) for words in captions]
-                flat = prefix + name.replace("/", "-")
-                photographs.append(Captioned(part.folder / name, flat, sentences, split))
+            photographs += _captioned(part, split, prefix)
     return write_folder(out, photographs)
+
+
+def _captioned(part: CaptionedPhotos, split: str, prefix: str = "") -> list[Captioned]:
+    return [
+        Captioned(
+            part.folder / name,
+            prefix + name.replace("/", "-"),
+            [" ".join(words) for words in part.captions[row]],
+            split,
+            None if part.pack is None else partial(part.content, row),
+        )
+        for row, name in enumerate(part.names)
+    ]
+
+
+def caption_photographs(data: DataFolder, captioner: Captioner, out: str | Path, *, progress: bool = False) -> Path:
+    """Copy a data folder or pack; a captioner describes photographs without captions, which join the training split.
+
+    Each gets the sentences of the captioner's beam. captions_by_model.txt lists these photographs; development and test
+    splits stay as people described them. Raises DataError or OutputError.
+
+    >>> caption_photographs(open_data("birds"), Captioner.load("birds"), "birds-told")  # doctest: +SKIP
+    """
+    photos = data.rows(data.uncaptioned())
+    if not len(photos):
+        raise DataError(f"Every photograph of {data.folder} has a caption already.")
+    said = _said(photos, captioner, progress)
+    if data.pack is not None:
+        from telephonegan.data.packs import with_captions
+
+        return with_captions(data, out, said)
+    told = photos.take([row for row, name in enumerate(photos.names) if name in said])
+    told = replace(told, captions=[said[name] for name in told.names])
+    splits = [each for split in SPLITS if split not in data.absent for each in _captioned(data.split(split), split)]
+    folder = write_folder(out, [*splits, *_captioned(told, "train")])
+    with writing(folder):
+        (folder / BY_MODEL).write_text("".join(f"{name.replace('/', '-')}\n" for name in told.names), encoding="utf-8")
+    return folder
+
+
+def _said(photos: CaptionedPhotos, captioner: Captioner, progress: bool) -> dict[str, list[list[str]]]:
+    said = {}
+    starts = range(0, len(photos), _AT_ONCE)
+    for start in tqdm(starts, desc="captioning", disable=not progress, mininterval=2):
+        part = photos[start : start + _AT_ONCE]
+        captions = captioner([part.image(row) for row in range(len(part))])
+        for name, caption in zip(part.names, captions, strict=True):
+            sentences = [tokenise(text) for text in (caption.text, *(text for text, _ in caption.alternatives))]
+            if any(sentences):
+                said[name] = [words for words in sentences if words]
+    return said
 
 
 def _fill(folder: Path, photographs: list[Captioned]) -> None:
     images = new_folder(folder / "images")
     with writing(folder):
         for each in photographs:
-            _link(each.path.resolve(), images / each.name)
+            if each.content is not None:
+                (images / each.name).write_bytes(each.content())
+            else:
+                _link(each.path.resolve(), images / each.name)
         captions = [
             f"{each.name}#{number}\t{' '.join(sentence.split())}\n"
             for each in photographs

@@ -13,14 +13,17 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 
 class ProjectedHead(nn.Module):
-    """Logits from one level of the pyramid: channels mixed at random, then trained convolutions down to 4×4."""
+    """Logits from one level of the pyramid: channels mixed at random, then trained convolutions down to 4×4 cells.
+
+    Or 5×5 to 7×7, where halving gives no 4.
+    """
 
     def __init__(self, channels: int, resolution: int, embedding_width: int, width: int) -> None:
         super().__init__()
         self.mixing = nn.Conv2d(channels, width, 1, bias=False).requires_grad_(False)
         nn.init.kaiming_normal_(self.mixing.weight, a=1)
         layers: list[nn.Module] = []
-        while resolution > 4:
+        while resolution >= 8:
             layers += [spectral_norm(nn.Conv2d(width, width, 4, 2, 1)), nn.LeakyReLU(0.2)]
             resolution //= 2
         layers += [spectral_norm(nn.Conv2d(width, width, 3, 1, 1)), nn.LeakyReLU(0.2)]
@@ -30,7 +33,8 @@ class ProjectedHead(nn.Module):
         self.sentence = nn.Linear(embedding_width, width)
 
     def forward(self, features: Tensor, *sentences: Tensor) -> list[Tensor]:
-        """(B,C,r,r) and any number of (B,D) sentence batches → logits for each, (B,16) where r is 4, 8, 16, …"""
+        """(B,C,r,r) and any number of (B,D) sentence batches → logits for each: (B,16) where r is 4, 8, 16, …,
+        (B,36) where it is 6, 12, 24, …"""
         # Sentence embeddings are small numbers; at unit scale the matching term counts from the first step.
         sentences = tuple(nn.functional.normalize(s, dim=1) * s.shape[1] ** 0.5 for s in sentences)
         h = self.trunk(self.mixing(features))

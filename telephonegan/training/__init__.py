@@ -9,5 +9,6 @@ True
 
 from telephonegan.training.exporting import Exported, export
 from telephonegan.training.launch import resume, train, train_all
+from telephonegan.training.world import train_world
 
-__all__ = ["Exported", "export", "resume", "train", "train_all"]
+__all__ = ["Exported", "export", "resume", "train", "train_all", "train_world"]

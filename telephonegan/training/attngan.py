@@ -5,7 +5,8 @@ discriminator over frozen EfficientNet-Lite0 features (Sauer et al. 2021) and di
 2020). Left alone, such a generator soon ignores its noise; so some captions of a batch are painted twice, and the two
 pictures are pushed apart (after Mao et al., "Mode Seeking Generative Adversarial Networks", 2019).
 
-One pass of the backbone over the painted batch serves the discriminator's step, the generator's and DAMSM.
+One pass of the backbone over the painted batch serves the discriminator's step, the generator's and, where it was
+trained at the same size, DAMSM. Photographs and sentences lie on the device; a step asks it for nothing until its end.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from telephonegan.text import Vocabulary, pad, padding_mask
 from telephonegan.training import distributed
 from telephonegan.training.augment import augment
 from telephonegan.training.average import follow
+from telephonegan.training.devices import fetched, sent
 from telephonegan.training.distributed import average_gradients, gather, share
 from telephonegan.training.moments import MomentMatching
 from telephonegan.training.objective import kl_divergence
@@ -44,7 +46,7 @@ class GanSettings:
     branches: int = 2
     channels: int = 32
     residual_blocks: int = 1
-    backbone_input: int = 128  # a multiple of 32
+    backbone_input: int = 128  # what the discriminator's features see, a multiple of 32; DAMSM has its own
     head_width: int = 32
     # The features are nearly blind to colour and contrast; one more head sees the pixels themselves, this small.
     thumbnail: int = 16
@@ -63,6 +65,7 @@ class GanSettings:
     moment_weight: float = 0.0
     moment_queue: int = 1024  # pictures; the discrepancy is told from the last ones
     # Compiled once per run, in one to two minutes with a C++ compiler; then half as fast again at 128 pixels on a CPU.
+    # On a GPU the backbone and the discriminator are compiled too.
     compile: bool = False
     steps: int = 10_000
 
@@ -107,6 +110,21 @@ PRESETS = {
     "gpu": replace(
         GanSettings(), base_size=64, channels=48, backbone_input=256, head_width=64, batch_size=64, residual_blocks=2
     ),
+    # One world of `telephonegan train world`: 128 pixels, some hundred thousand pictures. It has no schedule.
+    "world": replace(
+        GanSettings(),
+        branches=3,
+        channels=48,
+        backbone_input=192,
+        head_width=64,
+        thumbnail=24,
+        batch_size=64,
+        ema_half_life=50_000,
+        damsm_weight=0.003,
+        moment_weight=10.0,
+        moment_queue=4096,
+        steps=100_000,
+    ),
 }
 
 
@@ -122,44 +140,60 @@ class Matching:
     vocabulary: Vocabulary
     input_size: int | None = None
 
-    def check(self, backbone: Backbone, input_size: int) -> None:
-        """Raise SettingsError unless these encoders read the features of `backbone` at `input_size` pixels."""
+    def check(self, backbone: Backbone) -> None:
+        """Raise SettingsError unless these encoders read the features of `backbone`."""
         channels = backbone.channels[16] + backbone.channels[32]
         if self.image.emb_features.in_channels != channels:
             raise SettingsError(
                 f"The DAMSM run was not trained over {backbone.name}, whose features guide the generator. "
                 f"Train one with --set backbone={backbone.name}."
             )
-        if self.input_size not in (None, input_size):
-            raise SettingsError(
-                f"backbone_input is {input_size}, but the DAMSM run was trained at {self.input_size} pixels. "
-                f"Train one with --set input_size={input_size}, or give --set backbone_input={self.input_size}."
-            )
 
 
 class SentenceBank:
-    """Word and sentence embeddings of every training caption, computed once."""
+    """Word and sentence embeddings of every training caption, computed once and kept on the device.
+
+    Which captions are drawn, and how long they are, is known on the host: nobody waits for the device to tell.
+    """
 
     @torch.no_grad()
-    def __init__(self, captions: list[list[list[str]]], matching: Matching, limit: int) -> None:
+    def __init__(
+        self,
+        captions: list[list[list[str]]],
+        matching: Matching,
+        limit: int,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self.device = torch.device(device)
+        encoder = matching.text.to(self.device)
         self.first = torch.tensor([0, *(len(photo) for photo in captions)]).cumsum(0)
         ids, self.lengths = pad(
             [matching.vocabulary.known_ids(caption, limit) for photo in captions for caption in photo]
         )
-        parts = [matching.text(i, n) for i, n in zip(ids.split(256), self.lengths.split(256), strict=True)]
+        batches = zip(ids.split(256), self.lengths.split(256), strict=True)
+        parts = [encoder(i.to(self.device), n) for i, n in batches]
         width = ids.shape[1]
         self.words = torch.cat([F.pad(words, (0, width - words.shape[2])).half() for words, _ in parts])
-        self.pad_to = 0  # shorter captions are padded to so many words: compiled networks want one shape
+        self.pad_to = 0  # shorter captions are padded to so many words: GPUs and compiled networks want one shape
         self.sentences = torch.cat([sentence for _, sentence in parts])
 
     def draw(self, photos: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """One random caption of each photograph: words (B,D,L), sentence (B,D), lengths (B,)."""
-        counts = self.first[photos + 1] - self.first[photos]
-        return self.take(self.first[photos] + (torch.rand(len(photos)) * counts).long())
+        return self.take(self.pick(photos))
 
-    def take(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        lengths = self.lengths[rows]
-        width = max(int(lengths.max()), self.pad_to)
+    def pick(self, photos: Tensor) -> Tensor:
+        """The row (B,) of one random caption of each photograph."""
+        counts = self.first[photos + 1] - self.first[photos]
+        return self.first[photos] + (torch.rand(len(photos)) * counts).long()
+
+    def width(self, rows: Tensor) -> int:
+        """How many words the captions of these rows are padded to."""
+        return max(int(self.lengths[rows].max()), self.pad_to)
+
+    def take(self, rows: Tensor, width: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Captions by row (B,), on the host: words (B,D,width), sentence (B,D), lengths (B,), on the device."""
+        width = self.width(rows) if width is None else width
+        lengths, rows = sent(self.lengths[rows], self.device), sent(rows, self.device)
         words = self.words[rows][:, :, :width].float()
         return F.pad(words, (0, width - words.shape[2])), self.sentences[rows], lengths
 
@@ -179,20 +213,20 @@ class GanRecipe:
         self.settings, self.device, self.batch_size = settings, torch.device(device), settings.batch_size
         self.vocabulary = matching.vocabulary
         self.backbone = Backbone("lite0").to(self.device, memory_format=torch.channels_last)
-        matching.check(self.backbone, settings.backbone_input)
+        matching.check(self.backbone)
+        self.matching_input = matching.input_size or settings.backbone_input
         self.embedding_width = matching.image.emb_cnn_code.out_features
         self.image_encoder = matching.image.to(self.device).eval().requires_grad_(False)
         self.generator = Generator(**self.network())
         initialise(self.generator)
-        self.text = SentenceBank(train.captions, matching, settings.words_limit)
-        self.shown = SentenceBank([captions[:1] for captions in shown.captions[:32]], matching, settings.words_limit)
-        self.photos = pack_photos(train, settings.size, cache)
-        self.generator.ca_net.calibrate(self.text.sentences)
+        self.text = SentenceBank(train.captions, matching, settings.words_limit, self.device)
+        first_captions = [captions[:1] for captions in shown.captions[:32]]
+        self.shown = SentenceBank(first_captions, matching, settings.words_limit, self.device)
+        self.photos = pack_photos(train, settings.size, cache).to(self.device)
+        self.generator.ca_net.calibrate(self.text.sentences.cpu())
         self.generator.to(self.device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
-        self.paint = self.generator
-        if settings.compile:
-            self.paint = torch.compile(self.generator, dynamic=False)
+        if settings.compile or self.device.type == "cuda":
             self.text.pad_to = settings.words_limit
         shapes = {stride: (self.backbone.channels[stride], settings.backbone_input // stride) for stride in STRIDES}
         shapes[THUMBNAIL] = (3, settings.thumbnail)
@@ -205,8 +239,20 @@ class GanRecipe:
             self.moments = MomentMatching(self.backbone.head_channels, settings.moment_queue).to(self.device)
         trained = [p for p in self.discriminator.parameters() if p.requires_grad]
         self.trained_heads = trained
+        self.paint, self.see, self.judged = self.generator, self.backbone, self._judged
+        if settings.compile:
+            self._compile()
         self.generator_optimiser = torch.optim.Adam(self.generator.parameters(), settings.learning_rate, (0.0, 0.99))
         self.discriminator_optimiser = torch.optim.Adam(trained, settings.learning_rate, (0.0, 0.99))
+
+    def _compile(self) -> None:
+        self.paint = torch.compile(self.generator, dynamic=False)
+        if self.device.type == "cuda":
+            self.see = torch.compile(self.backbone, dynamic=False)
+            self.judged = torch.compile(self.discriminator, dynamic=False)
+
+    def _judged(self, pyramid: dict[int, Tensor], *sentences: Tensor) -> list[Tensor]:
+        return self.discriminator(pyramid, *sentences)
 
     def network(self) -> dict[str, Any]:
         """The settings the generator is built from."""
@@ -251,27 +297,30 @@ class GanRecipe:
     def step(self, step: int) -> dict[str, float]:
         settings, batch = self.settings, self.batch_size
         rows, order, twins = self.draw_rows()
-        real = unit_range(self.photos[share(rows)])
         mirrored = share(torch.rand(batch, 1, 1, 1)) < (0.5 if settings.mirror else 0.0)
-        real = torch.where(mirrored, real.flip(3), real).to(self.device)
-        text = [part[order].to(self.device) for part in self.text.draw(rows)]
+        chosen = self.text.pick(rows)
+        noise = sent(share(torch.randn(batch, self.generator.noise_width)), self.device)
+        eps = sent(share(torch.randn(batch, self.generator.condition_width)), self.device)
+        text = self.text.take(chosen[order], self.text.width(chosen))
         words, sentences, lengths = map(share, text)
-        noise = share(torch.randn(batch, self.generator.noise_width)).to(self.device)
-        eps = share(torch.randn(batch, self.generator.condition_width)).to(self.device)
+        rows, mirrored = sent(rows, self.device), sent(mirrored, self.device)
+        real = unit_range(self.photos[share(rows)])
+        real = torch.where(mirrored, real.flip(3), real)
         mask = padding_mask(lengths, words.shape[2])
         with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False):
             images, _, mu, logvar = self.paint(noise, sentences, words, mask, eps)
-            painted = self.pyramid(augment(images[-1].float()))
+            disturbed = augment(images[-1].float())
+            painted = self.pyramid(disturbed)
             with torch.no_grad():
                 photographed = self.pyramid(augment(real))
             discriminator_loss = self.discriminator_step(photographed, painted, sentences, text[1])
             self.require_heads(False)
-            (logits,) = self.discriminator(painted, sentences)
+            (logits,) = self.judged(painted, sentences)
             self.require_heads(True)
             pooled = pooled_features(self.backbone.head(painted[32]))
-            regions, codes = self.image_encoder(region_features(painted), pooled)
+            regions, codes = self.image_encoder(*self.matching_features(disturbed, painted, pooled))
             word_loss, sentence_loss = damsm_loss(
-                gather(regions), gather(codes).float(), *text, same=(rows[:, None] == rows).to(self.device)
+                gather(regions), gather(codes).float(), *text, same=rows[:, None] == rows
             )
             adversarial = -logits.float().mean()
             moments = adversarial.new_zeros(()) if self.moments is None else self.discrepancy(pooled, photographed)
@@ -296,16 +345,28 @@ class GanRecipe:
         average_gradients(self.generator.parameters())
         self.generator_optimiser.step()
         self.update_average(step)
-        return {
-            "discriminator": discriminator_loss,
-            "adversarial": adversarial.item(),
-            "word_loss": word_loss.item(),
-            "sentence_loss": sentence_loss.item(),
-            "kl": kl.item(),
-            "preview": preview.item(),
-            **({"distance": distance.mean().item()} if twins else {}),
-            **({} if self.moments is None else {"moments": moments.item()}),
-        }
+        return fetched(
+            {
+                "discriminator": discriminator_loss,
+                "adversarial": adversarial,
+                "word_loss": word_loss,
+                "sentence_loss": sentence_loss,
+                "kl": kl,
+                "preview": preview,
+                **({"distance": distance.mean()} if twins else {}),
+                **({} if self.moments is None else {"moments": moments}),
+            }
+        )
+
+    def matching_features(self, images: Tensor, pyramid: dict[int, Tensor], pooled: Tensor) -> tuple[Tensor, Tensor]:
+        """Regions (B,C,h,w) and pooled features (B,F) of pictures (B,3,H,W), at the size DAMSM was trained at.
+
+        `pyramid` and `pooled` are theirs at `backbone_input`, and serve where that is the size.
+        """
+        if self.matching_input != self.settings.backbone_input:
+            pyramid = self.features(images, self.matching_input)
+            pooled = pooled_features(self.backbone.head(pyramid[32]))
+        return region_features(pyramid), pooled
 
     def discrepancy(self, pooled: Tensor, photographed: dict[int, Tensor]) -> Tensor:
         """How much the pictures of all processes, by pooled features (B,F), differ from photographs as a crowd."""
@@ -330,20 +391,24 @@ class GanRecipe:
         return rows.flatten(), order.flatten(), twins
 
     def pyramid(self, images: Tensor) -> dict[int, Tensor]:
-        size = (self.settings.backbone_input,) * 2
-        enlarged = F.interpolate(images, size=size, mode="bilinear", align_corners=False)
-        pyramid = self.backbone(enlarged.contiguous(memory_format=torch.channels_last))
-        return pyramid | {THUMBNAIL: F.interpolate(images, size=(self.settings.thumbnail,) * 2, mode="area")}
+        """What the discriminator sees of pictures (B,3,H,W): the backbone's features, and the pictures made small."""
+        thumbnail = F.interpolate(images, size=(self.settings.thumbnail,) * 2, mode="area")
+        return self.features(images, self.settings.backbone_input) | {THUMBNAIL: thumbnail}
+
+    def features(self, images: Tensor, size: int) -> dict[int, Tensor]:
+        """The backbone's pyramid of pictures (B,3,H,W) brought to `size` pixels."""
+        enlarged = F.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
+        return self.see(enlarged.contiguous(memory_format=torch.channels_last))
 
     def discriminator_step(
         self, photographed: dict[int, Tensor], painted: dict[int, Tensor], sentences: Tensor, everyones: Tensor
-    ) -> float:
+    ) -> Tensor:
         """Hinge loss: real with its sentence against painted, and against real with a neighbour's sentence.
 
         `sentences` (B,D) belong to the pictures, `everyones` are those of all processes.
         """
-        matching, mismatched = self.discriminator(photographed, sentences, share(everyones.roll(1, 0)))
-        (fake,) = self.discriminator({stride: f.detach() for stride, f in painted.items()}, sentences)
+        matching, mismatched = self.judged(photographed, sentences, share(everyones.roll(1, 0)))
+        (fake,) = self.judged({stride: f.detach() for stride, f in painted.items()}, sentences)
         weight = self.settings.mismatched_weight
         loss = (
             F.relu(1 - matching.float()).mean()
@@ -354,7 +419,7 @@ class GanRecipe:
         loss.backward()
         average_gradients(self.trained_heads)
         self.discriminator_optimiser.step()
-        return loss.item()
+        return loss.detach()
 
     def require_heads(self, wanted: bool) -> None:
         for parameter in self.trained_heads:
@@ -370,9 +435,7 @@ class GanRecipe:
     @torch.no_grad()
     def evaluate(self, step: int, folder: Path) -> dict[str, float]:
         """Paint a grid of the first 32 shown captions."""
-        words, sentences, lengths = (
-            part.to(self.device) for part in self.shown.take(torch.arange(len(self.shown.lengths)))
-        )
+        words, sentences, lengths = self.shown.take(torch.arange(len(self.shown.lengths)))
         generator = torch.Generator().manual_seed(0)
         noise = torch.randn(len(words), self.generator.noise_width, generator=generator).to(self.device)
         eps = torch.zeros(len(words), self.generator.condition_width, device=self.device)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from telephonegan.training.devices import sent
 from telephonegan.training.distributed import share, size
 
 
@@ -42,4 +43,4 @@ def shift(images: Tensor, share: float = 0.125) -> Tensor:
 
 
 def _per_picture(images: Tensor) -> Tensor:
-    return share(torch.rand(len(images) * size(), 1, 1, 1)).to(images.device)
+    return sent(share(torch.rand(len(images) * size(), 1, 1, 1)), images.device)

@@ -83,6 +83,18 @@ PRESETS = {
     "cpu": CaptionerSettings(),
     "tuned": replace(CaptionerSettings(), tuned_stages=2, learning_rate=5e-4, average_from=0.2, steps=2500),
     "gpu": replace(CaptionerSettings(), photos_per_batch=100, learning_rate=2e-3, steps=1200),
+    # One world of `telephonegan train world`: photographs of 128 pixels, first over frozen features, then tuned.
+    "world": replace(CaptionerSettings(), stored_size=128, photos_per_batch=50, learning_rate=1.5e-3, steps=1200),
+    "world-tuned": replace(
+        CaptionerSettings(),
+        stored_size=128,
+        tuned_stages=2,
+        photos_per_batch=50,
+        learning_rate=8e-4,
+        backbone_rate=1.5e-4,
+        average_from=0.2,
+        steps=1200,
+    ),
     "tiny": CaptionerSettings(
         input_size=64,
         stored_size=48,

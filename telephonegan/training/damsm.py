@@ -19,6 +19,7 @@ from telephonegan.errors import SettingsError
 from telephonegan.networks.backbone import Backbone
 from telephonegan.networks.damsm import ImageEncoder, TextEncoder, damsm_loss, matching_features
 from telephonegan.text import PAD, Vocabulary, pad
+from telephonegan.training.devices import fetched, kept_on, taken
 from telephonegan.training.distributed import average_gradients, gather, share
 from telephonegan.training.features import cached
 from telephonegan.training.ranges import COUNT, RATE, SHARE, SIZE, check_ranges
@@ -63,6 +64,9 @@ class DamsmSettings:
 PRESETS = {
     "cpu": DamsmSettings(),
     "gpu": DamsmSettings(picture_size=128, input_size=256, batch_size=128),
+    # One world of `telephonegan train world`, and its judge.
+    "world": DamsmSettings(picture_size=128, steps=1500),
+    "world-judge": DamsmSettings(picture_size=128, backbone="lite2", input_size=160, views=4, steps=1500),
     "tiny": DamsmSettings(
         picture_size=32,
         input_size=64,
@@ -81,9 +85,17 @@ PRESETS = {
 class FeatureBank:
     """Region and pooled features of several random views of each photograph; view 0 is the whole picture."""
 
-    def __init__(self, photos: CaptionedPhotos, settings: DamsmSettings, cache: Path, *, views: int) -> None:
-        self.photos, self.settings, self.cache = photos, settings, cache
-        backbone = Backbone(settings.backbone).to(memory_format=torch.channels_last)
+    def __init__(
+        self,
+        photos: CaptionedPhotos,
+        settings: DamsmSettings,
+        cache: Path,
+        *,
+        views: int,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self.photos, self.settings, self.cache, self.device = photos, settings, cache, torch.device(device)
+        backbone = Backbone(settings.backbone).to(self.device, memory_format=torch.channels_last)
         side = settings.input_size // 16
         self.region_channels = backbone.channels[16] + backbone.channels[32]
         self.region_size = (self.region_channels, side, side)
@@ -93,10 +105,11 @@ class FeatureBank:
             cached(
                 f"{path}-view{view}.npy",
                 lambda v=view: self._pixels(v).split(64),
-                lambda batch: flat_features(backbone, unit_range(batch), settings.input_size),
+                lambda batch: flat_features(backbone, unit_range(batch.to(self.device)), settings.input_size),
             )
             for view in range(views)
         ]
+        self.near = kept_on(self.device, self.views)
 
     def _pixels(self, view: int) -> Tensor:
         size = self.settings.picture_size
@@ -107,8 +120,8 @@ class FeatureBank:
             return random_crop(pack_photos(self.photos, size * 9 // 8, self.cache), size)
 
     def __getitem__(self, index: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """(B,) views and (B,) photographs → regions (B,C,h,w), pooled (B,P), float32."""
-        rows = torch.stack([self.views[v][p] for v, p in zip(*(i.tolist() for i in index), strict=True)]).float()
+        """(B,) views and (B,) photographs, on the host → regions (B,C,h,w), pooled (B,P), float32 on the device."""
+        rows = taken(self.views, self.near, index, self.device).float()
         regions = rows[:, : -self.pooled_channels].unflatten(1, self.region_size)
         return regions, rows[:, -self.pooled_channels :]
 
@@ -139,8 +152,8 @@ class DamsmRecipe:
         self.batch_size = settings.batch_size
         sentences = [caption for captions in train.captions for caption in captions]
         self.vocabulary = Vocabulary.build(sentences, minimum=settings.minimum_count, specials=(PAD,))
-        self.bank = FeatureBank(train, settings, cache, views=settings.views)
-        self.dev_bank = FeatureBank(dev, settings, cache, views=1)
+        self.bank = FeatureBank(train, settings, cache, views=settings.views, device=self.device)
+        self.dev_bank = FeatureBank(dev, settings, cache, views=1, device=self.device)
         self.text = TextEncoder(len(self.vocabulary), **self._text_network())
         self.image = ImageEncoder(self.bank.region_channels, self.bank.pooled_channels, settings.width)
         self.dropout = nn.Dropout(settings.image_dropout)
@@ -163,10 +176,12 @@ class DamsmRecipe:
         captions = [self._thinned(self.ids[i][torch.randint(len(self.ids[i]), ()).item()]) for i in photos.tolist()]
         views = torch.randint(self.settings.views, (self.batch_size,))
         ids, lengths = pad(captions)
-        regions, pooled = (part.to(self.device) for part in self.bank[share(views), share(photos)])
+        regions, pooled = self.bank[share(views), share(photos)]
         self.text.train(), self.image.train()
         with torch.autocast(self.device.type, torch.bfloat16):
-            words, sentences = self.text(share(ids).to(self.device), share(lengths), width=ids.shape[1])
+            # On a GPU autocast would run the recurrent network in float16, where small gradients vanish.
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type != "cuda"):
+                words, sentences = self.text(share(ids).to(self.device), share(lengths), width=ids.shape[1])
             regions, codes = self.image(self.dropout(regions), self.dropout(pooled))
             same = (photos[:, None] == photos[None]).to(self.device)
             # Every text is compared with every picture of the batch, whichever process holds it.
@@ -185,7 +200,7 @@ class DamsmRecipe:
         average_gradients(self.parameters)
         nn.utils.clip_grad_norm_(self.text.parameters(), 0.25)
         self.optimiser.step()
-        return {"word_loss": word_loss.item(), "sentence_loss": sentence_loss.item()}
+        return fetched({"word_loss": word_loss, "sentence_loss": sentence_loss})
 
     def _thinned(self, ids: list[int]) -> list[int]:
         keep = (torch.rand(len(ids)) >= self.settings.word_drop).tolist()
@@ -200,7 +215,7 @@ class DamsmRecipe:
         photos = torch.arange(len(self.dev))
         regions, pooled = self.dev_bank[torch.zeros_like(photos), photos]
         ids, lengths = pad(self.dev_ids)
-        regions, pooled, lengths = regions.to(self.device), pooled.to(self.device), lengths.to(self.device)
+        lengths = lengths.to(self.device)
         words, sentences = self.text(ids.to(self.device), lengths)
         _, codes = self.image(regions, pooled)
         n = len(photos)

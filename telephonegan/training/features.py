@@ -16,13 +16,13 @@ from telephonegan.files import make_folder, replacing
 def cached(path: str | Path, batches: Callable[[], Sequence[Tensor]], compute: Callable[[Tensor], Tensor]) -> Tensor:
     """Return `compute` of every batch joined, in half precision; read from `path` (.npy) when it is there.
 
-    `batches` is called only when the file is missing. The file is written atomically and mapped, not read: rows
-    come from the disk as they are asked for, and what a caller writes to them stays its own.
+    `batches` is called only when the file is missing; `compute` may run on any device. The file is written atomically
+    and mapped, not read: rows come from the disk as they are asked for, and what a caller writes to them stays its own.
     """
     path = Path(path)
     if not path.exists():
         with torch.no_grad():
-            parts = [compute(batch).half().numpy() for batch in tqdm(batches(), desc=path.stem, mininterval=2)]
+            parts = [compute(batch).half().cpu().numpy() for batch in tqdm(batches(), desc=path.stem, mininterval=2)]
         make_folder(path.parent)
         with replacing(path) as partial, open(partial, "wb") as file:
             np.save(file, np.concatenate(parts))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,11 @@ def train(
     device: str = "auto",
     threads: int | None = None,
     checkpoint_minutes: float = 5.0,
+    minutes: float | None = None,
     evaluate_every: int | None = None,
     command: str = "",
 ) -> bool:
-    """Train a recipe into the folder `run`, or go on from the checkpoint there; False if Ctrl-C stopped it.
+    """Train a recipe into the folder `run`, or go on from the checkpoint there; False if it was stopped before its end.
 
     - `recipe`: "damsm", "attngan" or "captioner". `data`: a folder of captioned photographs.
     - Settings: those of the `preset`, changed by the YAML file `config`, then by `settings`, a dictionary or KEY=VALUE
@@ -50,18 +52,19 @@ def train(
     - `device`, CPU `threads`, `checkpoint_minutes` between two checkpoints and steps between two evaluations
       (`evaluate_every`, default: a tenth of all) may change when a run goes on. `command` is kept in run.json.
 
-    Called again with the same arguments, or by `resume`, a run that was stopped goes on and gives what an
-    uninterrupted one would. Raises SettingsError for arguments out of range or other than those the run began with,
-    DataError for data that cannot be read, WeightsError for a DAMSM or a checkpoint that does not fit, and
-    TrainingDiverged.
+    Ctrl-C stops a run, and so does the end of its `minutes`; what it has learned is saved. Called again with the same
+    arguments, or by `resume`, it goes on and gives what an uninterrupted run would. Raises SettingsError for arguments
+    out of range or other than those the run began with, DataError for data that cannot be read, WeightsError for a
+    DAMSM or a checkpoint that does not fit, and TrainingDiverged.
 
     >>> train("damsm", data="flickr8k", run="runs/damsm", settings={"batch_size": 32})  # doctest: +SKIP
     True
     """
+    began = time.monotonic()
     import torch
 
     from telephonegan import inference
-    from telephonegan.training import distributed, loop
+    from telephonegan.training import devices, distributed, loop
 
     assignments = recipes.assignments_of(settings) if isinstance(settings, Mapping) else list(settings)
     asked = {
@@ -78,10 +81,11 @@ def train(
         "set": assignments,
     }
     run, cache = Path(run), Path(cache or Path(run).parent / "cache")
-    _check(seed, checkpoint_minutes, evaluate_every)
+    _check(seed, checkpoint_minutes, minutes, evaluate_every)
     if threads is not None:
         torch.set_num_threads(inference.check_whole(threads, "threads", 1, 1024))
     with distributed.processes(inference.resolve_device(device)) as own:
+        devices.tune(own)
         chosen = _settings(recipe, preset, config, assignments, steps)
         torch.manual_seed(seed)
         sources = _sources(recipe, data, damsm, cache)
@@ -101,23 +105,26 @@ def train(
             seed=seed,
             evaluate_every=evaluate_every or max(1, last // 10),
             checkpoint_minutes=checkpoint_minutes,
+            deadline=None if minutes is None else began + 60 * minutes,
         )
 
 
-def _check(seed: int, checkpoint_minutes: float, evaluate_every: int | None) -> None:
+def _check(seed: int, checkpoint_minutes: float, minutes: float | None, evaluate_every: int | None) -> None:
     from telephonegan import inference
 
     inference.check_seed(seed)
     check_range("checkpoint_minutes", checkpoint_minutes, (0, 1e6))
+    if minutes is not None:
+        check_range("minutes", minutes, (0, 1e6))
     if evaluate_every is not None:
         check_range("evaluate_every", evaluate_every, COUNT)
 
 
 def resume(run: str | Path, *, steps: int | None = None, **how: Any) -> bool:
-    """Go on with the run in the folder `run` as it was begun; False if Ctrl-C stopped it.
+    """Go on with the run in the folder `run` as it was begun; False if it was stopped before its end.
 
     `steps` may be more than before for attngan, which has no schedule. `how` is what may change when a run goes on, as
-    `train` takes it: device, threads, checkpoint_minutes, evaluate_every. Raises what `train` raises.
+    `train` takes it: device, threads, minutes, checkpoint_minutes, evaluate_every. Raises what `train` raises.
 
     >>> resume("runs/damsm", device="cuda")  # doctest: +SKIP
     True
@@ -131,24 +138,41 @@ def resume(run: str | Path, *, steps: int | None = None, **how: Any) -> bool:
 
 
 def train_all(
-    run: str | Path, *, data: str | Path | None = None, cache: str | Path | None = None, preset: str = "cpu", **how: Any
+    run: str | Path,
+    *,
+    data: str | Path | None = None,
+    cache: str | Path | None = None,
+    preset: str = "cpu",
+    minutes: float | None = None,
+    **how: Any,
 ) -> bool:
-    """Train `ORDER` into sub-folders of `run`; False if Ctrl-C stopped one of them: the rest is not begun then.
+    """Train `ORDER` into sub-folders of `run`; False if one of them was stopped: the rest is not begun then.
 
-    Without `data` the preset "tiny" draws itself a world of coloured shapes. `how` is steps, seed, device and so on, as
-    `train` takes them, and so are the errors.
+    Without `data` the preset "tiny" draws itself a world of coloured shapes. `minutes` are for all of them together.
+    `how` is steps, seed, device and so on, as `train` takes them, and so are the errors.
 
     >>> train_all("runs/shapes", preset="tiny")  # doctest: +SKIP
     True
     """
     run = Path(run)
+    left = time_left(minutes)
     data = data or _world(run, preset)
     how |= {"preset": preset, "cache": cache or run / "cache", "damsm": str(run / "damsm")}
     for recipe in ORDER:
         print(f"{recipe}: {run / recipe}", flush=True)
-        if not train(recipe, data=data, run=run / recipe, **how):
+        if not train(recipe, data=data, run=run / recipe, minutes=left(), **how):
             return False
     return True
+
+
+def time_left(minutes: float | None) -> Callable[[], float | None]:
+    """A clock that tells how many of these minutes are left, 0 when they are over; None where there is no limit.
+
+    >>> time_left(None)() is None
+    True
+    """
+    began = time.monotonic()
+    return lambda: None if minutes is None else max(0.0, minutes - (time.monotonic() - began) / 60)
 
 
 def _world(run: Path, preset: str) -> Path:
@@ -210,7 +234,7 @@ def _sources(recipe: str, data: str | Path, damsm: str | None, cache: Path) -> _
     from telephonegan.data.layouts import open_data
 
     folder = open_data(data)
-    measured = "test" if recipe == "attngan" else "dev"
+    measured = "test" if recipe == "attngan" and "test" not in folder.absent else "dev"
     train, measured = (_usable(folder.split(name), cache) for name in ("train", measured))
     if recipe != "attngan":
         return _Sources(train, measured)
@@ -220,12 +244,17 @@ def _sources(recipe: str, data: str | Path, damsm: str | None, cache: Path) -> _
 
 
 def _usable(photos: Any, cache: Path) -> Any:
-    """The photographs that can be read; the others are told. What was found is kept, for it takes a while."""
+    """The photographs that can be read; the others are told. What was found is kept, for it takes a while.
+
+    A pack has a checksum of every photograph and is not looked through.
+    """
     from tqdm.auto import tqdm
 
     from telephonegan.training import distributed
 
-    broken = [(name, "it is not there") for name in photos.names if not (photos.folder / name).is_file()]
+    if photos.pack is not None:
+        return photos
+    broken = [(name, "it is not there") for row, name in enumerate(photos.names) if not photos.is_there(row)]
     there = _without(photos, broken)
     found = cache / f"unreadable-{there.fingerprint()}.json"
     if not found.exists():
@@ -251,5 +280,5 @@ def _fingerprint(*nets: Any) -> str:
     digest = hashlib.sha256()
     for net in nets:
         for tensor in net.state_dict().values():
-            digest.update(tensor.numpy().tobytes())
+            digest.update(tensor.cpu().numpy().tobytes())
     return digest.hexdigest()[:8]

@@ -54,14 +54,15 @@ def run(
     log_every: int = 50,
     evaluate_every: int = 0,
     checkpoint_minutes: float = 5.0,
+    deadline: float | None = None,
 ) -> bool:
     """Train `recipe` to `steps`, resuming from `folder`/checkpoint.pt when it is there.
 
     Every step draws from its own random stream, seeded by (seed, step): a resumed run therefore continues exactly as an
-    uninterrupted one would. Ctrl-C ends the step, saves and returns False; a run that came to its end returns True.
-    Numbers go to log.jsonl and, where TensorBoard is installed, to its event files; of several processes one writes.
-    Raises TrainingDiverged on NaN or a collapse and keeps the last checkpoint, WeightsError when the checkpoint does
-    not fit the recipe.
+    uninterrupted one would. Ctrl-C ends the step, saves and returns False, and so does `deadline`, a time of
+    `time.monotonic()`; a run that came to its end returns True. Numbers go to log.jsonl and, where TensorBoard is
+    installed, to its event files; of several processes one writes. Raises TrainingDiverged on NaN or a collapse and
+    keeps the last checkpoint, WeightsError when the checkpoint does not fit the recipe.
     """
     check_steps(steps)
     distributed.check_batch(recipe.batch_size)
@@ -71,7 +72,15 @@ def run(
     with Journal(folder, recipe.batch_size, write=distributed.is_main()) as journal:
         found = done
         done, finished = _steps(
-            recipe, folder, journal, range(done, steps), seed, log_every, evaluate_every, checkpoint_minutes
+            recipe,
+            folder,
+            journal,
+            range(done, steps),
+            seed,
+            log_every,
+            evaluate_every,
+            checkpoint_minutes,
+            math.inf if deadline is None else deadline,
         )
     if done > found or not done:
         save_checkpoint(recipe, folder, done)
@@ -87,12 +96,15 @@ def _steps(
     log_every: int,
     evaluate_every: int,
     checkpoint_minutes: float,
+    deadline: float,
 ) -> tuple[int, bool]:
     """The step it came to, and whether nobody stopped it."""
     done, saved, warning = wanted.start, time.monotonic(), None
     recent: list[dict[str, float]] = []
     try:
         for step in journal.watched(wanted):
+            if _is_past(deadline):
+                raise KeyboardInterrupt
             seed_step(seed, step)
             with interrupts_deferred():
                 losses = recipe.step(step)
@@ -115,6 +127,11 @@ def _steps(
         journal.say(f"Stopped at step {done}; run the same command again to go on.")
         return done, False
     return done, True
+
+
+def _is_past(deadline: float) -> bool:
+    """Whether the time is up; processes that train together agree on it."""
+    return math.isfinite(deadline) and distributed.total(time.monotonic() >= deadline) > 0
 
 
 def check_steps(steps: int) -> None:

@@ -7,6 +7,8 @@ grass). Li, Swersky and Zemel, "Generative Moment Matching Networks" (2015), wit
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -25,6 +27,7 @@ class MomentMatching(nn.Module):
         self.register_buffer("painted", torch.zeros(capacity, width))
         self.register_buffer("photographed", torch.zeros(capacity, width))
         self.register_buffer("seen", torch.zeros((), dtype=torch.long))
+        self._count: int | None = None  # `seen` as the host knows it, so that no step waits for the device
 
     def forward(self, painted: Tensor, photographed: Tensor) -> Tensor:
         """Features of both, (B,F) → the squared discrepancy's gradient as a loss; 0 until the queues are full.
@@ -33,7 +36,9 @@ class MomentMatching(nn.Module):
         than photographs. It may be negative.
         """
         painted, photographed = painted.float(), photographed.float()
-        full = self.seen >= len(self.painted)
+        if self._count is None:
+            self._count = int(self.seen)
+        full = self._count >= len(self.painted)
         # A small difference of large sums, which half precision would drown.
         with torch.autocast(painted.device.type, enabled=False):
             loss = self._witness(painted).mean() if full else painted.new_zeros(())
@@ -52,6 +57,11 @@ class MomentMatching(nn.Module):
         self.painted = self.painted.index_copy(0, places, painted)
         self.photographed = self.photographed.index_copy(0, places, photographed)
         self.seen += len(painted)
+        self._count += len(painted)
+
+    def _load_from_state_dict(self, *given: Any, **named: Any) -> None:
+        super()._load_from_state_dict(*given, **named)
+        self._count = None
 
     def _queues(self) -> tuple[Tensor, Tensor]:
         return self.painted, self.photographed

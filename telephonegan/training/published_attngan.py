@@ -300,7 +300,7 @@ def looker(matching: Matching, device: torch.device) -> Look:
         return image
     backbone = Backbone("lite0").to(device, memory_format=torch.channels_last)
     input_size = matching.input_size or 256
-    matching.check(backbone, input_size)
+    matching.check(backbone)
     return lambda images: image(*matching_features(backbone, images, input_size))
 
 

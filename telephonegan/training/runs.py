@@ -44,8 +44,8 @@ def refuse_other(run: Path, record: dict[str, Any]) -> None:
     known = read_record(path)
     if known["recipe"] != record["recipe"]:
         raise SettingsError(f"{run} is a {known['recipe']} run, no {record['recipe']} run; name another folder.")
-    # A GAN has no schedule: it may go on for longer than it was begun for.
-    ignored = {"steps"} if record["recipe"] == "attngan" else set()
+    # A GAN has no schedule: it may go on for longer than it was begun for, compiled or not.
+    ignored = {"steps", "compile"} if record["recipe"] == "attngan" else set()
     told = known["settings"].keys() - ignored
     differing = [key for key, value in record["settings"].items() if key in told and known["settings"][key] != value]
     differing += [key for key in _ORIGIN if key in known and key in record and known[key] != record[key]]

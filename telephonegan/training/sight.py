@@ -17,6 +17,7 @@ from telephonegan.data.photos import CaptionedPhotos, pack_photos, random_crop, 
 from telephonegan.networks.backbone import Backbone
 from telephonegan.networks.captioner import CaptionModel
 from telephonegan.training.augment import brightness, contrast, saturation
+from telephonegan.training.devices import kept_on, sent, taken
 from telephonegan.training.distributed import share
 from telephonegan.training.features import cached
 
@@ -56,6 +57,7 @@ class CellBank:
             )
             for view in views
         ]
+        self.near = kept_on(self.device, self.views)
 
     def _size(self, view: str) -> int:
         return self.settings.small_size if view == "small" else self.settings.stored_size
@@ -74,12 +76,11 @@ class CellBank:
     def _cells(self, backbone: Backbone, pixels: Tensor) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16):
             grid = backbone.grid(enlarged(unit_range(pixels.to(self.device)), self.settings.input_size))
-        return grid.flatten(2).transpose(1, 2).cpu()
+        return grid.flatten(2).transpose(1, 2)
 
     def __getitem__(self, index: tuple[Tensor, Tensor]) -> Tensor:
-        """(B,) views and (B,) photographs → cells (B,N,F), float32 on the device."""
-        rows = torch.stack([self.views[v][p] for v, p in zip(*(i.tolist() for i in index), strict=True)])
-        return rows.to(self.device).float()
+        """(B,) views and (B,) photographs, on the host → cells (B,N,F), float32 on the device."""
+        return taken(self.views, self.near, index, self.device).float()
 
 
 class FrozenSight:
@@ -122,15 +123,15 @@ class TunedSight:
     ) -> None:
         self.settings, self.device = settings, device
         self.backbone = Backbone("lite0").to(device, memory_format=torch.channels_last)
-        self.photos = pack_photos(train, settings.stored_size, cache)
-        self.dev_photos = pack_photos(dev, settings.stored_size, cache)
+        self.photos = pack_photos(train, settings.stored_size, cache).to(device)
+        self.dev_photos = pack_photos(dev, settings.stored_size, cache).to(device)
 
     def draw(self, model: CaptionModel, photos: Tensor) -> Tensor:
-        return self.cells(model, share(self.disturb(unit_range(self.photos[photos]))))
+        return self.cells(model, share(self.disturb(unit_range(self.photos[sent(photos, self.device)]))))
 
     @torch.no_grad()
     def measured(self, model: CaptionModel, rows: Tensor) -> Tensor:
-        return self.cells(model, unit_range(self.dev_photos[rows]))
+        return self.cells(model, unit_range(self.dev_photos[sent(rows, self.device)]))
 
     def disturb(self, images: Tensor) -> Tensor:
         """A new view of every photograph (B,3,H,W): one crop size, colours and resolution for the batch."""

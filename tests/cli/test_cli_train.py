@@ -26,7 +26,7 @@ def train(*arguments):
 def asked(monkeypatch):
     """What the command line asks of the library, which trains nothing and says that Ctrl-C was pressed."""
     calls = []
-    for name in ("train", "resume", "train_all"):
+    for name in ("train", "resume", "train_all", "train_world"):
         monkeypatch.setattr(training, name, lambda *given, name=name, **more: calls.append((name, given, more)))
     return calls
 
@@ -34,7 +34,7 @@ def asked(monkeypatch):
 def test_what_is_typed_becomes_arguments(asked, tmp_path):
     typed = ("attngan", "--data", "d", "--run", tmp_path / "r", "--damsm", "m", "--from", "o", "--cache", "c")
     typed += ("--preset", "gpu", "--config", "x.yml", "--steps", 7, "--seed", 3, "--device", "cpu", "--threads", 2)
-    typed += ("--checkpoint-minutes", 1, "--evaluate-every", 5, "--set", "a=1", "b=2")
+    typed += ("--checkpoint-minutes", 1, "--minutes", 2, "--evaluate-every", 5, "--set", "a=1", "b=2")
     assert train(*typed) == 0
     [(name, given, more)] = asked
     assert (name, given) == ("train", ("attngan",))
@@ -43,7 +43,7 @@ def test_what_is_typed_becomes_arguments(asked, tmp_path):
     assert {key: str(value) for key, value in more.items()} == {
         **{"data": "d", "run": str(tmp_path / "r"), "damsm": "m", "origin": "o", "cache": "c", "preset": "gpu"},
         **{"config": "x.yml", "steps": "7", "seed": "3", "device": "cpu", "threads": "2"},
-        **{"checkpoint_minutes": "1.0", "evaluate_every": "5"},
+        **{"checkpoint_minutes": "1.0", "minutes": "2.0", "evaluate_every": "5"},
     }
 
 
@@ -72,6 +72,15 @@ def test_all_takes_a_preset_as_it_is(asked, capsys):
     assert train("all", "--preset", "tiny", "--run", "r", "--set", "steps=1") == 2
     assert "--set" in capsys.readouterr().err
     assert asked == []
+
+
+def test_a_world_is_asked_for_by_name(asked):
+    typed = ("--data", "d", "--run", "r", "--parts", "damsm", "judge", "--pieces", "--minutes", 60)
+    assert train("world", "birds", *typed, "--set", "damsm.steps=1") == 0
+    [(name, given, more)] = asked
+    assert (name, given, more["preset"], more["settings"]) == ("train_world", ("birds",), "world", ["damsm.steps=1"])
+    assert (more["parts"], more["pieces"], more["minutes"]) == (["damsm", "judge"], True, 60)
+    assert "steps" not in more
 
 
 def test_a_run_is_exported_and_told_with_its_step(world, tmp_path, capsys, monkeypatch, no_shipped_models):

@@ -219,7 +219,7 @@ def test_the_discriminators_loss_is_the_hinge_over_matching_painted_and_mismatch
     recipe.settings = dataclasses.replace(SETTINGS, mismatched_weight=0.25)
     sentences = torch.randn(4, 16)
     loss = recipe.discriminator_step({4: torch.zeros(1)}, {4: torch.zeros(1)}, sentences, sentences)
-    assert loss == pytest.approx((1 - 0.4) + 0.75 * (1 - 0.2) + 0.25 * (1 + 0.3))
+    assert loss.item() == pytest.approx((1 - 0.4) + 0.75 * (1 - 0.2) + 0.25 * (1 + 0.3))
     (own, other), (painted,) = stub.heard
     assert torch.equal(own, sentences)
     assert torch.equal(painted, sentences)
@@ -238,10 +238,32 @@ def test_a_matching_model_over_another_backbone_is_refused(make, matching):
         make(matching=other)
 
 
-def test_a_matching_model_trained_at_another_size_is_refused(make, matching):
-    with pytest.raises(SettingsError, match=r"64.*128"):
-        make(matching=dataclasses.replace(matching, input_size=128))
-    assert make(matching=dataclasses.replace(matching, input_size=64))
+def test_matching_looks_at_the_size_it_was_trained_at(make, matching):
+    seen = []
+    for size, matched in ((64, 64), (96, 64)):
+        recipe = make(
+            dataclasses.replace(SETTINGS, backbone_input=size), dataclasses.replace(matching, input_size=matched)
+        )
+        recipe.backbone.stem.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[-1]))
+        assert all(np.isfinite(value) for value in recipe.step(0).values())
+    # Painted pictures and photographs; one more pass where the sizes differ.
+    assert seen == [64, 64, 96, 96, 64]
+
+
+def test_the_heads_take_sizes_that_are_no_power_of_two(make):
+    recipe = make(dataclasses.replace(SETTINGS, backbone_input=192))
+    pictures = torch.zeros(2, 3, 16, 16)
+    (logits,) = recipe.discriminator(recipe.pyramid(pictures), torch.randn(2, 16))
+    assert logits.shape == (2, 4 * 36 + 16)
+
+
+def test_the_device_is_asked_once_for_the_numbers(make, monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda tensor: asked.append(len(tensor)) or [0.5] * len(tensor))
+    recipe = make(dataclasses.replace(SETTINGS, moment_weight=1.0, moment_queue=4))
+    monkeypatch.setattr(recipe.moments, "_count", 0)
+    losses = recipe.step(0)
+    assert asked == [len(losses)]
 
 
 def test_the_backbone_sees_multiples_of_32_pixels():
@@ -313,7 +335,12 @@ def test_a_contact_sheet_is_read_row_by_row():
 
 
 def test_the_presets_paint_32_64_and_128_pixels():
-    assert {name: settings.size for name, settings in PRESETS.items()} == {"cpu": 64, "tiny": 32, "gpu": 128}
+    assert {name: settings.size for name, settings in PRESETS.items()} == {
+        "cpu": 64,
+        "tiny": 32,
+        "gpu": 128,
+        "world": 128,
+    }
 
 
 # ------------------------------------------------------------------------------------------- the sentences

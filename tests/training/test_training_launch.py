@@ -89,7 +89,8 @@ def test_going_on_with_another_data_folder_is_refused(train, captioner_run, own_
 
 
 @pytest.mark.parametrize(
-    "given", [{"threads": -1}, {"threads": 0}, {"seed": -1}, {"checkpoint_minutes": -1}, {"evaluate_every": 0}]
+    "given",
+    [{"threads": -1}, {"threads": 0}, {"seed": -1}, {"minutes": -1}, {"checkpoint_minutes": -1}, {"evaluate_every": 0}],
 )
 def test_numbers_out_of_range_are_refused_before_anything_is_read(train, tmp_path, given):
     with pytest.raises(SettingsError, match=next(iter(given))):
@@ -108,6 +109,13 @@ def test_resume_needs_only_the_folder(train, tmp_path, monkeypatch):
     assert training.resume("../run", device="cpu") is True
     after = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["text_encoder"]
     assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_the_end_of_the_time_stops_a_run_and_it_goes_on(train, tmp_path):
+    assert train("damsm", tmp_path / "run", steps=3, minutes=0) is False
+    assert step_of(tmp_path / "run") == 0
+    assert train("damsm", tmp_path / "run", steps=3, minutes=60) is True
+    assert step_of(tmp_path / "run") == 3
 
 
 def test_a_generator_may_be_resumed_for_longer(train, damsm_run, tmp_path):
@@ -165,6 +173,14 @@ def test_one_that_is_stopped_stops_those_after_it(started, tmp_path, recipe):
     stopped.add(recipe)
     assert training.train_all(tmp_path, data="photos") is False
     assert [name for name, _ in calls] == [*launch.ORDER[: launch.ORDER.index(recipe) + 1]]
+
+
+def test_the_time_is_for_all_three_together(started, tmp_path, monkeypatch):
+    calls, _ = started
+    now = iter((0, 0, 60, 240))
+    monkeypatch.setattr(launch.time, "monotonic", lambda: next(now))
+    training.train_all(tmp_path, data="photos", minutes=3)
+    assert [given["minutes"] for _, given in calls] == [3, 2, 0]
 
 
 @pytest.mark.parametrize("at", [1, 3])  # the last step too: what came to its end was stopped all the same

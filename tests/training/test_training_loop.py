@@ -4,6 +4,7 @@ import math
 import resource
 import signal
 import threading
+import time
 
 import pytest
 import torch
@@ -389,3 +390,19 @@ def test_the_bar_counts_pictures(tmp_path, capsys):
     with Journal(tmp_path, batch_size=7) as journal:
         list(journal.watched(range(2, 5)))
     assert "35/35" in capsys.readouterr().err
+
+
+def test_a_run_whose_time_is_up_is_saved_and_goes_on_exactly(tmp_path):
+    whole, parted = Regression(), Regression()
+    loop.run(whole, tmp_path / "whole", steps=6)
+    over = Regression(at={2: lambda: time.sleep(0.3)})
+    loop.run(over, tmp_path / "parted", steps=6, deadline=time.monotonic() + 0.2)
+    done = loop.read_checkpoint(tmp_path / "parted" / "checkpoint.pt")["step"]
+    assert 0 < done < 6
+    loop.run(parted, tmp_path / "parted", steps=6, deadline=time.monotonic() + 600)
+    assert all(torch.equal(*pair) for pair in zip(whole.tensors(), parted.tensors(), strict=True))
+
+
+def test_no_time_at_all_leaves_a_run_that_can_be_gone_on_with(tmp_path):
+    loop.run(Regression(), tmp_path, steps=2, deadline=time.monotonic())
+    assert loop.read_checkpoint(tmp_path / "checkpoint.pt")["step"] == 0

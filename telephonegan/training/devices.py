@@ -1,0 +1,58 @@
+"""Between host and device: what a training step sends and fetches without making either wait for the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the host on the device. A GPU copies it while the host goes on."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def fetched(numbers: Mapping[str, Tensor]) -> dict[str, float]:
+    """Scalars of the device as numbers, in one copy: the host waits for the device once.
+
+    >>> fetched({"loss": torch.tensor(0.5)})
+    {'loss': 0.5}
+    """
+    values = torch.stack([number.detach().float() for number in numbers.values()]).tolist()
+    return dict(zip(numbers, values, strict=True))
+
+
+def kept_on(device: torch.device, parts: list[Tensor]) -> Tensor | None:
+    """Equal tensors (N,…) of the host stacked on a GPU (P,N,…), if they fill no more than half of its free memory.
+
+    None on a CPU, where they lie well enough, and where they are too large.
+    """
+    if device.type != "cuda":
+        return None
+    wanted = sum(part.numel() * part.element_size() for part in parts)
+    if wanted > torch.cuda.mem_get_info(device)[0] / 2:
+        return None
+    stacked = torch.empty((len(parts), *parts[0].shape), dtype=parts[0].dtype, device=device)
+    for place, part in zip(stacked, parts, strict=True):
+        place.copy_(part)
+    return stacked
+
+
+def taken(parts: list[Tensor], near: Tensor | None, index: tuple[Tensor, Tensor], device: torch.device) -> Tensor:
+    """Rows (B,…) of several tensors, (B,) which tensor and (B,) which row of it, on the device.
+
+    `near` is what `kept_on` made of them.
+    """
+    if near is not None:
+        return near[sent(index[0], device), sent(index[1], device)]
+    rows = torch.stack([parts[part][row] for part, row in zip(*(each.tolist() for each in index), strict=True)])
+    return rows.to(device)
+
+
+def tune(device: torch.device) -> None:
+    """Let cuDNN try its convolutions once and keep the fastest: a training sees the same shapes again and again."""
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
