@@ -111,7 +111,7 @@ def test_resume_needs_only_the_folder(train, tmp_path, monkeypatch):
 
 
 def test_a_generator_may_be_resumed_for_longer(train, damsm_run, tmp_path):
-    train("attngan", tmp_path / "run", damsm=str(damsm_run), steps=1)
+    train("attngan", tmp_path / "run", damsm=damsm_run, steps=1)
     training.resume(tmp_path / "run", steps=3, device="cpu")
     assert step_of(tmp_path / "run") == 3
 
@@ -156,7 +156,7 @@ def test_all_three_share_a_cache_and_learn_from_one_damsm(started, tmp_path):
     for recipe, given in calls:
         assert given["run"] == tmp_path / recipe
         assert (given["data"], given["steps"], given["cache"]) == ("photos", 3, tmp_path / "cache")
-        assert given["damsm"] == str(tmp_path / "damsm")
+        assert given["damsm"] == tmp_path / "damsm"
 
 
 @pytest.mark.parametrize("recipe", launch.ORDER)
