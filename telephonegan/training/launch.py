@@ -31,7 +31,7 @@ def train(
     config: str | Path | None = None,
     steps: int | None = None,
     seed: int = 0,
-    damsm: str | None = None,
+    damsm: str | Path | None = None,
     origin: str | Path | None = None,
     cache: str | Path | None = None,
     device: str = "auto",
@@ -72,7 +72,7 @@ def train(
         "data": _absolute(data),
         "run_folder": _absolute(run),
         "cache": _absolute(cache),
-        "damsm": _absolute(damsm) if damsm is not None and Path(damsm).is_dir() else damsm,
+        "damsm": None if damsm is None else _absolute(damsm) if Path(damsm).is_dir() else str(damsm),
         "origin": _absolute(origin),
         "preset": preset,
         "config": _absolute(config),
@@ -157,7 +157,7 @@ def train_all(
     run = Path(run)
     left = time_left(minutes)
     data = data or _world(run, preset)
-    how |= {"preset": preset, "cache": cache or run / "cache", "damsm": str(run / "damsm")}
+    how |= {"preset": preset, "cache": cache or run / "cache", "damsm": run / "damsm"}
     for recipe in ORDER:
         print(f"{recipe}: {run / recipe}", flush=True)
         if not train(recipe, data=data, run=run / recipe, minutes=left(), **how):
@@ -230,7 +230,7 @@ class _Sources:
         return {"data": self.train.fingerprint(), **damsm}
 
 
-def _sources(recipe: str, data: str | Path, damsm: str | None, cache: Path) -> _Sources:
+def _sources(recipe: str, data: str | Path, damsm: str | Path | None, cache: Path) -> _Sources:
     from telephonegan.data.layouts import open_data
 
     folder = open_data(data)

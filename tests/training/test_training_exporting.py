@@ -24,8 +24,8 @@ def average(run):
 
 def test_a_trained_generator_paints(train, damsm_run, tmp_path):
     run = tmp_path / "attngan"
-    train("attngan", run, damsm=str(damsm_run), steps=1)
-    train("attngan", run, damsm=str(damsm_run), steps=2)
+    train("attngan", run, damsm=damsm_run, steps=1)
+    train("attngan", run, damsm=damsm_run, steps=2)
     assert (run / "grid-000002.png").is_file()
     training.export(damsm_run, name="shapes")
     exported = training.export(run, name="drawn", damsm_name="shapes", licence="MIT")

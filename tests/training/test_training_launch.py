@@ -119,7 +119,7 @@ def test_the_end_of_the_time_stops_a_run_and_it_goes_on(train, tmp_path):
 
 
 def test_a_generator_may_be_resumed_for_longer(train, damsm_run, tmp_path):
-    train("attngan", tmp_path / "run", damsm=str(damsm_run), steps=1)
+    train("attngan", tmp_path / "run", damsm=damsm_run, steps=1)
     training.resume(tmp_path / "run", steps=3, device="cpu")
     assert step_of(tmp_path / "run") == 3
 
@@ -164,7 +164,7 @@ def test_all_three_share_a_cache_and_learn_from_one_damsm(started, tmp_path):
     for recipe, given in calls:
         assert given["run"] == tmp_path / recipe
         assert (given["data"], given["steps"], given["cache"]) == ("photos", 3, tmp_path / "cache")
-        assert given["damsm"] == str(tmp_path / "damsm")
+        assert given["damsm"] == tmp_path / "damsm"
 
 
 @pytest.mark.parametrize("recipe", launch.ORDER)
