@@ -55,7 +55,7 @@ def train_world(
     run: str | Path,
     settings: Mapping[str, Any] | Sequence[str] = (),
     preset: str = "world",
-    damsm: str | None = None,
+    damsm: str | Path | None = None,
     judge: str | None = None,
     parts: Iterable[str] | None = None,
     pieces: bool = False,
@@ -116,7 +116,7 @@ class _World:
     data: Path
     preset: str
     assignments: list[str]
-    damsm: str | None
+    damsm: str | Path | None
     parts: frozenset[str]
     cache: Path
     seed: int
@@ -171,7 +171,7 @@ class _World:
             settings=self._assigned(run),
             preset=_PRESETS[self.preset][run.name],
             seed=self.seed + run.seed,
-            damsm=self.damsm or str(self.folder("damsm")),
+            damsm=self.damsm or self.folder("damsm"),
             origin=None if run.origin is None else self.folder(run.origin),
             cache=self.cache,
             minutes=minutes,
