@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from easydict import EasyDict
     from PIL import Image
 
-    from telephonegan.generation import TextToImage
+    from telephonegan.generation import Generator
     from telephonegan.text import EncodedText, Vocabulary
 
 _EXAMPLES = """examples:
@@ -57,13 +57,13 @@ def sample(options: argparse.Namespace) -> int:
     source = _source(options)
     captions = {folder: read_lines(path) for folder, path in source.caption_files(options.captions).items()}
     open_folder = place(options.out, source.name if options.captions is None else options.captions.stem)
-    painter = source.painter(options.device)
-    encoded = {folder: known_lines(lines, painter.vocabulary) for folder, lines in captions.items()}
+    generator = source.generator(options.device)
+    encoded = {folder: known_lines(lines, generator.vocabulary) for folder, lines in captions.items()}
     root = open_folder()
     try:
         for name, lines in encoded.items():
             folder = files.new_folder(root / name) if name else root
-            _paint_all(painter, lines, folder, draws=options.n, seed=options.seed, attention=not options.no_attention)
+            _paint_all(generator, lines, folder, draws=options.n, seed=options.seed, attention=not options.no_attention)
     except KeyboardInterrupt:
         print(f"{len(list(root.rglob('*_g*.png')))} pictures are in {root}", file=sys.stderr)
         raise
@@ -85,10 +85,10 @@ class _Registered:
             raise SettingsError("What is to be painted? Give --captions FILE, a text file of one caption per line.")
         return {"": given}
 
-    def painter(self, device: str) -> TextToImage:
-        from telephonegan.generation import TextToImage
+    def generator(self, device: str) -> Generator:
+        from telephonegan.generation import Generator
 
-        return TextToImage.load(self.name, device)
+        return Generator.load(self.name, device)
 
 
 @dataclass(frozen=True)
@@ -118,16 +118,19 @@ class _Published:
             raise DataError(f"{listing} lists no caption file. Give --captions FILE.")
         return found
 
-    def painter(self, device: str) -> TextToImage:
-        from telephonegan.generation import TextToImage
+    def generator(self, device: str) -> Generator:
+        from telephonegan.generation import Generator
+        from telephonegan.matcher import Matcher
+        from telephonegan.painting import AttnGANPainter
         from telephonegan.zoo.importing import read_attngan
 
-        parts = read_attngan(
+        network, text_encoder, vocabulary = read_attngan(
             self._found("TRAIN.NET_G", self.config.TRAIN.NET_G),
             self._found("TRAIN.NET_E", self.config.TRAIN.NET_E),
             self._data() / "captions.pickle",
         )
-        return TextToImage(*parts, name=self.name, device=device)
+        matcher = Matcher(text_encoder, None, vocabulary, device=device)
+        return Generator(AttnGANPainter(network, matcher), name=self.name)
 
     def _data(self) -> Path:
         return self._found("DATA_DIR", self.data_dir or self.config.DATA_DIR)
@@ -194,7 +197,7 @@ def known_lines(lines: Sequence[str], vocabulary: Vocabulary) -> list[EncodedTex
 
 
 def _paint_all(
-    painter: TextToImage, lines: Sequence[EncodedText], folder: Path, *, draws: int, seed: int, attention: bool
+    generator: Generator, lines: Sequence[EncodedText], folder: Path, *, draws: int, seed: int, attention: bool
 ) -> None:
     from tqdm.auto import tqdm
 
@@ -205,7 +208,7 @@ def _paint_all(
     for start in tqdm(range(0, len(wanted), _BATCH), desc=folder.name, disable=None):
         places = wanted[start : start + _BATCH]
         sentences = [lines[s] for _, s in places]
-        painted = _painted(painter, sentences, [derived_seed(seed, i, s) for i, s in places])
+        painted = _painted(generator, sentences, [derived_seed(seed, i, s) for i, s in places])
         for (i, s), sentence, (images, maps) in zip(places, sentences, painted, strict=True):
             for k, image in enumerate(images):
                 files.replace(folder / f"{i}_s_{s}_g{k}.png", files.png_bytes(image))
@@ -216,10 +219,10 @@ def _paint_all(
 
 
 def _painted(
-    painter: TextToImage, sentences: Sequence[EncodedText], seeds: Sequence[int]
+    generator: Generator, sentences: Sequence[EncodedText], seeds: Sequence[int]
 ) -> Iterator[tuple[list[Image.Image], list[np.ndarray]]]:
     """Per sentence its pictures from small to large, and the attention (L,H,W) of each but the last size."""
-    stages, attentions = painter.stages(sentences, seeds)
+    stages, attentions = generator.stages(sentences, seeds)
     pictures = zip(*map(truncated_images, stages), strict=True)
     maps = [batch.float().cpu().numpy() for batch in attentions]
     for row, (images, sentence) in enumerate(zip(pictures, sentences, strict=True)):

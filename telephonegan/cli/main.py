@@ -146,10 +146,11 @@ def _resume(options: argparse.Namespace) -> int:
     if fixed := _given(options, *_FIXED_BY_THE_GAME):
         names = ", ".join(f"--{name.replace('_', '-')}" for name in fixed)
         raise SettingsError(f"A resumed game keeps what it was started with: leave out {names}.")
-    from telephonegan.chain_folder import ChainFolder, load
+    from telephonegan.chain_folder import ChainFolder
+    from telephonegan.chains import Chain
     from telephonegan.telephone import load as load_telephone
 
-    chain = load(options.resume)
+    chain = Chain.load(options.resume)
     if chain.is_complete and options.rounds is None:
         print(f"All {chain.wanted} rounds are there. To go on, add --rounds {chain.wanted + 8}.")
         return 0

@@ -172,11 +172,11 @@ class _Sources:
 
     train: Any
     measured: Any
-    matching: Any = None
+    matcher: Any = None
 
     def fingerprints(self) -> dict[str, str]:
         """What tells these sources from others, in run.json."""
-        damsm = {} if self.matching is None else {"damsm": _fingerprint(self.matching.text, self.matching.image)}
+        damsm = {} if self.matcher is None else {"damsm": _fingerprint(self.matcher.text, self.matcher.image)}
         return {"data": self.train.fingerprint(), **damsm}
 
 
@@ -192,7 +192,7 @@ def _sources(options: argparse.Namespace) -> _Sources:
         return _Sources(train, measured)
     if options.damsm is None:
         raise SettingsError("train attngan needs --damsm RUN: train DAMSM first, it gives the text encoder.")
-    return _Sources(train, measured, runs.load_matching(options.damsm))
+    return _Sources(train, measured, runs.load_matcher(options.damsm))
 
 
 def _usable(photos: Any, cache: Path) -> Any:
@@ -238,7 +238,7 @@ def _fingerprint(*nets: Any) -> str:
 
 def _recipe(options: argparse.Namespace, settings: Any, sources: _Sources, device: Any) -> Any:
     cls = recipes.recipe_class(options.recipe, settings)
-    parts = [sources.train, sources.measured, *([] if sources.matching is None else [sources.matching])]
+    parts = [sources.train, sources.measured, *([] if sources.matcher is None else [sources.matcher])]
     return cls(*parts, settings, _cache(options), device)
 
 

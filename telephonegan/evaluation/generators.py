@@ -28,10 +28,10 @@ from telephonegan.evaluation.word_effects import (
     pair_scores,
 )
 from telephonegan.files import png_bytes, replace
-from telephonegan.generation import TextToImage
+from telephonegan.generation import Generator
 from telephonegan.images import contact_sheet
 from telephonegan.inference import check_whole, shared_backbone
-from telephonegan.matcher import Judge
+from telephonegan.matcher import Matcher
 from telephonegan.networks.damsm import matching_features
 from telephonegan.zoo import catalogue
 
@@ -65,7 +65,7 @@ class Observed:
 class Observer:
     """Looks once at every batch of pictures (B,3,H,W) in [-1,1], with everything that is to be measured."""
 
-    def __init__(self, judge: Judge, inception: InceptionFeatures | None = None, *, pixels: int) -> None:
+    def __init__(self, judge: Matcher, inception: InceptionFeatures | None = None, *, pixels: int) -> None:
         self.judge, self.inception = judge, inception
         is_lite2 = judge.backbone_name == "lite2"
         self.lite2_sizes = (pixels, judge.input_size if is_lite2 else _LITE2_INPUT)
@@ -78,11 +78,11 @@ class Observer:
         return Observed(*(None if column[0] is None else torch.cat(column) for column in columns))
 
     def _look(self, images: Tensor) -> Observed:
-        sight = self.judge.see(images)
-        lite2 = sight.pooled if self.backbone is None else self._lite2(images)
+        seen = self.judge.see(images)
+        lite2 = seen.pooled if self.backbone is None else self._lite2(images)
         thumbnails = F.interpolate(images, size=(_THUMBNAIL, _THUMBNAIL), mode="area").flatten(1)
         inception = None if self.inception is None else self.inception(images)
-        return Observed(sight.codes.cpu(), lite2.cpu(), thumbnails, inception)
+        return Observed(seen.codes.cpu(), lite2.cpu(), thumbnails, inception)
 
     @torch.no_grad()
     def _lite2(self, images: Tensor) -> Tensor:
@@ -100,11 +100,11 @@ def generator_scores(options: argparse.Namespace) -> dict[str, Any]:
     check_whole(options.seeds_per_caption, "seeds-per-caption", 2, 100)
     inception = _inception(options)
     photos = read_split(options)
-    generator, judge = TextToImage.load(options.name, options.device), Judge(options.judge, options.device)
+    generator, judge = Generator.load(options.name, options.device), Matcher.load(options.judge, options.device)
     texts, left_out = choose_texts(photos, options.samples, generator.knows)
     groups, drawn = mismatches(photos, [text.photo for text in texts], options.candidates)
     check_draw(groups, options.candidates, options.folds)
-    size = generator.generator.size
+    size = generator.size
     pixels = size if options.pixels is None else check_whole(options.pixels, "pixels", 8, 1024)
     observer = Observer(judge, inception, pixels=pixels)
     if options.grid:
@@ -121,7 +121,7 @@ def generator_scores(options: argparse.Namespace) -> dict[str, Any]:
         "truncation": options.truncation,
         "best_of": options.best_of,
         "judge": judge.name,
-        "judge_sha256": judge.entry.sha256,
+        "judge_sha256": judge.sha256,
         "judge_guided_training": _guided(options.name, judge),
         **_matching(options, painted, real, judge, texts, groups, drawn),
         **_distances(options, observer, painted, reference, other),
@@ -136,7 +136,7 @@ def word_scores(options: argparse.Namespace) -> dict[str, Any]:
     (0.5 by guessing): what it can tell at all.
     """
     photos = read_split(options)
-    generator, judge = TextToImage.load(options.name, options.device), Judge(options.judge, options.device)
+    generator, judge = Generator.load(options.name, options.device), Matcher.load(options.judge, options.device)
     swaps = _swaps(options, photos, generator, judge)
     texts = [[swap.caption for swap in swaps], [swap.swapped for swap in swaps]]
     seeds = range(options.seed, options.seed + len(swaps))
@@ -152,7 +152,7 @@ def word_scores(options: argparse.Namespace) -> dict[str, Any]:
         "sha256": generator.sha256,
         "n": len(swaps),
         "judge": judge.name,
-        "judge_sha256": judge.entry.sha256,
+        "judge_sha256": judge.sha256,
         "judge_guided_training": _guided(options.name, judge),
         "both_prefer_chance": 0.25,
         "kinds": kinds,
@@ -167,7 +167,7 @@ def _matching(
     options: argparse.Namespace,
     painted: Observed,
     real: Observed,
-    judge: Judge,
+    judge: Matcher,
     texts: list[Text],
     groups: list[Any],
     drawn: str,
@@ -188,10 +188,9 @@ def _matching(
     }
 
 
-def _guided(name: str, judge: Judge) -> bool:
+def _guided(name: str, judge: Matcher) -> bool:
     """Whether the judge taught the generator: then its praise says little."""
-    settings = catalogue.find("generator", name).settings
-    return judge.entry.kind == "damsm" and settings.get("damsm") == judge.entry.name
+    return judge.name == f"damsm/{catalogue.find('generator', name).settings.get('damsm')}"
 
 
 # ----------------------------------------------------------------------------------------------------------- distances
@@ -267,7 +266,7 @@ def _distance(kernel: str, frechet: str, painted: Tensor, reference: Tensor, oth
 def _diversity(
     options: argparse.Namespace,
     observer: Observer,
-    generator: TextToImage,
+    generator: Generator,
     texts: list[Text],
     painted: Observed,
     real: Observed,
@@ -298,7 +297,7 @@ def _diversity(
 # --------------------------------------------------------------------------------------------------------------- words
 
 
-def _swaps(options: argparse.Namespace, photos: CaptionedPhotos, generator: TextToImage, judge: Judge) -> list[Swap]:
+def _swaps(options: argparse.Namespace, photos: CaptionedPhotos, generator: Generator, judge: Matcher) -> list[Swap]:
     def knows(word: str) -> bool:
         return word in generator.vocabulary and word in judge.vocabulary
 
@@ -323,7 +322,7 @@ def _swaps(options: argparse.Namespace, photos: CaptionedPhotos, generator: Text
 
 
 def _photographs_prefer(
-    judge: Judge, photos: CaptionedPhotos, swaps: list[Swap], sentences: list[Tensor]
+    judge: Matcher, photos: CaptionedPhotos, swaps: list[Swap], sentences: list[Tensor]
 ) -> np.ndarray:
     """For each swap whether the photograph scores higher with its own text than with the swapped one: (N,) bool."""
     rows = sorted({swap.row for swap in swaps})
@@ -338,11 +337,11 @@ def _of_kind(swaps: list[Swap], kind: str) -> list[int]:
     return [row for row, swap in enumerate(swaps) if swap.kind == kind]
 
 
-def _paint(generator: TextToImage, texts: list[Text], seed: int, options: argparse.Namespace) -> Iterable[Tensor]:
+def _paint(generator: Generator, texts: list[Text], seed: int, options: argparse.Namespace) -> Iterable[Tensor]:
     how = {"truncation": options.truncation, "candidates": options.best_of}
     return paintings(generator, [text.words for text in texts], range(seed, seed + len(texts)), **how)
 
 
-def _write_grid(generator: TextToImage, texts: list[Text], options: argparse.Namespace) -> None:
+def _write_grid(generator: Generator, texts: list[Text], options: argparse.Namespace) -> None:
     first = torch.cat(list(_paint(generator, texts[:_GRID], options.seed, options)))
     replace(options.grid, png_bytes(contact_sheet(first)))

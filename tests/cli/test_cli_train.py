@@ -10,7 +10,7 @@ import torch
 from telephonegan.captioning import Captioner
 from telephonegan.cli import train as commands
 from telephonegan.errors import DataError, SettingsError, WeightsError
-from telephonegan.generation import TextToImage
+from telephonegan.generation import Generator
 from telephonegan.text import Vocabulary
 from telephonegan.training import export as exporting
 from telephonegan.training import loop, recipes, runs
@@ -269,7 +269,7 @@ def test_a_trained_generator_paints_after_export(train, export, damsm_run, tmp_p
     assert set(stored) == set(average)
     for name, tensor in average.items():
         torch.testing.assert_close(stored[name], tensor, rtol=1e-3, atol=1e-4)
-    (picture,) = TextToImage.load("drawn", "cpu")(["a red circle"], seeds=[0])
+    (picture,) = Generator.load("drawn", "cpu")(["a red circle"], seeds=[0])
     assert picture.image.size == (16, 16)
     assert picture.words == ["a", "red", "circle"]
 
@@ -296,13 +296,13 @@ def test_a_trained_captioner_without_attention_speaks_after_export(export, train
 def test_an_exported_damsm_run_holds_both_encoders_and_may_be_a_judge(export, damsm_run):
     export(damsm_run, "--name", "eye", "--kind", "judge")
     entry = catalogue.find("judge", "eye")
-    matching = runs.load_matching(damsm_run)
+    matcher = runs.load_matcher(damsm_run)
     stored = store.read_tensors(entry)
-    for part, net in (("text_encoder", matching.text), ("image_encoder", matching.image)):
+    for part, net in (("text_encoder", matcher.text), ("image_encoder", matcher.image)):
         own = {name.removeprefix(f"{part}."): tensor for name, tensor in stored.items() if name.startswith(part)}
         for name, tensor in store.load_strict(net, own).state_dict().items():
             torch.testing.assert_close(tensor, own[name])
-    assert store.read_vocabulary(entry).words == matching.vocabulary.words
+    assert store.read_vocabulary(entry).words == matcher.vocabulary.words
     assert (entry.settings["backbone"], entry.settings["picture_size"], entry.settings["input_size"]) == (
         "lite0",
         32,
@@ -310,9 +310,9 @@ def test_an_exported_damsm_run_holds_both_encoders_and_may_be_a_judge(export, da
     )
 
 
-def test_a_matching_model_comes_back_frozen_and_in_eval_mode(damsm_run):
-    matching = runs.load_matching(damsm_run)
-    for net in (matching.text, matching.image):
+def test_a_matcher_comes_back_frozen_and_in_eval_mode(damsm_run):
+    matcher = runs.load_matcher(damsm_run)
+    for net in (matcher.text, matcher.image):
         assert not net.training
         assert not any(p.requires_grad for p in net.parameters())
 
@@ -322,7 +322,7 @@ def test_only_a_damsm_run_can_guide_a_generator(tmp_path):
     (tmp_path / "run.json").write_text(json.dumps(record), encoding="utf-8")
     torch.save({"step": 1}, tmp_path / "checkpoint.pt")
     with pytest.raises(WeightsError, match="captioner"):
-        runs.load_matching(tmp_path)
+        runs.load_matcher(tmp_path)
 
 
 def test_runs_that_began_alike_can_be_exported_as_the_mean_of_their_weights(export, train, captioner_run, tmp_path):
