@@ -24,7 +24,7 @@ from telephonegan.captioning import Captioner
 from telephonegan.experiment import Plan, run
 from telephonegan.experiment.folder import LOG
 from telephonegan.experiment.records import RoundsFile
-from telephonegan.generation import TextToImage
+from telephonegan.generation import Generator
 from telephonegan.inference import BATCH
 from telephonegan.telephone import load
 
@@ -56,8 +56,8 @@ def speeds(player: Player) -> None:
     for batch, rounds in ROUNDS.items():
         models, networks = Stopwatch(), Stopwatch()
         with (
-            models.timing((TextToImage, "__call__"), (Captioner, "__call__")),
-            networks.timing((TextToImage, "stages"), (Captioner, "_decode"), (type(player.sight), "see")),
+            models.timing((Generator, "__call__"), (Captioner, "__call__")),
+            networks.timing((Captioner, "_decode"), *player.networks),
         ):
             seconds = player.play(batch, rounds)
         speed = batch * rounds / seconds
@@ -88,7 +88,10 @@ class Player:
     def __init__(self, place: Path, threads: int) -> None:
         self.place, self.threads, self.numbers = place, threads, count()
         (place / "texts.txt").write_text("\n".join(TEXTS), encoding="utf-8")
-        self.sight = load(device="cpu").captioner.sight
+        phone = load(device="cpu")
+        vision, painter = type(phone.captioner.vision), type(phone.generator.painter)
+        self.networks = [(vision, name) for name in ("pixels", "features")]
+        self.networks += [(painter, name) for name in ("latents", "read", "paint")]
 
     def play(self, batch: int, rounds: int) -> float:
         """Seconds for so many chains side by side, without the time to look at the sources and to load models."""

@@ -12,7 +12,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +61,9 @@ def measure(preset: str, world: Path) -> str:
     settings = recipes.settings_of(name, kind, None, _SMALLER.get(preset, []))
     parts: list[Any] = [read_data(world, "train"), read_data(world, "test")]
     if name == "attngan":
-        parts.append(replace(runs.load_matching("flickr8k"), input_size=None))
+        matcher = runs.load_matcher("flickr8k")
+        matcher.input_size = None  # whatever it was trained at
+        parts.append(matcher)
     recipe = recipes.recipe_class(name, settings)(*parts, settings, world / "cache")
     loaded = rate(loading(recipe), recipe.batch_size, 4 * _STEPS)
     stepped = rate(recipe.step, recipe.batch_size, _STEPS)

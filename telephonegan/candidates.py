@@ -6,22 +6,15 @@ less varied, so measure it apart from single pictures.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cache
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 import torch
-from torch.nn import functional as F
 
-from telephonegan.errors import SettingsError
 from telephonegan.images import to_tensor
 from telephonegan.inference import derived_seed, in_batches
+from telephonegan.matcher import Matcher
+from telephonegan.results import Picture
 from telephonegan.text import tokenise
-
-if TYPE_CHECKING:
-    from telephonegan.generation import TextToImage
-    from telephonegan.matcher import Judge
-    from telephonegan.results import Picture
 
 MOST_CANDIDATES = 64
 
@@ -36,34 +29,23 @@ def candidate_seeds(seed: int, candidates: int) -> list[int]:
 
 
 def best_pictures(
-    painter: TextToImage, texts: Sequence[str], seeds: Sequence[int], candidates: int, *, truncation: float
+    paint: Callable[..., list[Picture]],
+    teacher: Matcher,
+    texts: Sequence[str],
+    seeds: Sequence[int],
+    candidates: int,
 ) -> list[Picture]:
     """For every text the best of so many pictures (2–64); its `seed` paints it again, alone.
 
-    Raises SettingsError for a generator whose DAMSM has no image encoder.
+    `paint(texts, seeds=…)` is a generator's.
     """
-    judge = _teacher(painter)
     chosen: list[Picture] = []
     for text, seed in zip(texts, seeds, strict=True):
-        painted = painter([text] * candidates, seeds=candidate_seeds(seed, candidates), truncation=truncation)
-        scores = torch.cat(in_batches(lambda part, words=text: [_scores(judge, part, words)], painted))
+        painted = paint([text] * candidates, seeds=candidate_seeds(seed, candidates))
+        scores = torch.cat(in_batches(lambda part, text=text: [_scores(teacher, part, text)], painted))
         chosen.append(painted[int(scores.argmax())])
     return chosen
 
 
-def _scores(judge: Judge, pictures: Sequence[Picture], text: str) -> torch.Tensor:
-    codes = judge.see(to_tensor([picture.image for picture in pictures], pictures[0].image.width)).codes
-    return F.cosine_similarity(codes.float().cpu(), judge.read([tokenise(text)]))
-
-
-def _teacher(painter: TextToImage) -> Judge:
-    if painter.matching is None:
-        raise SettingsError(f"candidates needs a DAMSM beside the generator {painter.name!r}, and it has none.")
-    return _judge(painter.matching, painter.device)
-
-
-@cache
-def _judge(name: str, device: torch.device) -> Judge:
-    from telephonegan.matcher import Judge
-
-    return Judge(name, device)
+def _scores(teacher: Matcher, pictures: Sequence[Picture], text: str) -> torch.Tensor:
+    return teacher.score(to_tensor([picture.image for picture in pictures], pictures[0].image.width), [tokenise(text)])

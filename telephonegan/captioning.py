@@ -1,4 +1,4 @@
-"""From pictures to captions: a trained captioner, its vocabulary and the backbone it looks through."""
+"""From pictures to captions: a trained captioner, its vocabulary and what it sees with."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from telephonegan.errors import SettingsError
 from telephonegan.images import as_image
 from telephonegan.networks import decoding
 from telephonegan.results import Caption
-from telephonegan.vision import SIGHTS
+from telephonegan.vision import BACK_ENDS
 from telephonegan.zoo import catalogue
 
 METHODS = ("beam", "greedy", "sample")
@@ -37,7 +37,7 @@ class Decoding:
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
-            raise SettingsError(f"{self.method!r} is no way to decode. Allowed: {', '.join(METHODS)}.")
+            raise SettingsError(f"{self.method!r} is not a way to decode. Allowed: {', '.join(METHODS)}.")
         if self.beam_width is not None:
             inference.check_whole(self.beam_width, "beam_width", 1, 20)
         if not inference.is_number(self.temperature) or not 0 < self.temperature <= 100:
@@ -60,13 +60,13 @@ class Captioner:
 
     def __init__(self, entry: catalogue.Entry, device: str | torch.device = "auto") -> None:
         self.name, self.sha256, self.device = entry.name, entry.sha256, inference.resolve_device(device)
-        with inference.settings_of(entry, *SIGHTS) as settings:
-            self.vocabulary = inference.vocabulary_of(entry)
-            self.markers = decoding.Markers.of(self.vocabulary)
-            self.beam_width: int = settings["beam_width"]
-            self.length_power: float = settings["length_power"]
-            self.words_limit: int = settings["words_limit"]
-            self.sight = SIGHTS[entry.architecture](entry, len(self.vocabulary), self.device)
+        settings = inference.settings_of(entry, *BACK_ENDS)
+        self.vocabulary = inference.vocabulary_of(entry)
+        self.markers = decoding.Markers.of(self.vocabulary)
+        self.beam_width: int = settings.value("beam_width", int)
+        self.length_power: float = settings.value("length_power", float)
+        self.words_limit: int = settings.value("words_limit", int)
+        self.vision = BACK_ENDS[entry.architecture].of(entry, settings, len(self.vocabulary), self.device)
 
     @classmethod
     def of(cls, entry: catalogue.Entry, device: str | torch.device = "auto") -> Captioner:
@@ -102,16 +102,15 @@ class Captioner:
 
     @torch.inference_mode()
     def _describe(self, pictures: list[Image.Image], seeds: list[int], how: Decoding) -> list[Caption]:
-        features, grid = self.sight.see(pictures)
-        beams = self._decode(features, seeds, how)
+        beams = self._decode(self.vision.features(self.vision.pixels(pictures)), seeds, how)
         shown_seeds = seeds if how.method == "sample" else [None] * len(seeds)
         return [
-            self._caption(beam, picture, seed, grid)
+            self._caption(beam, picture, seed)
             for beam, picture, seed in zip(beams, pictures, shown_seeds, strict=True)
         ]
 
     def _decode(self, features: torch.Tensor, seeds: list[int], how: Decoding) -> list[list[decoding.Sentence]]:
-        decoder, limit = self.sight.decoder, self.words_limit
+        decoder, limit = self.vision.decoder, self.words_limit
         if how.method == "beam":
             width = how.beam_width or self.beam_width
             return decoding.beam(
@@ -125,16 +124,14 @@ class Captioner:
         )
         return [[said] for said in sampled]
 
-    def _caption(
-        self, beam: list[decoding.Sentence], picture: Image.Image, seed: int | None, grid: tuple[int, int] | None
-    ) -> Caption:
+    def _caption(self, beam: list[decoding.Sentence], picture: Image.Image, seed: int | None) -> Caption:
         best, *others = beam
         words = self.vocabulary.decode(best.ids)
         return Caption(
             text=" ".join(words),
             words=words,
             probabilities=best.probabilities,
-            attention=None if best.attention is None else best.attention.unflatten(1, grid).numpy(),
+            attention=None if best.attention is None else best.attention.unflatten(1, self.vision.grid).numpy(),
             alternatives=[(" ".join(self.vocabulary.decode(other.ids)), other.log_probability) for other in others],
             log_probability=best.log_probability,
             model=self.name,
@@ -146,7 +143,7 @@ class Captioner:
 def working_size(image: Image.Image) -> Image.Image:
     """Shrink a photograph to at most `LARGEST_SIDE` pixels.
 
-    Results keep this picture, so a saved game holds exactly what was captioned and no 20-megabyte copies.
+    Results keep this picture, so a saved chain holds exactly what was captioned and no 20-megabyte copies.
     """
     if max(image.size) <= LARGEST_SIDE:
         return image

@@ -1,158 +1,140 @@
 """A chain on disk: strip.png, rounds/NN.png, attention/NN.png and .npz, and chain.json with all the rest.
 
-A running game adds round after round, and chain.json, written last, says which rounds are whole. Pictures have 8 bits
-per channel in the game as on disk, so a game that is read back and played on ends as if it had never stopped.
+A chain that is being played adds round after round, and chain.json, written last, says which rounds are whole. Pictures
+have 8 bits per channel in memory as on disk, so a chain that is read back and played on ends as if it had never
+stopped. Pictures that were painted from edited latents have these in latents/NN.npz.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import shutil
 import uuid
 import zipfile
-from dataclasses import asdict
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
-import torch
 
-import telephonegan
-from telephonegan.chains import MOST_ROUNDS, Chain, PlaySettings, Round
 from telephonegan.errors import DataError, TelephoneganError
-from telephonegan.files import check_free, json_bytes, new_folder, png_bytes, replace, writing
+from telephonegan.files import check_free, json_bytes, make_folder, new_folder, png_bytes, read_json, replace, writing
 from telephonegan.images import as_image
-from telephonegan.inference import check_seed, check_whole
-from telephonegan.results import Caption, Picture
+from telephonegan.results import Caption, Picture, Round
 
 _FORMAT = 1
 _MANIFEST = "chain.json"
-_MODELS = ("captioner", "generator")
+
+C = TypeVar("C")
+
+
+class Kept(Protocol):
+    """What a folder keeps: a `chains.Chain`."""
+
+    rounds: list[Round]
+
+    def manifest(self) -> dict[str, Any]:
+        """What chain.json says of the chain as a whole."""
+
+    def strip_png(self) -> bytes:
+        """All rounds in one picture."""
 
 
 class ChainFolder:
-    """The folder of one game. `update` may be called after every round."""
+    """The folder of one chain. `update` may be called after every round."""
 
     def __init__(self, path: Path, *, written: int = 0) -> None:
         self.path, self.written = path, written
 
-    def update(self, chain: Chain) -> None:
+    def update(self, chain: Kept) -> None:
         """Write the rounds that are not there yet. Raises OutputError."""
-        for step in chain.rounds[self.written :]:
-            self._write_round(step)
-        replace(self.path / _MANIFEST, json_bytes(_manifest(chain)))
-        self.written = len(chain)
+        for each in chain.rounds[self.written :]:
+            self._write_round(each)
+        records = [_record(each) for each in chain.rounds]
+        replace(self.path / _MANIFEST, json_bytes({"format": _FORMAT, **chain.manifest(), "rounds": records}))
+        self.written = len(chain.rounds)
 
-    def finish(self, chain: Chain) -> None:
+    def finish(self, chain: Kept) -> None:
         """Write what is missing, and the strip of all rounds. Raises OutputError."""
         self.update(chain)
         replace(self.path / "strip.png", chain.strip_png())
 
-    def _write_round(self, step: Round) -> None:
+    def _write_round(self, each: Round) -> None:
+        caption, picture = each.caption, each.picture
         with writing(self.path):
             (self.path / "rounds").mkdir(exist_ok=True)
             (self.path / "attention").mkdir(exist_ok=True)
-        if step.picture is not None:
-            replace(_picture_path(self.path, step.index), png_bytes(step.picture.image))
-        if step.picture is not None and step.caption.attention is not None and step.caption.words:
-            sheet = step.caption.attention_sheet()
-            replace(_maps_path(self.path, step.index).with_suffix(".png"), png_bytes(sheet))
-        if maps := _maps(step):
-            replace(_maps_path(self.path, step.index), _npz(maps))
+        if picture is not None:
+            replace(_picture_path(self.path, each.index), png_bytes(picture.image))
+        if picture is not None and caption.attention is not None and caption.words:
+            sheet = caption.attention_sheet()
+            replace(_maps_path(self.path, each.index).with_suffix(".png"), png_bytes(sheet))
+        if maps := _maps(each):
+            replace(_maps_path(self.path, each.index), _npz(maps))
+        if picture is not None and picture.latents is not None:
+            make_folder(self.path / "latents")
+            replace(_latents_path(self.path, each.index), _npz(picture.latents))
 
 
-def save(chain: Chain, folder: str | os.PathLike[str]) -> Path:
+def save(chain: Kept, folder: str | os.PathLike[str]) -> Path:
     """Write a whole chain to a new folder, or nothing. Raises OutputError."""
     path = Path(folder).expanduser()
     check_free(path)
     partial = new_folder(path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial"))
     try:
         ChainFolder(partial).finish(chain)
+        check_free(path)
         with writing(path):
-            check_free(path)
             os.rename(partial, path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return path
 
 
-def load(folder: str | os.PathLike[str]) -> Chain:
-    """Read a chain. Raises DataError where something is missing or damaged."""
+def load(folder: str | os.PathLike[str], make: Callable[[dict[str, Any], list[Round]], C]) -> C:
+    """Read a chain, which `make` builds from chain.json and the rounds.
+
+    Raises DataError where something is missing, damaged, or refused by `make`.
+    """
     path = Path(folder).expanduser()
-    try:
-        manifest = json.loads((path / _MANIFEST).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"{path} is no saved game: it holds no {_MANIFEST}. Name the folder of one.") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path / _MANIFEST} cannot be read: {error}.") from error
+    manifest = read_json(path / _MANIFEST, remedy="Name the folder of a saved chain.")
     if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
         raise DataError(f"{path / _MANIFEST} is not of format {_FORMAT}, the one this version reads.")
     try:
-        return _chain(path, manifest)
+        rounds = [_round(path, index, record) for index, record in enumerate(manifest["rounds"])]
+        if not rounds:
+            raise DataError(f"No round of the chain in {path} was finished. Delete the folder and start again.")
+        return make(manifest, rounds)
     except (KeyError, TypeError, ValueError, AttributeError, OSError, zipfile.BadZipFile) as error:
         what = str(error) if isinstance(error, TelephoneganError | OSError) else f"{type(error).__name__}: {error}"
-        raise DataError(f"The game in {path} is damaged or incomplete: {what}") from error
+        raise DataError(f"The chain in {path} is damaged or incomplete: {what}") from error
 
 
-def _manifest(chain: Chain) -> dict[str, Any]:
-    from_text = isinstance(chain.source, str)
-    return {
-        "format": _FORMAT,
-        "source": {"text": chain.source} if from_text else {"image": "rounds/00.png", "name": chain.source_name},
-        "seed": chain.seed,
-        "chain": chain.number,
-        "rounds_wanted": chain.wanted,
-        "settings": asdict(chain.settings),
-        "models": chain.models,
-        "versions": {
-            "telephonegan": telephonegan.__version__,
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
-        "started": chain.started,
-        "rounds": [_record(step) for step in chain],
-    }
-
-
-def _record(step: Round) -> dict[str, Any]:
-    caption, picture = step.caption, step.picture
-    return {
+def _record(each: Round) -> dict[str, Any]:
+    caption, picture = each.caption, each.picture
+    record = {
         "caption": _fields(caption, without=("attention", "image")),
-        "picture": None if picture is None else _fields(picture, without=("attention", "image", "stages")),
+        "picture": None if picture is None else _fields(picture, without=("attention", "image", "stages", "latents")),
     }
+    if picture is not None and picture.latents is not None:
+        record["picture"]["latents"] = list(picture.latents)
+    return record
 
 
 def _fields(result: Caption | Picture, without: tuple[str, ...]) -> dict[str, Any]:
     return {name: value for name, value in vars(result).items() if name not in without}
 
 
-def _chain(path: Path, manifest: dict[str, Any]) -> Chain:
-    rounds = [_round(path, index, record) for index, record in enumerate(manifest["rounds"])]
-    if not rounds:
-        raise DataError(f"no round of it was finished. Delete {path} and start again.")
-    source = manifest["source"]
-    return Chain(
-        source=source["text"] if "text" in source else rounds[0].picture.image,
-        source_name=source.get("name", ""),
-        seed=check_seed(manifest["seed"]),
-        number=check_seed(manifest["chain"]),
-        wanted=check_whole(manifest["rounds_wanted"], "rounds_wanted", 1, MOST_ROUNDS),
-        settings=PlaySettings(**manifest["settings"]),
-        models={kind: {part: str(manifest["models"][kind][part]) for part in ("name", "sha256")} for kind in _MODELS},
-        rounds=rounds,
-        started=manifest["started"],
-    )
-
-
 def _round(path: Path, index: int, record: dict[str, Any]) -> Round:
     maps = _read_npz(_maps_path(path, index))
     picture, image = None, None
     if record["picture"] is not None:
-        image = as_image(_picture_path(path, index))
-        picture = Picture(image, stages=[image], attention=maps.get("painted"), **record["picture"])
+        image, told = as_image(_picture_path(path, index)), dict(record["picture"])
+        if parts := told.pop("latents", None):
+            latents = _read_npz(_latents_path(path, index))
+            told["latents"] = {part: latents[part] for part in parts}
+        picture = Picture(image, stages=[image], attention=maps.get("painted"), **told)
     said = record["caption"] | {"alternatives": [(text, log) for text, log in record["caption"]["alternatives"]]}
     return Round(index, Caption(image=image, attention=maps.get("seen"), **said), picture)
 
@@ -165,10 +147,14 @@ def _maps_path(folder: Path, index: int) -> Path:
     return folder / "attention" / f"{index:02}.npz"
 
 
-def _maps(step: Round) -> dict[str, np.ndarray]:
+def _latents_path(folder: Path, index: int) -> Path:
+    return folder / "latents" / f"{index:02}.npz"
+
+
+def _maps(each: Round) -> dict[str, np.ndarray]:
     """Where the captioner looked while it spoke, and where each word was painted (in half precision: it is large)."""
-    painted = None if step.picture is None else step.picture.attention
-    maps = {"seen": step.caption.attention, "painted": None if painted is None else painted.astype(np.float16)}
+    painted = None if each.picture is None else each.picture.attention
+    maps = {"seen": each.caption.attention, "painted": None if painted is None else painted.astype(np.float16)}
     return {name: values for name, values in maps.items() if values is not None}
 
 

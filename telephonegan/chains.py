@@ -1,8 +1,9 @@
-"""A played game: its rounds, and how they are shown and kept."""
+"""A chain of pictures and captions: its rounds, and how they are shown and kept."""
 
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
@@ -10,17 +11,21 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import torch
 from PIL import Image
 
-from telephonegan import strips
+import telephonegan
+from telephonegan import chain_folder, strips
 from telephonegan.captioning import Decoding
 from telephonegan.errors import SettingsError
 from telephonegan.files import png_bytes, write_new
 from telephonegan.generation import check_truncation
-from telephonegan.results import Caption, Picture, inline_image
+from telephonegan.inference import check_seed, check_whole
+from telephonegan.results import Caption, Picture, Round, inline_image
 
 MOST_ROUNDS = 1000
 _LONGEST_STRIP = 48
+_MODELS = ("captioner", "generator")
 
 
 @dataclass(frozen=True)
@@ -38,22 +43,13 @@ class PlaySettings(Decoding):
         return {name: value for name, value in asdict(self).items() if name != "truncation"}
 
 
-@dataclass(frozen=True, eq=False)
-class Round:
-    """One round: a picture (None where the game starts from a text) and the caption that was given to it."""
-
-    index: int
-    caption: Caption
-    picture: Picture | None
-
-
 @dataclass(eq=False, repr=False)
 class Chain:
-    """One game of broken telephone. `chain[t]` is round t; `len(chain)` counts them, the start included.
+    """One play of the broken telephone. `chain[t]` is round t; `len(chain)` counts them, the start included.
 
     From an image, round 0 is that picture and its caption; from a text, round 0 is that text and no picture. In every
     later round the caption of the round before is painted, and the painting captioned.
-    `seed` and `number` (of the chain within its set) fix all that was drawn by lot; `models` holds names and sha256.
+    `seed` and `number` (of the chain within its set) fix all that was sampled; `models` holds names and sha256.
     """
 
     source: Image.Image | str
@@ -76,21 +72,21 @@ class Chain:
         return self.rounds[index]
 
     def __repr__(self) -> str:
-        lines = "\n".join(f"{step.index:2}  {step.caption}" for step in self)
+        lines = "\n".join(f"{each.index:2}  {each.caption}" for each in self)
         return f"Chain of {len(self) - 1} rounds, seed {self.seed}:\n{lines}"
 
     def _repr_html_(self) -> str:
-        return inline_image(self.strip(), "; ".join(f"{step.index}: {step.caption}" for step in self))
+        return inline_image(self.strip(), "; ".join(f"{each.index}: {each.caption}" for each in self))
 
     @property
     def captions(self) -> list[Caption]:
         """The caption of every round."""
-        return [step.caption for step in self]
+        return [each.caption for each in self]
 
     @property
     def pictures(self) -> list[Picture]:
-        """The picture of every round that has one: all, unless the game started from a text."""
-        return [step.picture for step in self if step.picture is not None]
+        """The picture of every round that has one: all, unless the chain started from a text."""
+        return [each.picture for each in self if each.picture is not None]
 
     @property
     def is_complete(self) -> bool:
@@ -115,16 +111,46 @@ class Chain:
 
         Raises OutputError where the folder exists already or cannot be written; then nothing is left behind.
         """
-        from telephonegan.chain_folder import save
-
-        return save(self, folder)
+        return chain_folder.save(self, folder)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Chain:
         """Read a chain back. Of each picture only the last stage is kept. Raises DataError."""
-        from telephonegan.chain_folder import load
+        return chain_folder.load(folder, cls._of_manifest)
 
-        return load(folder)
+    @classmethod
+    def _of_manifest(cls, manifest: dict[str, Any], rounds: list[Round]) -> Chain:
+        """A chain from its chain.json and its rounds. What does not fit raises errors of any kind."""
+        source, models = manifest["source"], manifest["models"]
+        return cls(
+            source=source["text"] if "text" in source else rounds[0].picture.image,
+            source_name=source.get("name", ""),
+            seed=check_seed(manifest["seed"]),
+            number=check_seed(manifest["chain"]),
+            wanted=check_whole(manifest["rounds_wanted"], "rounds_wanted", 1, MOST_ROUNDS),
+            settings=PlaySettings(**manifest["settings"]),
+            models={kind: {part: str(models[kind][part]) for part in ("name", "sha256")} for kind in _MODELS},
+            rounds=rounds,
+            started=manifest["started"],
+        )
+
+    def manifest(self) -> dict[str, Any]:
+        """What chain.json says of the chain as a whole."""
+        from_text = isinstance(self.source, str)
+        return {
+            "source": {"text": self.source} if from_text else {"image": "rounds/00.png", "name": self.source_name},
+            "seed": self.seed,
+            "chain": self.number,
+            "rounds_wanted": self.wanted,
+            "settings": asdict(self.settings),
+            "models": self.models,
+            "versions": {
+                "telephonegan": telephonegan.__version__,
+                "torch": torch.__version__,
+                "python": platform.python_version(),
+            },
+            "started": self.started,
+        }
 
     def drift(self, measures: Sequence[str] | None = None, *, device: str = "cpu") -> Any:
         """How the rounds move away from the first one, as a `telephonegan.drift.Drift`.

@@ -1,99 +1,94 @@
-"""From texts to pictures: a trained generator and the text encoder it was trained with."""
+"""From texts to pictures: a trained generator, which paints through a back end of its architecture."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from telephonegan import inference
 from telephonegan.candidates import MOST_CANDIDATES, best_pictures
-from telephonegan.errors import SettingsError, TextError, WeightsError
+from telephonegan.errors import SettingsError, TextError
 from telephonegan.images import to_images
-from telephonegan.networks.attngan import Generator
-from telephonegan.networks.damsm import TextEncoder
+from telephonegan.matcher import Matcher
+from telephonegan.painting import BACK_ENDS, Latents, Painter
 from telephonegan.results import Picture
-from telephonegan.text import EncodedText, Vocabulary, pad, padding_mask
-from telephonegan.zoo import catalogue, store
+from telephonegan.text import EncodedText, Vocabulary
+from telephonegan.zoo import catalogue
 
-_TEXT_ENCODER = "text_encoder."
+Edit = Mapping[str, Any]
 
 
-class TextToImage:
+class Generator:
     """Paints texts (Xu et al., "AttnGAN: Fine-Grained Text to Image Generation with Attentional GANs", 2018).
 
-    >>> painter = TextToImage.load("flickr8k")  # doctest: +SKIP
-    >>> painter(["a dog runs on the beach"], seeds=[3])[0].image.size  # doctest: +SKIP
-    (64, 64)
+    >>> generator = Generator.load("flickr8k")  # doctest: +SKIP
+    >>> generator(["a dog runs on the beach"], seeds=[3])[0].image.size  # doctest: +SKIP
+    (128, 128)
     """
 
-    def __init__(
-        self,
-        generator: Generator,
-        text_encoder: TextEncoder,
-        vocabulary: Vocabulary,
-        *,
-        name: str,
-        sha256: str = "",
-        words_limit: int | None = None,
-        matching: str | None = None,
-        device: str | torch.device = "auto",
-    ) -> None:
-        self.name, self.sha256, self.words_limit = name, sha256, words_limit
-        self.matching = matching  # KIND/NAME of the model that chooses among candidates
-        self.vocabulary, self.device = vocabulary, inference.resolve_device(device)
-        self.generator = generator.eval().to(self.device)
-        self.text_encoder = text_encoder.eval().to(self.device)
+    def __init__(self, painter: Painter, *, name: str, sha256: str = "") -> None:
+        self.painter, self.name, self.sha256, self.device = painter, name, sha256, painter.device
 
     @classmethod
-    def of(cls, entry: catalogue.Entry, device: str | torch.device = "auto") -> TextToImage:
+    def of(cls, entry: catalogue.Entry, device: str | torch.device = "auto") -> Generator:
         """The generator of a manifest's entry. Raises WeightsError or, for the device, SettingsError."""
         device = inference.resolve_device(device)
-        with inference.settings_of(entry, "attngan") as settings:
-            generator = Generator(**settings["network"])
-            words_limit, text_entry = settings["words_limit"], catalogue.find("damsm", settings["damsm"])
-        store.load_strict(generator, store.read_tensors(entry))
-        vocabulary = inference.vocabulary_of(text_entry)
-        return cls(
-            generator,
-            _text_encoder(text_entry, len(vocabulary)),
-            vocabulary,
-            name=entry.name,
-            sha256=entry.sha256,
-            words_limit=words_limit,
-            matching=f"{text_entry.kind}/{text_entry.name}",
-            device=device,
-        )
+        inference.settings_of(entry, *BACK_ENDS)
+        return cls(BACK_ENDS[entry.architecture].of(entry, device), name=entry.name, sha256=entry.sha256)
 
     @classmethod
-    def load(cls, name: str = "flickr8k", device: str | torch.device = "auto") -> TextToImage:
+    def load(cls, name: str = "flickr8k", device: str | torch.device = "auto") -> Generator:
         """The generator of that name. Raises UnknownModelError, WeightsError or, for the device, SettingsError."""
         return cls.of(catalogue.find("generator", name), device)
 
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The words it can paint."""
+        return self.painter.vocabulary
+
+    @property
+    def size(self) -> int:
+        """Width and height of its pictures in pixels."""
+        return self.painter.size
+
     def __call__(
-        self, texts: Sequence[str], *, seeds: Sequence[int], truncation: float = 1.0, candidates: int = 1
+        self,
+        texts: Sequence[str],
+        *,
+        seeds: Sequence[int],
+        truncation: float = 1.0,
+        candidates: int = 1,
+        latents: Sequence[Edit | None] | None = None,
     ) -> list[Picture]:
         """One picture per text, computed together, at most 32 at a time.
 
         `seeds`, one per text, fix the pictures on every device and for every batch size, up to the rounding of sums.
-        `truncation` from 0 to 2 scales the noise: 0 gives each text one mean picture. Words the model does not know
-        and words beyond its limit are told by the picture. With `candidates` (to 64) above 1, the best of so many, see
-        `telephonegan.candidates`. Raises TextError for a text without a known word, and SettingsError.
+        `truncation` from 0 to 2 scales the noise: 0 gives each text one mean picture. Each picture reports the words
+        the model does not know and how many are beyond its limit. With `candidates` (to 64) above 1, the best of so
+        many, see `telephonegan.candidates`. `latents`, one for each text or None, replace parts of what the seed
+        draws: {"noise": array (Z,)}, say; see `latents` for the parts. The picture then keeps all of its parts.
+        Raises TextError for a text without a known word, and SettingsError.
         """
         check_truncation(truncation)
         if isinstance(texts, str) or len(texts) != len(seeds):
             raise SettingsError(f"{texts!r:.60} and {len(seeds)} seeds: give a list of texts and one seed for each.")
         encoded = [self.encode(text) for text in texts]
         seeds = [inference.check_seed(seed) for seed in seeds]
+        edits = self._checked(latents, len(texts))
         if inference.check_whole(candidates, "candidates", 1, MOST_CANDIDATES) > 1:
-            return best_pictures(self, texts, seeds, candidates, truncation=truncation)
-        return inference.in_batches(partial(self._paint, truncation=truncation), texts, encoded, seeds)
+            if any(edits):
+                raise SettingsError("candidates chooses among seeds, latents leave no choice: give one or the other.")
+            return best_pictures(partial(self, truncation=truncation), self._teacher(), texts, seeds, candidates)
+        return inference.in_batches(partial(self._paint, truncation=truncation), texts, encoded, seeds, edits)
 
     def encode(self, text: str) -> EncodedText:
         """The words the model knows of a text, and what it leaves out. Raises TextError where it knows none."""
-        return self.vocabulary.encode(text, limit=self.words_limit)
+        return self.painter.encode(text)
 
     def knows(self, text: str) -> bool:
         """Whether the text holds a word that can be painted."""
@@ -103,46 +98,84 @@ class TextToImage:
             return False
         return True
 
+    def latents(self, seeds: Sequence[int], *, truncation: float = 1.0) -> Latents:
+        """What these seeds draw, by part: of an AttnGAN "noise" (B,Z) and "eps" (B,C), on its device.
+
+        To paint an edited one, hand its rows to the call above. Raises SettingsError.
+
+        >>> generator.latents([3])["noise"].shape  # doctest: +SKIP
+        torch.Size([1, 100])
+        """
+        check_truncation(truncation)
+        return {name: part.mul(truncation) for name, part in self.painter.latents(seeds).items()}
+
     @torch.inference_mode()
     def stages(
         self, encoded: Sequence[EncodedText], seeds: Sequence[int], *, truncation: float = 1.0
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Pictures (B,3,S,S) in [-1,1] of every stage, and attention maps (B,L,S,S), of one batch of encoded texts."""
-        ids, lengths = pad([text.ids for text in encoded])
-        words, sentence = self.text_encoder(ids.to(self.device), lengths)
-        noise, eps = self._draw(seeds, truncation)
-        mask = padding_mask(lengths).to(self.device)
-        images, attentions, _, _ = self.generator(noise, sentence, words, mask, eps)
-        return images, attentions
+        return self.painter.paint(self.latents(seeds, truncation=truncation), self.painter.read(encoded))
 
     @torch.inference_mode()
     def _paint(
-        self, texts: Sequence[str], encoded: Sequence[EncodedText], seeds: Sequence[int], *, truncation: float
+        self,
+        texts: Sequence[str],
+        encoded: Sequence[EncodedText],
+        seeds: Sequence[int],
+        edits: Sequence[Latents],
+        *,
+        truncation: float,
     ) -> list[Picture]:
-        images, attentions = self.stages(encoded, seeds, truncation=truncation)
-        stages = zip(*(to_images(batch) for batch in images), strict=True)
-        maps = attentions[-1].float().cpu().numpy() if attentions else [None] * len(texts)
+        latents = self.latents(seeds, truncation=truncation)
+        for row, edit in enumerate(edits):
+            for name, part in edit.items():
+                latents[name][row] = part
+        images, attentions = self.painter.paint(latents, self.painter.read(encoded))
+        stages = [list(painted) for painted in zip(*map(to_images, images), strict=True)]
+        maps = attentions[-1].float().cpu().numpy() if attentions else None
         return [
             Picture(
-                image=painted[-1],
-                stages=list(painted),
-                attention=None if seen is None else seen[: len(text.words)],
-                text=given,
+                image=stages[row][-1],
+                stages=stages[row],
+                attention=None if maps is None else maps[row, : len(text.words)],
+                text=texts[row],
                 words=text.words,
                 dropped_words=text.dropped,
                 truncated=text.truncated,
-                seed=seed,
+                seed=seeds[row],
                 model=self.name,
+                latents={name: part[row].cpu().numpy() for name, part in latents.items()} if edits[row] else None,
             )
-            for painted, seen, given, text, seed in zip(stages, maps, texts, encoded, seeds, strict=True)
+            for row, text in enumerate(encoded)
         ]
 
-    def _draw(self, seeds: Sequence[int], scale: float) -> tuple[Tensor, Tensor]:
-        """Noise (B,Z) and then eps (B,C) of the conditioning augmentation, each picture from a generator of its own."""
-        widths = (self.generator.noise_width, self.generator.condition_width)
-        rows = [[torch.randn(width, generator=g) for width in widths] for g in map(inference.random_generator, seeds)]
-        noise, eps = (torch.stack(column).mul(scale).to(self.device) for column in zip(*rows, strict=True))
-        return noise, eps
+    def _checked(self, latents: Sequence[Edit | None] | None, count: int) -> list[Latents]:
+        """The edits as tensors, {} where there is none."""
+        if latents is None:
+            return [{}] * count
+        if isinstance(latents, Mapping) or len(latents) != count:
+            raise SettingsError(f"{count} texts need {count} latents: a list of a dictionary, or None, for each.")
+        return [{} if edit is None else self._checked_edit(edit) for edit in latents]
+
+    def _checked_edit(self, edit: Edit) -> Latents:
+        widths = self.painter.latent_widths
+        if not isinstance(edit, Mapping):
+            raise SettingsError(f"Latents are a dictionary of {', '.join(widths)}; {edit!r:.60} was given.")
+        if unknown := set(edit) - set(widths):
+            raise SettingsError(f"{self.name!r} has no latent {unknown.pop()!r}. It has {', '.join(widths)}.")
+        parts = {name: _vector(part) for name, part in edit.items()}
+        for name, part in parts.items():
+            if part.shape != (widths[name],) or not part.isfinite().all():
+                raise SettingsError(
+                    f"The latent {name!r} of {self.name!r} is {widths[name]} finite numbers; "
+                    f"an array {tuple(part.shape)} was given."
+                )
+        return parts
+
+    def _teacher(self) -> Matcher:
+        if self.painter.teacher is None:
+            raise SettingsError(f"candidates needs a DAMSM beside the generator {self.name!r}, and it has none.")
+        return inference.shared_model(Matcher, catalogue.find(*self.painter.teacher.split("/")), self.device)
 
 
 def check_truncation(truncation: float) -> None:
@@ -151,11 +184,8 @@ def check_truncation(truncation: float) -> None:
         raise SettingsError(f"truncation scales the noise and must be from 0 to 2; {truncation!r} was given.")
 
 
-def _text_encoder(entry: catalogue.Entry, words: int) -> TextEncoder:
-    with inference.settings_of(entry, "damsm") as settings:
-        encoder = TextEncoder(words, **settings["text"])
-    tensors = store.read_tensors(entry)
-    own = {name.removeprefix(_TEXT_ENCODER): t for name, t in tensors.items() if name.startswith(_TEXT_ENCODER)}
-    if not own:
-        raise WeightsError(f"{entry.kind}/{entry.name} holds no text encoder: no tensor is called {_TEXT_ENCODER}….")
-    return store.load_strict(encoder, own)
+def _vector(values: Any) -> Tensor:
+    try:
+        return torch.as_tensor(np.asarray(values.detach().cpu() if isinstance(values, Tensor) else values)).float()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise SettingsError(f"A latent is an array of numbers; {values!r:.60} was given ({error}).") from error

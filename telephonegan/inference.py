@@ -1,12 +1,16 @@
-"""What captioning and generation share: where networks run, how their files become networks, and seeds."""
+"""What captioning, generation and matching share: devices, the settings of models, models kept in memory, seeds."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import cache
-from typing import Any
+import inspect
+import threading
+import types
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 
@@ -17,7 +21,10 @@ from telephonegan.zoo.catalogue import Entry
 from telephonegan.zoo.store import read_vocabulary
 
 BATCH = 32
-SEEDS = 2**32  # torch's CPU generator tells no more seeds apart
+SEEDS = 2**32  # torch's CPU generator knows no more seeds than these
+
+T = TypeVar("T")
+_REQUIRED = object()
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
@@ -29,7 +36,7 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     if name == "cpu":
         return torch.device("cpu")
     if kind != "cuda" or (name != "cuda" and not number.isdecimal()):
-        raise SettingsError(f"{name!r} is no device. Allowed: auto, cpu, cuda or cuda:N, such as cuda:0.")
+        raise SettingsError(f"{name!r} is not a device. Allowed: auto, cpu, cuda or cuda:N, such as cuda:0.")
     if not torch.cuda.is_available():
         raise SettingsError(f"The device {name!r} was asked for, but torch sees no GPU here. Use auto or cpu.")
     if int(number or 0) >= torch.cuda.device_count():
@@ -37,27 +44,113 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     return torch.device(name)
 
 
-@cache
+# ---------------------------------------------------------------------------------------------------- kept in memory
+
+
+def once(maxsize: int | None = None) -> Callable[[Callable[..., T]], Callable[..., T]]:
+    """As `functools.lru_cache`, and threads that ask at the same time wait for one of them to compute it."""
+
+    def decorate(function: Callable[..., T]) -> Callable[..., T]:
+        cached, lock = functools.lru_cache(maxsize)(function), threading.RLock()
+
+        @functools.wraps(function)
+        def call(*args: Any) -> T:
+            # Parameters that are made in inference mode would never have a gradient.
+            with lock, torch.inference_mode(False):
+                return cached(*args)
+
+        return call
+
+    return decorate
+
+
+@once()
 def shared_backbone(name: str, device: torch.device) -> Backbone:
-    """One frozen backbone per device, whatever number of models looks through it."""
+    """The frozen backbone of that name on a device, one for all models that look through it."""
     return Backbone(name).to(device=device, memory_format=torch.channels_last)
 
 
-@contextmanager
-def settings_of(entry: Entry, *architectures: str) -> Iterator[dict[str, Any]]:
-    """The settings of a model of one of these architectures; settings that do not fit become a WeightsError."""
+@once(maxsize=8)
+def shared_model(kind: type[T], entry: Entry, device: torch.device) -> T:
+    """The `Captioner`, `Generator` or `Matcher` of an entry on a device, one for all calls. The last 8 are kept."""
+    return kind.of(entry, device)
+
+
+# ---------------------------------------------------------------------------------------------------- settings
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a model is built from, as JSON has it. WeightsError for what is missing, unknown or of another type.
+
+    `where` says in errors whose settings these are.
+
+    >>> Settings("of captioner/mine", {"beam_width": 3}).value("beam_width", int)
+    3
+    """
+
+    where: str
+    values: Mapping[str, Any]
+
+    def value(self, name: str, kind: Any, default: Any = _REQUIRED) -> Any:
+        """One value of a type such as `int` or `int | None`, or the default where there is none."""
+        if name not in self.values:
+            if default is _REQUIRED:
+                raise self.error(f"{name} is missing")
+            return default
+        found = self.values[name]
+        if not _fits(found, kind):
+            raise self.error(f"{name} must be {_named(kind)}; {found!r:.60} was found")
+        return found
+
+    def part(self, name: str) -> Settings:
+        """The settings of one of its networks."""
+        return Settings(f"{self.where}, {name}", self.value(name, dict))
+
+    def without(self, name: str) -> Settings:
+        """All but one value."""
+        return Settings(self.where, {key: value for key, value in self.values.items() if key != name})
+
+    def build(self, network: Callable[..., T], *given: Any) -> T:
+        """Call `network` with `given` and these settings, which must be those that its signature wants."""
+        wanted = dict(list(inspect.signature(network).parameters.items())[len(given) :])
+        if unknown := self.values.keys() - wanted.keys():
+            raise self.error(f"{network.__name__} has no {', '.join(sorted(unknown))}")
+        kinds = typing.get_type_hints(network.__init__ if isinstance(network, type) else network)
+        for name, parameter in wanted.items():
+            is_optional = parameter.default is not inspect.Parameter.empty
+            self.value(name, kinds.get(name, object), parameter.default if is_optional else _REQUIRED)
+        return network(*given, **self.values)
+
+    def error(self, problem: str) -> WeightsError:
+        """What to raise where they do not fit."""
+        return WeightsError(
+            f"The settings {self.where} do not fit this version: {problem}. "
+            "Update telephonegan, or register the model again."
+        )
+
+
+def settings_of(entry: Entry, *architectures: str) -> Settings:
+    """The settings of a model, which must have one of these architectures. Raises WeightsError."""
     if entry.architecture not in architectures:
         raise WeightsError(
             f"{entry.kind}/{entry.name} has the architecture {entry.architecture!r}; "
             f"here {' or '.join(map(repr, architectures))} is needed."
         )
-    try:
-        yield entry.settings
-    except (KeyError, TypeError) as error:
-        raise WeightsError(
-            f"The settings of {entry.kind}/{entry.name} in the manifest do not fit this version: {error}. "
-            "Update telephonegan, or register the model again."
-        ) from error
+    return Settings(f"of {entry.kind}/{entry.name} in the manifest", entry.settings)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a JSON value has a type: whole numbers are numbers, and truth values are not."""
+    if isinstance(kind, types.UnionType):
+        return any(_fits(value, each) for each in kind.__args__)
+    if kind in (int, float):
+        return isinstance(value, int | kind) and not isinstance(value, bool)
+    return isinstance(value, typing.get_origin(kind) or kind)
+
+
+def _named(kind: Any) -> str:
+    return getattr(kind, "__name__", str(kind))
 
 
 def vocabulary_of(entry: Entry) -> Vocabulary:
@@ -68,8 +161,11 @@ def vocabulary_of(entry: Entry) -> Vocabulary:
     return vocabulary
 
 
+# ---------------------------------------------------------------------------------------------------- numbers and seeds
+
+
 def is_number(value: Any) -> bool:
-    """Whether a setting is a real number; True and False are none, whatever Python says."""
+    """Whether a setting is a real number; True and False are not, whatever Python says."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

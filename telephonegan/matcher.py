@@ -1,12 +1,12 @@
-"""The judge: a matching model that says how well pictures and texts fit.
+"""Which text fits which picture: the text and the image encoder of a DAMSM, whose codes can be compared.
 
-The default one looks through EfficientNet-Lite2, which no generator here was trained against. Any DAMSM model can take
-its place, such as a published one, whose image encoder is an Inception-v3.
+A generator's own matcher (kind "damsm") read its texts and taught it. A matcher that taught no generator is a judge
+(kind "judge"): the shipped ones look through EfficientNet-Lite2, which no generator here was trained against.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -15,19 +15,22 @@ from torch.nn import functional as F
 
 from telephonegan import inference
 from telephonegan.errors import WeightsError
+from telephonegan.inference import Settings
+from telephonegan.networks.backbone import backbone_file
 from telephonegan.networks.damsm import ImageEncoder, TextEncoder, matching_features
-from telephonegan.networks.inception import InceptionEncoder
-from telephonegan.text import pad
+from telephonegan.networks.inception import INPUT_SIZE, InceptionEncoder
+from telephonegan.text import Vocabulary, pad
 from telephonegan.zoo import catalogue, store
 
-_PUBLISHED_SIZE = 256  # what the published generators paint; their manifests tell no size
+_INCEPTION = "inception"
+_PUBLISHED_SIZE = 256  # what the published generators paint; manifests of published encoders leave it out
 _READ_AT_ONCE = 500
 
 
-class Sight(NamedTuple):
-    """A batch of pictures as a judge sees it: regions (B,D,h,w), codes (B,D), pooled backbone features (B,P) or None.
+class Seen(NamedTuple):
+    """What a matcher sees in B pictures: regions (B,D,h,w), codes (B,D), pooled backbone features (B,P) or None.
 
-    An Inception encoder of the published DAMSM keeps no pooled features.
+    The Inception-v3 of a published DAMSM keeps no pooled features.
     """
 
     regions: Tensor
@@ -35,110 +38,163 @@ class Sight(NamedTuple):
     pooled: Tensor | None
 
 
-class Judge:
-    """Codes of pictures and captions, every picture first brought to the judge's picture size.
+class Read(NamedTuple):
+    """What a matcher reads in B texts: word embeddings (B,D,L), sentence embeddings (B,D) and lengths (B,)."""
 
-    Real and painted pictures are thus seen at the same resolution. `name` is that of a judge, or KIND/NAME of a judge
-    or a damsm. Raises UnknownModelError, WeightsError or, for the device, SettingsError.
+    words: Tensor
+    sentences: Tensor
+    lengths: Tensor
 
-    >>> Judge("flickr8k").backbone_name  # doctest: +SKIP
-    'lite2'
+
+class Matcher:
+    """A text encoder and, unless `image` is None, an image encoder into the same space, both frozen.
+
+    Xu et al., "AttnGAN: Fine-Grained Text to Image Generation with Attentional GANs", 2018, section 3.2. Every picture
+    is first brought to `picture_size` pixels, so that real and painted pictures are seen at one resolution, and then
+    enlarged to `input_size` for the backbone. `name` is KIND/NAME as the manifest lists it.
+
+    >>> matcher = Matcher.load("judge/flickr8k")  # doctest: +SKIP
+    >>> matcher.score(to_tensor([Image.open("dog.jpg")], 64), [["a", "dog"]])  # doctest: +SKIP
+    tensor([0.41])
     """
 
-    def __init__(self, name: str = "flickr8k", device: str | torch.device = "cpu") -> None:
-        self.entry = entry = catalogue.find(*_kind_and_name(name))
-        self.device = inference.resolve_device(device)
-        self.vocabulary = inference.vocabulary_of(entry)
-        with inference.settings_of(entry, "damsm") as settings:
-            if "image" not in settings:
-                raise WeightsError(f"{self.name} has no image encoder: import it again, with --image-encoder.")
-            text = TextEncoder(len(self.vocabulary), **settings["text"])
-            self.eyes = (_InceptionEyes if _is_inception(settings) else _BackboneEyes)(settings, self.device)
-            self.words_limit: int | None = settings.get("words_limit")
-        both = nn.ModuleDict({"text_encoder": text, "image_encoder": self.eyes.encoder})
-        self.encoders = store.load_strict(both, store.read_tensors(entry)).to(self.device).eval()
-        self.encoders.requires_grad_(False)
+    def __init__(
+        self,
+        text: TextEncoder,
+        image: ImageEncoder | InceptionEncoder | None,
+        vocabulary: Vocabulary,
+        *,
+        backbone_name: str | None = None,
+        picture_size: int | None = None,
+        input_size: int | None = None,
+        words_limit: int | None = None,
+        name: str = "",
+        sha256: str = "",
+        device: str | torch.device = "cpu",
+    ) -> None:
+        self.name, self.sha256, self.device = name, sha256, inference.resolve_device(device)
+        self.vocabulary, self.words_limit = vocabulary, words_limit
+        self.backbone_name, self.picture_size, self.input_size = backbone_name, picture_size, input_size
+        self.text = text.to(self.device).eval().requires_grad_(False)
+        self.image = None if image is None else image.to(self.device).eval().requires_grad_(False)
 
-    @property
-    def name(self) -> str:
-        """KIND/NAME, as the manifest lists it."""
-        return f"{self.entry.kind}/{self.entry.name}"
+    @classmethod
+    def load(cls, name: str = "flickr8k", device: str | torch.device = "cpu") -> Matcher:
+        """The judge of that name, or any matcher by KIND/NAME. Raises UnknownModelError, WeightsError, SettingsError.
 
-    @property
-    def backbone_name(self) -> str:
-        """What it looks through: "lite0", "lite2" or "inception"."""
-        return self.eyes.backbone_name
+        >>> Matcher.load("damsm/flickr8k").backbone_name  # doctest: +SKIP
+        'lite0'
+        """
+        kind, slash, rest = name.partition("/")
+        return cls.of(catalogue.find(*((kind, rest) if slash else ("judge", name))), device)
 
-    @property
-    def picture_size(self) -> int:
-        """The resolution it judges at, in pixels."""
-        return self.eyes.picture_size
+    @classmethod
+    def of(cls, entry: catalogue.Entry, device: str | torch.device = "cpu", *, image: bool = True) -> Matcher:
+        """The matcher of a manifest's entry; without `image` it only reads, and needs no image encoder.
 
-    @property
-    def input_size(self) -> int:
-        """What pictures of that resolution are enlarged to, in pixels."""
-        return self.eyes.input_size
+        Raises WeightsError or, for the device, SettingsError.
+        """
+        return cls.of_parts(
+            inference.vocabulary_of(entry),
+            inference.settings_of(entry, "damsm"),
+            store.read_tensors(entry),
+            image=image,
+            name=f"{entry.kind}/{entry.name}",
+            sha256=entry.sha256,
+            device=device,
+        )
+
+    @classmethod
+    def of_parts(
+        cls,
+        vocabulary: Vocabulary,
+        settings: Settings,
+        tensors: Mapping[str, Tensor],
+        *,
+        image: bool = True,
+        name: str = "",
+        sha256: str = "",
+        device: str | torch.device = "cpu",
+    ) -> Matcher:
+        """The matcher of tensors named "text_encoder.…" and "image_encoder.…", as a manifest or a run keeps them.
+
+        Raises WeightsError for settings and tensors that do not fit.
+        """
+        parts = nn.ModuleDict({"text_encoder": settings.part("text").build(TextEncoder, len(vocabulary))})
+        if image and "image" not in settings.values:
+            raise WeightsError(f"{name} has no image encoder: import it again, with --image-encoder.")
+        if image:
+            parts["image_encoder"] = _image_encoder(settings.part("image"))
+        own = {key: tensor for key, tensor in tensors.items() if image or key.startswith("text_encoder.")}
+        store.load_strict(parts, own)
+        return cls(
+            parts["text_encoder"],
+            parts["image_encoder"] if image else None,
+            vocabulary,
+            **(_sizes(settings) if image else {}),
+            words_limit=settings.value("words_limit", int | None, None),
+            name=name,
+            sha256=sha256,
+            device=device,
+        )
+
+    def see(self, images: Tensor) -> Seen:
+        """One batch of pictures (B,3,H,W) in [-1,1], on this matcher's device; gradients reach the pictures.
+
+        Raises WeightsError for a matcher that only reads.
+        """
+        if self.image is None:
+            raise WeightsError(f"{self.name} was loaded to read texts alone, and cannot look at pictures.")
+        images = F.interpolate(images.to(self.device), size=(self.picture_size,) * 2, mode="area")
+        if isinstance(self.image, InceptionEncoder):
+            return Seen(*self.image(images), None)
+        backbone = inference.shared_backbone(self.backbone_name, self.device)
+        regions, pooled = matching_features(backbone, images, self.input_size)
+        return Seen(*self.image(regions, pooled), pooled)
 
     @torch.no_grad()
-    def see(self, images: Tensor) -> Sight:
-        """One batch (B,3,H,W) in [-1,1] as the judge sees it, on its device."""
-        return self.eyes(F.interpolate(images.to(self.device), size=(self.picture_size,) * 2, mode="area"))
-
     def look(self, batches: Iterable[Tensor]) -> Tensor:
-        """Batches of pictures (B,3,H,W) in [-1,1] → codes (N,D) of all of them for matching, on the CPU."""
+        """Batches of pictures (B,3,H,W) in [-1,1] → codes (N,D) of all of them, on the CPU."""
         return torch.cat([self.see(batch).codes.cpu() for batch in batches])
 
-    @torch.no_grad()
-    def read_words(self, captions: Sequence[Sequence[str]]) -> tuple[Tensor, Tensor, Tensor]:
-        """One batch of word lists → word embeddings (B,D,L), sentence embeddings (B,D) and lengths (B,).
+    def read_ids(self, captions: Sequence[Sequence[int]]) -> Read:
+        """One batch of captions as lists of word ids, on this matcher's device."""
+        ids, lengths = pad(captions)
+        words, sentences = self.text(ids.to(self.device), lengths)
+        return Read(words, sentences, lengths.to(self.device))
 
-        A caption without a known word counts as padding alone.
-        """
-        ids, lengths = pad(self.known_ids(captions))
-        words, sentences = self.encoders["text_encoder"](ids.to(self.device), lengths)
-        return words, sentences, lengths.to(self.device)
+    def read_words(self, captions: Sequence[Sequence[str]]) -> Read:
+        """One batch of captions as word lists; one without a known word counts as padding alone."""
+        return self.read_ids(self.known_ids(captions))
 
     def read(self, captions: Sequence[Sequence[str]]) -> Tensor:
         """Word lists → sentence embeddings (N,D), on the CPU."""
         starts = range(0, len(captions), _READ_AT_ONCE)
-        return torch.cat([self.read_words(captions[i : i + _READ_AT_ONCE])[1].cpu() for i in starts])
+        return torch.cat([self.read_words(captions[i : i + _READ_AT_ONCE]).sentences.cpu() for i in starts])
+
+    def score(self, images: Tensor, captions: Sequence[Sequence[str]]) -> Tensor:
+        """Cosines (B,) in [-1,1] of pictures (B,3,H,W) in [-1,1] and captions, one for each or one for all; on the CPU.
+
+        Gradients reach the pictures.
+        """
+        return F.cosine_similarity(self.see(images).codes.float().cpu(), self.read(captions))
 
     def known_ids(self, captions: Sequence[Sequence[str]]) -> list[list[int]]:
-        """What it reads of each caption: ids of the known words within its limit."""
+        """What is read of each caption: ids of the known words within the limit."""
         return [self.vocabulary.known_ids(words, self.words_limit) for words in captions]
 
 
-class _BackboneEyes:
-    """Looks through a frozen EfficientNet-Lite."""
-
-    def __init__(self, settings: dict[str, Any], device: torch.device) -> None:
-        self.encoder = ImageEncoder(**settings["image"])
-        self.backbone_name: str = settings["backbone"]
-        self.picture_size: int = settings["picture_size"]
-        self.input_size: int = settings["input_size"]
-        self.backbone = inference.shared_backbone(self.backbone_name, device)
-
-    def __call__(self, images: Tensor) -> Sight:
-        regions, pooled = matching_features(self.backbone, images, self.input_size)
-        return Sight(*self.encoder(regions, pooled), pooled)
+def _image_encoder(settings: Settings) -> ImageEncoder | InceptionEncoder:
+    if settings.value("backbone", str, None) == _INCEPTION:
+        return settings.without("backbone").build(InceptionEncoder)
+    return settings.build(ImageEncoder)
 
 
-class _InceptionEyes:
-    """Looks through the Inception-v3 of a published DAMSM."""
-
-    backbone_name, picture_size, input_size = "inception", _PUBLISHED_SIZE, 299
-
-    def __init__(self, settings: dict[str, Any], device: torch.device) -> None:
-        self.encoder = InceptionEncoder(width=settings["image"]["width"])
-
-    def __call__(self, images: Tensor) -> Sight:
-        return Sight(*self.encoder(images), None)
-
-
-def _is_inception(settings: dict[str, Any]) -> bool:
-    return settings["image"].get("backbone") == "inception"
-
-
-def _kind_and_name(name: str) -> tuple[str, str]:
-    kind, slash, rest = name.partition("/")
-    return (kind, rest) if slash else ("judge", name)
+def _sizes(settings: Settings) -> dict[str, Any]:
+    """What the image side looks through, and at which sizes. Raises WeightsError where its package is missing."""
+    if settings.part("image").value("backbone", str, None) == _INCEPTION:
+        return {"backbone_name": _INCEPTION, "picture_size": _PUBLISHED_SIZE, "input_size": INPUT_SIZE}
+    backbone = settings.value("backbone", str)
+    backbone_file(backbone)
+    sizes = {name: settings.value(name, int) for name in ("picture_size", "input_size")}
+    return {"backbone_name": backbone, **sizes}

@@ -1,4 +1,4 @@
-"""What the calls return. Captions and pictures show themselves in a notebook, and need no network to do so."""
+"""What the calls return. Captions and pictures show themselves in a notebook, without loading anything from the web."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class _Shown:
 
     def _check_attention(self) -> None:
         if self.attention is None or self.image is None:
-            raise SettingsError("There is no attention here: not every model has it, nor has a text that was given.")
+            raise SettingsError("There are no attention maps here: some models have none, and so have given texts.")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -97,6 +97,7 @@ class Picture(_Shown):
     - `attention` (L,H,W) of the last attention stage: how much each pixel took from each word, summing to 1 over words.
     - `words` that were painted, `dropped_words` the model does not know, `truncated`: how many were beyond its limit.
     - `text` and `seed`: with them and the `model` (a name) the picture can be made again.
+    - `latents` by part, such as {"noise": (Z,)}, where they were given instead of drawn from the seed; else None.
     """
 
     image: Image.Image
@@ -108,9 +109,10 @@ class Picture(_Shown):
     truncated: int = 0
     seed: int | None = None
     model: str = ""
+    latents: dict[str, np.ndarray] | None = None
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the picture to a new file; the suffix (.png, .jpg, …) tells the format. Raises OutputError."""
+        """Write the picture to a new file; the suffix (.png, .jpg, …) decides the format. Raises OutputError."""
         suffix = Path(path).suffix.lower()
         formats = Image.registered_extensions()
         if suffix not in formats:
@@ -136,6 +138,15 @@ class Picture(_Shown):
         if self.truncated:
             notes.append(f"{self.truncated} words beyond the limit left out")
         return " · ".join(notes)
+
+
+@dataclass(frozen=True, eq=False)
+class Round:
+    """One round of a chain: a picture (None where the chain starts from a text) and the caption given to it."""
+
+    index: int
+    caption: Caption
+    picture: Picture | None
 
 
 class ModelTable(Sequence):

@@ -5,17 +5,14 @@ Simonyan et al., "Deep Inside Convolutional Networks: Visualising Image Classifi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from telephonegan.captioning import Captioner
 from telephonegan.errors import SettingsError
-from telephonegan.networks.decoding import word_log_probabilities
+from telephonegan.networks.decoding import log_probabilities
 from telephonegan.results import Caption
 
 CELLS = 32  # rows and columns of a map: single pixels of a gradient are noise to the eye
@@ -41,25 +38,14 @@ def word_gradients(captioner: Captioner, caption: Caption) -> Tensor:
     The input is the picture squashed to the captioner's S × S and normalised as the network wants it. Raises
     SettingsError as `saliency`.
     """
-    ids = _checked_ids(captioner, caption)
-    sight = captioner.sight
-    # Gradients are on in a block without inference mode; those of cudnn's LSTMs exist in training mode only.
-    with torch.inference_mode(False), torch.backends.cudnn.flags(enabled=False):
-        with _inputs_of(_first_network(captioner)) as inputs:
-            features, _ = sight.see([caption.image])
-        scores = _log_probabilities(captioner, features, ids)
-        return torch.stack([torch.autograd.grad(score, inputs, retain_graph=True)[0][0] for score in scores]).float()
-
-
-def _log_probabilities(captioner: Captioner, features: Tensor, ids: list[int]) -> list[Tensor]:
-    """The log-probability that the decoder gives each of these words, after those before it."""
-    decoder, markers = captioner.sight.decoder, captioner.markers
-    state = decoder.start(features)
-    scores = []
-    for before, word in zip([markers.start, *ids], ids, strict=False):
-        logits, state, _ = decoder.step(torch.tensor([before], device=features.device), state)
-        scores.append(word_log_probabilities(logits, markers)[0, word])
-    return scores
+    ids, vision = _checked_ids(captioner, caption), captioner.vision
+    # cudnn's LSTMs have gradients in training mode only.
+    with torch.inference_mode(False), torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
+        pixels = vision.pixels([caption.image]).requires_grad_()
+        state = vision.decoder.start(vision.features(pixels))
+        said = torch.tensor([ids], device=pixels.device)
+        scores = log_probabilities(vision.decoder, state, said, captioner.markers)[0]
+        return torch.stack([torch.autograd.grad(score, pixels, retain_graph=True)[0][0] for score in scores]).float()
 
 
 def _checked_ids(captioner: Captioner, caption: Caption) -> list[int]:
@@ -72,25 +58,3 @@ def _checked_ids(captioner: Captioner, caption: Caption) -> list[int]:
             + (f", {caption.model!r}." if caption.model else ".")
         )
     return [captioner.vocabulary.ids[word] for word in caption.words]
-
-
-def _first_network(captioner: Captioner) -> nn.Module:
-    """The network that pixels go into first."""
-    sight = captioner.sight
-    return sight.backbone.stem if hasattr(sight, "backbone") else sight.encoder
-
-
-@contextmanager
-def _inputs_of(network: nn.Module) -> Iterator[list[Tensor]]:
-    """What goes into a network within the block, made the leaves that gradients are taken towards."""
-    leaves: list[Tensor] = []
-
-    def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        leaves.append(inputs[0].detach().requires_grad_())
-        return (leaves[-1], *inputs[1:])
-
-    hook = network.register_forward_pre_hook(keep)
-    try:
-        yield leaves
-    finally:
-        hook.remove()

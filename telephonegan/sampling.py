@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from easydict import EasyDict
     from PIL import Image
 
-    from telephonegan.generation import TextToImage
+    from telephonegan.generation import Generator
     from telephonegan.text import EncodedText, Vocabulary
 
 _BATCH = 8  # of 256-pixel pictures: more is no faster on a CPU and may not fit on a small GPU
@@ -65,14 +65,14 @@ def sample(
     source = _source(generator, config, data_dir)
     texts = {folder: read_lines(path) for folder, path in source.caption_files(given).items()}
     open_folder = place(None if out is None else os.fspath(out), source.name if given is None else given.stem)
-    painter = source.painter(device)
-    encoded = {folder: known_lines(lines, painter.vocabulary) for folder, lines in texts.items()}
+    painting = source.generator(device)
+    encoded = {folder: known_lines(lines, painting.vocabulary) for folder, lines in texts.items()}
     root = open_folder()
     if on_folder is not None:
         on_folder(root)
     for name, lines in encoded.items():
         folder = files.new_folder(root / name) if name else root
-        _paint_all(painter, lines, folder, draws=n, seed=seed, attention=attention)
+        _paint_all(painting, lines, folder, draws=n, seed=seed, attention=attention)
     return root
 
 
@@ -90,10 +90,10 @@ class _Registered:
             raise SettingsError("What is to be painted? Give --captions FILE, a text file of one caption per line.")
         return {"": given}
 
-    def painter(self, device: str) -> TextToImage:
-        from telephonegan.generation import TextToImage
+    def generator(self, device: str) -> Generator:
+        from telephonegan.generation import Generator
 
-        return TextToImage.load(self.name, device)
+        return Generator.load(self.name, device)
 
 
 @dataclass(frozen=True)
@@ -123,16 +123,19 @@ class _Published:
             raise DataError(f"{listing} lists no caption file. Give --captions FILE.")
         return found
 
-    def painter(self, device: str) -> TextToImage:
-        from telephonegan.generation import TextToImage
+    def generator(self, device: str) -> Generator:
+        from telephonegan.generation import Generator
+        from telephonegan.matcher import Matcher
+        from telephonegan.painting import AttnGANPainter
         from telephonegan.zoo.importing import read_attngan
 
-        parts = read_attngan(
+        network, text_encoder, vocabulary = read_attngan(
             self._found("TRAIN.NET_G", self.config.TRAIN.NET_G),
             self._found("TRAIN.NET_E", self.config.TRAIN.NET_E),
             self._data() / "captions.pickle",
         )
-        return TextToImage(*parts, name=self.name, device=device)
+        matcher = Matcher(text_encoder, None, vocabulary, device=device)
+        return Generator(AttnGANPainter(network, matcher), name=self.name)
 
     def _data(self) -> Path:
         return self._found("DATA_DIR", self.data_dir or self.config.DATA_DIR)
@@ -202,7 +205,7 @@ def known_lines(lines: Sequence[str], vocabulary: Vocabulary) -> list[EncodedTex
 
 
 def _paint_all(
-    painter: TextToImage, lines: Sequence[EncodedText], folder: Path, *, draws: int, seed: int, attention: bool
+    generator: Generator, lines: Sequence[EncodedText], folder: Path, *, draws: int, seed: int, attention: bool
 ) -> None:
     from tqdm.auto import tqdm
 
@@ -213,7 +216,7 @@ def _paint_all(
     for start in tqdm(range(0, len(wanted), _BATCH), desc=folder.name, disable=None):
         places = wanted[start : start + _BATCH]
         sentences = [lines[s] for _, s in places]
-        painted = _painted(painter, sentences, [derived_seed(seed, i, s) for i, s in places])
+        painted = _painted(generator, sentences, [derived_seed(seed, i, s) for i, s in places])
         for (i, s), sentence, (images, maps) in zip(places, sentences, painted, strict=True):
             for k, image in enumerate(images):
                 files.replace(folder / f"{i}_s_{s}_g{k}.png", files.png_bytes(image))
@@ -224,10 +227,10 @@ def _paint_all(
 
 
 def _painted(
-    painter: TextToImage, sentences: Sequence[EncodedText], seeds: Sequence[int]
+    generator: Generator, sentences: Sequence[EncodedText], seeds: Sequence[int]
 ) -> Iterator[tuple[list[Image.Image], list[np.ndarray]]]:
     """Per sentence its pictures from small to large, and the attention (L,H,W) of each but the last size."""
-    stages, attentions = painter.stages(sentences, seeds)
+    stages, attentions = generator.stages(sentences, seeds)
     pictures = zip(*map(truncated_images, stages), strict=True)
     maps = [batch.float().cpu().numpy() for batch in attentions]
     for row, (images, sentence) in enumerate(zip(pictures, sentences, strict=True)):

@@ -1,4 +1,4 @@
-"""Pictures of results, drawn with Pillow alone: strips of a game, and where a network looked."""
+"""Pictures of results, drawn with Pillow alone: strips of a chain, and where a network looked."""
 
 from __future__ import annotations
 

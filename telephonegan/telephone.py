@@ -6,20 +6,19 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 
 from telephonegan import inference
 from telephonegan.captioning import Captioner, working_size
-from telephonegan.chains import MOST_ROUNDS, Chain, PlaySettings, Round
+from telephonegan.chains import MOST_ROUNDS, Chain, PlaySettings
 from telephonegan.errors import SettingsError
-from telephonegan.generation import TextToImage
+from telephonegan.generation import Edit, Generator
 from telephonegan.images import as_image
-from telephonegan.results import Caption, Picture
+from telephonegan.results import Caption, Picture, Round
 from telephonegan.text import tokenise
 from telephonegan.zoo import catalogue
 
@@ -49,12 +48,12 @@ class Position:
 
 
 class Telephone:
-    """A captioner and a generator that play against each other. `load` makes one by names.
+    """A captioner and a generator that play against each other. `load` makes one from their names.
 
-    >>> phone = Telephone(Captioner.load("flickr8k"), TextToImage.load("flickr8k"))  # doctest: +SKIP
+    >>> phone = Telephone(Captioner.load("flickr8k"), Generator.load("flickr8k"))  # doctest: +SKIP
     """
 
-    def __init__(self, captioner: Captioner, generator: TextToImage) -> None:
+    def __init__(self, captioner: Captioner, generator: Generator) -> None:
         self.captioner, self.generator = captioner, generator
 
     @property
@@ -74,18 +73,19 @@ class Telephone:
         return _paint(self.generator, text, **options)
 
     def play(
-        self, image: Any = None, text: str | list[str] | None = None, *, chain: int = 0, **options: Any
+        self, image: Any = None, text: str | list[str] | None = None, *, number: int = 0, **options: Any
     ) -> Chain | list[Chain]:
         """Play from a picture or from a text; a list of either gives a list of chains, as `play_many` does.
 
-        `chain` is the chain's number: `play(image=images[3], chain=3)` repeats chain 3 of `play(image=images)`.
+        `number` is that of the (first) chain: `play(image=images[3], number=3)` repeats chain 3 of
+        `play(image=images)`.
         """
         if (image is None) == (text is None):
-            raise SettingsError("A game starts from one thing: give either image=… or text=….")
+            raise SettingsError("A chain starts from one thing: give either image=… or text=….")
         kind, source = ("texts", text) if image is None else ("images", image)
         if isinstance(source, list | tuple):
-            return self.play_many(**{kind: source}, **options)
-        return self.play_many(**{kind: [source]}, first_number=chain, **options)[0]
+            return self.play_many(**{kind: source}, number=number, **options)
+        return self.play_many(**{kind: [source]}, number=number, **options)[0]
 
     def play_many(
         self,
@@ -94,21 +94,23 @@ class Telephone:
         texts: Sequence[str] = (),
         rounds: int = 8,
         seed: int = 0,
-        first_number: int = 0,
+        number: int = 0,
         progress: bool = True,
         on_round: OnRound | None = None,
         **settings: Any,
     ) -> list[Chain]:
         """Play one chain per picture or text, all advancing together; images come first in the result.
 
-        What a chain draws by lot depends on `seed`, its number (counted from `first_number`) and the round alone, so
-        its neighbours make no difference but for the rounding of sums. `settings` are those of `PlaySettings`: method,
-        beam_width, temperature, top_p, truncation. `on_round` is called with each chain that has grown.
+        The chains are numbered from `number` on. What a chain samples depends on `seed`, its number and the round
+        alone, so its neighbours make no difference but for the rounding of sums. `settings` are those of
+        `PlaySettings`: method, beam_width, temperature, top_p, truncation. `on_round` is called with each chain that
+        has grown.
         A chain ends early when its caption holds no word the generator knows.
         Raises ImageError, TextError or SettingsError before the first round.
         """
         inference.check_whole(rounds, "rounds", 1, MOST_ROUNDS)
         inference.check_seed(seed)
+        inference.check_whole(number, "number", 0, inference.SEEDS - 1)
         shared = {
             "seed": seed,
             "wanted": rounds,
@@ -120,10 +122,7 @@ class Telephone:
             self.generator.encode(text)  # says now what it would say in round 1
         sources = [(working_size(as_image(image)), _name_of(image)) for image in images]
         sources += [(text, "") for text in texts]
-        chains = [
-            Chain(source, name, number=number, **shared)
-            for number, (source, name) in enumerate(sources, inference.check_seed(first_number))
-        ]
+        chains = [Chain(source, name, number=each, **shared) for each, (source, name) in enumerate(sources, number)]
         self._advance_to(rounds, chains, progress, on_round)
         return chains
 
@@ -161,14 +160,14 @@ class Telephone:
     def advance(self, chains: Sequence[Chain], *, seed_policy: str = "fresh") -> None:
         """Give every chain one more round, computed together; `play_many` is this, repeated.
 
-        `seed_policy` "fresh" draws anew in every round; "fixed" draws the same in every round of a chain, which makes
-        a round a function of the caption before. The chains have equally many rounds, equal settings, and can go on.
-        Raises SettingsError.
+        `seed_policy` "fresh" takes new noise in every round; "fixed" takes the same noise in every round of a chain,
+        which makes a round a function of the caption before. The chains have equally many rounds, equal settings, and
+        can go on. Raises SettingsError.
 
         >>> phone.advance([Chain("a dog on the beach"), Chain("a man in the snow")])  # doctest: +SKIP
         """
         if seed_policy not in SEED_POLICIES:
-            raise SettingsError(f"{seed_policy!r} is no seed policy. Allowed: {', '.join(SEED_POLICIES)}.")
+            raise SettingsError(f"{seed_policy!r} is not a seed policy. Allowed: {', '.join(SEED_POLICIES)}.")
         if len({(len(chain), chain.settings) for chain in chains}) > 1:
             raise SettingsError("Chains advance together that have equally many rounds and equal settings.")
         if not chains:
@@ -223,7 +222,7 @@ def caption(
 
     >>> print(caption("bear.jpg"))  # doctest: +SKIP
     """
-    return _describe(_shared(Captioner, catalogue.find("captioner", captioner), device), image, seed=seed, **decoding)
+    return _describe(_captioner(captioner, device), image, seed=seed, **decoding)
 
 
 def generate(
@@ -233,6 +232,7 @@ def generate(
     n: int = 1,
     truncation: float = 1.0,
     candidates: int = 1,
+    latents: Edit | Sequence[Edit | None] | None = None,
     generator: str = DEFAULT_MODEL,
     device: str = "auto",
 ) -> Picture | list[Picture] | list[list[Picture]]:
@@ -240,12 +240,14 @@ def generate(
 
     With n > 1 every text gives a list of n pictures, with the seeds seed, seed + 1, …. `truncation` (0 to 2) scales the
     noise. With `candidates` (2 to 64), each picture is the one of so many that matches the text best, in the eyes of
-    the generator's teacher. Raises TextError, SettingsError, UnknownModelError, WeightsError.
+    the generator's teacher. `latents` (for a list of texts a list) replace parts of what the seed draws, such as
+    {"noise": array}; see `generation.Generator.latents`. Raises TextError, SettingsError, UnknownModelError,
+    WeightsError.
 
     >>> generate("a brown bear in the grass", seed=3).save("bear.png")  # doctest: +SKIP
     """
-    painter = _shared(TextToImage, catalogue.find("generator", generator), device)
-    return _paint(painter, text, seed=seed, n=n, truncation=truncation, candidates=candidates)
+    how = {"truncation": truncation, "candidates": candidates, "latents": latents}
+    return _paint(_generator(generator, device), text, seed=seed, n=n, **how)
 
 
 def play(
@@ -275,19 +277,15 @@ def load(captioner: str = DEFAULT_MODEL, generator: str = DEFAULT_MODEL, device:
 
     >>> phone = load(captioner="flickr8k", generator="flickr8k", device="cpu")  # doctest: +SKIP
     """
-    return Telephone(
-        _shared(Captioner, catalogue.find("captioner", captioner), device),
-        _shared(TextToImage, catalogue.find("generator", generator), device),
-    )
+    return Telephone(_captioner(captioner, device), _generator(generator, device))
 
 
-@lru_cache(maxsize=8)
-def _loaded(kind: type, entry: catalogue.Entry, device: torch.device) -> Any:
-    return kind.of(entry, device)
+def _captioner(name: str, device: str) -> Captioner:
+    return inference.shared_model(Captioner, catalogue.find("captioner", name), inference.resolve_device(device))
 
 
-def _shared(kind: type, entry: catalogue.Entry, device: str) -> Any:
-    return _loaded(kind, entry, inference.resolve_device(device))
+def _generator(name: str, device: str) -> Generator:
+    return inference.shared_model(Generator, catalogue.find("generator", name), inference.resolve_device(device))
 
 
 def _describe(captioner: Captioner, image: Any, *, seed: int = 0, **decoding: Any) -> Caption | list[Caption]:
@@ -295,26 +293,29 @@ def _describe(captioner: Captioner, image: Any, *, seed: int = 0, **decoding: An
 
 
 def _paint(
-    generator: TextToImage,
+    generator: Generator,
     text: str | list[str],
     *,
     seed: int = 0,
     n: int = 1,
     truncation: float = 1.0,
     candidates: int = 1,
+    latents: Edit | Sequence[Edit | None] | None = None,
 ) -> Picture | list[Picture] | list[list[Picture]]:
     inference.check_whole(n, "n", 1, 1000)
     inference.check_seed(seed)
-    how = {"truncation": truncation, "candidates": candidates}
+    edits = latents if latents is None or isinstance(text, list | tuple) else [latents]
+    how = {"truncation": truncation, "candidates": candidates, "edits": edits}
     return _one_or_many(text, partial(_paint_all, generator, seeds=range(seed, seed + n), **how))
 
 
 def _paint_all(
-    generator: TextToImage, texts: list[str], *, seeds: range, **how: Any
+    generator: Generator, texts: list[str], *, seeds: range, edits: Sequence[Edit | None] | None, **how: Any
 ) -> list[Picture] | list[list[Picture]]:
     n = len(seeds)
     each = [text for text in texts for _ in seeds]
-    painted = generator(each, seeds=[*seeds] * len(texts), **how)
+    latents = None if edits is None else [edit for edit in edits for _ in seeds]
+    painted = generator(each, seeds=[*seeds] * len(texts), latents=latents, **how)
     return painted if n == 1 else [painted[i : i + n] for i in range(0, len(painted), n)]
 
 
@@ -334,5 +335,5 @@ def _round_seed(position: Position, what: str, seed_policy: str) -> int:
 
 
 def _name_of(image: Any) -> str:
-    """The name of a file, without the folders of this machine; of anything else nothing is known."""
+    """The name of a file, without the folders of this machine; empty for anything else."""
     return Path(os.fsdecode(image)).name if isinstance(image, str | os.PathLike) else ""

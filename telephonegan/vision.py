@@ -1,69 +1,117 @@
-"""What a captioner sees with: from pictures to the features its decoder starts from, one class per architecture."""
+"""What a captioner sees with, one class per architecture: pictures → pixels → the features its decoder starts from.
+
+Both steps are functions of tensors that run with or without gradients, as the caller decides: so a caption's
+log-probability can be followed back to a picture, and through a painted one to the generator.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, Protocol
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from telephonegan import inference
 from telephonegan.images import to_tensor
+from telephonegan.inference import Settings
+from telephonegan.networks.backbone import normalise
 from telephonegan.networks.captioner import CaptionModel, LSTMDecoder
 from telephonegan.networks.decoding import Decoder
 from telephonegan.networks.resnet import DEVIATION, MEAN, ResNetEncoder
 from telephonegan.zoo import catalogue, store
 
+_STRIDE = 32  # pixels between the cells of a backbone's last stage
 
-class Sight(Protocol):
-    """A network that looks at pictures, and the decoder that was trained with it."""
+
+class Vision(ABC):
+    """A frozen network that looks at pictures, and the decoder that was trained with it.
+
+    `grid` is the rows and columns of the cells that the decoder attends to, None for one without cells.
+    """
 
     decoder: Decoder
+    grid: tuple[int, int] | None
+    input_size: int
+    device: torch.device
+    resample = Image.Resampling.BICUBIC
 
-    def see(self, pictures: Sequence[Image.Image]) -> tuple[Tensor, tuple[int, int] | None]:
-        """Features of a batch for `decoder.start`, and rows and columns of the cells it attends to, if it does."""
+    @classmethod
+    @abstractmethod
+    def of(cls, entry: catalogue.Entry, settings: Settings, words: int, device: torch.device) -> Vision:
+        """The vision of a captioner that knows so many words. Raises WeightsError."""
+
+    def pixels(self, images: Sequence[Image.Image] | Tensor) -> Tensor:
+        """Pictures, or a batch (B,3,H,W) in [-1,1], as the network wants them: (B,3,S,S), squashed and normalised."""
+        if not isinstance(images, Tensor):
+            images = to_tensor(list(images), self.input_size, resample=self.resample)
+        elif images.shape[-2:] != (self.input_size,) * 2:
+            size = (self.input_size,) * 2
+            images = F.interpolate(images, size, mode="bicubic", antialias=True, align_corners=False).clamp(-1, 1)
+        return self.normalised(images)
+
+    @abstractmethod
+    def normalised(self, images: Tensor) -> Tensor:
+        """Pictures (B,3,S,S) in [-1,1] on the scale of the network's training, on its device."""
+
+    @abstractmethod
+    def features(self, pixels: Tensor) -> Tensor:
+        """What `pixels` gives → features for `decoder.start`, the batch first."""
 
 
-class BackboneSight:
-    """The backbone's cells, as our own captioners see them: frozen, or its last stages tuned."""
+class LiteVision(Vision):
+    """The cells of an EfficientNet-Lite, as our own captioners see them: frozen, or its last stages tuned."""
 
-    def __init__(self, entry: catalogue.Entry, words: int, device: torch.device) -> None:
-        settings, self.device = entry.settings, device
-        model = CaptionModel(words, **settings["network"])
-        self.input_size: int = settings["input_size"]
-        self.tuned_stages: int = settings["network"].get("tuned_stages", 0)
-        self.backbone = inference.shared_backbone(settings["backbone"], device)
-        self.model = store.load_strict(model, store.read_tensors(entry)).eval().to(device)
-        self.decoder = self.model.decoder
+    def __init__(self, model: CaptionModel, backbone: str, input_size: int, device: torch.device) -> None:
+        self.model = model.eval().requires_grad_(False).to(device)
+        self.decoder, self.input_size, self.device = model.decoder, input_size, device
+        self.grid = (-(-input_size // _STRIDE),) * 2
+        shared = inference.shared_backbone(backbone, device)
+        self.front = nn.Sequential(shared.stem, *shared.stages[: len(shared.stages) - model.tuned_stages])
+        self.tail = model.tail or shared.head
 
-    def see(self, pictures: Sequence[Image.Image]) -> tuple[Tensor, tuple[int, int]]:
-        pixels = to_tensor(list(pictures), self.input_size).to(self.device, memory_format=torch.channels_last)
-        front = self.backbone.front(pixels, self.tuned_stages)
-        grid = (self.model.tail or self.backbone.head)(front)
-        return self.model.features(grid.flatten(2).transpose(1, 2)), tuple(grid.shape[-2:])
+    @classmethod
+    def of(cls, entry: catalogue.Entry, settings: Settings, words: int, device: torch.device) -> LiteVision:
+        model = settings.part("network").build(CaptionModel, words)
+        store.load_strict(model, store.read_tensors(entry))
+        return cls(model, settings.value("backbone", str), settings.value("input_size", int), device)
+
+    def normalised(self, images: Tensor) -> Tensor:
+        return normalise(images.to(self.device, memory_format=torch.channels_last))
+
+    def features(self, pixels: Tensor) -> Tensor:
+        return self.model.features(self.tail(self.front(pixels)).flatten(2).transpose(1, 2))
 
 
-class ResNetSight:
+class ResNetVision(Vision):
     """One feature vector of a ResNet-152, as the published captioner sees (Vinyals et al., "Show and Tell", 2015)."""
 
-    def __init__(self, entry: catalogue.Entry, words: int, device: torch.device) -> None:
-        settings, self.device = entry.settings, device
-        self.input_size: int = settings["input_size"]
-        parts: Any = torch.nn.ModuleDict(
+    resample = Image.Resampling.LANCZOS
+
+    def __init__(self, encoder: ResNetEncoder, decoder: LSTMDecoder, input_size: int, device: torch.device) -> None:
+        self.encoder, self.decoder = (net.eval().requires_grad_(False).to(device) for net in (encoder, decoder))
+        self.input_size, self.device, self.grid = input_size, device, None
+
+    @classmethod
+    def of(cls, entry: catalogue.Entry, settings: Settings, words: int, device: torch.device) -> ResNetVision:
+        network = settings.part("network")
+        parts = nn.ModuleDict(
             {
-                "encoder": ResNetEncoder(**settings["network"]["encoder"]),
-                "decoder": LSTMDecoder(words, **settings["network"]["decoder"]),
+                "encoder": network.part("encoder").build(ResNetEncoder),
+                "decoder": network.part("decoder").build(LSTMDecoder, words),
             }
         )
-        parts = store.load_strict(parts, store.read_tensors(entry)).eval().to(device)
-        self.encoder, self.decoder = parts["encoder"], parts["decoder"]
+        store.load_strict(parts, store.read_tensors(entry))
+        return cls(parts["encoder"], parts["decoder"], settings.value("input_size", int), device)
 
-    def see(self, pictures: Sequence[Image.Image]) -> tuple[Tensor, None]:
-        pixels = to_tensor(list(pictures), self.input_size, resample=Image.Resampling.LANCZOS)
-        mean, deviation = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, DEVIATION))
-        return self.encoder((((pixels + 1) / 2 - mean) / deviation).to(self.device)), None
+    def normalised(self, images: Tensor) -> Tensor:
+        mean, deviation = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (MEAN, DEVIATION))
+        return (((images + 1) / 2 - mean) / deviation).to(self.device)
+
+    def features(self, pixels: Tensor) -> Tensor:
+        return self.encoder(pixels)
 
 
-SIGHTS: dict[str, type[Sight]] = {"lite0-caption-model": BackboneSight, "resnet152-lstm": ResNetSight}
+BACK_ENDS: dict[str, type[Vision]] = {"lite0-caption-model": LiteVision, "resnet152-lstm": ResNetVision}

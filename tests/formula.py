@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from telephonegan.networks.captioner import LSTMDecoder
+
 
 class Formula:
     """Numbers that depend on a name and a shape only, and the published networks' outputs for them."""
@@ -68,3 +70,14 @@ class Formula:
         step = max(1, images.shape[3] // 16)
         images = images if step == 1 else images[:, :, step // 2 :: step, step // 2 :: step]
         return images[:, :: max(1, images.shape[1] // 64)].detach().numpy()
+
+
+@torch.no_grad()
+def published_sampler(decoder: LSTMDecoder, feature: Tensor, steps: int = 20) -> Tensor:
+    """What the published captioner says of features (B,E): always `steps` ids, the first from the picture itself."""
+    inputs, state, ids = feature[:, None], None, []
+    for _ in range(steps):
+        output, state = decoder.lstm(inputs, state)
+        ids.append(decoder.linear(output[:, 0]).argmax(1))
+        inputs = decoder.embed(ids[-1])[:, None]
+    return torch.stack(ids, dim=1)

@@ -54,9 +54,9 @@ def test_the_gradient_foretells_what_a_changed_picture_does(captioner, image, ca
 
 def log_probability_of_first(captioner: Captioner, image: Image.Image, caption: Caption) -> float:
     """Of the first word, whatever follows."""
-    decoder = captioner.sight.decoder
+    vision, decoder = captioner.vision, captioner.vision.decoder
     with torch.no_grad():
-        state = decoder.start(captioner.sight.see([image])[0])
+        state = decoder.start(vision.features(vision.pixels([image])))
         logits, _, _ = decoder.step(torch.tensor([captioner.markers.start]), state)
     log_probabilities = logits.index_fill(1, torch.tensor(captioner.markers.never), float("-inf")).log_softmax(1)
     return float(log_probabilities[0, captioner.vocabulary.ids[caption.words[0]]])
@@ -71,8 +71,7 @@ def test_nothing_stays_behind(captioner, image, caption):
     saliency(captioner, caption)
     [again] = captioner([image])
     assert again.text == caption.text and again.log_probability == caption.log_probability
-    assert not captioner.sight.backbone.stem._forward_pre_hooks
-    assert all(parameter.grad is None for parameter in captioner.sight.model.parameters())
+    assert all(parameter.grad is None for parameter in captioner.vision.model.parameters())
 
 
 @pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])

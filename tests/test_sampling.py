@@ -11,9 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from telephonegan import inference, sampling
+from telephonegan import generation, inference, sampling
 from telephonegan.errors import DataError, ImageError, OutputError, SettingsError, TextError, WeightsError
-from telephonegan.generation import TextToImage
 from telephonegan.images import to_images
 from telephonegan.networks.attngan import Generator
 from telephonegan.networks.damsm import TextEncoder
@@ -102,14 +101,14 @@ def test_the_map_lies_over_the_size_it_led_to(monkeypatch):
 
 def test_noise_is_drawn_from_seed_draw_and_line():
     painted = paint(TWO_LINES, "out", n=2, seed=7, attention=False)
-    painter = TextToImage.load("tiny", "cpu")
+    painter = generation.Generator.load("tiny", "cpu").painter
     encoded = painter.vocabulary.encode(TWO_LINES.splitlines()[1])
     ids, lengths = pad([encoded.ids])
     generator = torch.Generator().manual_seed(inference.derived_seed(7, 1, 1))
     noise, eps = (torch.randn(1, 8, generator=generator) for _ in range(2))
     with torch.no_grad():
-        words, sentence = painter.text_encoder(ids, lengths)
-        images, *_ = painter.generator(noise, sentence, words, padding_mask(lengths), eps)
+        words, sentence = painter.matcher.text(ids, lengths)
+        images, *_ = painter.network(noise, sentence, words, padding_mask(lengths), eps)
     expected = ((images[1][0].permute(1, 2, 0).numpy() + 1) * 127.5).astype(np.uint8)
     assert np.abs(painted["1_s_1_g1.png"].astype(int) - expected.astype(int)).max() <= 1
 

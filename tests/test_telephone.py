@@ -36,13 +36,13 @@ def chain(phone) -> tg.Chain:
 
 def test_from_an_image_every_caption_is_painted_in_the_next_round(phone, chain):
     assert len(chain) == 4
-    assert [step.index for step in chain] == [0, 1, 2, 3]
+    assert [each.index for each in chain] == [0, 1, 2, 3]
     assert chain[0].picture.image.tobytes() == sample("coffee").tobytes()
-    for before, step in zip(chain, chain.rounds[1:], strict=False):
-        assert step.picture.text == before.caption.text
-        [again] = phone.generator([before.caption.text], seeds=[step.picture.seed])
-        assert again.image.tobytes() == step.picture.image.tobytes()
-        assert phone.caption(step.picture.image).text == step.caption.text
+    for before, after in zip(chain, chain.rounds[1:], strict=False):
+        assert after.picture.text == before.caption.text
+        [again] = phone.generator([before.caption.text], seeds=[after.picture.seed])
+        assert again.image.tobytes() == after.picture.image.tobytes()
+        assert phone.caption(after.picture.image).text == after.caption.text
 
 
 def test_from_a_text_round_0_is_the_text(phone):
@@ -64,7 +64,7 @@ def test_many_chains_together_are_the_same_as_each_alone(phone, how):
     names = ["coffee", "chelsea", "rocket", "coins", "astronaut"]
     together = phone.play(image=[sample(name) for name in names], rounds=2, **how, **QUIET)
     for number, (name, chain) in enumerate(zip(names, together, strict=True)):
-        alone = phone.play(image=sample(name), rounds=2, chain=number, **how, **QUIET)
+        alone = phone.play(image=sample(name), rounds=2, number=number, **how, **QUIET)
         assert texts(alone) == texts(chain)
         for one, other in zip(alone.pictures, chain.pictures, strict=True):
             assert np.abs(np.asarray(one.image).astype(int) - np.asarray(other.image)).max() <= 1
@@ -113,7 +113,7 @@ def test_the_short_calls_use_the_named_models(tiny):
     ({"text": ["a dog", "zebra"]}, TextError),
     *[({"text": "a dog", "rounds": rounds}, SettingsError) for rounds in (0, -1, 1001, 2.0, "3", True, None)],
     *[({"text": "a dog", "seed": seed}, SettingsError) for seed in (-1, 2**32, 1.0, "0", None)],
-    ({"text": "a dog", "chain": -1}, SettingsError),
+    ({"text": "a dog", "number": -1}, SettingsError),
     ({"text": "a dog", "truncation": 3}, SettingsError),
     ({"text": "a dog", "method": "guess"}, SettingsError),
 ])  # fmt: skip

@@ -1,4 +1,4 @@
-"""What the published captioner's eyes see: the published transform, of every kind of picture, one row per picture."""
+"""What captioners see: the published transform, of every kind of picture; and gradients back to the pixels."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from PIL import Image
 
 from telephonegan.captioning import Captioner
 from telephonegan.errors import WeightsError
+from telephonegan.images import to_tensor
 from telephonegan.networks.captioner import LSTMDecoder
+from telephonegan.networks.decoding import log_probabilities
 from telephonegan.networks.resnet import ResNetEncoder
 from telephonegan.text import END, PAD, START, UNKNOWN
-from telephonegan.vision import SIGHTS, ResNetSight
+from telephonegan.vision import ResNetVision
 from telephonegan.zoo import catalogue, store
+from tests.tiny import register_tiny
 
 WORDS = [PAD, START, END, UNKNOWN, "a", "dog", "runs", "."]
 DECODER = {"embedding_width": 8, "hidden_width": 16, "layers": 1}
@@ -60,8 +63,8 @@ def entry(networks, tmp_path_factory) -> catalogue.Entry:
 
 
 @pytest.fixture(scope="module")
-def sight(entry) -> ResNetSight:
-    return SIGHTS[entry.architecture](entry, len(WORDS), torch.device("cpu"))
+def vision(entry) -> ResNetVision:
+    return Captioner(entry, "cpu").vision
 
 
 @pytest.fixture(scope="module")
@@ -78,19 +81,19 @@ def as_published(picture: Image.Image) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def test_pictures_are_seen_through_the_published_transform(sight, networks, pictures):
-    features, grid = sight.see(pictures)
-    assert features.shape == (len(pictures), 8) and grid is None
+def test_pictures_are_seen_through_the_published_transform(vision, networks, pictures):
+    features = vision.features(vision.pixels(pictures))
+    assert features.shape == (len(pictures), 8) and vision.grid is None
     for row, picture in zip(features, pictures, strict=True):
         torch.testing.assert_close(row, networks["encoder"](as_published(picture))[0], rtol=1e-4, atol=1e-4)
 
 
 @torch.inference_mode()
-def test_another_way_of_shrinking_would_be_noticed(sight, networks, pictures):
+def test_another_way_of_shrinking_would_be_noticed(vision, networks, pictures):
     """The comparison above is finer than the difference between bicubic and LANCZOS."""
     picture = pictures[2]
     bicubic = picture.resize((224, 224), Image.Resampling.BICUBIC)
-    features, _ = sight.see([picture])
+    features = vision.features(vision.pixels([picture]))
     assert (features - networks["encoder"](as_published(bicubic))).abs().max() > 1e-3
 
 
@@ -139,3 +142,53 @@ def test_settings_that_do_not_fit_the_weights_are_refused(entry, change):
 def test_a_model_of_another_architecture_is_refused_with_those_there_are(entry):
     with pytest.raises(WeightsError, match="'lite0-caption-model' or 'resnet152-lstm' is needed"):
         Captioner(dataclasses.replace(entry, architecture="vgg-lstm"), "cpu")
+
+
+# ------------------------------------------------------------------------------------------------- gradients
+
+
+@pytest.fixture(params=["cells", "pooled", "resnet"])
+def any_captioner(request, entry, tmp_path, monkeypatch) -> Captioner:
+    if request.param == "resnet":
+        return Captioner(entry, "cpu")
+    monkeypatch.setenv("TELEPHONEGAN_HOME", str(tmp_path))
+    register_tiny("tiny", attention=request.param == "cells")
+    return Captioner.load("tiny", "cpu")
+
+
+def log_likelihood(captioner: Captioner, pixels: torch.Tensor) -> torch.Tensor:
+    """Of "a dog runs", for each picture."""
+    ids = torch.tensor([[captioner.vocabulary.ids[word] for word in ("a", "dog", "runs")]] * len(pixels))
+    state = captioner.vision.decoder.start(captioner.vision.features(pixels))
+    return log_probabilities(captioner.vision.decoder, state, ids, captioner.markers).sum(1)
+
+
+def test_gradients_of_a_caption_reach_the_pixels_and_nothing_else(any_captioner, pictures):
+    pixels = any_captioner.vision.pixels(pictures[:2]).requires_grad_()
+    log_likelihood(any_captioner, pixels).sum().backward()
+    assert pixels.grad.shape == pixels.shape and pixels.grad.isfinite().all()
+    assert (pixels.grad.abs().amax((1, 2, 3)) > 0).all()
+    assert all(parameter.grad is None for parameter in any_captioner.vision.decoder.parameters())
+
+
+def test_without_gradients_no_graph_is_kept(any_captioner, pictures):
+    pixels = any_captioner.vision.pixels(pictures[:1])
+    assert log_likelihood(any_captioner, pixels).grad_fn is None
+    with torch.no_grad():
+        assert log_likelihood(any_captioner, pixels.requires_grad_()).grad_fn is None
+
+
+def test_a_tensor_is_seen_as_the_picture_it_is(any_captioner, pictures):
+    vision = any_captioner.vision
+    fitting = pictures[0].resize((vision.input_size,) * 2)
+    torch.testing.assert_close(vision.pixels(to_tensor([fitting], vision.input_size)), vision.pixels([fitting]))
+    smooth = Image.radial_gradient("L").convert("RGB")
+    squashed = vision.pixels(to_tensor([smooth], 256))
+    assert (squashed - vision.pixels([smooth])).abs().mean() < 0.05
+
+
+def test_the_grid_is_that_of_the_cells(any_captioner, pictures):
+    vision = any_captioner.vision
+    features = vision.features(vision.pixels(pictures[:1]))
+    if features.ndim == 3:
+        assert vision.grid[0] * vision.grid[1] == features.shape[1]

@@ -76,15 +76,16 @@ def _resume(options: argparse.Namespace) -> int:
     if fixed := given(options, *_FIXED_BY_THE_GAME):
         names = ", ".join(f"--{name.replace('_', '-')}" for name in fixed)
         raise SettingsError(f"A resumed game keeps what it was started with: leave out {names}.")
-    from telephonegan.chain_folder import ChainFolder, load
-    from telephonegan.telephone import load as load_telephone
+    from telephonegan.chain_folder import ChainFolder
+    from telephonegan.chains import Chain
+    from telephonegan.telephone import load
 
-    chain = load(options.resume)
+    chain = Chain.load(options.resume)
     if chain.is_complete and options.rounds is None:
         print(f"All {chain.wanted} rounds are there. To go on, add --rounds {chain.wanted + 8}.")
         return 0
     names = {kind: model["name"] for kind, model in chain.models.items()}
-    phone = load_telephone(**names, **given(options, "device"))
+    phone = load(**names, **given(options, "device"))
     for step in chain:
         _say(step)
     keeper = _Keeper(folder=ChainFolder(Path(options.resume), written=len(chain)), chain=chain)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,11 +13,9 @@ from telephonegan.captioning import Captioner, working_size
 from telephonegan.drift.statistics import cosines
 from telephonegan.images import as_image, to_tensor
 from telephonegan.inference import BATCH
-from telephonegan.networks.decoding import word_log_probabilities
+from telephonegan.matcher import Matcher
+from telephonegan.networks.decoding import log_probabilities
 from telephonegan.text import UNKNOWN, pad, padding_mask
-
-if TYPE_CHECKING:
-    from telephonegan.matcher import Judge
 
 Captions = Sequence[Sequence[str]]
 
@@ -36,19 +33,17 @@ def damsm_score(
 
     >>> damsm_score([Image.open("dog.jpg")], [["a", "dog"]])  # doctest: +SKIP
     """
-    from telephonegan.matcher import Judge
-
-    matcher = Judge(model, device)
+    matcher = Matcher.load(model, device)
     return cosines(picture_codes(pictures, matcher), caption_codes(captions, matcher))
 
 
-def picture_codes(pictures: Sequence[Image.Image], matcher: Judge) -> np.ndarray:
+def picture_codes(pictures: Sequence[Image.Image], matcher: Matcher) -> np.ndarray:
     """Codes (N,D) of pictures in the space of captions, at most 32 seen at a time."""
     starts = range(0, len(pictures), BATCH)
     return matcher.look(to_tensor(list(pictures[i : i + BATCH]), matcher.picture_size) for i in starts).numpy()
 
 
-def caption_codes(captions: Captions, matcher: Judge) -> np.ndarray:
+def caption_codes(captions: Captions, matcher: Matcher) -> np.ndarray:
     """Codes (N,D) of captions in the space of pictures; zeros for a caption without a word the model knows."""
     codes = matcher.read(captions).numpy()
     is_read = [any(word in matcher.vocabulary for word in words) for words in captions]
@@ -85,8 +80,8 @@ def mean_log_probabilities(
     values = np.full(len(pairs), np.nan)
     for start in range(0, len(pictures), BATCH):
         batch = [working_size(as_image(picture)) for picture in pictures[start : start + BATCH]]
-        features, _ = captioner.sight.see(batch)
-        state = captioner.sight.decoder.start(features)
+        features = captioner.vision.features(captioner.vision.pixels(batch))
+        state = captioner.vision.decoder.start(features)
         mine = [i for i, (row, _) in enumerate(pairs) if start <= row < start + BATCH]
         for part in (mine[i : i + _READ_AT_ONCE] for i in range(0, len(mine), _READ_AT_ONCE)):
             owners = torch.tensor([pairs[i][0] - start for i in part], device=features.device)
@@ -101,12 +96,8 @@ def _read_out(captioner: Captioner, state: tuple[Tensor, ...], captions: Caption
     targets, lengths = pad(said)
     counted = ~padding_mask(lengths) & (targets != ids[UNKNOWN])
     known = counted.sum(1) > 1
-    targets = targets.to(device)
-    words, total = torch.full((len(said),), markers.start, device=device), torch.zeros(len(said))
-    for t in range(targets.shape[1]):
-        logits, state, _ = captioner.sight.decoder.step(words, state)
-        log_probabilities = word_log_probabilities(logits, markers)
-        words = targets[:, t]
-        chosen = log_probabilities.gather(1, words[:, None]).squeeze(1).cpu()
-        total += torch.where(counted[:, t], chosen, 0.0)
+    chosen = log_probabilities(captioner.vision.decoder, state, targets.to(device), markers).cpu()
+    total = torch.zeros(len(said))
+    for column in torch.where(counted, chosen, 0.0).unbind(1):  # one by one: sums in another order round otherwise
+        total += column
     return torch.where(known, total / counted.sum(1), float("nan")).double().numpy()

@@ -1,7 +1,7 @@
 """How alike two pictures are: SSIM for looks, cosine of deep features for content. Image → image.
 
-A photograph must not differ from a painting by its resolution alone: SSIM sees all pictures at 64 × 64 pixels, which is
-what the shipped generator paints, and Lite2 at the size at which the judge sees pictures.
+A photograph must not differ from a painting by its resolution alone: SSIM compares all pictures at 64 × 64 pixels, and
+Lite2 at the size at which the judge sees pictures.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from PIL import Image
 from telephonegan.drift.statistics import cosines
 from telephonegan.images import as_image, to_tensor
 from telephonegan.inference import BATCH
+from telephonegan.matcher import Matcher
 
 if TYPE_CHECKING:
     from telephonegan.evaluation.generators import Observed
-    from telephonegan.matcher import Judge
 
 SSIM_SIZE = 64
 _PUBLISHED = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
@@ -54,13 +54,11 @@ def lite2_cosine(
     >>> lite2_cosine([Image.new("RGB", (8, 8))], [Image.new("RGB", (8, 8))]).round(6).tolist()  # doctest: +SKIP
     [1.0]
     """
-    from telephonegan.matcher import Judge
-
-    features = observed([*first, *second], Judge(judge, device)).lite2.numpy()
+    features = observed([*first, *second], Matcher.load(judge, device)).lite2.numpy()
     return cosines(features[: len(first)], features[len(first) :])
 
 
-def observed(pictures: Sequence[Image.Image], judge: Judge) -> Observed:
+def observed(pictures: Sequence[Image.Image], judge: Matcher) -> Observed:
     """What the evaluation keeps of pictures, in one look through Lite2: the judge's codes and Lite2's features.
 
     Every picture is brought to the judge's picture size first; at most 32 are seen at a time.

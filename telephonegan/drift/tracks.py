@@ -22,7 +22,7 @@ from telephonegan.text import tokenise
 if TYPE_CHECKING:
     from telephonegan.chains import Chain
     from telephonegan.evaluation.generators import Observed
-    from telephonegan.matcher import Judge
+    from telephonegan.matcher import Matcher
 
 Words = tuple[str, ...]
 To = Literal["start", "previous"]
@@ -159,17 +159,17 @@ class Material:
         return dict(zip(self._crossed, values.tolist(), strict=True))
 
     @cached_property
-    def _judge(self) -> Judge:
+    def _judge(self) -> Matcher:
         return self._matcher(self.observers.judge)
 
     @cached_property
     def _observed(self) -> Observed:
         return observed(self.pictures, self._judge)
 
-    def _matcher(self, name: str) -> Judge:
-        from telephonegan.matcher import Judge
+    def _matcher(self, name: str) -> Matcher:
+        from telephonegan.matcher import Matcher
 
-        return Judge(name, self.device)
+        return Matcher.load(name, self.device)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from telephonegan.errors import DataError
 from telephonegan.evaluation.captions import CiderD, caption_scores
 from telephonegan.evaluation.inputs import choose_texts, image_batches, paintings, photographs, read_split
 from telephonegan.evaluation.meteor import meteor
-from telephonegan.generation import TextToImage
+from telephonegan.generation import Generator
 from telephonegan.images import to_images
 from telephonegan.inference import resolve_device, shared_backbone
 from telephonegan.networks.damsm import pooled_features
@@ -98,7 +98,7 @@ def cycle_scores(
     """
     photos = read_split(data, split, limit)
     speaker = Captioner.load(captioner, device)
-    painter = TextToImage.load(generator, device)
+    painter = Generator.load(generator, device)
     texts, left_out = choose_texts(photos, samples, painter.knows)
     rows = [text.photo for text in texts]
     painted = _caption_painted(speaker, painter, [text.words for text in texts], seed, beam_width=beam_width)
@@ -132,7 +132,7 @@ def _described(captioner: Captioner, photos: CaptionedPhotos, beam_width: int | 
 
 
 def _caption_painted(
-    captioner: Captioner, generator: TextToImage, texts: WordLists, seed: int, *, beam_width: int | None
+    captioner: Captioner, generator: Generator, texts: WordLists, seed: int, *, beam_width: int | None
 ) -> list[list[str]]:
     batches = paintings(generator, texts, range(seed, seed + len(texts)))
     return [caption.words for batch in batches for caption in captioner(to_images(batch), beam_width=beam_width)]

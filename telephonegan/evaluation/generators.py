@@ -29,10 +29,10 @@ from telephonegan.evaluation.word_effects import (
     pair_scores,
 )
 from telephonegan.files import png_bytes, replace
-from telephonegan.generation import TextToImage
+from telephonegan.generation import Generator
 from telephonegan.images import contact_sheet
 from telephonegan.inference import check_whole, shared_backbone
-from telephonegan.matcher import Judge
+from telephonegan.matcher import Matcher
 from telephonegan.networks.damsm import matching_features
 from telephonegan.zoo import catalogue
 
@@ -67,7 +67,7 @@ class Observed:
 class Observer:
     """Looks once at every batch of pictures (B,3,H,W) in [-1,1], with everything that is to be measured."""
 
-    def __init__(self, judge: Judge, inception: InceptionFeatures | None = None, *, pixels: int) -> None:
+    def __init__(self, judge: Matcher, inception: InceptionFeatures | None = None, *, pixels: int) -> None:
         self.judge, self.inception = judge, inception
         is_lite2 = judge.backbone_name == "lite2"
         self.lite2_sizes = (pixels, judge.input_size if is_lite2 else _LITE2_INPUT)
@@ -80,11 +80,11 @@ class Observer:
         return Observed(*(None if column[0] is None else torch.cat(column) for column in columns))
 
     def _look(self, images: Tensor) -> Observed:
-        sight = self.judge.see(images)
-        lite2 = sight.pooled if self.backbone is None else self._lite2(images)
+        seen = self.judge.see(images)
+        lite2 = seen.pooled if self.backbone is None else self._lite2(images)
         thumbnails = F.interpolate(images, size=(_THUMBNAIL, _THUMBNAIL), mode="area").flatten(1)
         inception = None if self.inception is None else self.inception(images)
-        return Observed(sight.codes.cpu(), lite2.cpu(), thumbnails, inception)
+        return Observed(seen.codes.cpu(), lite2.cpu(), thumbnails, inception)
 
     @torch.no_grad()
     def _lite2(self, images: Tensor) -> Tensor:
@@ -144,11 +144,11 @@ def generator_scores(
     inception = _inception(features, inception_weights, device)
     read = partial(read_split, data, limit=limit)
     photos = read(split)
-    generator, judging = TextToImage.load(name, device), Judge(judge, device)
+    generator, judging = Generator.load(name, device), Matcher.load(judge, device)
     texts, left_out = choose_texts(photos, samples, generator.knows)
     groups, drawn = mismatches(photos, [text.photo for text in texts], candidates)
     check_draw(groups, candidates, folds)
-    size = generator.generator.size
+    size = generator.size
     pixels = size if pixels is None else check_whole(pixels, "pixels", 8, 1024)
     observer = Observer(judging, inception, pixels=pixels)
     paint = partial(_paint, generator, truncation=truncation, candidates=best_of)
@@ -166,7 +166,7 @@ def generator_scores(
         "truncation": truncation,
         "best_of": best_of,
         "judge": judging.name,
-        "judge_sha256": judging.entry.sha256,
+        "judge_sha256": judging.sha256,
         "judge_guided_training": _guided(name, judging),
         **_matching(painted, real, judging, texts, drawn, candidates=candidates, folds=folds, seed=seed, groups=groups),
         **_distances(observer, painted, near, other, reference),
@@ -198,7 +198,7 @@ def word_scores(
     2400
     """
     photos = read_split(data, split, limit)
-    generator, judging = TextToImage.load(name, device), Judge(judge, device)
+    generator, judging = Generator.load(name, device), Matcher.load(judge, device)
     swaps = _swaps(photos, generator, judging, samples, seed)
     texts = [[swap.caption for swap in swaps], [swap.swapped for swap in swaps]]
     seeds = range(seed, seed + len(swaps))
@@ -214,7 +214,7 @@ def word_scores(
         "sha256": generator.sha256,
         "n": len(swaps),
         "judge": judging.name,
-        "judge_sha256": judging.entry.sha256,
+        "judge_sha256": judging.sha256,
         "judge_guided_training": _guided(name, judging),
         "both_prefer_chance": 0.25,
         "kinds": kinds,
@@ -226,7 +226,7 @@ def word_scores(
 
 
 def _matching(
-    painted: Observed, real: Observed, judge: Judge, texts: list[Text], drawn: str, **protocol: Any
+    painted: Observed, real: Observed, judge: Matcher, texts: list[Text], drawn: str, **protocol: Any
 ) -> dict[str, Any]:
     """R-precision with its floor and ceiling; `protocol` is that of `r_precision`."""
     sentences = judge.read([text.words for text in texts])
@@ -244,10 +244,9 @@ def _matching(
     }
 
 
-def _guided(name: str, judge: Judge) -> bool:
+def _guided(name: str, judge: Matcher) -> bool:
     """Whether the judge taught the generator: then its praise says little."""
-    settings = catalogue.find("generator", name).settings
-    return judge.entry.kind == "damsm" and settings.get("damsm") == judge.entry.name
+    return judge.name == f"damsm/{catalogue.find('generator', name).settings.get('damsm')}"
 
 
 # ----------------------------------------------------------------------------------------------------------- distances
@@ -366,7 +365,7 @@ def _diversity(
 # --------------------------------------------------------------------------------------------------------------- words
 
 
-def _swaps(photos: CaptionedPhotos, generator: TextToImage, judge: Judge, samples: int, seed: int) -> list[Swap]:
+def _swaps(photos: CaptionedPhotos, generator: Generator, judge: Matcher, samples: int, seed: int) -> list[Swap]:
     def knows(word: str) -> bool:
         return word in generator.vocabulary and word in judge.vocabulary
 
@@ -391,7 +390,7 @@ def _swaps(photos: CaptionedPhotos, generator: TextToImage, judge: Judge, sample
 
 
 def _photographs_prefer(
-    judge: Judge, photos: CaptionedPhotos, swaps: list[Swap], sentences: list[Tensor]
+    judge: Matcher, photos: CaptionedPhotos, swaps: list[Swap], sentences: list[Tensor]
 ) -> np.ndarray:
     """For each swap whether the photograph scores higher with its own text than with the swapped one: (N,) bool."""
     rows = sorted({swap.row for swap in swaps})
@@ -406,5 +405,5 @@ def _of_kind(swaps: list[Swap], kind: str) -> list[int]:
     return [row for row, swap in enumerate(swaps) if swap.kind == kind]
 
 
-def _paint(generator: TextToImage, texts: list[Text], seed: int, **how: Any) -> Iterable[Tensor]:
+def _paint(generator: Generator, texts: list[Text], seed: int, **how: Any) -> Iterable[Tensor]:
     return paintings(generator, [text.words for text in texts], range(seed, seed + len(texts)), **how)

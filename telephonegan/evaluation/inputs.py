@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 from telephonegan.data.layouts import read_data
 from telephonegan.data.photos import CaptionedPhotos
 from telephonegan.errors import SettingsError
-from telephonegan.generation import TextToImage
+from telephonegan.generation import Generator
 from telephonegan.images import to_tensor
 from telephonegan.inference import BATCH, check_whole
 
@@ -51,7 +51,7 @@ def image_batches(photos: CaptionedPhotos) -> Iterator[list[Image.Image]]:
 
 
 def paintings(
-    generator: TextToImage, texts: Sequence[Sequence[str]], seeds: Sequence[int], **how: Any
+    generator: Generator, texts: Sequence[Sequence[str]], seeds: Sequence[int], **how: Any
 ) -> Iterator[Tensor]:
     """Batches (B,3,S,S) in [-1,1] of the generator's pictures of these word lists, of 256 levels as files have them.
 

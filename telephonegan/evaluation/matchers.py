@@ -13,7 +13,7 @@ from torch import Tensor
 from telephonegan.data.photos import CaptionedPhotos
 from telephonegan.evaluation.inputs import all_texts, photographs, read_split
 from telephonegan.evaluation.matching import RPrecision, check_draw, r_precision, recall_at_k
-from telephonegan.matcher import Judge
+from telephonegan.matcher import Matcher
 from telephonegan.networks.damsm import damsm_loss, sentence_scores
 
 _LOSS_BATCH = 100  # what training measures: the loss grows with the number of pictures a text is told apart from
@@ -47,7 +47,7 @@ def matcher_scores(
     photos = read_split(data, split, limit)
     groups, drawn = mismatches(photos, range(len(photos)), candidates)
     check_draw(groups, candidates, folds)
-    judge = Judge(name if "/" in name else f"damsm/{name}", device)
+    judge = Matcher.load(name if "/" in name else f"damsm/{name}", device)
     codes, losses = _codes_and_losses(judge, photos)
     texts = all_texts(photos)
     sentences = judge.read([text.words for text in texts])
@@ -57,7 +57,7 @@ def matcher_scores(
         codes, sentences[: len(photos)], candidates=candidates, seed=seed, folds=folds, groups=groups
     )
     return {
-        "sha256": judge.entry.sha256,
+        "sha256": judge.sha256,
         "n": len(photos),
         "n_captions": len(texts),
         "picture_size": judge.picture_size,
@@ -88,16 +88,16 @@ def described(name: str, found: RPrecision, drawn: str) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def _codes_and_losses(judge: Judge, photos: CaptionedPhotos) -> tuple[Tensor, dict[str, Any]]:
+def _codes_and_losses(judge: Matcher, photos: CaptionedPhotos) -> tuple[Tensor, dict[str, Any]]:
     """Codes (N,D) of all photographs, and the mean losses of whole batches."""
     size = min(_LOSS_BATCH, len(photos))
     codes, losses = [], []
     for start in range(0, len(photos), size):
         part = photos[start : start + size]
         sights = [judge.see(batch) for batch in photographs(part, judge.picture_size)]
-        codes.append(torch.cat([sight.codes for sight in sights]))
+        codes.append(torch.cat([seen.codes for seen in sights]))
         if len(part) == size:  # the rest would be told apart from fewer
-            regions = torch.cat([sight.regions for sight in sights])
+            regions = torch.cat([seen.regions for seen in sights])
             words, sentences, lengths = judge.read_words([captions[0] for captions in part.captions])
             losses.append(damsm_loss(regions, codes[-1], words, sentences, lengths))
     word_loss, sentence_loss = torch.tensor(losses).mean(0).tolist()

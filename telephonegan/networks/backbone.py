@@ -38,8 +38,7 @@ class Backbone(nn.Module):
 
     def __init__(self, name: str = "lite0", *, pretrained: bool = True) -> None:
         super().__init__()
-        if name not in _PACKAGES:
-            raise SettingsError(f"No backbone is called {name!r}; there are {', '.join(_PACKAGES)}.")
+        _check_name(name)
         import timm
 
         self.name = name
@@ -105,7 +104,8 @@ def normalise(image: Tensor) -> Tensor:
 
 
 def backbone_file(name: str) -> Path:
-    """Return the weight file inside the installed package; WeightsError names the package when it is not there."""
+    """The weight file inside the installed package. Raises WeightsError, naming the package, where it is missing."""
+    _check_name(name)
     module_name, holder, package = _PACKAGES[name]
     try:
         module = importlib.import_module(module_name)
@@ -115,6 +115,11 @@ def backbone_file(name: str) -> Path:
             f"which is not installed. Install it with: pip install {package}"
         ) from None
     return Path(getattr(module, holder).get_model_file_path())
+
+
+def _check_name(name: str) -> None:
+    if name not in _PACKAGES:
+        raise SettingsError(f"No backbone is called {name!r}; there are {', '.join(_PACKAGES)}.")
 
 
 def _read_package(name: str) -> dict[str, Tensor]:

@@ -31,9 +31,8 @@ class EncoderHead(nn.Module):
 class LSTMDecoder(nn.Module):
     """DecoderRNN of Show and Tell: the picture is the first input, then the words; published layer names.
 
-    >>> decoder = LSTMDecoder(50)
-    >>> decoder.greedy(torch.zeros(2, 256), steps=3).shape
-    torch.Size([2, 3])
+    >>> LSTMDecoder(50)(torch.zeros(2, 256), torch.ones(2, 3, dtype=torch.long)).shape
+    torch.Size([2, 4, 50])
     """
 
     def __init__(
@@ -69,16 +68,6 @@ class LSTMDecoder(nn.Module):
         hidden, cell = (part.transpose(0, 1).contiguous() for part in state)
         output, (hidden, cell) = self.lstm(self.embed(ids)[:, None], (hidden, cell))
         return self.linear(output[:, 0]), (hidden.transpose(0, 1), cell.transpose(0, 1)), None
-
-    @torch.no_grad()
-    def greedy(self, feature: Tensor, steps: int = 20) -> Tensor:
-        """The published sampler: always `steps` ids (B,steps), the first one from the picture itself."""
-        inputs, state, ids = feature[:, None], None, []
-        for _ in range(steps):
-            output, state = self.lstm(inputs, state)
-            ids.append(self.linear(output[:, 0]).argmax(1))
-            inputs = self.embed(ids[-1])[:, None]
-        return torch.stack(ids, dim=1)
 
 
 class AttentionDecoder(nn.Module):
@@ -182,6 +171,7 @@ class CaptionModel(nn.Module):
         tuned_stages: int = 0,
     ) -> None:
         super().__init__()
+        self.tuned_stages = tuned_stages
         self.tail = Backbone(pretrained=False).tail(tuned_stages) if tuned_stages else None
         widths = {"embedding_width": embedding_width, "hidden_width": hidden_width, "dropout": dropout}
         self.head = None if attention else EncoderHead(feature_width, embedding_width)

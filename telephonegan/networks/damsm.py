@@ -145,7 +145,7 @@ def sentence_scores(codes: Tensor, sentences: Tensor) -> Tensor:
 def matching_loss(scores: Tensor, *, gamma3: float = 10.0, same: Tensor | None = None) -> Tensor:
     """Cross-entropy of finding the own text for each picture plus the own picture for each text.
 
-    `scores` is (B,B) with matching pairs on the diagonal; `same` (B,B) bool marks pairs of one class, which are no
+    `scores` is (B,B) with matching pairs on the diagonal; `same` (B,B) bool marks pairs of one class, which are not
     mismatches and are left out.
     """
     logits = gamma3 * scores

@@ -130,6 +130,19 @@ def _check_limit(limit: int) -> None:
         raise SettingsError(f"The limit must be at least 1 word; {limit} was given.")
 
 
+def log_probabilities(decoder: Decoder, state: State, ids: Tensor, markers: Markers) -> Tensor:
+    """What a decoder gives each of these words (N,L), after its `start` and the words before: (N,L), nats.
+
+    -∞ for words that are never said. Gradients reach the state, and what it was started from.
+    """
+    said, columns = torch.full((len(ids),), markers.start, device=ids.device), []
+    for word in ids.unbind(1):
+        logits, state, _ = decoder.step(said, state)
+        columns.append(word_log_probabilities(logits, markers).gather(1, word[:, None]))
+        said = word
+    return torch.cat(columns, 1)
+
+
 def word_log_probabilities(logits: Tensor, markers: Markers) -> Tensor:
     """Logits (N,V) as log-probabilities (N,V) of the words that can be said: -∞ for those that never are."""
     never = torch.tensor(markers.never, dtype=torch.long, device=logits.device)

@@ -23,11 +23,12 @@ from torch.nn import functional as F
 from telephonegan.data.photos import CaptionedPhotos, pack_photos, unit_range
 from telephonegan.errors import SettingsError, WeightsError
 from telephonegan.images import contact_sheet
+from telephonegan.matcher import Matcher
 from telephonegan.networks.attngan import Generator, initialise
 from telephonegan.networks.backbone import STRIDES, Backbone
-from telephonegan.networks.damsm import ImageEncoder, TextEncoder, damsm_loss, pooled_features, region_features
+from telephonegan.networks.damsm import damsm_loss, pooled_features, region_features
 from telephonegan.networks.projected import ProjectedDiscriminator
-from telephonegan.text import Vocabulary, pad, padding_mask
+from telephonegan.text import pad, padding_mask
 from telephonegan.training import distributed
 from telephonegan.training.augment import augment
 from telephonegan.training.average import follow
@@ -131,23 +132,14 @@ PRESETS = {
 _WON = 0.02  # a discriminator's hinge loss; at chance it is 2
 
 
-@dataclass(frozen=True)
-class Matching:
-    """The frozen DAMSM encoders, their dictionary and, where known, the size of what their backbone saw in training."""
-
-    text: TextEncoder
-    image: ImageEncoder
-    vocabulary: Vocabulary
-    input_size: int | None = None
-
-    def check(self, backbone: Backbone) -> None:
-        """Raise SettingsError unless these encoders read the features of `backbone`."""
-        channels = backbone.channels[16] + backbone.channels[32]
-        if self.image.emb_features.in_channels != channels:
-            raise SettingsError(
-                f"The DAMSM run was not trained over {backbone.name}, whose features guide the generator. "
-                f"Train one with --set backbone={backbone.name}."
-            )
+def check_backbone(matcher: Matcher, backbone: Backbone) -> None:
+    """Raise SettingsError unless this matcher reads the features of `backbone`."""
+    channels = backbone.channels[16] + backbone.channels[32]
+    if matcher.image.emb_features.in_channels != channels:
+        raise SettingsError(
+            f"The DAMSM run was not trained over {backbone.name}, whose features guide the generator. "
+            f"Train one with --set backbone={backbone.name}."
+        )
 
 
 class SentenceBank:
@@ -160,15 +152,15 @@ class SentenceBank:
     def __init__(
         self,
         captions: list[list[list[str]]],
-        matching: Matching,
+        matcher: Matcher,
         limit: int,
         device: str | torch.device = "cpu",
     ) -> None:
         self.device = torch.device(device)
-        encoder = matching.text.to(self.device)
+        encoder = matcher.text.to(self.device)
         self.first = torch.tensor([0, *(len(photo) for photo in captions)]).cumsum(0)
         ids, self.lengths = pad(
-            [matching.vocabulary.known_ids(caption, limit) for photo in captions for caption in photo]
+            [matcher.vocabulary.known_ids(caption, limit) for photo in captions for caption in photo]
         )
         batches = zip(ids.split(256), self.lengths.split(256), strict=True)
         parts = [encoder(i.to(self.device), n) for i, n in batches]
@@ -205,23 +197,23 @@ class GanRecipe:
         self,
         train: CaptionedPhotos,
         shown: CaptionedPhotos,
-        matching: Matching,
+        matcher: Matcher,
         settings: GanSettings,
         cache: Path,
         device: str | torch.device = "cpu",
     ) -> None:
         self.settings, self.device, self.batch_size = settings, torch.device(device), settings.batch_size
-        self.vocabulary = matching.vocabulary
+        self.vocabulary = matcher.vocabulary
         self.backbone = Backbone("lite0").to(self.device, memory_format=torch.channels_last)
-        matching.check(self.backbone)
-        self.matching_input = matching.input_size or settings.backbone_input
-        self.embedding_width = matching.image.emb_cnn_code.out_features
-        self.image_encoder = matching.image.to(self.device).eval().requires_grad_(False)
+        check_backbone(matcher, self.backbone)
+        self.matching_input = matcher.input_size or settings.backbone_input
+        self.embedding_width = matcher.image.emb_cnn_code.out_features
+        self.image_encoder = matcher.image.to(self.device)
         self.generator = Generator(**self.network())
         initialise(self.generator)
-        self.text = SentenceBank(train.captions, matching, settings.words_limit, self.device)
+        self.text = SentenceBank(train.captions, matcher, settings.words_limit, self.device)
         first_captions = [captions[:1] for captions in shown.captions[:32]]
-        self.shown = SentenceBank(first_captions, matching, settings.words_limit, self.device)
+        self.shown = SentenceBank(first_captions, matcher, settings.words_limit, self.device)
         self.photos = pack_photos(train, settings.size, cache).to(self.device)
         self.generator.ca_net.calibrate(self.text.sentences.cpu())
         self.generator.to(self.device, memory_format=torch.channels_last)

@@ -218,15 +218,15 @@ class _Sources:
 
     train: Any
     measured: Any
-    matching: Any = None
+    matcher: Any = None
 
     def parts(self) -> list[Any]:
         """As the recipes take them."""
-        return [self.train, self.measured, *([] if self.matching is None else [self.matching])]
+        return [self.train, self.measured, *([] if self.matcher is None else [self.matcher])]
 
     def fingerprints(self) -> dict[str, str]:
         """What tells these sources from others, in run.json."""
-        damsm = {} if self.matching is None else {"damsm": _fingerprint(self.matching.text, self.matching.image)}
+        damsm = {} if self.matcher is None else {"damsm": _fingerprint(self.matcher.text, self.matcher.image)}
         return {"data": self.train.fingerprint(), **damsm}
 
 
@@ -240,7 +240,7 @@ def _sources(recipe: str, data: str | Path, damsm: str | Path | None, cache: Pat
         return _Sources(train, measured)
     if damsm is None:
         raise SettingsError("train attngan needs --damsm RUN: train DAMSM first, it gives the text encoder.")
-    return _Sources(train, measured, runs.load_matching(damsm))
+    return _Sources(train, measured, runs.load_matcher(damsm))
 
 
 def _usable(photos: Any, cache: Path) -> Any:

@@ -20,13 +20,14 @@ from torch import Tensor, nn
 from telephonegan.data.photos import CaptionedPhotos, unit_range
 from telephonegan.errors import SettingsError
 from telephonegan.images import contact_sheet
+from telephonegan.matcher import Matcher
 from telephonegan.networks.attngan import Discriminator, Generator, initialise
 from telephonegan.networks.backbone import Backbone
 from telephonegan.networks.damsm import damsm_loss, matching_features
 from telephonegan.networks.inception import INPUT_SIZE, InceptionEncoder
 from telephonegan.text import pad, padding_mask
 from telephonegan.training import distributed
-from telephonegan.training.attngan import Matching
+from telephonegan.training.attngan import check_backbone
 from telephonegan.training.average import follow
 from telephonegan.training.batches import Batches, known_ids
 from telephonegan.training.crops import Crops
@@ -103,7 +104,7 @@ PRESETS = {
 
 
 class PublishedGanRecipe:
-    """One GAN run, guided by frozen DAMSM encoders: `matching`, over Inception-v3 or over EfficientNet-Lite0.
+    """One GAN run, guided by frozen DAMSM encoders: `matcher`, over Inception-v3 or over EfficientNet-Lite0.
 
     Nothing is kept in `cache`: photographs are read as they are needed.
     """
@@ -112,16 +113,16 @@ class PublishedGanRecipe:
         self,
         train: CaptionedPhotos,
         shown: CaptionedPhotos,
-        matching: Matching,
+        matcher: Matcher,
         settings: PublishedGanSettings,
         cache: Path,
         device: str | torch.device = "cpu",
     ) -> None:
         self.settings, self.device, self.batch_size = settings, torch.device(device), settings.batch_size
-        self.vocabulary = matching.vocabulary
-        self.embedding_width = matching.image.emb_cnn_code.out_features
-        self.text = matching.text.to(self.device).eval().requires_grad_(False)
-        self.look = looker(matching, self.device)
+        self.vocabulary = matcher.vocabulary
+        self.embedding_width = matcher.image.emb_cnn_code.out_features
+        self.text = matcher.text.to(self.device)
+        self.look = looker(matcher, self.device)
         self.batches = Batches(
             train,
             self.vocabulary,
@@ -290,17 +291,17 @@ class PublishedGanRecipe:
         }
 
 
-def looker(matching: Matching, device: torch.device) -> Look:
+def looker(matcher: Matcher, device: torch.device) -> Look:
     """How frozen DAMSM encoders see pictures (B,3,S,S) in [-1,1]: regions (B,D,h,w) and codes (B,D).
 
     Raises SettingsError for encoders over another backbone than Inception-v3 or EfficientNet-Lite0.
     """
-    image = matching.image.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+    image = matcher.image.to(device, memory_format=torch.channels_last)
     if isinstance(image, InceptionEncoder):
         return image
     backbone = Backbone("lite0").to(device, memory_format=torch.channels_last)
-    input_size = matching.input_size or 256
-    matching.check(backbone)
+    input_size = matcher.input_size or 256
+    check_backbone(matcher, backbone)
     return lambda images: image(*matching_features(backbone, images, input_size))
 
 

@@ -11,7 +11,7 @@ from telephonegan import files
 from telephonegan.errors import DataError, SettingsError, WeightsError
 
 if TYPE_CHECKING:
-    from telephonegan.text import Vocabulary
+    from telephonegan.matcher import Matcher
 
 _ORIGIN = ("seed", "data", "damsm", "vocabulary")  # beside recipe and settings; absent in the oldest run.json
 
@@ -86,49 +86,22 @@ def read_record(path: Path) -> dict[str, Any]:
     return record
 
 
-def load_matching(source: str | Path) -> Any:
-    """The frozen encoders of a DAMSM run's folder, or of a DAMSM model by its name."""
-    return _matching_of_run(Path(source)) if Path(source).is_dir() else _matching_of_model(str(source))
+def load_matcher(source: str | Path) -> Matcher:
+    """The matcher that a DAMSM run's folder holds, or damsm/SOURCE."""
+    from telephonegan.matcher import Matcher
+
+    return _matcher_of_run(Path(source)) if Path(source).is_dir() else Matcher.load(f"damsm/{source}")
 
 
-def _matching_of_run(run: Path) -> Any:
+def _matcher_of_run(run: Path) -> Matcher:
+    from telephonegan.inference import Settings
+    from telephonegan.matcher import Matcher
     from telephonegan.text import Vocabulary
 
     record, checkpoint = read_run(run)
     if record["recipe"] != "damsm":
         raise WeightsError(f"{run} is a {record['recipe']} run; a DAMSM run is needed.")
-    return _matching(
-        Vocabulary(record["vocabulary"]),
-        record["network"],
-        {part: checkpoint[part] for part in ("text_encoder", "image_encoder")},
-        record["settings"].get("input_size"),
-    )
-
-
-def _matching_of_model(name: str) -> Any:
-    from telephonegan import inference
-    from telephonegan.zoo import catalogue, store
-
-    entry = catalogue.find("damsm", name)
-    tensors = store.read_tensors(entry)
-    parts = {
-        part: {key.removeprefix(f"{part}."): value for key, value in tensors.items() if key.startswith(f"{part}.")}
-        for part in ("text_encoder", "image_encoder")
-    }
-    if not parts["image_encoder"]:
-        raise WeightsError(f"damsm/{name} has no image encoder. Import it once more with --image-encoder FILE.")
-    with inference.settings_of(entry, "damsm") as settings:
-        return _matching(inference.vocabulary_of(entry), settings, parts, settings.get("input_size"))
-
-
-def _matching(vocabulary: Vocabulary, network: dict[str, Any], parts: dict[str, Any], input_size: int | None) -> Any:
-    from telephonegan.networks.damsm import ImageEncoder, TextEncoder
-    from telephonegan.networks.inception import InceptionEncoder
-    from telephonegan.training.attngan import Matching
-    from telephonegan.zoo.store import load_strict
-
-    settings = dict(network["image"])
-    kind = InceptionEncoder if settings.pop("backbone", None) == "inception" else ImageEncoder
-    text = load_strict(TextEncoder(len(vocabulary), **network["text"]), parts["text_encoder"])
-    image = load_strict(kind(**settings), parts["image_encoder"])
-    return Matching(*(net.eval().requires_grad_(False) for net in (text, image)), vocabulary, input_size)
+    encoders = ("text_encoder", "image_encoder")
+    tensors = {f"{part}.{name}": tensor for part in encoders for name, tensor in checkpoint[part].items()}
+    settings = Settings(f"in {run / 'run.json'}", {**record["settings"], **record["network"]})
+    return Matcher.of_parts(Vocabulary(record["vocabulary"]), settings, tensors, name=str(run))

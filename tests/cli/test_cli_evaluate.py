@@ -7,7 +7,6 @@ import shutil
 import nltk.corpus
 import pytest
 import torch
-from torch import nn
 
 from telephonegan import evaluation
 from telephonegan.cli import evaluate as commands
@@ -15,16 +14,15 @@ from telephonegan.cli import main as cli
 from telephonegan.cli.evaluate import rounded
 from telephonegan.data.layouts import read_data
 from telephonegan.data.photos import CaptionedPhotos
-from telephonegan.errors import SettingsError, WeightsError
+from telephonegan.errors import SettingsError
 from telephonegan.evaluation import captioners, generators, matchers
 from telephonegan.evaluation.inception_features import PUBLISHED
 from telephonegan.evaluation.inputs import all_texts, choose_texts, photographs
 from telephonegan.evaluation.matchers import mismatches
 from telephonegan.evaluation.word_effects import Swap
-from telephonegan.matcher import Judge
-from telephonegan.networks.damsm import TextEncoder, damsm_loss, sentence_scores
-from telephonegan.networks.inception import InceptionEncoder
-from telephonegan.zoo import catalogue, store
+from telephonegan.matcher import Matcher
+from telephonegan.networks.damsm import damsm_loss, sentence_scores
+from telephonegan.zoo import catalogue
 from tests.tiny import NAME
 
 FEW = ("--candidates=5", "--folds=3")
@@ -115,7 +113,7 @@ def test_captions_of_two_photographs_that_are_one_are_told_apart_by_class(judge,
 
 def test_recall_and_losses_are_those_of_the_judges_own_codes(evaluate, judge, world):
     record = evaluate("damsm", *FEW)
-    photos, judge = read_data(world, "test"), Judge(NAME)
+    photos, judge = read_data(world, "test"), Matcher.load(NAME)
     codes = judge.look(photographs(photos, judge.picture_size))
     texts = all_texts(photos)
     scores = sentence_scores(codes, judge.read([text.words for text in texts]))
@@ -131,12 +129,12 @@ def test_recall_and_losses_are_those_of_the_judges_own_codes(evaluate, judge, wo
 def test_losses_are_the_mean_of_whole_batches(evaluate, judge, world, monkeypatch):
     monkeypatch.setattr(matchers, "_LOSS_BATCH", 5)
     record = evaluate("damsm", *FEW)
-    photos, judge = read_data(world, "test"), Judge(NAME)
+    photos, judge = read_data(world, "test"), Matcher.load(NAME)
     losses = []
     for rows in (slice(0, 5), slice(5, 10)):
-        sight = judge.see(torch.cat(list(photographs(photos[rows], judge.picture_size))))
+        seen = judge.see(torch.cat(list(photographs(photos[rows], judge.picture_size))))
         read = judge.read_words([captions[0] for captions in photos.captions[rows]])
-        losses.append(torch.stack(damsm_loss(sight.regions, sight.codes, *read)))
+        losses.append(torch.stack(damsm_loss(seen.regions, seen.codes, *read)))
     expected = torch.stack(losses).mean(0).tolist()
     assert record["loss_batch"] == 5
     assert [record["word_loss"], record["sentence_loss"]] == pytest.approx(expected, rel=1e-3)
@@ -322,59 +320,6 @@ def test_captions_without_a_known_word_are_counted_and_left_out():
     texts, left_out = choose_texts(photos, 2, lambda text: text != "xyz")
     assert [(text.photo, text.words) for text in texts] == [(1, ["man"]), (0, ["dog"])]
     assert left_out == 1
-
-
-def test_a_judge_reads_only_what_is_within_its_limit_and_may_be_of_another_kind(judge):
-    judge = Judge(f"judge/{NAME}")
-    words = ["a", "red", "ball", "on", "the", "grass", "in", "the", "snow"]
-    assert [len(ids) for ids in judge.known_ids([words, ["xyz"]])] == [8, 1]
-    both = judge.read([words, ["a", "dog"]])
-    assert both.shape == (2, 8)
-    torch.testing.assert_close(both[1:], judge.read([["a", "dog"]]))
-
-
-def test_a_judge_sees_large_and_small_pictures_at_its_own_size(judge):
-    judge = Judge(NAME)
-    small = torch.rand(3, 3, 16, 16) * 2 - 1
-    torch.testing.assert_close(judge.look([small]), judge.look([small.repeat_interleave(4, 2).repeat_interleave(4, 3)]))
-
-
-def test_a_published_damsm_judges_through_its_inception(tiny):
-    text = {"word_width": 8, "width": 8, "dropout": 0.0}
-    torch.manual_seed(0)
-    networks = nn.ModuleDict({"text_encoder": TextEncoder(3, **text), "image_encoder": InceptionEncoder(8)})
-    settings = {"text": text, "image": {"width": 8, "backbone": "inception"}}
-    store.register(
-        "damsm",
-        "published",
-        networks.state_dict(),
-        architecture="damsm",
-        settings=settings,
-        vocabulary=["<end>", "a", "dog"],
-        full_precision=("*",),
-        replace=True,
-    )
-    judge = Judge("damsm/published")
-    sight = judge.see(torch.rand(1, 3, 64, 64) * 2 - 1)
-    assert (judge.name, judge.backbone_name, judge.picture_size) == ("damsm/published", "inception", 256)
-    assert (sight.regions.shape, sight.codes.shape, sight.pooled) == ((1, 8, 17, 17), (1, 8), None)
-    assert judge.known_ids([["a"] * 30]) == [[1] * 30]
-
-
-def test_a_damsm_without_an_image_encoder_cannot_judge(tiny):
-    text = {"word_width": 8, "width": 8, "dropout": 0.0}
-    reader = nn.ModuleDict({"text_encoder": TextEncoder(2, **text)})
-    store.register(
-        "damsm",
-        "reader",
-        reader.state_dict(),
-        architecture="damsm",
-        settings={"text": text},
-        vocabulary=["<end>", "a"],
-        replace=True,
-    )
-    with pytest.raises(WeightsError, match="--image-encoder"):
-        Judge("damsm/reader")
 
 
 def test_numbers_are_rounded_and_json_has_no_nan():

@@ -282,7 +282,7 @@ def test_output_that_cannot_be_written_is_explained(program):
 
 
 def test_a_game_that_went_silent_says_so_and_stays_so(capsys, monkeypatch):
-    monkeypatch.setattr("telephonegan.generation.TextToImage.knows", lambda self, text: text == "a dog and a zebra")
+    monkeypatch.setattr("telephonegan.generation.Generator.knows", lambda self, text: text == "a dog and a zebra")
     assert cli.main(["play", "--text=a dog and a zebra", "--out=game", *TINY]) == 0
     said = capsys.readouterr().err
     assert "silent after round 1" in said and "not painted: and, zebra" in said

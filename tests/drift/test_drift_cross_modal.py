@@ -24,13 +24,13 @@ class ColourCaptioner:
     def __init__(self, certainty: float = 1e4) -> None:
         self.vocabulary = Vocabulary([PAD, START, END, UNKNOWN, *WORDS])
         self.markers = Markers.of(self.vocabulary)
-        self.sight = SimpleNamespace(see=self.see, decoder=self)
+        self.vision = SimpleNamespace(pixels=list, features=self.see, decoder=self)
         self.certainty, self.seen = certainty, 0
 
     def see(self, pictures):
         self.seen += len(pictures)
         names = [COLOURS[int(picture.getpixel((0, 0))[2] > 0)] for picture in pictures]
-        return torch.tensor([self.vocabulary.ids[name] for name in names]), None
+        return torch.tensor([self.vocabulary.ids[name] for name in names])
 
     def start(self, features):
         return (features,)
@@ -107,8 +107,9 @@ class ColourMatcher:
 
     vocabulary, picture_size = Vocabulary([PAD, *COLOURS]), 4
 
-    def __init__(self, name: str, device: str) -> None:
-        pass
+    @classmethod
+    def load(cls, name: str, device: str) -> ColourMatcher:
+        return cls()
 
     def look(self, batches):
         return torch.cat(
@@ -120,7 +121,7 @@ class ColourMatcher:
 
 
 def test_a_fitting_caption_scores_1_an_unrelated_one_0_and_one_of_unknown_words_nothing(monkeypatch):
-    monkeypatch.setattr("telephonegan.matcher.Judge", ColourMatcher)
+    monkeypatch.setattr("telephonegan.drift.cross_modal.Matcher", ColourMatcher)
     captions = [["red"], ["blue"], ["red", "blue"], ["zebra"], []]
     values = damsm_score([flat("red")] * 5, captions)
     np.testing.assert_allclose(values, [1, 0, math.sqrt(0.5), np.nan, np.nan])
@@ -128,9 +129,9 @@ def test_a_fitting_caption_scores_1_an_unrelated_one_0_and_one_of_unknown_words_
 
 def test_the_score_of_the_shipped_teacher_is_the_cosine_that_its_training_uses():
     from telephonegan.images import to_tensor
-    from telephonegan.matcher import Judge
+    from telephonegan.matcher import Matcher
 
     pictures, captions = [flat("red"), flat("green")], [["a", "dog", "in", "the", "grass"], ["snow"]]
-    teacher = Judge("damsm/flickr8k")
+    teacher = Matcher.load("damsm/flickr8k")
     expected = sentence_scores(teacher.see(to_tensor(pictures, teacher.picture_size)).codes, teacher.read(captions))
     np.testing.assert_allclose(damsm_score(pictures, captions), expected.diagonal(), atol=1e-5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -47,3 +48,15 @@ def test_figures_are_not_drawn_from_a_summary_made_before_the_end(photos, plan_o
 def test_only_a_plan_is_played(tmp_path):
     with pytest.raises(SettingsError, match="Plan"):
         run({"sources": "samples"}, tmp_path / "out")
+
+
+def test_an_experiment_written_before_is_still_read():
+    played = Experiment.open(Path(__file__).parents[1] / "fixtures" / "experiment")
+    assert played.is_complete and played.plan.seeds == (0,)
+    first, second = played.tracks()
+    assert [" ".join(turn.words) for turn in first.turns] == [
+        "a red dog runs",
+        "man man man jumps jumps man",
+        "man man man man man man",
+    ]
+    assert [turn.picture and turn.picture.size for turn in second.turns] == [None, (16, 16), (16, 16)]

@@ -58,7 +58,7 @@ def test_every_chain_is_the_one_a_telephone_plays(photos, plan_of, phone, tmp_pa
     folder = run(plan_of(photos, block=1, **settings), tmp_path / "out", **QUIET)
     for number, source in enumerate(sorted(photos.iterdir())):
         for seed in (0, 7):
-            chain = phone.play(image=source, rounds=3, seed=seed, chain=number, progress=False, **settings)
+            chain = phone.play(image=source, rounds=3, seed=seed, number=number, progress=False, **settings)
             for step in chain:
                 name = f"s{number:04}-seed{seed}/{step.index:04}.png" if step.index else f"s{number:04}.png"
                 assert Image.open(folder / "pictures" / name).tobytes() == step.picture.image.tobytes()
@@ -104,9 +104,9 @@ def test_with_fixed_seeds_a_round_is_a_function_of_the_caption_before(texts, pla
 
 
 def test_a_chain_that_falls_silent_ends_early(texts, plan_of, tmp_path, monkeypatch):
-    from telephonegan.generation import TextToImage
+    from telephonegan.generation import Generator
 
-    monkeypatch.setattr(TextToImage, "knows", lambda self, text: text != "the man")
+    monkeypatch.setattr(Generator, "knows", lambda self, text: text != "the man")
     folder = run(plan_of(texts, pictures="ends"), tmp_path / "out", **QUIET)
     counts = {each["chain"]: each["round"] for each in lines(folder)}
     assert {chain for chain, last in counts.items() if last == 0} == {"s0003-seed0", "s0003-seed7"}

@@ -6,8 +6,9 @@ import torch
 
 from telephonegan.errors import SettingsError
 from telephonegan.networks.captioner import AttentionDecoder, LSTMDecoder
-from telephonegan.networks.decoding import Markers, beam, greedy, sample
+from telephonegan.networks.decoding import Markers, beam, greedy, log_probabilities, sample
 from telephonegan.text import END, PAD, START, UNKNOWN, Vocabulary
+from tests.formula import published_sampler
 
 WORDS = [PAD, START, END, UNKNOWN, "a", "dog", "runs"]
 MARKERS = Markers.of(Vocabulary(WORDS))
@@ -110,7 +111,7 @@ def test_greedy_stops_when_every_sentence_has_ended(decoder):
 def test_greedy_equals_the_published_sampler_where_no_word_is_forbidden():
     torch.manual_seed(0)
     decoder, features = LSTMDecoder(len(WORDS), embedding_width=6, hidden_width=8).eval(), 8 * torch.randn(5, 6)
-    for row, published in enumerate(decoder.greedy(features, steps=7).tolist()):
+    for row, published in enumerate(published_sampler(decoder, features, steps=7).tolist()):
         start, ids = published[0], published[1:]
         (said,) = greedy(decoder, features[row : row + 1], Markers(start, MARKERS.end), limit=6)
         assert said.ids == ids[: ids.index(MARKERS.end) if MARKERS.end in ids else None]
@@ -320,3 +321,27 @@ def test_there_is_one_row_of_attention_per_word_and_it_sums_to_one(network, deco
         else:
             assert sentence.attention.shape == (len(sentence.ids), 9)
             torch.testing.assert_close(sentence.attention.sum(1), torch.ones(len(sentence.ids)))
+
+
+# ---------------------------------------------------------------------------------------------- given sentences
+
+
+def test_the_log_probabilities_of_given_words_are_those_of_the_table(decoder):
+    ids = torch.tensor([[4, 5, MARKERS.end], [6, 6, 6], [5, MARKERS.end, MARKERS.end]])
+    found = log_probabilities(decoder, decoder.start(PICTURES), ids, MARKERS)
+    expected = torch.tensor([decoder.log_probabilities(picture, row) for picture, row in enumerate(ids.tolist())])
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_word_that_is_never_said_has_no_probability(decoder):
+    found = log_probabilities(decoder, decoder.start(PICTURES[:1]), torch.tensor([[4, WORDS.index(UNKNOWN)]]), MARKERS)
+    assert found[0, 0].isfinite() and found[0, 1] == float("-inf")
+
+
+def test_a_decoded_sentence_scores_its_own_log_probability(network):
+    decoder, features = network
+    for row, said in enumerate(greedy(decoder, features, MARKERS, limit=7)):
+        words = said.ids if len(said.ids) == 7 else [*said.ids, MARKERS.end]
+        with torch.no_grad():
+            found = log_probabilities(decoder, decoder.start(features[row : row + 1]), torch.tensor([words]), MARKERS)
+        assert found.sum().item() == pytest.approx(said.log_probability, abs=1e-4)

@@ -11,6 +11,7 @@ from torch import nn
 from telephonegan.data.layouts import read_data
 from telephonegan.errors import SettingsError, TelephoneganError
 from telephonegan.images import contact_sheet
+from telephonegan.matcher import Matcher
 from telephonegan.networks.backbone import STRIDES
 from telephonegan.networks.damsm import ImageEncoder, TextEncoder
 from telephonegan.text import PAD, Vocabulary
@@ -20,7 +21,6 @@ from telephonegan.training.attngan import (
     THUMBNAIL,
     GanRecipe,
     GanSettings,
-    Matching,
     SentenceBank,
 )
 
@@ -48,7 +48,7 @@ def matching(splits):
     captions = [caption for photo in splits[0].captions for caption in photo]
     vocabulary = Vocabulary.build(captions, specials=(PAD,))
     text = TextEncoder(len(vocabulary), word_width=8, width=16)
-    return Matching(text.eval().requires_grad_(False), ImageEncoder(width=16), vocabulary)
+    return Matcher(text, ImageEncoder(width=16), vocabulary)
 
 
 @pytest.fixture
@@ -233,7 +233,7 @@ def test_one_stage_can_be_trained_alone(make):
 
 
 def test_a_matching_model_over_another_backbone_is_refused(make, matching):
-    other = dataclasses.replace(matching, image=ImageEncoder(120 + 352, 1280, 16))
+    other = Matcher(matching.text, ImageEncoder(120 + 352, 1280, 16), matching.vocabulary)
     with pytest.raises(TelephoneganError, match=r"lite0|backbone"):
         make(matching=other)
 
@@ -242,7 +242,8 @@ def test_matching_looks_at_the_size_it_was_trained_at(make, matching):
     seen = []
     for size, matched in ((64, 64), (96, 64)):
         recipe = make(
-            dataclasses.replace(SETTINGS, backbone_input=size), dataclasses.replace(matching, input_size=matched)
+            dataclasses.replace(SETTINGS, backbone_input=size),
+            Matcher(matching.text, matching.image, matching.vocabulary, input_size=matched),
         )
         recipe.backbone.stem.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[-1]))
         assert all(np.isfinite(value) for value in recipe.step(0).values())

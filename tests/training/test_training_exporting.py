@@ -6,7 +6,7 @@ import torch
 from telephonegan import training
 from telephonegan.captioning import Captioner
 from telephonegan.errors import SettingsError
-from telephonegan.generation import TextToImage
+from telephonegan.generation import Generator
 from telephonegan.training import runs
 from telephonegan.zoo import catalogue, store
 
@@ -35,7 +35,7 @@ def test_a_trained_generator_paints(train, damsm_run, tmp_path):
     assert set(stored) == set(expected)
     for name, tensor in expected.items():
         torch.testing.assert_close(stored[name], tensor, rtol=1e-3, atol=1e-4)
-    (picture,) = TextToImage.load("drawn", "cpu")(["a red circle"], seeds=[0])
+    (picture,) = Generator.load("drawn", "cpu")(["a red circle"], seeds=[0])
     assert picture.image.size == (16, 16)
     assert picture.words == ["a", "red", "circle"]
 
@@ -62,7 +62,7 @@ def test_a_trained_captioner_without_attention_speaks(train, tmp_path):
 def test_a_damsm_run_holds_both_encoders_and_may_be_a_judge(damsm_run):
     entry, _ = training.export(damsm_run, name="eye", as_judge=True)
     assert entry == catalogue.find("judge", "eye")
-    matching = runs.load_matching(damsm_run)
+    matching = runs.load_matcher(damsm_run)
     stored = store.read_tensors(entry)
     for part, net in (("text_encoder", matching.text), ("image_encoder", matching.image)):
         own = {name.removeprefix(f"{part}."): tensor for name, tensor in stored.items() if name.startswith(part)}

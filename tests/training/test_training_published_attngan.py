@@ -11,6 +11,7 @@ from telephonegan.data.layouts import read_data
 from telephonegan.data.photos import CaptionedPhotos, unit_range
 from telephonegan.errors import SettingsError, WeightsError
 from telephonegan.images import contact_sheet
+from telephonegan.matcher import Matcher
 from telephonegan.networks import inception
 from telephonegan.networks.attngan import Discriminator, Generator
 from telephonegan.networks.backbone import Backbone
@@ -18,7 +19,6 @@ from telephonegan.networks.damsm import ImageEncoder, TextEncoder, damsm_loss, m
 from telephonegan.networks.inception import InceptionEncoder
 from telephonegan.text import PAD, Vocabulary, padding_mask
 from telephonegan.training import loop, published_damsm
-from telephonegan.training.attngan import Matching
 from telephonegan.training.average import follow
 from telephonegan.training.objective import adversarial_loss, discriminator_loss, kl_divergence
 from telephonegan.training.published_attngan import (
@@ -64,7 +64,8 @@ def lite(splits):
     torch.manual_seed(0)
     captions = [caption for photo in splits[0].captions for caption in photo]
     vocabulary = Vocabulary.build(captions, specials=(PAD,))
-    return Matching(TextEncoder(len(vocabulary), word_width=8, width=16), ImageEncoder(width=16), vocabulary, 64)
+    text = TextEncoder(len(vocabulary), word_width=8, width=16)
+    return Matcher(text, ImageEncoder(width=16), vocabulary, input_size=64)
 
 
 @pytest.fixture
@@ -360,7 +361,7 @@ def test_pictures_are_seen_by_lite_at_the_size_of_its_training(lite):
 def test_inception_guides_a_generator_as_it_is(make, lite):
     torch.manual_seed(0)
     image = InceptionEncoder(16)
-    recipe = make(matching=Matching(lite.text, image, lite.vocabulary), matching_weight=5.0)
+    recipe = make(matching=Matcher(lite.text, image, lite.vocabulary), matching_weight=5.0)
     before = copies(image)
     run(recipe, range(2))
     assert changed(image, before) == set()
@@ -370,7 +371,7 @@ def test_inception_guides_a_generator_as_it_is(make, lite):
 
 def test_encoders_over_another_backbone_are_refused(lite, make):
     with pytest.raises(SettingsError, match="lite0"):
-        make(matching=Matching(lite.text, ImageEncoder(8, 8, 16), lite.vocabulary, 64))
+        make(matching=Matcher(lite.text, ImageEncoder(8, 8, 16), lite.vocabulary, input_size=64))
 
 
 # ------------------------------------------------------------------------------------------- measuring

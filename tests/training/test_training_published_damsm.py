@@ -224,7 +224,7 @@ def test_a_trained_run_guides_a_generator(make, tmp_path):
     recipe = make()
     loop.run(recipe, tmp_path, steps=1)
     runs.describe(tmp_path, "damsm", recipe, recipe.settings)
-    matching = runs.load_matching(tmp_path)
+    matching = runs.load_matcher(tmp_path)
     assert matching.vocabulary.words == recipe.vocabulary.words
     pictures = torch.zeros(1, 3, 48, 48)
     with torch.no_grad():

@@ -104,4 +104,4 @@ def test_only_a_damsm_run_can_guide_a_generator(tmp_path):
     (tmp_path / "run.json").write_text(json.dumps(record), encoding="utf-8")
     torch.save({"step": 1}, tmp_path / "checkpoint.pt")
     with pytest.raises(WeightsError, match="captioner"):
-        runs.load_matching(tmp_path)
+        runs.load_matcher(tmp_path)

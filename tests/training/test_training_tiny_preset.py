@@ -8,7 +8,7 @@ import pytest
 from telephonegan.captioning import Captioner
 from telephonegan.cli.main import main
 from telephonegan.data.shapes import attributes_of, draw, measure
-from telephonegan.generation import TextToImage
+from telephonegan.generation import Generator
 from telephonegan.zoo import catalogue
 
 SENTENCES = 120
@@ -31,7 +31,7 @@ def tiny_world(tmp_path_factory, no_shipped_models):
 @pytest.fixture(scope="module")
 def painted(tiny_world):
     texts = [drawing.captions[0] for drawing in draw(SENTENCES, 48, seed=7)]
-    pictures = TextToImage.load("shapes", "cpu")(texts, seeds=list(range(SENTENCES)), truncation=0.5)
+    pictures = Generator.load("shapes", "cpu")(texts, seeds=list(range(SENTENCES)), truncation=0.5)
     return texts, [picture.image for picture in pictures]
 
 

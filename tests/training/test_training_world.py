@@ -10,7 +10,7 @@ from telephonegan.data.layouts import open_data
 from telephonegan.data.packs import write_pack
 from telephonegan.data.shapes import write_world
 from telephonegan.errors import DataError
-from telephonegan.generation import TextToImage
+from telephonegan.generation import Generator
 from telephonegan.training.pieces import join_file, split_file
 from telephonegan.zoo import catalogue
 
@@ -46,7 +46,7 @@ def test_a_world_is_trained_to_models_that_play(trained, monkeypatch, no_shipped
     monkeypatch.setattr(catalogue, "SHIPPED", no_shipped_models)
     monkeypatch.setenv("TELEPHONEGAN_HOME", str(trained / "models"))
     assert {entry.kind for entry in catalogue.entries()} == {"damsm", "captioner", "generator"}
-    (picture,) = TextToImage.load("shapes", "cpu")(["a red circle"], seeds=[0])
+    (picture,) = Generator.load("shapes", "cpu")(["a red circle"], seeds=[0])
     assert picture.image.size == (16, 16)
     assert Captioner.load("shapes", "cpu")([picture.image])[0].model == "shapes"
 

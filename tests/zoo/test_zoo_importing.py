@@ -16,10 +16,10 @@ import torchvision
 from PIL import Image
 
 import telephonegan as tg
+from telephonegan import generation
 from telephonegan.captioning import Captioner
 from telephonegan.cli import main as cli
 from telephonegan.errors import OutputError, SettingsError, TextError, UnknownModelError, WeightsError
-from telephonegan.generation import TextToImage
 from telephonegan.networks.attngan import Generator
 from telephonegan.networks.captioner import LSTMDecoder
 from telephonegan.networks.damsm import TextEncoder
@@ -29,6 +29,7 @@ from telephonegan.text import END, PAD, START, UNKNOWN, pad, padding_mask
 from telephonegan.zoo import catalogue, store
 from telephonegan.zoo.importing import import_attngan, import_captioner
 from telephonegan.zoo.published import load_published
+from tests.formula import published_sampler
 
 WORDS = [END, "a", "dog", "runs", "through", "the", "grass", "caf", "black", "white", "t", "shirt"]
 SAID = [PAD, START, END, UNKNOWN, "a", "dog", "runs", "."]
@@ -152,9 +153,9 @@ VARIANTS = {
 def test_the_imported_model_paints_what_the_published_networks_paint(attngan, variant):
     files = attngan(**VARIANTS[variant])
     import_attngan("birds", **files)
-    painter = TextToImage.load("birds", "cpu")
+    birds = generation.Generator.load("birds", "cpu")
     texts = ["A dog runs through the grass.", "the black-and-white dog"]
-    pictures = painter(texts, seeds=[5, 6])
+    pictures = birds(texts, seeds=[5, 6])
 
     generator, reader = load_published(files["generator"]), load_published(files["text_encoder"])
     ids, lengths = pad([[1, 2, 3, 4, 5, 6], [5, 8, 9, 2]])
@@ -163,7 +164,7 @@ def test_the_imported_model_paints_what_the_published_networks_paint(attngan, va
     with torch.inference_mode():
         words, sentence = reader(ids, lengths)
         images, attentions, _, _ = generator(z, sentence, words, padding_mask(lengths), eps)
-        painted, _ = painter.stages([painter.encode(text) for text in texts], [5, 6])
+        painted, _ = birds.stages([birds.encode(text) for text in texts], [5, 6])
     assert len(painted) == len(images)
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(painted, images, strict=True))
     assert np.ptp(np.asarray(pictures[0].image)) > 0
@@ -174,12 +175,12 @@ def test_the_imported_model_paints_what_the_published_networks_paint(attngan, va
 
 def test_words_are_looked_up_in_ascii_and_never_cut_off(attngan):
     import_attngan("birds", **attngan())
-    painter = TextToImage.load("birds", "cpu")
-    encoded = painter.encode("Café Á T-shirt, " + "dog " * 60)
+    generator = generation.Generator.load("birds", "cpu")
+    encoded = generator.encode("Café Á T-shirt, " + "dog " * 60)
     assert encoded.words[:3] == ["caf", "t", "shirt"] and len(encoded.ids) == 63
     assert (encoded.dropped, encoded.truncated) == (["á"], 0)
     with pytest.raises(TextError):
-        painter.encode("<end> Á")
+        generator.encode("<end> Á")
 
 
 def test_the_image_encoder_comes_along_where_it_is_given(attngan, tmp_path):
@@ -189,7 +190,7 @@ def test_the_image_encoder_comes_along_where_it_is_given(attngan, tmp_path):
     assert reader.settings["image"] == {"width": 8, "backbone": "inception"}
     kept = store.read_tensors(reader)
     assert all(torch.equal(kept[f"image_encoder.{name}"], tensor) for name, tensor in seer.state_dict().items())
-    assert TextToImage.load("birds", "cpu")(["a dog"], seeds=[0])
+    assert generation.Generator.load("birds", "cpu")(["a dog"], seeds=[0])
 
 
 def test_a_captioner_is_kept_to_the_last_bit(captioner):
@@ -290,7 +291,7 @@ def test_replacing_leaves_one_model_of_each_kind_and_no_old_files(attngan):
     assert sorted(names()) == ["damsm/birds", "generator/birds"]
     assert catalogue.find("generator", "birds").sha256 == painter.sha256
     assert not {name for name in old if name.endswith(".safetensors")} & contents().keys()
-    assert TextToImage.load("birds", "cpu")(["a dog"], seeds=[0])
+    assert generation.Generator.load("birds", "cpu")(["a dog"], seeds=[0])
 
 
 def test_a_captioner_is_replaced_only_when_asked(captioner):
@@ -353,7 +354,7 @@ def test_two_imports_at_once_of_different_names_both_arrive(attngan):
         list(pool.map(lambda i: import_attngan(f"birds-{i}", **files[i]), range(4)))
     assert len(names()) == 8
     for i in range(4):
-        assert TextToImage.load(f"birds-{i}", "cpu")(["a dog"], seeds=[0])
+        assert generation.Generator.load(f"birds-{i}", "cpu")(["a dog"], seeds=[0])
 
 
 def test_of_two_imports_at_once_of_one_name_one_arrives_whole(attngan):
@@ -471,7 +472,7 @@ def encoder_of_plain_words(decoder: LSTMDecoder, picture: Image.Image) -> tuple[
             torch.manual_seed(seed)
             torch.nn.init.normal_(encoder.linear.weight, std=1 / float(seen.norm()))
             torch.nn.init.normal_(encoder.bn.bias)
-            said = decoder.greedy(encoder.bn(encoder.linear(seen)))[0].tolist()
+            said = published_sampler(decoder, encoder.bn(encoder.linear(seen)))[0].tolist()
             if said[0] not in said[1:] and len({*said}) <= decoder.embed.num_embeddings - 3:
                 return encoder, said
     raise AssertionError("no such encoder among 200")

@@ -1,0 +1,104 @@
+"""What a generator paints with, one class per architecture: texts and latent vectors in, pictures out.
+
+Painting is a function of tensors that runs with or without gradients, as the caller decides.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from telephonegan import inference
+from telephonegan.matcher import Matcher, Read
+from telephonegan.networks import attngan
+from telephonegan.text import EncodedText, Vocabulary, padding_mask
+from telephonegan.zoo import catalogue, store
+
+Latents = dict[str, Tensor]
+
+
+class Painter(ABC):
+    """A frozen network that paints, and what reads its texts.
+
+    `latent_widths` are the parts of its latent vector, drawn in this order; `size` is the width and height of its
+    pictures in pixels. `teacher` is KIND/NAME of the matcher that taught it, None where there is none.
+    """
+
+    vocabulary: Vocabulary
+    latent_widths: dict[str, int]
+    size: int
+    device: torch.device
+    teacher: str | None = None
+
+    @classmethod
+    @abstractmethod
+    def of(cls, entry: catalogue.Entry, device: torch.device) -> Painter:
+        """The painter of a manifest's entry. Raises WeightsError."""
+
+    @abstractmethod
+    def encode(self, text: str) -> EncodedText:
+        """The words it knows of a text, and what it leaves out. Raises TextError where it knows none."""
+
+    @abstractmethod
+    def read(self, texts: Sequence[EncodedText]) -> Any:
+        """What `paint` needs of a batch of texts."""
+
+    @abstractmethod
+    def paint(self, latents: Latents, read: Any) -> tuple[list[Tensor], list[Tensor]]:
+        """Pictures (B,3,S,S) in [-1,1] of every stage from small to large, and attention maps (B,L,S,S)."""
+
+    def latents(self, seeds: Sequence[int]) -> Latents:
+        """Standard normal vectors (B,W) by part. Each seed draws its own on the CPU, whatever the batch and device."""
+        rows = [
+            [torch.randn(width, generator=generator) for width in self.latent_widths.values()]
+            for generator in map(inference.random_generator, seeds)
+        ]
+        columns = zip(*rows, strict=True)
+        return {name: torch.stack(part).to(self.device) for name, part in zip(self.latent_widths, columns, strict=True)}
+
+
+class AttnGANPainter(Painter):
+    """AttnGAN (Xu et al. 2018): "noise" (B,Z), and "eps" (B,C) of the conditioning augmentation.
+
+    `matcher` reads the texts, up to `words_limit` words of each.
+    """
+
+    def __init__(
+        self,
+        network: attngan.Generator,
+        matcher: Matcher,
+        *,
+        words_limit: int | None = None,
+        teacher: str | None = None,
+    ) -> None:
+        self.matcher, self.words_limit, self.teacher, self.device = matcher, words_limit, teacher, matcher.device
+        self.network = network.to(self.device).eval().requires_grad_(False)
+        self.vocabulary, self.size = matcher.vocabulary, network.size
+        self.latent_widths = {"noise": network.noise_width, "eps": network.condition_width}
+
+    @classmethod
+    def of(cls, entry: catalogue.Entry, device: torch.device) -> AttnGANPainter:
+        settings = inference.settings_of(entry, "attngan")
+        network = settings.part("network").build(attngan.Generator)
+        words_limit, teacher = settings.value("words_limit", int | None), settings.value("damsm", str)
+        store.load_strict(network, store.read_tensors(entry))
+        matcher = Matcher.of(catalogue.find("damsm", teacher), device, image=False)
+        return cls(network, matcher, words_limit=words_limit, teacher=matcher.name)
+
+    def encode(self, text: str) -> EncodedText:
+        return self.vocabulary.encode(text, limit=self.words_limit)
+
+    def read(self, texts: Sequence[EncodedText]) -> Read:
+        return self.matcher.read_ids([text.ids for text in texts])
+
+    def paint(self, latents: Latents, read: Read) -> tuple[list[Tensor], list[Tensor]]:
+        mask = padding_mask(read.lengths, read.words.shape[2])
+        images, attentions, _, _ = self.network(latents["noise"], read.sentences, read.words, mask, latents["eps"])
+        return images, attentions
+
+
+BACK_ENDS: dict[str, type[Painter]] = {"attngan": AttnGANPainter}

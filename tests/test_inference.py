@@ -1,0 +1,168 @@
+"""Settings are checked before networks are built, and models are kept in memory once, whoever asks."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+import torch
+
+from telephonegan import inference, telephone
+from telephonegan.captioning import Captioner
+from telephonegan.errors import WeightsError
+from telephonegan.generation import Generator
+from telephonegan.inference import Settings, once, shared_model
+from telephonegan.matcher import Matcher
+from telephonegan.networks.damsm import TextEncoder
+from telephonegan.zoo import catalogue, store
+
+THREADS = 8
+MODELS = {"captioner": Captioner.of, "generator": Generator.of, "damsm": Matcher.of}
+
+
+def at_once(call):
+    """What `call` gives each of eight threads that start together."""
+    barrier = Barrier(THREADS)
+
+    def wait_and_call(_):
+        barrier.wait()
+        return call()
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(wait_and_call, range(THREADS)))
+
+
+# ------------------------------------------------------------------------------------------------- kept in memory
+
+
+def test_threads_that_ask_together_wait_for_one_of_them():
+    loaded = []
+
+    @once()
+    def load(name):
+        time.sleep(0.05)
+        loaded.append(name)
+        return object()
+
+    assert len(set(at_once(lambda: load("a")))) == 1
+    assert load("b") is load("b") is not load("a")
+    assert loaded == ["a", "b"]
+
+
+def test_a_call_that_fails_is_tried_again():
+    calls = []
+
+    @once()
+    def load():
+        calls.append(1)
+        if len(calls) == 1:
+            raise WeightsError("damaged")
+        return "whole"
+
+    with pytest.raises(WeightsError):
+        load()
+    assert load() == "whole"
+
+
+def test_eight_threads_load_a_model_and_its_backbone_once(tiny, monkeypatch):
+    built = []
+    of, backbone = Captioner.of.__func__, inference.Backbone
+
+    class Slow(Captioner):
+        @classmethod
+        def of(cls, entry, device):
+            time.sleep(0.05)
+            built.append(entry.name)
+            return of(Captioner, entry, device)
+
+    class SlowBackbone(backbone):
+        def __init__(self, name):
+            time.sleep(0.05)
+            built.append(name)
+            super().__init__(name, pretrained=False)
+
+    monkeypatch.setattr(telephone, "Captioner", Slow)
+    assert len(set(at_once(lambda: telephone.load(tiny, tiny, "cpu").captioner))) == 1
+    monkeypatch.setattr(inference, "Backbone", SlowBackbone)
+    device = torch.device("cpu", 0)  # nobody else asks for this one
+    assert len(set(at_once(lambda: inference.shared_backbone("lite0", device)))) == 1
+    assert built == [tiny, "lite0"]
+
+
+def test_a_model_first_asked_for_in_inference_mode_has_gradients_later(registered):
+    entry = dataclasses.replace(catalogue.find("generator", registered), description="nobody has loaded this entry")
+    with torch.inference_mode():
+        generator = shared_model(Generator, entry, torch.device("cpu"))
+    assert not any(parameter.is_inference() for parameter in generator.painter.network.parameters())
+
+
+# ------------------------------------------------------------------------------------------------- settings
+
+GOOD = {"word_width": 8, "width": 8, "dropout": 0.5, "fc_width": None}
+
+
+@pytest.mark.parametrize("change", [{}, {"dropout": 1}, {"fc_width": 4}, {"cell": "GRU"}])
+def test_settings_that_fit_build_the_network(change):
+    assert isinstance(Settings("of damsm/mine", GOOD | change).build(TextEncoder, 5), TextEncoder)
+
+
+@pytest.mark.parametrize(("change", "told"), [
+    ({"wordwidth": 8}, "TextEncoder has no wordwidth"),
+    ({"word_width": "8"}, "word_width must be int; '8' was found"),
+    ({"word_width": 8.0}, "word_width must be int; 8.0 was found"),
+    ({"word_width": True}, "word_width must be int; True was found"),
+    ({"dropout": None}, "dropout must be float; None was found"),
+    ({"fc_width": "4"}, r"fc_width must be int \| None; '4' was found"),
+    ({"vocabulary_size": 9}, "TextEncoder has no vocabulary_size"),
+])  # fmt: skip
+def test_settings_that_do_not_fit_are_named_before_anything_is_built(change, told):
+    with pytest.raises(WeightsError, match=f"of damsm/mine do not fit this version: {told}"):
+        Settings("of damsm/mine", GOOD | change).build(TextEncoder, 5)
+
+
+def test_what_a_network_cannot_do_without_is_missed():
+    def network(words: int, *, width: int) -> int:
+        return words * width
+
+    assert Settings("of x", {"width": 3}).build(network, 2) == 6
+    with pytest.raises(WeightsError, match="width is missing"):
+        Settings("of x", {}).build(network, 2)
+
+
+@pytest.mark.parametrize("error", [KeyError("pixels"), TypeError("a bug")])
+def test_a_bug_in_a_constructor_surfaces_as_it_is(error):
+    class Broken:
+        def __init__(self, *, width: int = 8) -> None:
+            raise error
+
+    with pytest.raises(type(error)):
+        Settings("of x", {"width": 8}).build(Broken)
+
+
+@pytest.mark.parametrize("kind", ["captioner", "generator", "damsm"])
+@pytest.mark.parametrize("bug", [KeyError, TypeError])
+def test_a_bug_while_a_model_loads_surfaces_as_it_is(registered, monkeypatch, kind, bug):
+    def broken(*_):
+        raise bug("in our code")
+
+    monkeypatch.setattr(store, "load_strict", broken)
+    with pytest.raises(bug, match="in our code"):
+        MODELS[kind](catalogue.find(kind, registered), "cpu")
+
+
+@pytest.mark.parametrize("kind", ["captioner", "generator", "damsm"])
+@pytest.mark.parametrize("damage", ["missing", "unknown", "wrong type"])
+def test_settings_of_a_manifest_that_do_not_fit_name_the_model(registered, kind, damage):
+    entry = catalogue.find(kind, registered)
+    part, width = ("text", "word_width") if kind == "damsm" else ("network", "embedding_width")
+    own = entry.settings[part]
+    settings = {
+        "missing": {name: value for name, value in entry.settings.items() if name != part},
+        "unknown": entry.settings | {part: own | {"depth": 3}},
+        "wrong type": entry.settings | {part: own | {width: "8"}},
+    }[damage]
+    with pytest.raises(WeightsError, match=f"of {kind}/{registered} in the manifest.*do not fit"):
+        MODELS[kind](dataclasses.replace(entry, settings=settings), "cpu")
