@@ -22,13 +22,15 @@ _SIDE = TILE + PAD
 def attention_picture(image: Image.Image, attention: np.ndarray, words: Sequence[str]) -> Image.Image:
     """The five words seen most clearly, each over its own map, as one RGB picture of 306 × 258·min(5,L) pixels.
 
-    `attention` is (L,H,W), not negative, one map per word, summing to 1 over the words. Only what exceeds twice the
-    even share 1/L is kept of a map; words are ranked by what exceeds four times that share, the later word first in a
-    tie. Where no word of the caption gets so far, as with generators whose attention is even, both limits are the even
-    share itself. A word nowhere above, as any of one or two, has a black map. Above each tile stand the word's place in
-    the caption, from 0, and its first six letters. Raises SettingsError for maps of other words.
+    `attention` is (L,H,W), not negative, one map per word, summing to 1 over the words. Words are ranked by how much of
+    their map exceeds four times the even share 1/L, those that never do by how much exceeds twice that share, then by
+    how much exceeds the even share itself, then by their greatest value; the later word comes first in a tie. What a
+    tile shows is what exceeds twice the even share, or, where nothing does, the even share. A word that is nowhere
+    above it, as the only word of a caption, has a black map. Above each tile stand the word's place in the caption,
+    from 0, and its first six letters. Raises SettingsError for maps of other words.
 
-    The picture of Xu et al., "AttnGAN: Fine-Grained Text to Image Generation with Attentional GANs", 2018.
+    The picture of Xu et al., "AttnGAN: Fine-Grained Text to Image Generation with Attentional GANs", 2018, which ranks
+    by the first of these amounts only and shows the last words where all of them are 0.
 
     >>> attention_picture(Image.new("RGB", (8, 8)), np.full((3, 4, 4), 1 / 3), ["a", "red", "bird"]).size
     (774, 306)
@@ -37,20 +39,19 @@ def attention_picture(image: Image.Image, attention: np.ndarray, words: Sequence
     if maps.ndim != 3 or len(maps) != len(words) or not words:
         raise SettingsError(f"{len(words)} words need attention maps ({len(words)},H,W); {maps.shape} was given.")
     even = 1 / len(words)
-    stands_out = len(words) <= 2 or maps.max() > 2 * even
-    kept_above, ranked_above = (2 * even, 4 * even) if stands_out else (even, even)
-    shown = _ranked(maps, ranked_above)[:SHOWN_WORDS]
+    shown = _ranked(maps, even)[:SHOWN_WORDS]
     shown_image = image.convert("RGB").resize((TILE, TILE), Image.Resampling.BILINEAR)
     sheet = Image.new("RGB", (_SIDE * len(shown), TEXT_HEIGHT + TILE))
     for place, index in enumerate(shown):
-        seen = np.where(maps[index] > kept_above, maps[index], 0)
+        limit = 2 * even if maps[index].max() > 2 * even else even
+        seen = np.where(maps[index] > limit, maps[index], 0)
         sheet.paste(_label(f"{index}:{words[index][:SHOWN_LETTERS]}"), (place * _SIDE, 0))
         sheet.paste(_overlaid(shown_image, _grey(seen)), (place * _SIDE, TEXT_HEIGHT))
     return sheet
 
 
-def _ranked(maps: np.ndarray, threshold: float) -> list[int]:
-    scores = [seen[seen > threshold].sum() for seen in maps]
+def _ranked(maps: np.ndarray, even: float) -> list[int]:
+    scores = [(*(seen[seen > times * even].sum() for times in (4, 2, 1)), seen.max()) for seen in maps]
     return sorted(range(len(maps)), key=lambda index: (scores[index], index), reverse=True)
 
 

@@ -67,11 +67,11 @@ def test_wide_but_weak_attention_counts_nothing():
 
 
 def test_a_value_at_the_threshold_is_not_kept():
-    # Eight words: the threshold is 1/4 exactly, so that this map is empty and the picture evenly dark.
-    maps = np.zeros((8, 4, 4))
-    maps[7, 1, 1], maps[0, 0, 0] = 0.25, 0.5
-    picture = attention_picture(Image.new("RGB", (4, 4), "white"), maps, ["x"] * 8)
-    assert (tiles(picture)[0] == 75).all()
+    # Eight words: the threshold is 1/4 exactly, so that only the brighter of the two spots is seen.
+    maps = np.zeros((8, 8, 8))
+    maps[0, 0, 0], maps[0, 7, 7] = 0.25, 0.5
+    first = tiles(attention_picture(BLACK, maps, ["x"] * 8))[0]
+    assert first[:64, :64].max() == 0 and first[192:, 192:].max() == 180
 
 
 def test_a_value_at_twice_the_threshold_gives_no_rank():
@@ -81,7 +81,46 @@ def test_a_value_at_twice_the_threshold_gives_no_rank():
     assert first[:64, :64].max() > first[192:, 192:].max()
 
 
-@pytest.mark.parametrize(("words", "size"), [(6, 64), (4, 128), (3, 16)])
+def test_words_between_both_thresholds_are_shown_rather_than_the_last_words():
+    # Eight words: 0.303 lies between 2/8 and 4/8, so that the published rule finds no word and takes the last five.
+    maps = np.full((8, 8, 8), 0.1)
+    maps[1, 2, 2], maps[2, 5, 5] = 0.303, 0.26
+    shown = tiles(attention_picture(BLACK, maps, ["x"] * 8))
+    brightest = [np.unravel_index(tile[..., 0].argmax(), (256, 256)) for tile in shown[:2]]
+    assert [(row // 32, column // 32) for row, column in brightest] == [(2, 2), (5, 5)]
+
+
+def test_no_tile_is_black_where_a_word_has_more_than_its_even_share():
+    # One word stands out; the others share the rest, each with most of it in a corner of its own.
+    maps = np.full((6, 8, 8), 0.15)
+    for word in range(1, 6):
+        maps[word, word, word] = 0.2
+    maps[0, 0, 0] = 0.9
+    shown = tiles(attention_picture(BLACK, maps, WORDS[:6]))
+    assert [tile.max() for tile in shown] == [180] * 5
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_where_the_published_rule_finds_words_they_come_first_in_its_order(seed):
+    maps = np.random.default_rng(seed).dirichlet(np.full(12, 0.3), (8, 8)).transpose(2, 0, 1)
+    maps[:, :, 4:] = 1 / 12
+    maps[seed::2, :, :4] /= 4  # some words that it does not find
+    scores = [seen[seen > 4 / 12].sum() for seen in maps.astype(np.float32)]
+    found = [word for word in np.argsort(scores, kind="stable")[::-1] if scores[word] > 0][:5]
+    shown = tiles(attention_picture(BLACK, maps, ["x"] * 12))
+    assert len(found) >= 3
+    for tile, word in zip(shown, found, strict=False):
+        np.testing.assert_array_equal(tile, _tile_of(maps[word]))
+
+
+def _tile_of(seen: np.ndarray) -> np.ndarray:
+    """The first tile of a caption of twelve words where the others have nothing."""
+    maps = np.zeros((12, *seen.shape))
+    maps[0] = seen
+    return tiles(attention_picture(BLACK, maps, ["x"] * 12))[0]
+
+
+@pytest.mark.parametrize(("words", "size"), [(6, 64), (5, 128), (7, 16)])
 def test_maps_are_enlarged_stretched_and_laid_over_the_picture(words, size):
     random = np.random.default_rng(words)
     maps = random.dirichlet(np.full(words, 0.2), (size, size)).transpose(2, 0, 1).astype(np.float32)
@@ -100,13 +139,19 @@ def test_maps_are_enlarged_stretched_and_laid_over_the_picture(words, size):
         np.testing.assert_allclose(tile, wanted, atol=1.5)
 
 
-@pytest.mark.parametrize("words", [1, 2])
-def test_captions_of_one_or_two_words_get_a_black_map(words):
-    attention = np.full((words, 8, 8), 1 / words)
-    attention[0, 0, 0] = 1
+def test_a_caption_of_one_word_gets_a_black_map():
     grey = Image.new("RGB", (8, 8), (100, 200, 40))
-    for tile in tiles(attention_picture(grey, attention, WORDS[:words])):
+    for tile in tiles(attention_picture(grey, np.ones((1, 8, 8)), WORDS[:1])):
         assert (tile == np.array([29, 59, 12])).all()
+
+
+def test_of_two_words_each_is_shown_where_it_has_more_than_the_other():
+    maps = np.full((2, 8, 8), 0.5)
+    maps[0, :, :4], maps[1, :, :4] = 0.6, 0.4
+    maps[0, :, 4:], maps[1, :, 4:] = 0.3, 0.7
+    second, first = tiles(attention_picture(BLACK, maps, WORDS[:2]))
+    assert first[:, :64].min() > 100 > first[:, 192:].max()
+    assert second[:, 192:].min() > 100 > second[:, :64].max()
 
 
 def test_maps_of_the_full_size_and_beyond_are_not_blurred():
