@@ -30,7 +30,7 @@ def main() -> None:
 
     torch.set_num_threads(options.threads)
     import telephonegan as tg
-    from telephonegan.images import sample
+    from telephonegan.samples import sample
 
     photo = sample("astronaut")
     print(f"first caption, models loaded         {seconds(lambda: tg.caption(photo)):8.2f} s")

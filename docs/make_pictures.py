@@ -16,8 +16,8 @@ import telephonegan as tg
 from telephonegan import figures
 from telephonegan.experiment.summary import estimate, read_summary
 from telephonegan.files import png_bytes, replace
-from telephonegan.images import sample
 from telephonegan.results import Picture
+from telephonegan.samples import sample
 from telephonegan.strips import Tile, strip
 
 HERE = Path(__file__).parent

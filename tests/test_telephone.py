@@ -14,8 +14,8 @@ from PIL import Image
 import telephonegan as tg
 from telephonegan import chain_folder
 from telephonegan.errors import DataError, ImageError, OutputError, SettingsError, TextError, UnknownModelError
-from telephonegan.images import sample
 from telephonegan.results import Caption, Picture
+from telephonegan.samples import sample
 from tests.tiny import register_tiny
 
 QUIET = {"progress": False}

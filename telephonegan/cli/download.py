@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _samples(replace: bool) -> int:
-    from telephonegan.images import download_samples
+    from telephonegan.samples import download_samples
 
     if replace:
         raise SettingsError(f"--replace is for models: photographs that are here are kept. Leave it out for {SAMPLES}.")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,17 +95,26 @@ def decoding(options: argparse.Namespace) -> dict[str, Any]:
 
 def open_picture(typed: str) -> Image.Image:
     """The picture in a file or, where there is no such file, the sample photograph of that name. Raises ImageError."""
-    from telephonegan.images import as_image, samples
+    from telephonegan.images import as_image
+
+    with naming_samples():
+        return as_image(locate_picture(typed))
+
+
+@contextmanager
+def naming_samples() -> Iterator[None]:
+    """Add the names of the sample photographs to the error for a picture that cannot be read."""
+    from telephonegan.samples import samples
 
     try:
-        return as_image(locate_picture(typed))
+        yield
     except ImageError as error:
         raise ImageError(f"{error} Sample photographs are here by name: {', '.join(samples())}.") from error
 
 
 def locate_picture(typed: str) -> str | Path:
     """The file of a sample photograph where no file has the name that was typed, else what was typed."""
-    from telephonegan.images import samples
+    from telephonegan.samples import samples
 
     return typed if Path(typed).exists() else samples().get(typed, typed)
 

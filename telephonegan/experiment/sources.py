@@ -14,7 +14,8 @@ from telephonegan.captioning import working_size
 from telephonegan.data.layouts import open_data
 from telephonegan.errors import DataError, ImageError, TextError
 from telephonegan.experiment.plan import SAMPLES, Plan
-from telephonegan.images import as_image, samples
+from telephonegan.images import as_image
+from telephonegan.samples import samples
 from telephonegan.sampling import read_lines
 from telephonegan.telephone import Position
 

@@ -12,8 +12,9 @@ from PIL import Image
 from telephonegan.captioning import working_size
 from telephonegan.chains import Chain
 from telephonegan.errors import ImageError, TelephoneganError
-from telephonegan.images import as_image, samples
+from telephonegan.images import as_image
 from telephonegan.inference import SEEDS
+from telephonegan.samples import samples
 from telephonegan.widgets.caption_html import card_html, error_html, faint_html
 from telephonegan.widgets.explorer import ChainExplorer
 from telephonegan.widgets.frames import DescribedImage, card_png, picture_png

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 import telephonegan as tg
-from telephonegan import images
 from telephonegan.cli import main as cli
 from telephonegan.cli import play
 from telephonegan.cli.options import open_picture
+from telephonegan.samples import sample, samples
 from tests.tiny import register_tiny
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,7 +62,7 @@ def saved_pictures(folder: Path) -> dict[str, bytes]:
 
 def test_one_picture_gives_one_plain_line(capsys):
     assert cli.main(["caption", "coffee", "--captioner=tiny"]) == 0
-    caption = tg.caption(images.sample("coffee"), captioner="tiny").text
+    caption = tg.caption(sample("coffee"), captioner="tiny").text
     assert capsys.readouterr().out == f"{caption}\n"
 
 
@@ -80,8 +80,8 @@ def test_json_tells_everything(capsys):
 
 
 def test_a_file_goes_before_a_sample_of_its_name(workplace):
-    shutil.copy(images.samples()["chelsea"], workplace / "coffee")
-    assert open_picture("coffee").tobytes() == images.sample("chelsea").tobytes()
+    shutil.copy(samples()["chelsea"], workplace / "coffee")
+    assert open_picture("coffee").tobytes() == sample("chelsea").tobytes()
 
 
 def test_generated_pictures_go_to_a_new_folder(capsys):
@@ -99,14 +99,14 @@ def test_a_game_is_printed_and_kept(capsys):
     chain = tg.Chain.load(folder)
     lines = [f"{step.index:2}  {step.caption}" for step in chain]
     assert capsys.readouterr().out.splitlines() == [*lines, f"{folder}/strip.png"]
-    again = tg.play(image=images.sample("coffee"), rounds=2, seed=1, captioner="tiny", generator="tiny", progress=False)
+    again = tg.play(image=sample("coffee"), rounds=2, seed=1, captioner="tiny", generator="tiny", progress=False)
     assert saved_pictures(again.save("again")) == saved_pictures(folder)
 
 
 def test_without_wishes_a_sample_photograph_is_played():
     cli.main(["play", "--rounds=1", *TINY])
     [folder] = Path("out").iterdir()
-    assert tg.Chain.load(folder)[0].picture.image.tobytes() == images.sample(play.DEFAULT_PICTURE).tobytes()
+    assert tg.Chain.load(folder)[0].picture.image.tobytes() == sample(play.DEFAULT_PICTURE).tobytes()
 
 
 def test_a_temperature_alone_draws_the_words():
@@ -330,7 +330,7 @@ def test_the_way_to_go_on_names_the_program_as_it_was_called(monkeypatch):
 
 
 def test_a_game_tells_the_name_of_its_photograph():
-    images.sample("coffee").save("mine.png")
+    sample("coffee").save("mine.png")
     cli.main(["play", "--image=mine.png", "--rounds=1", "--out=game", *TINY])
     assert json.loads(Path("game/chain.json").read_text())["source"]["name"] == "mine.png"
 

@@ -19,7 +19,7 @@ from telephonegan.data.preparing import (
 )
 from telephonegan.data.shapes import write_world
 from telephonegan.errors import DataError, OutputError, SettingsError
-from telephonegan.images import samples
+from telephonegan.samples import samples
 
 ROW = {
     "id": "7",

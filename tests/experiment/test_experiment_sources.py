@@ -6,7 +6,7 @@ import pytest
 
 from telephonegan.errors import DataError, TextError
 from telephonegan.experiment.sources import candidates, listed, place_of, usable
-from telephonegan.images import sample, samples
+from telephonegan.samples import sample, samples
 
 
 def refuse_qqq(text):

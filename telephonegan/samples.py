@@ -1,0 +1,137 @@
+"""Sample photographs: those that come with scikit-image, and COCO photographs that are downloaded on request."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from telephonegan.errors import DataError, DownloadError, ImageError
+from telephonegan.files import make_folder, write_new
+from telephonegan.images import PICTURE_SUFFIXES, as_image
+from telephonegan.zoo.downloads import received
+
+COCO_SAMPLES = Path(__file__).resolve().parents[1] / "data" / "coco_samples"
+
+_WHEEL_PHOTOGRAPHS = {
+    "astronaut": "astronaut.png",
+    "camera": "camera.png",
+    "chelsea": "chelsea.png",
+    "coffee": "coffee.png",
+    "coins": "coins.png",
+    "motorcycle": "motorcycle_left.png",
+    "rocket": "rocket.jpg",
+}
+_DOWNLOAD_BYTES = 20_000_000
+
+
+def samples() -> dict[str, Path]:
+    """List the sample photographs on this machine, name → path, sorted by name. Needs no network.
+
+    They are the photographs that the scikit-image package carries, and every picture file in `data/coco_samples`
+    (see `download_samples`).
+
+    >>> "chelsea" in samples()
+    True
+    """
+    found = _wheel_photographs()
+    for path in _pictures_in(COCO_SAMPLES):
+        found[path.name if path.stem in found else path.stem] = path
+    return dict(sorted(found.items()))
+
+
+def sample(name: str) -> Image.Image:
+    """Open one of the `samples` by name. Raises `ImageError`, listing the names there are, for any other.
+
+    >>> sample("chelsea").size
+    (451, 300)
+    """
+    known = samples()
+    if not isinstance(name, str) or name not in known:
+        there_are = ", ".join(known) or "none, as scikit-image is not installed"
+        raise ImageError(f"There is no sample photograph {name!r:.120}. There are: {there_are}.")
+    return as_image(known[name])
+
+
+def download_samples(
+    folder: str | os.PathLike[str] | None = None, *, opener: Callable[..., Any] | None = None
+) -> list[Path]:
+    """Download the COCO photographs of `data/coco_samples/manifest.json` into `folder`, and return their paths.
+
+    Without `folder` they go beside the manifest, where `samples` finds them. Pictures already there are kept and not
+    asked for again. `opener(url, timeout=seconds)` gives a response with headers, as `urllib.request.urlopen` does.
+
+    Raises `DownloadError` if one does not arrive, is not a picture, or if a damaged file is in its place;
+    `OutputError` if the folder cannot be written. What arrived before stays. Photographs: Lin et al., "Microsoft COCO:
+    Common Objects in Context", ECCV 2014.
+
+    >>> download_samples("photos")  # doctest: +SKIP
+    """
+    target = COCO_SAMPLES if folder is None else Path(folder).expanduser()
+    addresses = {target / Path(entry["file_name"]).name: entry["coco_url"] for entry in _listed_photographs()}
+    missing = [path for path in addresses if not _is_kept(path)]
+    for path in missing:
+        try:
+            photograph = _fetched(addresses[path], opener)
+        except DownloadError as error:
+            kept = sum(other.exists() for other in addresses)
+            raise DownloadError(
+                f"{path.name} was not downloaded: {error} {kept} of the {len(addresses)} photographs are in {target}; "
+                f"nothing else was changed. Run again to get the rest, or save {addresses[path]} by hand as {path}."
+            ) from error
+        make_folder(target)
+        write_new(path, photograph)
+    return list(addresses)
+
+
+def _wheel_photographs() -> dict[str, Path]:
+    spec = importlib.util.find_spec("skimage")
+    if spec is None or not spec.submodule_search_locations:
+        return {}
+    folder = Path(spec.submodule_search_locations[0]) / "data"
+    return {name: folder / file for name, file in _WHEEL_PHOTOGRAPHS.items() if (folder / file).is_file()}
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    files = (path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith("."))
+    return [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES]
+
+
+def _listed_photographs() -> list[dict[str, Any]]:
+    manifest = COCO_SAMPLES / "manifest.json"
+    try:
+        return json.loads(manifest.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"The list of sample photographs {manifest} cannot be read ({error}). It comes with a checkout of the "
+            "repository: run this from one."
+        ) from error
+
+
+def _is_kept(path: Path) -> bool:
+    if not path.exists():
+        return False
+    try:
+        as_image(path)
+    except ImageError as error:
+        raise DownloadError(
+            f"{path} is in the way: it is not a readable picture, and existing files are never overwritten. "
+            f"Nothing was downloaded. Move it away, then run again. ({error})"
+        ) from error
+    return True
+
+
+def _fetched(url: str, opener: Callable[..., Any] | None) -> bytes:
+    content = b"".join(received(url, limit=_DOWNLOAD_BYTES, opener=opener))
+    try:
+        as_image(content)
+    except ImageError as error:
+        raise DownloadError(f"what arrived is not a picture; it begins with {content[:40]!r}.") from error
+    return content
