@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 import numpy as np
 from PIL import Image
@@ -262,6 +261,8 @@ def _empty(name: str, width: int, height: int) -> ImageError:
 def _local(given: str) -> str:
     """The path in what was given, which may be a file:// address. Raises ImageError for other addresses."""
     if _FILE_ADDRESS.match(given):
+        from urllib.request import url2pathname  # slow to import
+
         address = urlsplit(given if given[5:7] == "//" else f"file://{given[5:]}")
         if address.netloc not in ("", "localhost"):
             raise ImageError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import Any
 
 from PIL import Image
 
-from telephonegan.errors import DataError, DownloadError, ImageError
-from telephonegan.files import make_folder, write_new
+from telephonegan.errors import DownloadError, ImageError
+from telephonegan.files import make_folder, read_json, write_new
 from telephonegan.images import PICTURE_SUFFIXES, as_image
 from telephonegan.zoo.downloads import received
 
@@ -105,14 +104,7 @@ def _pictures_in(folder: Path) -> list[Path]:
 
 
 def _listed_photographs() -> list[dict[str, Any]]:
-    manifest = COCO_SAMPLES / "manifest.json"
-    try:
-        return json.loads(manifest.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"The list of sample photographs {manifest} cannot be read ({error}). It comes with a checkout of the "
-            "repository: run this from one."
-        ) from error
+    return read_json(COCO_SAMPLES / "manifest.json", remedy="It comes with a checkout of the repository: run it there.")
 
 
 def _is_kept(path: Path) -> bool:

@@ -178,7 +178,7 @@ class TestDownload:
 
     def test_missing_manifest_is_told(self, tmp_path, monkeypatch):
         monkeypatch.setattr(samples_module, "COCO_SAMPLES", tmp_path)
-        with pytest.raises(DataError, match=r"manifest\.json cannot be read.*checkout"):
+        with pytest.raises(DataError, match=r"manifest\.json is missing.*checkout"):
             download_samples(tmp_path, opener=self.opener([]))
 
 

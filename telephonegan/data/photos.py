@@ -69,7 +69,8 @@ class CaptionedPhotos:
 
     def image(self, row: int) -> Image.Image:
         """One photograph, cut to its box where there is one. Raises ImageError or DataError when it is no use."""
-        image = as_image(self.folder / self.names[row]) if self.pack is None else self._unpacked(row)
+        whole = self.boxes is not None  # which count in the pixels of the file
+        image = as_image(self.folder / self.names[row], whole=whole) if self.pack is None else self._unpacked(row)
         if self.boxes is None:
             return image
         try:
@@ -79,7 +80,7 @@ class CaptionedPhotos:
 
     def _unpacked(self, row: int) -> Image.Image:
         try:
-            return as_image(self.content(row))
+            return as_image(self.content(row), whole=self.boxes is not None)
         except ImageError as error:
             raise ImageError(f"{self.names[row]} in {self.folder}: {error}") from error
 

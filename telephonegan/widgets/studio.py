@@ -12,7 +12,7 @@ from PIL import Image
 from telephonegan.captioning import working_size
 from telephonegan.chains import Chain
 from telephonegan.errors import ImageError, TelephoneganError
-from telephonegan.images import as_image
+from telephonegan.images import PICTURE_SUFFIXES, as_image
 from telephonegan.inference import SEEDS
 from telephonegan.samples import samples
 from telephonegan.widgets.caption_html import card_html, error_html, faint_html
@@ -22,7 +22,6 @@ from telephonegan.widgets.view import MAX_WIDTH, View
 
 MOST_ROUNDS = 24
 LARGEST_UPLOAD = 9_000_000  # bytes; a notebook server drops messages of more than 10 MiB without a word
-_SUFFIXES = ".jpg,.jpeg,.png,.webp,.gif,.bmp,.tif,.tiff"
 _PREVIEW = 176
 _HINT = (
     "Temperature 0 takes the best caption; above it, words are sampled. "
@@ -56,7 +55,8 @@ class Studio(View):
         self._unfinished: Chain | None = None
         self.photograph = ipywidgets.Dropdown(options=list(self._photographs), description="photograph")
         limit = f"or your own, up to {LARGEST_UPLOAD // 1_000_000} MB"
-        self.upload = ipywidgets.FileUpload(accept=_SUFFIXES, description=limit, layout=ipywidgets.Layout(width="auto"))
+        accepted, wide = ",".join(PICTURE_SUFFIXES), ipywidgets.Layout(width="auto")
+        self.upload = ipywidgets.FileUpload(accept=accepted, description=limit, layout=wide)
         self.rounds = ipywidgets.IntSlider(8, min=1, max=MOST_ROUNDS, description="rounds")
         self.seed = ipywidgets.BoundedIntText(0, min=0, max=SEEDS - 1, description="seed")
         self.temperature = ipywidgets.FloatSlider(0, min=0, max=2, step=0.1, description="temperature", style=_ROOMY)
