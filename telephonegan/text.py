@@ -40,6 +40,11 @@ def read_text(path: str | Path) -> str:
     return text
 
 
+def read_lines(path: str | Path) -> list[str]:
+    """The lines of a text file, which is read as `read_text` reads it. Raises DataError."""
+    return lines_of(read_text(path))
+
+
 def lines_of(text: str) -> list[str]:
     r"""Lines as editors count them: ended by \n, \r\n or \r, and by none of Unicode's other separators.
 

@@ -84,9 +84,9 @@ def _join(options: argparse.Namespace) -> int:
 
 def _name(options: argparse.Namespace) -> int:
     from telephonegan.data.preparing import name_photographs
-    from telephonegan.text import lines_of, read_text
+    from telephonegan.text import read_lines
 
-    without = lines_of(read_text(options.without)) if options.without else ()
+    without = read_lines(options.without) if options.without else ()
     folder = name_photographs(
         options.photos,
         options.sentences,

@@ -28,7 +28,7 @@ from telephonegan.data.tables import read_table
 from telephonegan.errors import DataError, SettingsError
 from telephonegan.files import new_folder, replace, writing
 from telephonegan.images import as_image, to_tensor
-from telephonegan.text import lines_of, read_text, tokenise
+from telephonegan.text import read_lines, tokenise
 
 if TYPE_CHECKING:
     from telephonegan.captioning import Captioner
@@ -298,7 +298,7 @@ def _confident_things(paths: list[Path], confidence: float) -> dict[Path, str]:
 
 def _sentences_naming(path: Path, things: set[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
-    for line in lines_of(read_text(path)):
+    for line in read_lines(path):
         words = " ".join(tokenise(line.split("\t", 1)[-1]))
         if words.count(" ") < 16:
             for thing in things:

@@ -15,8 +15,8 @@ from telephonegan.data.layouts import open_data
 from telephonegan.errors import DataError, ImageError, TextError
 from telephonegan.experiment.plan import SAMPLES, Plan
 from telephonegan.images import as_image, samples
-from telephonegan.sampling import read_lines
 from telephonegan.telephone import Position
+from telephonegan.text import read_lines
 
 References = tuple[tuple[str, ...], ...]
 

@@ -734,3 +734,19 @@ def test_a_name_longer_than_any_file_has_is_a_missing_photograph(three):
     say(three / "captions.txt", *(f"{name}\ta letter" for name in NAMES), f"{'x' * 5000}.jpg\ta dog")
     [case] = remark(opened(three), "not there")
     assert case.startswith("xxx") and len(case) < 400
+
+
+def test_a_file_that_holds_no_captions_is_refused_with_the_layouts(three):
+    with pytest.raises(DataError, match=r"a\.jpg has none of the layouts.*pack: one file"):
+        open_data(three / "images" / "a.jpg")
+
+
+def test_class_numbers_of_a_table_of_labels_follow_the_photographs(three):
+    say(three / "captions.txt", *(f"{name.upper()}\ta letter" for name in NAMES))
+    say(three / "labels.csv", "image,class_id,class_name", *(f"{name},{i},x" for i, name in enumerate(NAMES)))
+    say_splits(three)
+    assert opened(three).split("test").classes == [2]
+    say(three / "labels.csv", "image,class_id", "a.jpg,1")
+    assert opened(three).classes is None
+    say(three / "labels.csv", "image,class_id", *(f"{name},none" for name in NAMES))
+    assert opened(three).classes is None
