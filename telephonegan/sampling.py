@@ -58,6 +58,7 @@ def sample(
     """
     from telephonegan import inference
     from telephonegan.files import place
+    from telephonegan.text import read_lines
 
     inference.check_whole(n, "n", 1, 100_000)
     inference.check_seed(seed)
@@ -110,6 +111,8 @@ class _Published:
 
     def caption_files(self, given: Path | None) -> dict[str, Path]:
         """By sub-folder: the file given, or each that DATA_DIR/example_filenames.txt lists."""
+        from telephonegan.text import read_lines
+
         if given is not None:
             return {"": given}
         found: dict[str, Path] = {}
@@ -171,16 +174,6 @@ def _source(generator: str | None, config: str | Path | None, data_dir: str | Pa
 
 
 # ---------------------------------------------------------------------------------------------------- captions
-
-
-def read_lines(path: Path) -> list[str]:
-    """The lines of a UTF-8 text file; DataError where it is missing or no such file."""
-    try:
-        return path.expanduser().read_text(encoding="utf-8-sig").split("\n")
-    except OSError as error:
-        raise DataError(f"The captions {path} cannot be read: {error.strerror or error}. Check the path.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"The captions {path} are not UTF-8 text: {error}. Save the file as UTF-8.") from error
 
 
 def known_lines(lines: Sequence[str], vocabulary: Vocabulary) -> list[EncodedText]:

@@ -1,36 +1,231 @@
-"""From sentences to word ids, and an honest account of the words that were dropped."""
+"""Text: files in any encoding, sentences cut into words, words looked up as ids, and an account of what was dropped."""
 
 from __future__ import annotations
 
 import json
 import re
 import unicodedata
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import regex
 import torch
 from torch import Tensor
 
-from telephonegan.errors import TextError, WeightsError
+from telephonegan.errors import DataError, TextError, WeightsError
 
 PAD, START, END, UNKNOWN = "<pad>", "<start>", "<end>", "<unk>"
-_WORD = re.compile(r"\w+")
+
+
+# ----------------------------------------------------------------------------------------------------------- text files
+
+
+def read_text(path: str | Path) -> str:
+    """Content of a text file in UTF-8, UTF-16, UTF-32 or a Western encoding; line ends stay as they are.
+
+    Where the encoding had to be guessed a warning says so, because letters may come out wrong. Raises DataError when
+    the file cannot be read or is not text.
+
+    >>> read_text("captions.txt")  # doctest: +SKIP
+    'a.jpg\\ta dog runs\\n'
+    """
+    text, encoding, is_guess = decoded(path)
+    if is_guess:
+        warnings.warn(
+            f"{path} was read as {encoding}. If letters with accents come out wrong, save it as UTF-8.", stacklevel=2
+        )
+    return text
+
+
+def read_lines(path: str | Path) -> list[str]:
+    """The lines of a text file, which is read as `read_text` reads it. Raises DataError."""
+    return lines_of(read_text(path))
+
+
+def lines_of(text: str) -> list[str]:
+    r"""Lines as editors count them: ended by \n, \r\n or \r, and by none of Unicode's other separators.
+
+    >>> lines_of("one\r\ntwo\u2028still two\n")
+    ['one', 'two\u2028still two']
+    """
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return lines if lines[-1] else lines[:-1]
+
+
+def decoded(path: str | Path) -> tuple[str, str, bool]:
+    """Content of a text file, the name of its encoding, and whether that is a guess. Raises DataError."""
+    path = Path(path).expanduser()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}. Check the path.") from error
+    try:
+        text, encoding, is_guess = _decoded(content)
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path} begins as {error.encoding.upper()} but is damaged further on. Save it as text in UTF-8."
+        ) from error
+    if "\0" in text:
+        raise DataError(f"{path} is not a text file: it holds zero bytes. Save it as text in UTF-8.")
+    return text, encoding, is_guess
+
+
+_MARKS = {  # byte order marks, that of UTF-32 before that of UTF-16, which it begins with
+    b"\xff\xfe\0\0": "utf-32",
+    b"\0\0\xfe\xff": "utf-32",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}
+_UTF_8_MARK = b"\xef\xbb\xbf"
+
+
+def _decoded(content: bytes) -> tuple[str, str, bool]:
+    for mark, codec in _MARKS.items():
+        if content.startswith(mark):
+            return content.decode(codec), codec.upper(), False
+    if codec := _unmarked_utf_16(content[:4096]):
+        return content.decode(codec), "UTF-16 without a byte order mark", True
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return *_western(content), True
+    return text, "UTF-8 with a byte order mark" if content.startswith(_UTF_8_MARK) else "UTF-8", False
+
+
+def _western(content: bytes) -> tuple[str, str]:
+    """A file that is not UTF-8, in cp1252 or latin-1; or in UTF-8 where just a few bytes are of cp1252."""
+    marked = content.decode("utf-8-sig", "surrogateescape")
+    strays = sum("\udc80" <= c <= "\udcff" for c in marked)
+    if strays < sum(c > "\x7f" for c in marked) - strays:
+        return re.sub("[\udc80-\udcff]", _stray, marked), f"UTF-8, apart from {strays} bytes read as cp1252"
+    try:
+        return content.decode("cp1252"), "cp1252"
+    except UnicodeDecodeError:
+        return content.decode("latin-1"), "latin-1"
+
+
+def _stray(match: re.Match[str]) -> str:
+    return match[0].encode(errors="surrogateescape").decode("cp1252", "replace")
+
+
+def _unmarked_utf_16(head: bytes) -> str | None:
+    """The byte order of UTF-16 without a mark: every other byte is mostly zero, and those between are mostly text."""
+    for codec, zeros, others in (("utf-16-le", head[1::2], head[::2]), ("utf-16-be", head[::2], head[1::2])):
+        texts = sum(byte >= 32 or byte in b"\t\n\r" for byte in others)
+        if zeros.count(0) > 0.4 * len(zeros) and texts > 0.8 * len(others) and 0 not in others:
+            return codec
+    return None
+
+
+# ---------------------------------------------------------------------------------------------------------------- words
+
+_PLAIN_WORD = regex.compile(r"[\p{L}\p{N}_]+")  # what \w+ of `re` finds, whatever Unicode this Python knows
+# Where a text has none of these, that is all there is to it, and several times as fast.
+_MARKS_AND_OTHERS = regex.compile(
+    r"[\p{M}\u200c\u200dİ\p{Han}\p{Hiragana}\p{Katakana}ー\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
+)
+# A mark, such as a vowel sign of Hindi, belongs to the letter before it, and a joiner to the letters around it.
+# Variation selectors and keycaps are marks that change the looks alone.
+_MARK = r"[\p{M}--[\ufe00-\ufe0f\u20e3\U000e0100-\U000e01ef]]"
+_WORD = rf"[\p{{L}}\p{{N}}_](?:[\p{{L}}\p{{N}}_]|{_MARK}|[\u200c\u200d](?=[\p{{L}}\p{{N}}]))*"
+_SYMBOL = (
+    r"\p{Regional_Indicator}{2}|[\p{So}\p{Extended_Pictographic}]"
+    r"(?:[\ufe0f\p{Emoji_Modifier}\U000e0020-\U000e007f]|\u200d\p{Extended_Pictographic})*"
+)
+_PIECE = regex.compile(rf"(?P<word>{_WORD})|{_SYMBOL}", regex.V1)
+_MARKS_OF_A_LETTER = 30  # at most, as in Unicode's stream-safe format: normalising takes the square of their number
+_MORE_MARKS = regex.compile(rf"(\p{{M}}{{{_MARKS_OF_A_LETTER}}})\p{{M}}+")
 
 
 def tokenise(text: str) -> list[str]:
-    r"""Lower-case words of a sentence: every run of `\w` characters, punctuation dropped.
+    r"""Lower-case words of a sentence: letters with their marks, digits and `_`; everything else is dropped.
 
-    Accented and other letters stay, in their composed form (NFC); the published AttnGAN dictionaries hold ASCII words
-    only and know no others. Raises TextError when `text` is not a string.
+    Words are in composed form (NFC). The published AttnGAN dictionaries hold ASCII words only and know no others.
+    Chinese, Japanese, Thai, Lao, Khmer and Burmese are written without blanks between words: such a text must have them
+    put in, or for Chinese and Thai jieba or pythainlp must be installed. Raises TextError where that is not so, and
+    when `text` is not a string.
 
     >>> tokenise("A dog's t-shirt, in 2 colours.")
     ['a', 'dog', 's', 't', 'shirt', 'in', '2', 'colours']
     """
+    if isinstance(text, str) and not _MARKS_AND_OTHERS.search(text):
+        lowered = unicodedata.normalize("NFC", text.lower())
+        if not _MARKS_AND_OTHERS.search(lowered):  # normalising takes marks off a few letters
+            return _PLAIN_WORD.findall(lowered)
+    return [piece for piece, is_word in _pieces(text) if is_word]
+
+
+def _pieces(text: str) -> list[tuple[str, bool]]:
+    """Words and symbols of a text in their order, and which of them are words."""
     if not isinstance(text, str):
         raise TextError(f"A text is a str; {type(text).__name__} was given.")
-    return _WORD.findall(unicodedata.normalize("NFC", text.lower()))
+    parted = _with_blanks(_lowered(text))
+    return [(match[0], match["word"] is not None) for match in _PIECE.finditer(parted)]
+
+
+def _lowered(text: str) -> str:
+    composed = unicodedata.normalize("NFC", _MORE_MARKS.sub(r"\1", text))
+    # Python lowers İ to an i with a second dot, which nobody writes.
+    lowered = re.sub("i\u0307+", "i", composed.lower())
+    return _MORE_MARKS.sub(r"\1", unicodedata.normalize("NFC", lowered))
+
+
+# --------------------------------------------------------------------------------------------- languages without blanks
+
+_RUN = regex.compile(
+    r"(?P<Japanese>\p{Han}*+[\p{Hiragana}\p{Katakana}ー][\p{Han}\p{Hiragana}\p{Katakana}ー]*+)|(?P<Chinese>\p{Han}++)"
+    r"|(?P<Thai>\p{Thai}+)|(?P<Lao>\p{Lao}+)|(?P<Khmer>\p{Khmer}+)|(?P<Burmese>\p{Myanmar}+)"
+)
+_LETTER = regex.compile(r"\p{L}")
+_WORD_LETTERS = {"Chinese": 2.5, "Japanese": 3}  # on average; text whose pieces are longer has not been parted
+_WORD_LETTERS_ELSEWHERE = 4.5
+_SEGMENTERS = {"Chinese": "jieba", "Thai": "pythainlp"}
+
+
+def _with_blanks(text: str) -> str:
+    """The text with blanks between its words. Raises TextError where nobody has put them in and nobody here can.
+
+    A few such words in a text of another script, a street sign say, are words as they stand.
+    """
+    runs = list(_RUN.finditer(text))
+    letters = [len(_LETTER.findall(run[0])) for run in runs]
+    if 2 * sum(letters) < len(_LETTER.findall(text)) or not any(letters):
+        return text
+    language = runs[letters.index(max(letters))].lastgroup
+    is_one_word = sum(letters) > 1 and sum(match["word"] is not None for match in _PIECE.finditer(text)) == 1
+    if not is_one_word and sum(letters) <= _WORD_LETTERS.get(language, _WORD_LETTERS_ELSEWHERE) * len(runs):
+        return text
+    if language not in _SEGMENTERS:
+        raise TextError(_unparted(text, language))
+    return _RUN.sub(lambda run: f" {' '.join(_segmented(run[0], language, text))} ", text)
+
+
+def _segmented(run: str, language: str, text: str) -> list[str]:
+    try:
+        if language == "Thai":
+            from pythainlp import word_tokenize
+
+            return word_tokenize(run)
+        import jieba
+    except ImportError:
+        raise TextError(_unparted(text, language)) from None
+    jieba.setLogLevel("ERROR")
+    return jieba.lcut(run)
+
+
+def _unparted(text: str, language: str) -> str:
+    package = _SEGMENTERS.get(language)
+    install = f", or install {package}, which does (pip install {package})" if package else ""
+    return (
+        f"{_short(text)} is {language}, which is written without blanks between words, so its words cannot be told "
+        f"apart. Put blanks between the words{install}."
+    )
+
+
+# --------------------------------------------------------------------------------------------------------- vocabularies
 
 
 @dataclass(frozen=True)
@@ -92,25 +287,28 @@ class Vocabulary:
         return cls(words, ascii_only=ascii_only)
 
     def encode(self, text: str, *, limit: int | None = None) -> EncodedText:
-        """Look up the words of `text`; unknown ones are reported in `dropped`, words beyond `limit` are counted.
+        """Look up the words of `text`; unknown ones and symbols are in `dropped`, words beyond `limit` are counted.
 
         Raises TextError when nothing is left.
+
+        >>> Vocabulary(["a", "dog", "runs"]).encode("a dog 🐕 runs").dropped
+        ['🐕']
         """
-        tokens = tokenise(text)
-        if not tokens:
+        pieces = _pieces(text)
+        if not any(is_word for _, is_word in pieces):
             raise TextError(
                 f"The text {_short(text)} holds no word. Give a sentence, such as 'a dog runs on the beach'."
             )
-        spelled = [self._spell(token) for token in tokens]
+        spelled = [self._spell(piece) for piece, _ in pieces]
         known = [word for word in spelled if word in self]
-        dropped = list(dict.fromkeys(t for t, word in zip(tokens, spelled, strict=True) if word not in self))
+        dropped = dict.fromkeys(piece for (piece, _), word in zip(pieces, spelled, strict=True) if word not in self)
         if not known:
             raise TextError(
                 f"None of the words of {_short(text)} is among the {len(self)} words this model knows. "
                 f"Try words such as {', '.join(self.common(8))}."
             )
         kept = known if limit is None else known[:limit]
-        return EncodedText([self.ids[token] for token in kept], kept, dropped, len(known) - len(kept))
+        return EncodedText([self.ids[word] for word in kept], kept, list(dropped), len(known) - len(kept))
 
     def _spell(self, token: str) -> str:
         return token.encode("ascii", "ignore").decode() if self.ascii_only else token

@@ -46,7 +46,7 @@ def test_a_picture_says_how_it_came_about(generator):
     assert [stage.size for stage in picture.stages] == [(8, 8), (16, 16)]
     assert picture.image is picture.stages[-1]
     assert picture.words == ["the", "dog", "a", "brown"]
-    assert picture.dropped_words == ["zebra"]
+    assert picture.dropped_words == ["zebra", "🐶"]
     assert (picture.truncated, picture.seed, picture.model) == (0, 7, "tiny")
     assert picture.attention.shape == (4, 8, 8)
     np.testing.assert_allclose(picture.attention.sum(0), 1, atol=1e-5)

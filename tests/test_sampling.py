@@ -227,9 +227,17 @@ def test_arguments_that_do_not_fit_are_told(given, told):
 def test_captions_that_cannot_be_read_are_told():
     with pytest.raises(DataError, match=r"none\.txt cannot be read"):
         run("none.txt", generator="tiny")
-    Path("utf16.txt").write_bytes("a dog é".encode("utf-16"))
-    with pytest.raises(DataError, match="not UTF-8"):
-        run("utf16.txt", generator="tiny")
+    Path("picture.txt").write_bytes(bytes(range(256)))
+    with pytest.raises(DataError, match="not a text file"):
+        run("picture.txt", generator="tiny")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.filterwarnings("ignore:.*cp1252")
+def test_captions_are_read_in_any_encoding(encoding, capsys):
+    Path("mine.txt").write_bytes("a dog café\r\n".encode(encoding))
+    run("mine.txt", generator="tiny", out="out", n=1)
+    assert "Not known, so not painted: café" in capsys.readouterr().err
 
 
 # ---------------------------------------------------------------------------------------------------- AttnGAN's folders

@@ -28,7 +28,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 
     check = _action(actions, "check", "tell whether a folder can be trained on, and what is odd about it", _check)
     check.add_argument("folder", metavar="DIR", type=Path, help="a folder of captioned photographs")
-    check.add_argument("--layout", help="attngan, coco, flickr or plain (default: told by its files)")
+    check.add_argument("--layout", help="such as coco, flickr or plain (default: told by its files)")
     check.add_argument("--json", action="store_true", help="print all that was found, as JSON")
 
     join = _action(actions, "join", "join data folders; the first one's dev and test stay what is measured on", _join)
@@ -83,10 +83,10 @@ def _join(options: argparse.Namespace) -> int:
 
 
 def _name(options: argparse.Namespace) -> int:
-    from telephonegan.data.layouts import read_text
     from telephonegan.data.preparing import name_photographs
+    from telephonegan.text import read_lines
 
-    without = read_text(options.without).splitlines() if options.without else ()
+    without = read_lines(options.without) if options.without else ()
     folder = name_photographs(
         options.photos,
         options.sentences,
@@ -133,14 +133,14 @@ def _pack(options: argparse.Namespace) -> int:
 
 
 def _class_numbers(path: Path | None) -> list[int]:
-    from telephonegan.data.layouts import read_text
+    from telephonegan.text import read_text
 
     if path is None:
         return []
     try:
         return [int(line) for line in read_text(path).split()]
     except ValueError as error:
-        raise DataError(f"{path} is no list of class numbers, one per line: {error}.") from error
+        raise DataError(f"{path} is not a list of class numbers, one per line: {error}.") from error
 
 
 def _printed(folder: Path) -> int:

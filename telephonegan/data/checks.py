@@ -1,4 +1,4 @@
-"""`telephonegan data check`: whether a data folder can be trained on, and what is odd about it."""
+"""`telephonegan data check`: how a data folder was read, whether it can be trained on, and what is odd about it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from telephonegan.errors import DataError, ImageError
+from telephonegan.errors import DataError, ImageError, printable
 
 if TYPE_CHECKING:
-    from telephonegan.data.layouts import DataFolder
+    from telephonegan.data.folder import DataFolder
     from telephonegan.data.photos import CaptionedPhotos
 
 TINY = 32  # pixels of the shorter side: the smallest picture any recipe paints
 
 _SHOWN = 5
+_WIDTH = 80
 _PROBLEMS = {  # each would break a training
     "absent_splits": "splits that are not there or empty",
     "missing": "photographs that are listed and not there",
@@ -32,20 +33,23 @@ _REMARKS = {
     "captions_without_photograph": "names with captions and no photograph",
     "photographs_without_caption": "photographs in the folder without a caption",
     "tiny": f"photographs with a side below {TINY} pixels",
-    "warnings": "warnings of the reader",
+    "warnings": "other warnings",
 }
 
 
 def check(folder: str | Path, layout: str | None = None, *, progress: bool = False) -> dict[str, Any]:
-    """Read every caption and photograph of a data folder, and tell counts, problems and remarks.
+    """Read every caption and photograph of a data folder, and report counts, problems and remarks.
 
-    Returns folder, layout, usable, splits (counts by split), problems (what would break a training) and remarks, both
-    lists by kind. Photographs are duplicates when their files, or their decoded pixels, are equal to the last bit.
-    `progress` shows a bar. Raises DataError when the folder has no layout that is read.
+    Returns folder, layout, read_as (how each file was understood), samples (three captions, as written and as words),
+    usable, splits (counts by split), problems (what would break a training), reading (what the reader left out, guessed
+    or repaired) and remarks; the last three are lists by kind. Photographs are duplicates when their files, or their
+    decoded pixels, are equal to the last bit. `progress` shows a bar. Raises DataError when the folder has no layout
+    that is read.
 
     >>> check("flickr8k")["splits"]["train"]["photographs"]  # doctest: +SKIP
     6000
     """
+    from telephonegan.data.folder import MISSING, DataWarning
     from telephonegan.data.layouts import open_data
 
     with warnings.catch_warnings(record=True) as caught:
@@ -65,14 +69,20 @@ def check(folder: str | Path, layout: str | None = None, *, progress: bool = Fal
         "captions_without_photograph": sorted(_without_file(contents) - {each.name for each in looks}),
         "photographs_without_caption": sorted(pictures - contents.captions.keys()),
         "tiny": [f"{each.place}: {each.width}×{each.height}" for each in looks if each.is_tiny],
-        "warnings": [str(warning.message) for warning in caught],
+        "warnings": [str(each.message) for each in caught if not issubclass(each.category, DataWarning)],
     }
     return {
         "folder": str(folder),
         "layout": contents.layout,
+        "read_as": list(contents.read_as),
+        "samples": [
+            {"photograph": name, "caption": caption, "words": words} for name, caption, words in contents.samples()
+        ],
         "usable": not any(problems.values()),
         "splits": {split: _counts(contents, names) for split, names in contents.splits.items()},
         "problems": problems,
+        # captions_without_photograph lists these again
+        "reading": {what: cases for what, cases in contents.remarks.items() if what != MISSING},
         "remarks": remarks,
     }
 
@@ -180,7 +190,11 @@ def _counts(contents: DataFolder, names: list[str]) -> dict[str, Any]:
 
 
 def in_words(report: dict[str, Any]) -> str:
+    """The report of `check` for people, with the first few of every list."""
     lines = [f"{report['folder']}: {report['layout']} layout"]
+    lines += [f"read as: {each}" for each in report["read_as"]]
+    for each in report["samples"]:
+        lines += [f"  {each['photograph']}  {_cut(each['caption'])!r}", f"    words: {_cut(each['words'])}"]
     columns = ("split", "photographs", "captions", "per photograph", "words", "different words")
     lines.append("{:6} {:>12} {:>10} {:>18} {:>10} {:>16}".format(*columns))
     for split, counts in report["splits"].items():
@@ -188,11 +202,18 @@ def in_words(report: dict[str, Any]) -> str:
         spread = f"{each['min']} to {each['max']}, mean {each['mean']:g}"
         cells = (split, counts["photographs"], counts["captions"], spread, counts["words"], counts["different_words"])
         lines.append("{:6} {:>12} {:>10} {:>18} {:>10} {:>16}".format(*cells))
-    for kinds, found in ((_PROBLEMS, report["problems"]), (_REMARKS, report["remarks"])):
-        for kind, what in kinds.items():
-            lines += _listed(what, found[kind])
+    for kind, what in _PROBLEMS.items():
+        lines += _listed(what, report["problems"][kind])
+    for what, cases in report["reading"].items():
+        lines += _listed(what, cases)
+    for kind, what in _REMARKS.items():
+        lines += _listed(what, report["remarks"][kind])
     lines.append("Usable." if report["usable"] else "Not usable as it is: see the first of these.")
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(printable, lines)) + "\n"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _WIDTH else f"{text[:_WIDTH]}…"
 
 
 def _listed(what: str, found: list[Any]) -> list[str]:

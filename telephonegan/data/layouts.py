@@ -1,34 +1,40 @@
-"""Reading data folders as they are found: a plain folder, Flickr8k and Flickr30k, COCO, and AttnGAN's own layout.
+"""Reading data folders as they are found: which layout a folder has, and which of its files are read.
 
-A data set that divides its photographs in two only keeps the second part whole, as "test"; "dev" is then a tenth of
-the first, chosen by the names.
+A data set that divides its photographs into train and test, or as COCO does into train and val, keeps the second part
+whole, as "test"; "dev" is then a tenth of the first, chosen by the names.
 """
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
-import json
+import os
+import posixpath
 import re
 import warnings
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from telephonegan.data.caption_files import (
+    SPLIT_WORDS,
+    SPLITS,
+    SUFFIXES,
+    Entry,
+    form_of,
+    read_caption_file,
+    split_of_file,
+    split_of_word,
+)
+from telephonegan.data.folder import DataFolder, DataWarning, Gathering, divided, held_out
+from telephonegan.data.photo_names import locate, pictures_below, spelled, without_suffix
 from telephonegan.data.photos import Box, CaptionedPhotos
+from telephonegan.data.tables import read_table
 from telephonegan.errors import DataError
-from telephonegan.text import tokenise
+from telephonegan.images import PICTURE_SUFFIXES
 from telephonegan.zoo import legacy_pickles
 
-if TYPE_CHECKING:
-    from telephonegan.data.packs import Pack
-
-SPLITS = ("train", "dev", "test")
-Captions = dict[str, list[list[str]]]
-
-_PLAIN_CAPTIONS = ("captions.txt", "captions.csv")
 _FLICKR_CAPTIONS = (
     *("Flickr8k.token.txt", "Flickr8k_text/Flickr8k.token.txt", "results_20130124.token", "results.csv"),
     *("flickr30k_images/results.csv",),
@@ -37,77 +43,20 @@ _PHOTO_FOLDERS = (
     *("images", "Images", "Flickr8k_Dataset", "Flicker8k_Dataset", "Flickr8k_Dataset/Flicker8k_Dataset"),
     *("flickr30k-images", "flickr30k_images", "flickr30k_images/flickr30k_images", "."),
 )
-_SPLIT_FILES = ("{}.txt", "Flickr_8k.{}Images.txt", "Flickr8k_text/Flickr_8k.{}Images.txt")
-_PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
-_NAME_COLUMNS = {"image", "image_name", "image_id", "name", "filename", "file_name", "file"}
-_CAPTION_COLUMNS = {"caption", "comment", "text", "sentence", "description"}
+_PLAIN_CAPTIONS = ("captions.txt", "captions.csv", "captions.tsv")
+_NAMED = (*_PLAIN_CAPTIONS, "captions.jsonl", "captions.json", "metadata.csv", "metadata.jsonl", "metadata.json")
+_SPLIT_LISTS = ("{}.txt", "Flickr_8k.{}Images.txt", "Flickr8k_text/Flickr_8k.{}Images.txt")
+_TEXT_FOLDERS = ("text", "texts", "captions", "txt")
+_OF_COCO = re.compile(r"captions_(train|val)\d{4}\.json")
+_FORMS = frozenset({"table", "json", "coco", "karpathy"})
+_SHOWN = 3
 
-
-@dataclass(frozen=True)
-class DataFolder:
-    """What a data folder tells, whatever its layout: all captions by photograph, and the names of each split.
-
-    `absent` has the reason for each split that is not there. Names are relative to `photos`.
-    """
-
-    folder: Path
-    layout: str
-    photos: Path
-    captions: Captions
-    splits: dict[str, list[str]]
-    absent: dict[str, str] = field(default_factory=dict)
-    classes: dict[str, int] | None = None
-    boxes: dict[str, Box] | None = None
-    pack: Pack | None = None
-
-    def split(self, name: str) -> CaptionedPhotos:
-        """One split. Raises DataError when it is not there or empty, or when a photograph of it has no caption."""
-        if name not in SPLITS:
-            raise DataError(f"There is no split {name!r}. There are: {', '.join(SPLITS)}.")
-        if name in self.absent:
-            layout = (
-                "" if self.pack else f" It was read as the {self.layout} layout, which is {LAYOUTS[self.layout].needs}."
-            )
-            raise DataError(f"{self.folder} has no {name} split: {self.absent[name]}.{layout}")
-        names = self.splits[name]
-        if not names:
-            raise DataError(f"The {name} split of {self.folder} is empty. It needs at least one captioned photograph.")
-        without = [each for each in names if each not in self.captions]
-        if without:
-            raise DataError(f"{len(without)} photographs of the {name} split have no caption, first {without[0]}.")
-        return self.rows(names)
-
-    def _read_as(self) -> str:
-        needs = "" if self.pack is not None else LAYOUTS[self.layout].needs
-        return f" It was read as the {self.layout} layout, which is {needs}." if needs else ""
-
-    def rows(self, names: list[str]) -> CaptionedPhotos:
-        """Any photographs of this folder by name; one that has no caption gets an empty list."""
-        return CaptionedPhotos(
-            self.photos,
-            names,
-            [self.captions.get(name, []) for name in names],
-            None if self.classes is None else [self.classes[name] for name in names],
-            None if self.boxes is None else [self.boxes[name] for name in names],
-            self.pack,
-        )
-
-    def uncaptioned(self) -> list[str]:
-        """Names of the photographs without a caption, in order."""
-        return sorted(self.pictures() - self.captions.keys())
-
-    def pictures(self) -> set[str]:
-        """Names of the picture files in every folder where a captioned photograph lies, or in the pack."""
-        if self.pack is not None:
-            return set(self.pack.sizes)
-        parents = {Path(name).parent for name in self.captions}
-        return {
-            (parent / path.name).as_posix()
-            for parent in parents
-            if (self.photos / parent).is_dir()
-            for path in (self.photos / parent).iterdir()
-            if path.suffix.lower() in _PICTURE_SUFFIXES and not path.name.startswith(".")
-        }
+_NOT_READ = "files that were not read, because another one was"
+_DAMAGED = "files that are damaged, so that it is not known whether they hold captions"
+_SPELLED = "names that are spelled unlike their photograph, and were matched"
+_AMBIGUOUS = "names that fit no single photograph"
+_OVERRULED = "splits in the file of captions that the lists of names overrule"
+_LONE_TEXTS = "text files without a photograph, left out"
 
 
 @dataclass(frozen=True)
@@ -122,9 +71,9 @@ class Layout:
 def read_data(folder: str | Path, split: str, layout: str | None = None) -> CaptionedPhotos:
     """Read one split ("train", "dev", "test") of a data folder, in the layout its files tell or the one given.
 
-    Photographs are not opened: see `CaptionedPhotos.readable` for those that are damaged or not there. A caption file
-    in another encoding than UTF-8, and captions without a word or a photograph, are told as warnings.
-    Raises DataError when the layout is unknown, the split is not there, or a photograph of it has no caption.
+    Photographs are not opened: see `CaptionedPhotos.readable` for those that are damaged or not there. Warns as
+    `open_data` does. Raises DataError when the layout is unknown, the split is not there, or a photograph of it has no
+    caption.
 
     >>> len(read_data("flickr8k", "train"))  # doctest: +SKIP
     6000
@@ -133,13 +82,13 @@ def read_data(folder: str | Path, split: str, layout: str | None = None) -> Capt
 
 
 def open_data(folder: str | Path, layout: str | None = None) -> DataFolder:
-    """Read the captions and splits of a data folder or a pack. Raises DataError, which lists the layouts there are."""
-    folder = Path(folder).expanduser()
-    if folder.is_file():
-        from telephonegan.data.packs import open_pack
+    """Read the captions and splits of a data folder, a pack, or the folder around a file of captions that is given.
 
-        return open_pack(folder)
-    if not folder.is_dir():
+    Whatever is left out, guessed or repaired is reported in a `DataWarning`, with numbers and examples; all of it is in
+    `DataFolder.remarks`. Raises DataError, which lists the layouts there are.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.exists():
         raise DataError(f"There is no folder {folder}. Give a folder of captioned photographs.")
     if layout is None:
         layout = next((name for name, each in LAYOUTS.items() if each.fits(folder)), None)
@@ -149,298 +98,347 @@ def open_data(folder: str | Path, layout: str | None = None) -> DataFolder:
         raise DataError(f"There is no layout {layout!r}. {_all_layouts()}")
     if not LAYOUTS[layout].fits(folder):
         raise DataError(f"{folder} does not have the {layout} layout, which is {LAYOUTS[layout].needs}.")
-    return LAYOUTS[layout].read(folder)
+    data = LAYOUTS[layout].read(folder)
+    for what, cases in data.remarks.items():
+        shown = "; ".join(cases[:_SHOWN]) + ("; …" if len(cases) > _SHOWN else "")
+        warnings.warn(f"{folder}: {what}: {len(cases)} ({shown})", DataWarning, stacklevel=2)
+    return data
 
 
 def _all_layouts() -> str:
     return "There are: " + "; ".join(f"{name}: {layout.needs}" for name, layout in LAYOUTS.items()) + "."
 
 
-# ----------------------------------------------------------------------------------------- caption files and name lists
+# ---------------------------------------------------------------------------------------------------- files of captions
 
 
-def read_text(path: Path) -> str:
-    """A text file in UTF-8, with or without a byte order mark; else in UTF-16 with one, or a Western encoding.
+@dataclass(frozen=True)
+class _Part:
+    """A file of captions, and the split that its name or its folder's tells."""
 
-    A guess at the encoding is told as a warning, as letters may come out wrong. Raises DataError for what is no text.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
-    text = _decoded(content, path)
-    if "\0" in text:
-        raise DataError(f"{path} is no text: it holds zero bytes. Save it as text in UTF-8.")
-    return text
+    path: Path
+    split: str | None = None
 
 
-def _decoded(content: bytes, path: Path) -> str:
-    marked = content.startswith((b"\xff\xfe", b"\xfe\xff"))
-    for encoding in ("utf-16",) if marked else ("utf-8-sig", "cp1252", "latin-1"):
-        try:
-            text = content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if encoding in ("cp1252", "latin-1"):
-            warnings.warn(
-                f"{path} is not UTF-8 and was read as {encoding}. If letters with accents come out wrong, save it as "
-                "UTF-8.",
-                stacklevel=3,
-            )
-        return text
-    raise DataError(f"{path} begins as UTF-16 and goes on otherwise. Save it as text in UTF-8.")
+def _parts(folder: Path, forms: Iterable[str]) -> list[_Part]:
+    """All files of captions of these forms in a folder, in annotations/ and in folders called after splits."""
+    if folder.is_file():
+        return [_Part(folder)] if _form(folder) in forms else []
+    below = sorted(path for path in folder.iterdir() if path.is_dir())
+    found = []
+    for place in (folder, *(path for path in below if path.name.lower() == "annotations" or split_of_word(path.name))):
+        files = sorted(path for path in place.iterdir() if path.is_file() and not path.name.startswith("."))
+        pictures = {path.stem for path in files if path.suffix.lower() in PICTURE_SUFFIXES}
+        for path in files:
+            if path.suffix.lower() in SUFFIXES and path.stem not in pictures and _form(path) in forms:
+                found.append(_Part(path, split_of_file(path.relative_to(folder))))
+    return sorted(found, key=lambda part: _NAMED.index(part.path.name) if part.path.name in _NAMED else len(_NAMED))
 
 
-def read_captions(path: Path) -> Captions:
-    """Captions by photograph from a table of one caption per line: name first, caption last.
-
-    Columns are parted by tabs, bars or, as in CSV, commas; a first line of column names and a number of the caption
-    (`name#0`, or a column of its own) may be there. Raises DataError, with the line, for a line without a caption.
-    """
-    captions: Captions = {}
-    wordless = 0
-    for number, name, sentence in _table(read_text(path), path):
-        if not name:
-            raise DataError(f"{path}, line {number}, names no photograph before its caption.")
-        words = tokenise(sentence)
-        wordless += not words
-        if words:
-            captions.setdefault(name, []).append(words)
-    if not captions:
-        raise DataError(f"{path} holds no caption. It has a line `name<TAB>caption` or `name,caption` for each.")
-    if wordless:
-        warnings.warn(f"{path}: {wordless} captions without a word were left out.", stacklevel=2)
-    return captions
+def _form(path: Path) -> str | None:
+    """The form of a file of captions. A name that tells it counts first, so that mistakes in the file are named."""
+    if path.name in _PLAIN_CAPTIONS:
+        return "table"
+    if _OF_COCO.fullmatch(path.name):
+        return "coco"
+    status = path.stat()
+    form = _form_then(path, status.st_mtime_ns, status.st_size)
+    return "json" if form in (None, "damaged") and path.stem == "captions" else form
 
 
-def _table(text: str, path: Path) -> Iterator[tuple[int, str, str]]:
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    delimiter = "\t" if "\t" in first else "".join(re.findall("[|,]", first))[:1] or ","
-    rows = _csv_rows(text, path) if delimiter == "," else _split_rows(text, delimiter)
-    name_column, caption_column = 0, 1
-    for index, (number, row) in enumerate(rows):
-        if index == 0 and (found := _header(row)):
-            name_column, caption_column = found
-            continue
-        if len(row) < 2 or len(row) <= name_column:
+@lru_cache(maxsize=4096)
+def _form_then(path: Path, _time: int, _size: int) -> str | None:
+    return form_of(path)
+
+
+def _chosen(folder: Path, parts: list[_Part]) -> list[_Part]:
+    """The file to read, or one for each split. Raises DataError where it is not clear which."""
+    whole = [part for part in parts if part.split is None]
+    divided = [part for part in parts if part.split is not None]
+    if whole and whole[0].path.name in _NAMED:
+        return whole[:1]
+    for split in SPLITS:
+        same = [part.path.relative_to(folder).as_posix() for part in divided if part.split == split]
+        if len(same) > 1:
             raise DataError(
-                f"{path}, line {number}, has no caption: {delimiter.join(row)[:60]!r}. "
-                "A line is `name<TAB>caption` or `name,caption`."
+                f"{folder} holds {' and '.join(same)}, which are of one split; the years of COCO share photographs. "
+                "Leave one of them in the folder."
             )
-        # Flickr30k's results.csv has a line without the bar between the number and the caption.
-        sentence = delimiter.join(row[caption_column:]) or row[-1].lstrip(" 0123456789")
-        yield number, re.sub(r"#\d+$", "", row[name_column].strip()), sentence
+    if not divided and len(whole) > 1:
+        names = ", ".join(part.path.relative_to(folder).as_posix() for part in whole)
+        raise DataError(f"{folder} holds several files of captions: {names}. Give the one you mean instead.")
+    return divided or whole
 
 
-def _header(row: list[str]) -> tuple[int, int] | None:
-    titles = [title.strip().lower() for title in row]
-    names = [i for i, title in enumerate(titles) if title in _NAME_COLUMNS]
-    return (names[0], len(row) - 1) if names and titles[-1] in _CAPTION_COLUMNS else None
+@dataclass(frozen=True)
+class _Source:
+    """Entries of one file, or of many small ones, and where the photographs they name may lie."""
+
+    title: str
+    entries: list[Entry]
+    places: list[str]
+    split: str | None = None
 
 
-def _split_rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    for number, line in enumerate(io.StringIO(text, newline=None), 1):
-        if line.strip():
-            yield number, line.rstrip("\n").split(delimiter)
+def _read_files(given: Path, layout: str, parts: list[_Part]) -> DataFolder:
+    """The data folder that files of captions describe: one file, or one for each split."""
+    folder = given.parent if given.is_file() else given
+    gathering = Gathering(folder, layout)
+    sources = []
+    for part in parts:
+        file = read_caption_file(part.path)
+        if layout in ("coco", "karpathy") and file.form != layout:
+            raise DataError(f"{part.path} is not a file of captions as {layout} lays it out, but {file.read_as}.")
+        title = part.path.relative_to(folder).as_posix()
+        gathering.note(file.remarks)
+        gathering.read_as.append(f"{file.read_as} [{title}]")
+        sources.append(_Source(title, file.entries, _places(folder, part), part.split))
+    read = {part.path for part in parts}
+    if given.is_dir():
+        for what, forms in ((_NOT_READ, _FORMS), (_DAMAGED, {"damaged"})):
+            others = [part.path for part in _parts(folder, forms) if part.path not in read]
+            gathering.remarks[what] += [path.relative_to(folder).as_posix() for path in others]
+    return _assembled(gathering, sources, _split_lists(gathering, read) if layout in ("plain", "flickr") else {})
 
 
-def _csv_rows(text: str, path: Path) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
-    try:
-        for row in reader:
-            if any(cell.strip() for cell in row):
-                yield reader.line_num, row
-    except csv.Error as error:
-        raise DataError(
-            f"{path}, line {reader.line_num}, is no CSV: {error}. Put a caption that holds quotes in quotes, doubled "
-            'inside: "a ""quoted"" word".'
-        ) from error
+def _places(folder: Path, part: _Part) -> list[str]:
+    """Where the photographs of a file may lie: in a folder of its name, beside it, or where they usually are."""
+    own = part.path.stem.removeprefix("captions_")
+    beside = part.path.parent.relative_to(folder).as_posix()
+    return list(dict.fromkeys((*((beside,) if part.split else ()), own, f"images/{own}", *_PHOTO_FOLDERS)))
 
 
-def _read_list(path: Path) -> list[str]:
-    return [line.strip() for line in io.StringIO(read_text(path), newline=None) if line.strip()]
+def _assembled(gathering: Gathering, sources: list[_Source], lists: dict[str, list[str]]) -> DataFolder:
+    """The data folder of these entries, with every name that of a file and every photograph in a split."""
+    folder = gathering.folder
+    labels = _read_labels(folder / "labels.csv") if gathering.layout in ("plain", "flickr", "sidecars") else {}
+    asked = [[entry.name for entry in source.entries] for source in sources]
+    asked[0] += [*labels, *(name for names in lists.values() for name in names)]
+    located = [locate(folder, names, source.places) for names, source in zip(asked, sources, strict=True)]
+    if not any(found.names for found in located):
+        raise DataError(_none_found(gathering, sources[0]))
+    is_one_place = gathering.layout != "coco" and len({found.photos for found in located}) == 1
+    photos = located[0].photos if is_one_place else folder
+    absent = {}
+    for source, found in zip(sources, located, strict=True):
+        if not found.names:
+            absent[source.split] = f"none of the photographs that {source.title} names is here"
+            continue
+        gathering.note({_SPELLED: found.differing, _AMBIGUOUS: found.ambiguous})
+        below = found.photos.relative_to(photos).as_posix()
+        for entry in source.entries:
+            name = found.names.get(entry.name, entry.name)
+            if below != ".":
+                name = posixpath.normpath(posixpath.join(below, name))
+            gathering.add(name, entry.captions, entry.place, entry.split or source.split)
+    labels = {located[0].names.get(name, name): number for name, number in labels.items()}
+    classes = labels if labels and labels.keys() >= gathering.captions.keys() else None
+    if lists:
+        own = {split: [located[0].names.get(name, name) for name in names] for split, names in lists.items()}
+        return gathering.finished(photos, *_divided_by_lists(gathering, own), classes=classes)
+    splits = divided(gathering, photos)
+    if "train" in absent:
+        absent.setdefault("dev", absent["train"])
+    reason = f"no photograph of {', '.join(source.title for source in sources)} is marked as part of it"
+    lost = {split: absent.get(split, reason) for split in SPLITS if split not in splits}
+    return gathering.finished(photos, splits, lost, classes=classes)
 
 
-# --------------------------------------------------------------------------------------------------------------- splits
-
-
-def tenth(name: str) -> int:
-    """0 to 9 by the name alone, so that photographs added later move no other one to another split."""
-    return int(hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest(), 16) % 10
-
-
-def _by_name(names: Iterable[str]) -> dict[str, list[str]]:
-    splits: dict[str, list[str]] = {split: [] for split in SPLITS}
-    for name in names:
-        splits[{0: "dev", 1: "test"}.get(tenth(name), "train")].append(name)
-    return splits
-
-
-def _held_out(parts: dict[str, list[str]]) -> dict[str, list[str]]:
-    if "train" not in parts:
-        return parts
-    train = [name for name in parts["train"] if tenth(name)]
-    return {**parts, "train": train, "dev": [name for name in parts["train"] if not tenth(name)]}
-
-
-def _folders(places: Iterable[str]) -> str:
-    return ", ".join("the folder itself" if place == "." else f"{place}/" for place in places)
+def _none_found(gathering: Gathering, source: _Source) -> str:
+    there = list(pictures_below(gathering.folder))
+    holds = f"{len(there)} pictures, first {there[0]}" if there else "no pictures"
+    names = list(dict.fromkeys(entry.name for entry in source.entries))
+    return (
+        f"{gathering.folder} has none of the {len(names)} photographs that {source.title} names, first {names[0]}; it "
+        f"holds {holds}. The file was read as {gathering.read_as[0]}."
+    )
 
 
 def _first_file(folder: Path, names: Iterable[str]) -> Path | None:
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
-def _place_of(names: Iterable[str], folder: Path, places: Iterable[str]) -> str | None:
-    """The first place that holds one of the photographs."""
-    names = list(names)
-    there = (place for place in places if (folder / place).is_dir())
-    return next((place for place in there if any((folder / place / name).is_file() for name in names)), None)
+def _split_lists(gathering: Gathering, excluded: set[Path]) -> dict[str, list[str]]:
+    """Names by split, of the files that list them; none where there is no such file."""
+    lists = {}
+    for split in SPLITS:
+        words = [word for word, meant in SPLIT_WORDS.items() if meant == split]
+        paths = [gathering.folder / each.format(word) for word in words for each in _SPLIT_LISTS]
+        there = [path for path in paths if path.is_file() and path not in excluded]
+        gathering.remarks[_NOT_READ] += [path.name for path in there[1:]]
+        if there:
+            lists[split] = gathering.lines(there[0])
+    return lists
 
 
-# ------------------------------------------------------------------------------------------ plain folders, Flickr8k/30k
+def _divided_by_lists(gathering: Gathering, lists: dict[str, list[str]]) -> tuple[dict[str, list[str]], dict[str, str]]:
+    for split, names in lists.items():
+        told = ((name, gathering.splits.get(name, split)) for name in names)
+        gathering.remarks[_OVERRULED] += [f"{name}: {other}, not {split}" for name, other in told if other != split]
+    absent = {
+        split: f"there is no {split}.txt or Flickr_8k.{split}Images.txt" for split in SPLITS if split not in lists
+    }
+    return lists, absent
 
 
-def _listed_reader(layout: str, caption_files: tuple[str, ...]) -> Callable[[Path], DataFolder]:
-    def read(folder: Path) -> DataFolder:
-        table = _first_file(folder, caption_files)
-        captions = read_captions(table)
-        place = _place_of(captions, folder, _PHOTO_FOLDERS)
-        if place is None:
-            raise DataError(
-                f"{folder} has none of the photographs that {table.name} names, first {next(iter(captions))}. "
-                f"They are looked for in {_folders(_PHOTO_FOLDERS)}."
-            )
-        photos = folder / place
-        files = {split: _first_file(folder, (each.format(split) for each in _SPLIT_FILES)) for split in SPLITS}
-        classes = _read_labels(folder / "labels.csv", captions)
-        if not any(files.values()):
-            splits = _by_name(_present(captions, photos, table))
-            return DataFolder(folder, layout, photos, captions, splits, classes=classes)
-        splits = {split: _read_list(path) for split, path in files.items() if path}
-        absent = {
-            split: f"there is no {split}.txt or Flickr_8k.{split}Images.txt"
-            for split, path in files.items()
-            if not path
-        }
-        return DataFolder(folder, layout, photos, captions, splits, absent, classes)
-
-    return read
-
-
-def _read_labels(path: Path, captions: Captions) -> dict[str, int] | None:
-    """Class numbers of a table with the columns image and class_id; None where it does not tell every photograph's."""
-    if not path.is_file():
-        return None
-    rows = list(csv.DictReader(io.StringIO(read_text(path), newline="")))
+def _read_labels(path: Path) -> dict[str, int]:
+    """Class numbers by name, of a table with the columns image and class_id; none where it is something else."""
+    table = read_table(path) if path.is_file() else None
+    if table is None or not {"image", "class_id"} <= set(table.titles or ()):
+        return {}
+    name, number = table.titles.index("image"), table.titles.index("class_id")
     try:
-        classes = {row["image"]: int(row["class_id"]) for row in rows}
-    except (KeyError, TypeError, ValueError):
-        return None
-    return classes if classes.keys() >= captions.keys() else None
+        return {row.cells[name]: int(row.cells[number]) for row in table.rows}
+    except (IndexError, ValueError):
+        return {}
 
 
-def _present(captions: Captions, photos: Path, table: Path) -> list[str]:
-    present = [name for name in captions if (photos / name).is_file()]
-    if lost := len(captions) - len(present):
-        first = next(name for name in captions if not (photos / name).is_file())
-        warnings.warn(f"{lost} photographs that {table} names are not in {photos}, first {first}.", stacklevel=2)
-    return present
+def _fits(*forms: str) -> Callable[[Path], bool]:
+    return lambda folder: bool(_parts(folder, forms))
 
 
-# ----------------------------------------------------------------------------------------------------------------- COCO
-
-
-def _coco_file(folder: Path, part: str) -> Path | None:
-    found = [*folder.glob(f"captions_{part}20*.json"), *folder.glob(f"annotations/captions_{part}20*.json")]
-    if len(found) > 1:
-        names = " and ".join(sorted(path.name for path in found))
-        raise DataError(f"{folder} holds {names}; the years of COCO share photographs. Leave one year in the folder.")
-    return found[0] if found else None
+def _reader(layout: str, *forms: str) -> Callable[[Path], DataFolder]:
+    return lambda folder: _read_files(folder, layout, _chosen(folder, _parts(folder, forms)))
 
 
 def _read_coco(folder: Path) -> DataFolder:
-    captions: Captions = {}
-    parts: dict[str, list[str]] = {}
-    absent: dict[str, str] = {}
-    for part, split in (("train", "train"), ("val", "test")):
-        path = _coco_file(folder, part)
-        if path is None:
-            absent[split] = f"there is no captions_{part}2014.json"
-            continue
-        found = _coco_captions(path)
-        part_folder = path.stem.removeprefix("captions_")
-        places = (part_folder, f"images/{part_folder}", "images", ".")
-        place = _place_of(found, folder, places)
-        if place is None:
-            absent[split] = f"none of the photographs of {path.name} is in {_folders(places)}"
-            continue
-        placed = {(Path(place) / name).as_posix(): sentences for name, sentences in found.items()}
-        captions |= {name: sentences for name, sentences in placed.items() if sentences}
-        parts[split] = list(placed)
-    if "train" in absent:
-        absent["dev"] = absent["train"]
-    return DataFolder(folder, "coco", folder, captions, _held_out(parts), absent)
+    parts = _chosen(folder, _parts(folder, ["coco"]))
+    if all(part.split != "test" for part in parts):
+        parts = [replace(part, split="test") if part.split == "dev" else part for part in parts]
+    return _read_files(folder, "coco", parts)
 
 
-def _coco_captions(path: Path) -> Captions:
-    try:
-        tables = json.loads(read_text(path))
-        names = {image["id"]: image["file_name"] for image in tables["images"]}
-        captions: Captions = {name: [] for name in names.values()}
-        for each in tables["annotations"]:
-            if words := tokenise(each["caption"]):
-                captions[names[each["image_id"]]].append(words)
-    except (ValueError, LookupError, TypeError) as error:
-        raise DataError(
-            f"{path} is no caption file of COCO ({type(error).__name__}: {error}). It holds `images` with id and "
-            "file_name, and `annotations` with image_id and caption."
-        ) from error
-    return captions
+def _flickr_file(folder: Path) -> Path | None:
+    return _first_file(folder, _FLICKR_CAPTIONS)
+
+
+def _read_flickr(folder: Path) -> DataFolder:
+    return _read_files(folder, "flickr", [_Part(_flickr_file(folder))])
+
+
+# ------------------------------------------------------------------------------------------- a text for each photograph
+
+
+def _texts_of(name: str) -> Iterator[str]:
+    """Where the captions of a photograph may stand: beside it, or in a folder of texts beside that of photographs."""
+    stem = without_suffix(name)
+    yield f"{stem}.txt"
+    _, _, below = stem.partition("/")
+    for place in _TEXT_FOLDERS:
+        yield f"{place}/{stem}.txt"
+        if below:
+            yield f"{place}/{below}.txt"
+
+
+def _has_sidecars(folder: Path) -> bool:
+    """Whether a text with letters, and not just numbers as for boxes, goes with one of the first photographs."""
+    if not folder.is_dir():
+        return False
+    texts = (_first_file(folder, _texts_of(name)) for name in islice(pictures_below(folder), 50))
+    return any(any(map(str.isalpha, path.read_bytes()[:4096].decode("latin-1"))) for path in texts if path)
+
+
+def _read_sidecars(folder: Path) -> DataFolder:
+    gathering = Gathering(folder, "sidecars")
+    texts = {name: _first_file(folder, _texts_of(name)) for name in pictures_below(folder)}
+    read = {path for path in texts.values() if path}
+    entries = [
+        Entry(name, gathering.lines(path) if path else [], None, path.relative_to(folder).as_posix() if path else name)
+        for name, path in texts.items()
+    ]
+    gathering.read_as.append(f"a text for each photograph, one caption per line [{len(read)} files]")
+    lone = sorted(path for place in {path.parent for path in read} for path in place.glob("*.txt") if path not in read)
+    gathering.remarks[_LONE_TEXTS] += [p.relative_to(folder).as_posix() for p in lone if not split_of_word(p.stem)]
+    source = _Source("the folder", entries, [".", *_PHOTO_FOLDERS])
+    return _assembled(gathering, [source], _split_lists(gathering, read))
 
 
 # -------------------------------------------------------------------------------------------------------------- AttnGAN
 
 
+def _is_attngan(folder: Path) -> bool:
+    return (folder / "captions.pickle").is_file() or ((folder / "text").is_dir() and bool(_name_pickles(folder)))
+
+
+def _name_pickles(folder: Path) -> dict[str, Path]:
+    """The filenames.pickle of each split there is."""
+    found: dict[str, Path] = {}
+    for word, split in SPLIT_WORDS.items():
+        path = folder / word / "filenames.pickle"
+        if path.is_file():
+            found.setdefault(split, path)
+    return {split: found[split] for split in SPLITS if split in found}
+
+
 def _read_attngan(folder: Path) -> DataFolder:
-    published = legacy_pickles.read_captions(folder / "captions.pickle")
+    gathering = Gathering(folder, "attngan")
     birds = folder / "CUB_200_2011"
     photos = (birds if birds.is_dir() else folder) / "images"
     if not photos.is_dir():
         raise DataError(
             f"{folder} has no {photos.relative_to(folder)}. AttnGAN's layout is {LAYOUTS['attngan'].needs}."
         )
-    captions: Captions = {}
+    pickles = _name_pickles(folder)
+    published = None
+    if (folder / "captions.pickle").is_file():
+        published = legacy_pickles.read_captions(folder / "captions.pickle")
+        pickles = {split: folder / split / "filenames.pickle" for split in ("train", "test")} | pickles
+    listed = {split: _with_suffixes(legacy_pickles.read_names(path), photos) for split, path in pickles.items()}
+    found = locate(photos, [name for names in listed.values() for name in names], ["."])
+    gathering.note({_SPELLED: found.differing, _AMBIGUOUS: found.ambiguous})
+    splits = {split: [found.names.get(name, name) for name in names] for split, names in listed.items()}
     classes: dict[str, int] = {}
-    parts: dict[str, list[str]] = {}
-    for split, sentences in (("train", published.train), ("test", published.test)):
-        names = [f"{name}.jpg" for name in legacy_pickles.read_names(folder / split / "filenames.pickle")]
-        captions |= _numbered_captions(names, sentences, published.words, folder / split)
-        classes |= _classes_of(names, folder / split / "class_info.pickle")
-        parts[split] = names
-    boxes = _read_boxes(birds, captions) if birds.is_dir() else None
-    return DataFolder(
-        folder,
-        "attngan",
+    for split, names in splits.items():
+        if published is None or split == "dev":
+            _add_texts(gathering, names)
+        else:
+            _add_numbered(gathering, names, getattr(published, split), published.words, pickles[split])
+        classes |= _classes_of(names, pickles[split].with_name("class_info.pickle"))
+    source = "text/, one caption per line," if published is None else "captions.pickle"
+    gathering.read_as.append(f"AttnGAN's folder: {source} and filenames.pickle of {', '.join(splits)}")
+    names = [name for part in splits.values() for name in part]
+    splits = held_out(splits)
+    return gathering.finished(
         photos,
-        {name: texts for name, texts in captions.items() if texts},
-        _held_out(parts),
-        classes=classes if classes.keys() >= captions.keys() else None,
-        boxes=boxes,
+        splits,
+        {split: f"there is no {split}/filenames.pickle" for split in SPLITS if split not in splits},
+        classes=classes if classes.keys() >= set(names) else None,
+        boxes=_read_boxes(gathering, birds, names) if birds.is_dir() else None,
     )
 
 
-def _numbered_captions(names: list[str], sentences: list[list[int]], words: list[str], split: Path) -> Captions:
+def _with_suffixes(names: list[str], photos: Path) -> list[str]:
+    """Names with the suffix that AttnGAN's lists leave out: that of the first photograph."""
+    bare = next((name for name in names if without_suffix(name) == name), "")
+    there = (each for each in (".jpg", *sorted(PICTURE_SUFFIXES)) if os.path.isfile(photos / f"{bare}{each}"))
+    suffix = next(there, ".jpg")
+    return [f"{name}{suffix}" if without_suffix(name) == name else name for name in names]
+
+
+def _add_numbered(
+    gathering: Gathering, names: list[str], sentences: list[list[int]], words: list[str], path: Path
+) -> None:
     each, rest = divmod(len(sentences), len(names)) if names else (0, 0)
     if rest or not each:
         raise DataError(
-            f"captions.pickle has {len(sentences)} captions for the {len(names)} photographs of "
-            f"{split}/filenames.pickle, and not equally many of each. The two are of different data."
+            f"captions.pickle has {len(sentences)} captions for the {len(names)} photographs of {path}, and not "
+            "equally many of each. The two are of different data."
         )
     if not all(isinstance(i, int) and 0 <= i < len(words) for sentence in sentences for i in sentence):
-        raise DataError(f"captions.pickle has word ids beyond its dictionary of {len(words)} words, in {split.name}.")
-    texts = [[words[i] for i in sentence] for sentence in sentences]
-    return {name: [text for text in texts[row * each : (row + 1) * each] if text] for row, name in enumerate(names)}
+        raise DataError(
+            f"captions.pickle has word ids beyond its dictionary of {len(words)} words, in {path.parent.name}."
+        )
+    for row, name in enumerate(names):
+        gathering.add(name, (), path.parent.name)
+        for sentence in filter(None, sentences[row * each : (row + 1) * each]):
+            gathering.captions.setdefault(name, []).append([words[i] for i in sentence])
+
+
+def _add_texts(gathering: Gathering, names: list[str]) -> None:
+    for name in names:
+        path = gathering.folder / "text" / f"{without_suffix(name)}.txt"
+        captions = gathering.lines(path) if os.path.isfile(path) else ()
+        gathering.add(name, captions, path.relative_to(gathering.folder).as_posix())
 
 
 def _classes_of(names: list[str], path: Path) -> dict[str, int]:
@@ -452,55 +450,83 @@ def _classes_of(names: list[str], path: Path) -> dict[str, int]:
     return dict(zip(names, classes, strict=True))
 
 
-def _read_boxes(birds: Path, names: Iterable[str]) -> dict[str, Box]:
-    paths = {number: path for number, path in _cub_table(birds / "images.txt", "id path")}
-    boxes = {}
-    for number, *edges in _cub_table(birds / "bounding_boxes.txt", "id left top width height"):
+def _read_boxes(gathering: Gathering, birds: Path, names: list[str]) -> dict[str, Box]:
+    paths = {number: path for number, path in _cub_table(gathering, birds / "images.txt", "id path")}
+    found: dict[str, Box] = {}
+    for number, *edges in _cub_table(gathering, birds / "bounding_boxes.txt", "id left top width height"):
         try:
-            boxes[paths[number]] = tuple(int(float(edge)) for edge in edges)
+            found[_stem(paths[number])] = tuple(int(float(edge)) for edge in edges)
         except (ValueError, KeyError, OverflowError) as error:
             raise DataError(
                 f"{birds}/bounding_boxes.txt has no box in {number} {' '.join(edges)}: a line is four numbers behind "
                 "an id of images.txt."
             ) from error
-    if without := [name for name in names if name not in boxes]:
+    if without := [name for name in names if _stem(name) not in found]:
         raise DataError(f"{birds}/bounding_boxes.txt has no box of {len(without)} photographs, first {without[0]}.")
-    return boxes
+    return {name: found[_stem(name)] for name in names}
 
 
-def _cub_table(path: Path, columns: str) -> Iterator[list[str]]:
-    for line in _read_list(path):
+def _stem(name: str) -> str:
+    return without_suffix(spelled(name))
+
+
+def _cub_table(gathering: Gathering, path: Path, columns: str) -> Iterator[list[str]]:
+    for line in gathering.lines(path):
         cells = line.split()
         if len(cells) != len(columns.split()):
             raise DataError(f"{path} holds the line {line[:60]!r}; a line is `{columns}`.")
         yield cells
 
 
+def _is_pack(path: Path) -> bool:
+    return path.is_file() and (path.suffix == ".pack" or zipfile.is_zipfile(path))
+
+
+def _read_pack(path: Path) -> DataFolder:
+    from telephonegan.data.packs import open_pack
+
+    return open_pack(path)
+
+
 LAYOUTS = {
+    "pack": Layout("one file that `telephonegan data pack` made", _is_pack, _read_pack),
     "attngan": Layout(
-        "captions.pickle, {train,test}/filenames.pickle and photographs in images/, or for birds in "
-        "CUB_200_2011/images/ beside images.txt and bounding_boxes.txt; class_info.pickle where there are classes",
-        lambda folder: (folder / "captions.pickle").is_file(),
+        "captions.pickle, or a text per photograph in text/; {train,test}/filenames.pickle and photographs in images/, "
+        "or for birds in CUB_200_2011/images/ beside images.txt and bounding_boxes.txt; class_info.pickle where there "
+        "are classes",
+        _is_attngan,
         _read_attngan,
     ),
+    "karpathy": Layout(
+        "Karpathy's dataset_flickr8k.json, dataset_flickr30k.json or dataset_coco.json, which hold splits, and "
+        "photographs in images/ or beside it",
+        _fits("karpathy"),
+        _reader("karpathy", "karpathy"),
+    ),
     "coco": Layout(
-        "captions_train2014.json and captions_val2014.json (or another year), also in annotations/, and photographs "
-        "in train2014/ and val2014/ or in images/",
-        lambda folder: any(_coco_file(folder, part) for part in ("train", "val")),
+        "JSON with images and annotations, such as captions_train2014.json and captions_val2014.json, also in "
+        "annotations/, and photographs in train2014/ and val2014/ or in images/",
+        _fits("coco"),
         _read_coco,
     ),
     "flickr": Layout(
         "Flickr8k.token.txt, results_20130124.token or results.csv, photographs in Flickr8k_Dataset/, "
         "flickr30k_images/ or images/; all of Flickr_8k.trainImages.txt, Flickr_8k.devImages.txt and "
         "Flickr_8k.testImages.txt, or none",
-        lambda folder: _first_file(folder, _FLICKR_CAPTIONS) is not None,
-        _listed_reader("flickr", _FLICKR_CAPTIONS),
+        lambda folder: _flickr_file(folder) is not None,
+        _read_flickr,
     ),
     "plain": Layout(
-        "captions.txt or captions.csv with a line `name<TAB>caption` or `name,caption` for each caption, photographs "
-        "in images/ or beside it; all of train.txt, dev.txt and test.txt with a name per line, or none, to have the "
-        "photographs divided 80:10:10",
-        lambda folder: _first_file(folder, _PLAIN_CAPTIONS) is not None,
-        _listed_reader("plain", _PLAIN_CAPTIONS),
+        "captions.txt or captions.csv with a line `name<TAB>caption` or `name,caption` for each caption, or with a "
+        "header that names columns such as image, caption and split; JSON or JSON lines such as metadata.jsonl with "
+        "file_name and text; photographs in images/ or beside it; all of train.txt, dev.txt and test.txt with a name "
+        "per line, or none, to have the photographs divided 80:10:10",
+        _fits("table", "json"),
+        _reader("plain", "table", "json"),
+    ),
+    "sidecars": Layout(
+        "a text photo.txt for each photo.jpg, beside it or in text/ or captions/, one caption per line",
+        _has_sidecars,
+        _read_sidecars,
     ),
 }

@@ -21,7 +21,8 @@ from typing import Any
 from PIL import Image
 from tqdm.auto import tqdm
 
-from telephonegan.data.layouts import SPLITS, DataFolder
+from telephonegan.data.caption_files import SPLITS
+from telephonegan.data.folder import DataFolder
 from telephonegan.data.photos import CaptionedPhotos
 from telephonegan.data.preparing import BY_MODEL
 from telephonegan.errors import DataError, SettingsError
@@ -97,7 +98,8 @@ def open_pack(path: str | Path) -> DataFolder:
     if lost := [name for listed in splits.values() for name in listed if name not in pack.sizes]:
         raise DataError(f"{path} lists {len(lost)} photographs that it lacks, first {lost[0]}. {_REMEDY}")
     absent = {split: f"the pack was made of {', '.join(splits)}" for split in SPLITS if split not in splits}
-    return DataFolder(path, "pack", path, captions, splits, absent, classes=told.get("classes"), pack=pack)
+    classes, read_as = told.get("classes"), (f"a pack of photographs of at most {told.get('size')} pixels",)
+    return DataFolder(path, "pack", path, captions, splits, absent, classes=classes, pack=pack, read_as=read_as)
 
 
 def _told(pack: Pack) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ Box = tuple[int, int, int, int]
 class CaptionedPhotos:
     """One split: file names, and for each photograph its captions as word lists.
 
-    Some data sets also tell a class number of each photograph, and the box (left, top, width, height), in pixels,
+    Some data sets also have a class number for each photograph, and the box (left, top, width, height), in pixels,
     around the animal in it; `image` then cuts the photograph to that animal's surroundings. Where `pack` is given, the
     photographs lie in that one file and not in the folder.
     """
@@ -60,7 +61,7 @@ class CaptionedPhotos:
     def is_there(self, row: int) -> bool:
         """Whether the file of a photograph is there, readable or not."""
         name = self.names[row]
-        return (self.folder / name).is_file() if self.pack is None else name in self.pack.sizes
+        return os.path.isfile(self.folder / name) if self.pack is None else name in self.pack.sizes
 
     def content(self, row: int) -> bytes:
         """The encoded bytes of one photograph. Raises DataError, or OSError for a file of a folder."""
@@ -68,7 +69,7 @@ class CaptionedPhotos:
         return (self.folder / name).read_bytes() if self.pack is None else self.pack.photograph(name)
 
     def image(self, row: int) -> Image.Image:
-        """One photograph, cut to its box where there is one. Raises ImageError or DataError when it is no use."""
+        """One photograph, cut to its box where there is one. Raises ImageError or DataError if it cannot be used."""
         whole = self.boxes is not None  # which count in the pixels of the file
         image = as_image(self.folder / self.names[row], whole=whole) if self.pack is None else self._unpacked(row)
         if self.boxes is None:

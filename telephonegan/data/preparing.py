@@ -6,13 +6,13 @@ not copied, where the disk allows links.
 
 from __future__ import annotations
 
-import csv
+import dataclasses
 import random
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,12 +20,15 @@ from typing import TYPE_CHECKING
 import torch
 from tqdm.auto import tqdm
 
-from telephonegan.data.layouts import SPLITS, DataFolder, open_data, read_text, tenth
+from telephonegan.data.caption_files import SPLITS
+from telephonegan.data.folder import DataFolder, split_by_name
+from telephonegan.data.layouts import open_data
 from telephonegan.data.photos import CaptionedPhotos
+from telephonegan.data.tables import read_table
 from telephonegan.errors import DataError, SettingsError
-from telephonegan.files import new_folder, writing
+from telephonegan.files import new_folder, replace, writing
 from telephonegan.images import as_image, to_tensor
-from telephonegan.text import tokenise
+from telephonegan.text import read_lines, tokenise
 
 if TYPE_CHECKING:
     from telephonegan.captioning import Captioner
@@ -119,7 +122,7 @@ def caption_photographs(data: DataFolder, captioner: Captioner, out: str | Path,
 
         return with_captions(data, out, said)
     told = photos.take([row for row, name in enumerate(photos.names) if name in said])
-    told = replace(told, captions=[said[name] for name in told.names])
+    told = dataclasses.replace(told, captions=[said[name] for name in told.names])
     splits = [each for split in SPLITS if split not in data.absent for each in _captioned(data.split(split), split)]
     folder = write_folder(out, [*splits, *_captioned(told, "train")])
     with writing(folder):
@@ -140,6 +143,18 @@ def _said(photos: CaptionedPhotos, captioner: Captioner, progress: bool) -> dict
     return said
 
 
+def write_captions(folder: Path, sentences: Mapping[str, Sequence[str]], splits: Mapping[str, Sequence[str]]) -> None:
+    """Write captions.txt and a list of names for each split beside images/: what makes a folder a plain data folder."""
+    for split, names in splits.items():
+        replace(folder / f"{split}.txt", "".join(f"{name}\n" for name in names).encode())
+    lines = [
+        f"{name}#{number}\t{' '.join(sentence.split())}\n"
+        for name, told in sentences.items()
+        for number, sentence in enumerate(told)
+    ]
+    replace(folder / "captions.txt", "".join(lines).encode())  # last: without it no reader takes the folder for data
+
+
 def _fill(folder: Path, photographs: list[Captioned]) -> None:
     images = new_folder(folder / "images")
     with writing(folder):
@@ -148,15 +163,8 @@ def _fill(folder: Path, photographs: list[Captioned]) -> None:
                 (images / each.name).write_bytes(each.content())
             else:
                 _link(each.path.resolve(), images / each.name)
-        captions = [
-            f"{each.name}#{number}\t{' '.join(sentence.split())}\n"
-            for each in photographs
-            for number, sentence in enumerate(each.sentences)
-        ]
-        (folder / "captions.txt").write_text("".join(captions), encoding="utf-8")
-        for split in SPLITS:
-            names = [f"{each.name}\n" for each in photographs if each.split == split]
-            (folder / f"{split}.txt").write_text("".join(names), encoding="utf-8")
+    splits = {split: [each.name for each in photographs if each.split == split] for split in SPLITS}
+    write_captions(folder, {each.name: each.sentences for each in photographs}, splits)
 
 
 def _link(source: Path, target: Path) -> None:
@@ -290,7 +298,7 @@ def _confident_things(paths: list[Path], confidence: float) -> dict[Path, str]:
 
 def _sentences_naming(path: Path, things: set[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
-    for line in read_text(path).splitlines():
+    for line in read_lines(path):
         words = " ".join(tokenise(line.split("\t", 1)[-1]))
         if words.count(" ") < 16:
             for thing in things:
@@ -312,6 +320,7 @@ _PRODUCTS = {  # article type → the words for it
     **{"Track Pants": "a pair of track pants", "Kurtis": "a kurti", "Dresses": "a dress", "Skirts": "a skirt"},
     **{"Clutches": "a clutch bag", "Laptop Bag": "a laptop bag", "Duffel Bag": "a duffel bag", "Tunics": "a tunic"},
 }
+_PRODUCT_COLUMNS = ("id", "title", "gender", "articleType", "baseColour", "season", "usage")
 _PATTERNS = {
     **dict.fromkeys(("stripe", "stripes", "striped"), "striped"),
     **dict.fromkeys(("check", "checks", "checked", "checkered"), "checked"),
@@ -330,13 +339,21 @@ def write_products(source: str | Path, out: str | Path) -> Path:
     >>> write_products("fashion", "fashion-sentences")  # doctest: +SKIP
     """
     source = Path(source).expanduser()
-    rows = csv.DictReader(read_text(source / "products.csv").splitlines())
     photographs = []
-    for row in rows:
+    for row in _rows(source / "products.csv"):
         path = source / "images" / f"{row['id']}.jpg"
         if row["articleType"] in _PRODUCTS and row["baseColour"] not in ("NA", "Multi") and path.is_file():
-            photographs.append(Captioned(path, path.name, product_sentences(row), _split_of(path.name)))
+            photographs.append(Captioned(path, path.name, product_sentences(row), split_by_name(path.name)))
     return write_folder(out, photographs)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a table of products, by title."""
+    table = read_table(path)
+    lost = [title for title in _PRODUCT_COLUMNS if title not in (table.titles or ())]
+    if lost:
+        raise DataError(f"{path} has no column {', '.join(lost)}. Its first line names: {', '.join(_PRODUCT_COLUMNS)}.")
+    return [dict(zip(table.titles, row.cells, strict=False)) for row in table.rows]
 
 
 def product_sentences(row: dict[str, str]) -> list[str]:
@@ -366,7 +383,3 @@ def product_sentences(row: dict[str, str]) -> list[str]:
         start(" ".join(f"{use} {thing}".split())),
         f"{simple} for {people}" if pattern else f"the {noun} {'are' if pair else 'is'} {colour}",
     ]
-
-
-def _split_of(name: str) -> str:
-    return {0: "dev", 1: "test"}.get(tenth(name), "train")

@@ -1,6 +1,6 @@
 """A small world of coloured shapes with exact captions, to try a recipe on before photographs are at hand.
 
-Every caption tells the truth, and `measure` reads back from any picture, drawn or generated, what it shows; so it can
+Every caption is true, and `measure` reads back from any picture, drawn or generated, what it shows; so it can
 be counted how often a generator obeys its words.
 """
 
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from telephonegan.data.preparing import write_captions
 from telephonegan.files import new_folder, png_bytes, replace
 from telephonegan.images import as_image
 from telephonegan.inference import check_seed, check_whole
@@ -125,7 +126,7 @@ def write_world(
 def attributes_of(caption: str) -> dict[str, str]:
     """What a caption says of shape, colour, background, size and position; of two colours the first.
 
-    Raises TextError when `caption` is no string.
+    Raises TextError when `caption` is not a string.
 
     >>> attributes_of("There is a small red circle at the top of a black background.")
     {'size': 'small', 'colour': 'red', 'shape': 'circle', 'position': 'top', 'background': 'black'}
@@ -142,7 +143,7 @@ def measure(picture: Any) -> dict[str, str]:
     """What a picture shows: background and, where a shape is seen, its colour, size and position.
 
     `picture` is anything `as_image` reads. Every pixel counts for the named colour nearest to it: the background is the
-    commonest at the border, the shape's colour the commonest that is no background. The kind of shape is not read.
+    commonest at the border, the shape's colour the commonest other. The kind of shape is not read.
     Exact for what `draw` draws at 32 pixels or more. Raises ImageError.
 
     >>> measure(draw(1, 64)[0].picture)
@@ -165,23 +166,17 @@ def measure(picture: Any) -> dict[str, str]:
 
 def _fill(folder: Path, counts: dict[str, int], size: int, seed: int) -> None:
     new_folder(folder / "images")
-    lines: list[str] = []
+    sentences: dict[str, list[str]] = {}
     names: dict[str, list[str]] = {split: [] for split in counts}
     index = 0
     for split, count in counts.items():
         for _ in range(count):
             each, name = drawing(index, size, seed), f"{split}-{index:06d}.png"
             replace(folder / "images" / name, png_bytes(each.picture))
-            lines += [f"{name}#{number}\t{caption}" for number, caption in enumerate(each.captions)]
+            sentences[name] = each.captions
             names[split].append(name)
             index += 1
-    for split, listed in names.items():
-        _write_lines(folder / f"{split}.txt", listed)
-    _write_lines(folder / "captions.txt", lines)  # last: without it no reader takes the folder for a data set
-
-
-def _write_lines(path: Path, lines: list[str]) -> None:
-    replace(path, ("\n".join(lines) + "\n").encode())
+    write_captions(folder, sentences, names)
 
 
 def _outline(scene: Scene, chance: random.Random) -> list[tuple[float, float]] | tuple[float, float, float]:

@@ -2,6 +2,10 @@
 
 Everywhere here `candidates` holds one token list per picture and `references` several token lists per picture.
 Tokens are words or ids: anything hashable. Scores of two runs compare only if both were tokenised the same way.
+Functions of both also take the form of the COCO tools, captions by image id: `candidates` is their `res`, such as
+`{1: ["a dog"]}` or `[{"image_id": 1, "caption": "a dog"}]`, and `references` their `gts`, such as
+`{1: ["a dog", "the dog runs"]}`, where a caption may also be `{"caption": "a dog"}`. `telephonegan.text.tokenise` cuts
+such captions into words.
 """
 
 from __future__ import annotations
@@ -15,8 +19,11 @@ from typing import Any
 import numpy as np
 
 from telephonegan.errors import SettingsError
+from telephonegan.text import tokenise
 
 Tokens = Sequence[Hashable]
+Candidates = Sequence[Tokens] | Mapping[Hashable, Any]
+References = Sequence[Sequence[Tokens]] | Mapping[Hashable, Any]
 Ngram = tuple[Hashable, ...]
 
 _ROUGE_BETA = 1.2
@@ -25,20 +32,23 @@ _CIDER_SCALE = 10.0
 
 
 def caption_scores(
-    candidates: Sequence[Tokens],
-    references: Sequence[Sequence[Tokens]],
+    candidates: Candidates,
+    references: References,
     *,
     document_frequency: DocumentFrequency | None = None,
 ) -> dict[str, float]:
     """Every metric of this file under the name a paper prints.
 
     BLEU-1..4 and ROUGE-L lie in [0, 1], CIDEr and CIDEr-D in [0, 10]. CIDEr-D is what the COCO evaluation calls CIDEr.
-    Raises SettingsError if the two differ in length or hold strings instead of token lists.
+    Raises SettingsError if the two differ in length or in image ids, or are lists of strings instead of token lists.
 
     >>> scores = caption_scores(["a dog runs".split()], [["a dog runs".split(), "the dog".split()]])
     >>> round(scores["BLEU-1"], 3)
     1.0
+    >>> caption_scores({1: ["A dog."]}, {1: ["a dog", "the dog runs"]})["ROUGE-L"]
+    1.0
     """
+    candidates, references = _by_picture(candidates, references)
     frequency = document_frequency or DocumentFrequency.of(references)
     scores = {f"BLEU-{order}": value for order, value in enumerate(bleu(candidates, references), start=1)}
     scores["ROUGE-L"] = rouge_l(candidates, references)
@@ -47,7 +57,7 @@ def caption_scores(
     return scores
 
 
-def bleu(candidates: Sequence[Tokens], references: Sequence[Sequence[Tokens]], max_order: int = 4) -> tuple[float, ...]:
+def bleu(candidates: Candidates, references: References, max_order: int = 4) -> tuple[float, ...]:
     """Corpus BLEU-1 … BLEU-max_order in [0, 1], with the closest reference length in the brevity penalty.
 
     No smoothing: an order without a single match, or longer than every candidate, makes its score exactly 0. Of two
@@ -79,7 +89,7 @@ def bleu(candidates: Sequence[Tokens], references: Sequence[Sequence[Tokens]], m
     return tuple(brevity * math.prod(precisions[:order]) ** (1 / order) for order in range(1, max_order + 1))
 
 
-def rouge_l(candidates: Sequence[Tokens], references: Sequence[Sequence[Tokens]]) -> float:
+def rouge_l(candidates: Candidates, references: References) -> float:
     """Mean ROUGE-L over the pictures, in [0, 1]; see `rouge_l_scores`.
 
     >>> rouge_l(["a b".split()], [["a b".split()]])
@@ -88,7 +98,7 @@ def rouge_l(candidates: Sequence[Tokens], references: Sequence[Sequence[Tokens]]
     return float(rouge_l_scores(candidates, references).mean())
 
 
-def rouge_l_scores(candidates: Sequence[Tokens], references: Sequence[Sequence[Tokens]]) -> np.ndarray:
+def rouge_l_scores(candidates: Candidates, references: References) -> np.ndarray:
     """ROUGE-L of each picture: (N,) in [0, 1].
 
     The F-measure with beta 1.2 of the best precision and the best recall among the references, as in the COCO caption
@@ -102,8 +112,8 @@ def rouge_l_scores(candidates: Sequence[Tokens], references: Sequence[Sequence[T
 
 
 def cider(
-    candidates: Sequence[Tokens],
-    references: Sequence[Sequence[Tokens]],
+    candidates: Candidates,
+    references: References,
     *,
     document_frequency: DocumentFrequency | None = None,
 ) -> float:
@@ -112,12 +122,13 @@ def cider(
     >>> round(cider([list("abcd"), list("efgh")], [[list("abcd")], [list("efgh")]]), 6)
     10.0
     """
+    candidates, references = _by_picture(candidates, references)
     return float(Cider(references, document_frequency=document_frequency).score(candidates).mean())
 
 
 def cider_d(
-    candidates: Sequence[Tokens],
-    references: Sequence[Sequence[Tokens]],
+    candidates: Candidates,
+    references: References,
     *,
     document_frequency: DocumentFrequency | None = None,
 ) -> float:
@@ -128,6 +139,7 @@ def cider_d(
     >>> round(cider_d([list("abcd"), list("efgh")], [[list("abcd")], [list("efgh")]]), 6)
     10.0
     """
+    candidates, references = _by_picture(candidates, references)
     return float(CiderD(references, document_frequency=document_frequency).score(candidates).mean())
 
 
@@ -154,7 +166,7 @@ class DocumentFrequency:
             )
 
     @classmethod
-    def of(cls, references: Sequence[Sequence[Tokens]]) -> DocumentFrequency:
+    def of(cls, references: References) -> DocumentFrequency:
         """Counted over `references`, several token lists per picture."""
         references = _checked_references(references)
         counts: Counter[Ngram] = Counter()
@@ -175,9 +187,7 @@ class Cider:
     [10.0, 0.0]
     """
 
-    def __init__(
-        self, references: Sequence[Sequence[Tokens]], *, document_frequency: DocumentFrequency | None = None
-    ) -> None:
+    def __init__(self, references: References, *, document_frequency: DocumentFrequency | None = None) -> None:
         references = _checked_references(references)
         frequency = document_frequency or DocumentFrequency.of(references)
         self._idf_unseen = math.log(frequency.pictures)
@@ -258,7 +268,7 @@ class CiderD(Cider):
 
     def __init__(
         self,
-        references: Sequence[Sequence[Tokens]],
+        references: References,
         *,
         document_frequency: DocumentFrequency | None = None,
         sigma: float = 6.0,
@@ -318,9 +328,50 @@ def _ngram_counts(tokens: list[Hashable], max_order: int) -> Counter[Ngram]:
     return Counter(_ngrams(tokens, max_order))
 
 
-def _checked(
-    candidates: Sequence[Tokens], references: Sequence[Sequence[Tokens]]
-) -> tuple[list[list[Hashable]], list[list[list[Hashable]]]]:
+def _by_picture(candidates: Candidates, references: References) -> tuple[Sequence[Tokens], Sequence[Sequence[Tokens]]]:
+    """Captions by image id, as the COCO tools take them, as lists in the references' order; lists as they are."""
+    if isinstance(candidates, list | tuple) and candidates and all(isinstance(each, Mapping) for each in candidates):
+        ids = [each.get("image_id") for each in candidates]
+        if len(set(map(str, ids))) < len(ids):
+            twice = next(each for each, count in Counter(map(str, ids)).items() if count > 1)
+            raise SettingsError(f"The candidates hold image_id {twice} twice; give one caption per picture.")
+        candidates = dict(zip(ids, ([each] for each in candidates), strict=True))
+    if not isinstance(candidates, Mapping) and not isinstance(references, Mapping):
+        return candidates, references
+    if not isinstance(candidates, Mapping) or not isinstance(references, Mapping):
+        raise SettingsError(
+            "One of candidates and references has captions by image id, and the other is a list. Give both by image id."
+        )
+    if lost := [key for key in references if key not in candidates] or [k for k in candidates if k not in references]:
+        raise SettingsError(
+            f"Image id {lost[0]!r} is in one of candidates and references only ({len(candidates)} and "
+            f"{len(references)} ids). Give both for the same pictures; 1 and '1' are two ids."
+        )
+    said = {key: _words_of(captions, f"Candidate {key!r}") for key, captions in candidates.items()}
+    several = next((key for key, captions in said.items() if len(captions) != 1), None)
+    if several is not None:
+        raise SettingsError(
+            f"Candidate {several!r} has {len(said[several])} captions; give one per picture, and the references, which "
+            "may be several, as the second argument: caption_scores(res, gts)."
+        )
+    order = list(references)
+    return [said[key][0] for key in order], [_words_of(references[key], f"Reference {key!r}") for key in order]
+
+
+def _words_of(captions: Any, name: str) -> list[Tokens]:
+    """Token lists of the captions of one image id."""
+    captions = [captions] if isinstance(captions, str | Mapping) else captions
+    texts = [
+        each.get("caption") if isinstance(each, Mapping) else each
+        for each in (captions if isinstance(captions, list | tuple) else [None])
+    ]
+    if not all(isinstance(text, str | list | tuple) for text in texts):
+        raise SettingsError(f"{name} is {captions!r:.80}; give a list of captions, for example ['a dog'].")
+    return [tokenise(text) if isinstance(text, str) else text for text in texts]
+
+
+def _checked(candidates: Candidates, references: References) -> tuple[list[list[Hashable]], list[list[list[Hashable]]]]:
+    candidates, references = _by_picture(candidates, references)
     if len(candidates) != len(references):
         raise SettingsError(
             f"{len(candidates)} candidates were given with references for {len(references)} pictures; "
@@ -330,7 +381,9 @@ def _checked(
     return tokens, _checked_references(references)
 
 
-def _checked_references(references: Sequence[Sequence[Tokens]]) -> list[list[list[Hashable]]]:
+def _checked_references(references: References) -> list[list[list[Hashable]]]:
+    if isinstance(references, Mapping):
+        references = [_words_of(captions, f"Reference {key!r}") for key, captions in references.items()]
     if len(references) == 0:
         raise SettingsError("No pictures were given; give references for at least one.")
     for i, picture in enumerate(references):

@@ -16,8 +16,8 @@ from telephonegan.errors import DataError, ImageError, TextError
 from telephonegan.experiment.plan import SAMPLES, Plan
 from telephonegan.images import as_image
 from telephonegan.samples import samples
-from telephonegan.sampling import read_lines
 from telephonegan.telephone import Position
+from telephonegan.text import read_lines
 
 References = tuple[tuple[str, ...], ...]
 

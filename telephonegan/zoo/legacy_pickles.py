@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pickle
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,15 +72,16 @@ def read_names(path: str | Path) -> list[str]:
 
 
 def read_classes(path: str | Path) -> list[int]:
-    """AttnGAN's class_info.pickle: a class number per photograph. Raises DataError for any other file."""
+    """AttnGAN's class_info.pickle: a class number per photograph, in a list or an array of numpy. Raises DataError."""
     return _list_of(int, "class numbers", path)
 
 
 def _list_of(kind: type, what: str, path: str | Path) -> list[Any]:
     found = _unpickle(path, DataError)
-    if not isinstance(found, list) or not all(isinstance(item, kind) for item in found):
+    found = found.numbers if isinstance(found, _Array) else found
+    if not isinstance(found, list | tuple) or not all(isinstance(item, kind) for item in found):
         raise DataError(f"{path} is no list of {what}, as AttnGAN's data folders hold it.")
-    return found
+    return list(found)
 
 
 def _in_order(path: str | Path, words: Mapping[Any, Any]) -> list[str]:
@@ -111,6 +112,24 @@ class _Number:
         self.kind = self.kind.newbyteorder(">" if state[1] == ">" else "<")
 
 
+class _Array:
+    """Stands for numpy.ndarray: a row of whole numbers."""
+
+    numbers: Sequence[int] = ()
+
+    def __setstate__(self, state: tuple) -> None:
+        _, shape, number, _, content = state
+        if not isinstance(number, _Number) or not isinstance(shape, tuple) or len(shape) != 1:
+            raise pickle.UnpicklingError("it holds an array that is not a row of whole numbers")
+        self.numbers = np.frombuffer(_as_bytes(content), number.kind, count=shape[0]).tolist()
+
+
+def _array(cls: type, *_: Any) -> _Array:
+    if cls is not _Array:
+        raise pickle.UnpicklingError("it holds an array of another kind than numpy's")
+    return _Array()
+
+
 def _reconstruct(cls: type, base: type, state: Any) -> Any:
     if cls is not _Vocabulary:
         raise pickle.UnpicklingError("it holds an object that is no Vocabulary")
@@ -123,8 +142,11 @@ def _encoded(text: str, _: str) -> bytes:
 
 
 def _scalar(number: _Number, content: str | bytes) -> int:
-    raw = content.encode("latin1") if isinstance(content, str) else content
-    return int(np.frombuffer(raw, number.kind, count=1)[0])
+    return int(np.frombuffer(_as_bytes(content), number.kind, count=1)[0])
+
+
+def _as_bytes(content: str | bytes) -> bytes:
+    return content.encode("latin1") if isinstance(content, str) else content
 
 
 _KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
@@ -132,6 +154,8 @@ _KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
     **{(module, "_reconstructor"): _reconstruct for module in ("copy_reg", "copyreg")},
     **{(module, "object"): _Base for module in ("__builtin__", "builtins")},
     **{(f"numpy.{core}.multiarray", "scalar"): _scalar for core in ("core", "_core")},
+    **{(f"numpy.{core}.multiarray", "_reconstruct"): _array for core in ("core", "_core")},
+    ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Number,
     ("_codecs", "encode"): _encoded,
 }
@@ -155,7 +179,7 @@ class _Reader(pickle._Unpickler):
         return _KNOWN[module, name]
 
     def load_build(self) -> None:
-        if not isinstance(self.stack[-2], _Vocabulary | _Number):  # or a file could change this module's own holders
+        if not isinstance(self.stack[-2], _Vocabulary | _Number | _Array):  # or a file could change other holders here
             raise pickle.UnpicklingError("it changes something that is no Vocabulary and no number")
         super().load_build()
 

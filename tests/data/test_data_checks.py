@@ -32,7 +32,7 @@ def run(*arguments):
 
 def found(report):
     """Kinds of problems and remarks that are not empty, but for equal captions, which this small world has."""
-    kinds = report["problems"] | report["remarks"]
+    kinds = report["problems"] | report["reading"] | report["remarks"]
     return {kind: value for kind, value in kinds.items() if value and kind != "captions_across_splits"}
 
 
@@ -166,10 +166,44 @@ def test_tiny_photographs_are_told_and_usable(world, size, is_tiny):
     assert report["remarks"]["tiny"] == ([f"dev/{path.name}: {size[0]}×{size[1]}"] if is_tiny else [])
 
 
-def test_what_the_reader_warns_of_is_told(world):
-    text = (world / "captions.txt").read_text() + f"{photos(world, 'dev')[0].name}\tun café\n"
+def test_what_the_reader_left_out_or_guessed_is_told_with_its_cases(world):
+    name = photos(world, "dev")[0].name
+    lines = [f"{name}\tun café", f'{name}\ta "red circle', f"{name}\t...", "# the end"]
+    text = (world / "captions.txt").read_text() + "\n".join(lines)
     (world / "captions.txt").write_bytes(text.encode("cp1252"))
-    assert "cp1252" in check(world)["remarks"]["warnings"][0]
+    reading = check(world)["reading"]
+    assert [len(cases) for cases in reading.values()] == [1, 1, 1, 1]
+    told = " ".join(f"{what}: {cases[0]}" for what, cases in reading.items())
+    for part in ("odd number of quotes", "begin with #", "guessed", "without a word", "line 62", "line 64", "cp1252"):
+        assert part in told
+
+
+def test_the_report_says_how_files_were_read_and_shows_three_captions(world, capsys):
+    report = check(world)
+    names = [each["photograph"] for each in report["samples"]]
+    assert names == ["train-000000.png", "train-000005.png", "test-000011.png"]
+    assert report["read_as"] == ["TSV without a header: photograph, caption; UTF-8 [captions.txt]"]
+    assert all(each["caption"] == each["words"] for each in report["samples"])
+    run(world)
+    told = capsys.readouterr().out
+    assert "read as: TSV without a header: photograph, caption; UTF-8 [captions.txt]" in told
+    words = report["samples"][0]["words"]
+    assert f"  train-000000.png  {words!r}\n    words: {words}\n" in told
+
+
+def test_what_a_terminal_would_obey_is_written_out(world, capsys):
+    append(world / "captions.txt", f'{photos(world, "dev")[0].name}\ta \x1b[2Jdog "')
+    run(world)
+    assert "\x1b" not in capsys.readouterr().out
+
+
+def test_missing_photographs_are_listed_once(world):
+    for split in ("train", "dev", "test"):
+        (world / f"{split}.txt").unlink()
+    photos(world, "train")[0].unlink()
+    report = check(world)
+    assert report["remarks"]["captions_without_photograph"] == ["train-000000.png"]
+    assert report["reading"] == {}
 
 
 def test_a_folder_of_no_layout_is_an_error(tmp_path):
@@ -184,7 +218,7 @@ def test_a_usable_folder_answers_zero_in_words(pristine, capsys):
     assert run(pristine) == 0
     told = capsys.readouterr().out
     assert told.splitlines()[0] == f"{pristine}: plain layout"
-    assert told.splitlines()[2].split()[:3] == ["train", "6", "30"]
+    assert [line.split()[:3] for line in told.splitlines() if line.startswith("train ")] == [["train", "6", "30"]]
     assert told.splitlines()[-1] == "Usable."
 
 

@@ -1,12 +1,16 @@
 import json
 import pickle
 import shutil
+import sys
+import unicodedata
 import warnings
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from telephonegan.data.layouts import LAYOUTS, SPLITS, open_data, read_captions, read_data, read_text
+from telephonegan.data.folder import DataWarning
+from telephonegan.data.layouts import LAYOUTS, SPLITS, open_data, read_data
 from telephonegan.data.shapes import write_world
 from telephonegan.errors import DataError, TelephoneganError
 
@@ -42,99 +46,24 @@ def all_names(folder, layout=None):
     return [name for split in SPLITS for name in read_data(folder, split, layout).names]
 
 
-# ---------------------------------------------------------------------------------------------- caption files
+def opened(folder, layout=None):
+    """The folder and its remarks, which are warnings too."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        data = open_data(folder, layout)
+    assert len([each for each in caught if each.category is DataWarning]) == len(data.remarks) == len(caught)
+    return data
 
 
-A_DOG, TWO_CATS = ["a", "dog", "runs"], ["two", "cats"]
+def remark(data, words):
+    return next(cases for what, cases in data.remarks.items() if words in what)
 
 
-@pytest.mark.parametrize(
-    "lines",
-    [
-        ("a.jpg\tA dog runs .", "b.jpg\tTwo cats"),
-        ("a.jpg#0\tA dog runs .", "b.jpg#0\tTwo cats"),
-        ("image\tcaption", "a.jpg\tA dog runs .", "b.jpg\tTwo cats"),
-        ("image,caption", "a.jpg,A dog runs .", "b.jpg,Two cats"),
-        ("a.jpg,A dog runs .", "b.jpg,Two cats"),
-        ("a.jpg,A dog, runs", "b.jpg,Two cats"),
-        ("image,caption", 'a.jpg,"A ""dog"", runs"', "b.jpg,Two cats"),
-        ("image_name,comment_number,comment", "a.jpg,0,A dog, runs", "b.jpg,0,Two cats"),
-        ("image_name| comment_number| comment", "a.jpg| 0| A dog runs .", "b.jpg| 0| Two cats"),
-        ("image_name| comment_number| comment", "a.jpg| 0| A dog runs .", "b.jpg| 4   Two cats"),
-        ("", "a.jpg\tA dog runs", "", "b.jpg\tTwo cats", ""),
-    ],
-)
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_a_table_of_captions_is_read(tmp_path, lines, end):
-    found = read_captions(say(tmp_path / "captions.txt", *lines, end=end))
-    assert found == {"a.jpg": [A_DOG], "b.jpg": [TWO_CATS]}
-
-
-def test_captions_of_a_photograph_keep_their_order(tmp_path):
-    found = read_captions(say(tmp_path / "captions.txt", "a.jpg\tone", "b.jpg\ttwo", "a.jpg\tthree"))
-    assert found == {"a.jpg": [["one"], ["three"]], "b.jpg": [["two"]]}
-
-
-def test_marks_in_a_caption_part_no_columns(tmp_path):
-    assert read_captions(say(tmp_path / "c.csv", "a.jpg,a dog | a cat")) == {"a.jpg": [["a", "dog", "a", "cat"]]}
-    assert read_captions(say(tmp_path / "c.txt", 'x, y.jpg\t"a dog')) == {"x, y.jpg": [["a", "dog"]]}
-
-
-def test_a_hash_within_a_name_belongs_to_it(tmp_path):
-    assert list(read_captions(say(tmp_path / "c.txt", "dog#2.jpg#1\ta dog"))) == ["dog#2.jpg"]
-
-
-@pytest.mark.parametrize(
-    ("lines", "told"),
-    [
-        (("a.jpg\ta dog", "b.jpg"), "line 2"),
-        (("a.jpg,a dog", "b.jpg"), "line 2"),
-        (("a.jpg\ta dog", "\tno name"), "line 2"),
-        (("image,caption", 'a.jpg,"a dog', "b.jpg,a cat"), "no CSV"),
-        (("image,caption", 'a.jpg,"a" dog'), "line 2"),
-        (("image,caption",), "no caption"),
-        ((" ",), "no caption"),
-    ],
-)
-def test_a_line_that_is_no_caption_is_named(tmp_path, lines, told):
-    with pytest.raises(DataError, match=told):
-        read_captions(say(tmp_path / "captions.csv", *lines))
-
-
-def test_captions_without_a_word_are_left_out_and_told(tmp_path):
-    path = say(tmp_path / "captions.txt", "a.jpg\t...", "a.jpg\ta dog", "b.jpg\t!")
-    with pytest.warns(UserWarning, match="2 captions without a word"):
-        assert read_captions(path) == {"a.jpg": [["a", "dog"]]}
-
-
-# ---------------------------------------------------------------------------------------------- encodings
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_unicode_is_read_without_a_word(tmp_path, encoding):
-    path = say(tmp_path / "captions.txt", "a.jpg\tun café naïf", encoding=encoding)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert read_captions(path) == {"a.jpg": [["un", "café", "naïf"]]}
-
-
-@pytest.mark.parametrize(
-    ("content", "encoding", "text"),
-    [("a café – “yes”".encode("cp1252"), "cp1252", "a café – “yes”"), (b"caf\xe9 \x81", "latin-1", "café \x81")],
-)
-def test_a_western_encoding_is_read_with_a_warning(tmp_path, content, encoding, text):
-    path = tmp_path / "captions.txt"
-    path.write_bytes(content)
-    with pytest.warns(UserWarning, match=f"captions.txt is not UTF-8.*{encoding}"):
-        assert read_text(path) == text
-
-
-@pytest.mark.parametrize("content", ["a dog".encode("utf-16-le"), b"\x00\x01", b"\xff\xfea\x00\x00\xd8x"])
-def test_what_is_no_text_is_refused(tmp_path, content):
-    path = tmp_path / "captions.txt"
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=r"captions\.txt.*UTF-8"):
-        read_text(path)
+def strict(folder, layout=None):
+    """The folder, where nothing may be remarked on."""
+    data = opened(folder, layout)
+    assert data.remarks == {}
+    return data
 
 
 # ---------------------------------------------------------------------------------------------- plain folders
@@ -185,7 +114,7 @@ def test_more_photographs_move_none_to_another_split(tmp_path):
 def test_without_lists_names_without_photograph_are_left_out_and_told(tmp_path):
     make_unsplit(tmp_path, 60)
     (tmp_path / "images" / "7.png").unlink()
-    with pytest.warns(UserWarning, match=r"1 photographs.*7\.png"):
+    with pytest.warns(DataWarning, match=r"not there, left out: 1 \(7\.png\)"):
         assert "7.png" not in all_names(tmp_path)
 
 
@@ -294,7 +223,8 @@ def test_half_of_coco_is_read_and_the_other_half_told(tmp_path, lost):
     coco(tmp_path)
     (shutil.rmtree if lost == "val2014" else type(tmp_path).unlink)(tmp_path / lost)
     assert len(read_data(tmp_path, "train")) > 20
-    with pytest.raises(DataError, match=r"no test split.*val2014"):
+    left = "val2014" if lost == "val2014" else r"captions_train2014\.json"
+    with pytest.raises(DataError, match=rf"no test split: no.*{left}"):
         read_data(tmp_path, "test")
 
 
@@ -319,7 +249,7 @@ def test_two_years_of_coco_are_refused(tmp_path):
 def test_other_json_is_no_coco(tmp_path, content):
     coco(tmp_path)
     say(tmp_path / "annotations" / "captions_train2014.json", content)
-    with pytest.raises(DataError, match=r"captions_train2014\.json is no caption file of COCO"):
+    with pytest.raises(DataError, match=r"captions_train2014\.json (is not|holds no)"):
         read_data(tmp_path, "train")
 
 
@@ -422,6 +352,350 @@ def test_a_photograph_without_a_box_is_named(tmp_path):
         read_data(tmp_path, "train")
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+@pytest.mark.parametrize("with_suffix", [False, True])
+@pytest.mark.parametrize("birds", [True, False])
+def test_attngans_texts_are_read_before_its_captions_pickle_was_made(tmp_path, suffix, with_suffix, birds):
+    photos = tmp_path / ("CUB_200_2011/images" if birds else "images")
+    parts = {"train": TWELVE[:6], "val": TWELVE[6:8], "test": TWELVE[8:]}
+    for split, names in parts.items():
+        own = [f"001.Finch/{name[:-4]}" for name in names]
+        dump(tmp_path / split / "filenames.pickle", [f"{name}{suffix}" for name in own] if with_suffix else own)
+        dump(tmp_path / split / "class_info.pickle", np.full(len(own), 3) if with_suffix else [3] * len(own))
+        for name in own:
+            paint(photos / f"{name}{suffix}")
+            say(tmp_path / "text" / f"{name}.txt", "this bird is red", "it has a short beak", "")
+    if birds:
+        say(tmp_path / "CUB_200_2011/images.txt", *(f"{i} 001.Finch/{name}" for i, name in enumerate(TWELVE)))
+        say(tmp_path / "CUB_200_2011/bounding_boxes.txt", *(f"{i} 5 5 20 20" for i in range(12)))
+    data = strict(tmp_path)
+    assert data.layout == "attngan"
+    assert data.splits["dev"] == [f"001.Finch/{name[:-4]}{suffix}" for name in parts["val"]]
+    photos = data.split("test")
+    assert photos.captions[0] == [["this", "bird", "is", "red"], ["it", "has", "a", "short", "beak"]]
+    assert photos.classes == [3] * 4 and photos.boxes == ([(5, 5, 20, 20)] * 4 if birds else None)
+    assert photos.readable()[1] == []
+
+
+def test_a_text_that_attngan_lists_and_is_not_there_is_named(tmp_path):
+    for split, names in (("train", TWELVE[:8]), ("test", TWELVE[8:])):
+        dump(tmp_path / split / "filenames.pickle", [name[:-4] for name in names])
+        for name in names:
+            paint(tmp_path / "images" / name)
+            say(tmp_path / "text" / f"{name[:-4]}.txt", "a bird")
+    (tmp_path / "text" / "p09.txt").unlink()
+    data = opened(tmp_path)
+    assert remark(data, "without a caption") == ["p09.jpg"]
+    with pytest.raises(DataError, match=r"1 photographs of the test split have no caption, first p09\.jpg"):
+        data.split("test")
+
+
+def test_attngans_dev_photographs_have_their_captions_in_text(tmp_path):
+    attngan(tmp_path, birds=False)
+    paint(tmp_path / "images" / "extra.jpg")
+    dump(tmp_path / "val" / "filenames.pickle", ["extra"])
+    say(tmp_path / "text" / "extra.txt", "a green bird")
+    data = strict(tmp_path)
+    assert data.splits["dev"] == ["extra.jpg"] and len(data.splits["train"]) == 30
+    assert data.captions["extra.jpg"] == [["a", "green", "bird"]]
+
+
+# ---------------------------------------------------------------------------------------------- splits of any origin
+
+
+TWELVE = [f"p{number:02}.jpg" for number in range(12)]
+THIRDS = {"train": TWELVE[::3], "dev": TWELVE[1::3], "test": TWELVE[2::3]}
+WORD = {"train": "train", "dev": "val", "test": "test"}
+
+
+@pytest.fixture
+def twelve(tmp_path):
+    """A folder with twelve pictures in images/."""
+    paint(*(tmp_path / "images" / name for name in TWELVE))
+    return tmp_path
+
+
+def rows(template, word=WORD):
+    """A line for every photograph of THIRDS."""
+    split_of = {name: split for split, names in THIRDS.items() for name in names}
+    return [template.format(name=name, split=word[split_of[name]]) for name in TWELVE]
+
+
+@pytest.mark.parametrize(
+    ("file", "lines"),
+    [
+        ("captions.csv", ["image,caption,split", *rows("{name},two dogs run,{split}")]),
+        ("captions.csv", ["split;caption;file_name", *rows("{split};two dogs run;{name}")]),
+        ("captions.txt", rows("{name}\t0\ttwo dogs run\t{split}")),
+        ("anything.tsv", ["filename\tsentences\tset", *rows("{name}\ttwo dogs run\t{split}")]),
+        ("metadata.csv", ["file_name,text,partition", *rows("{name},two dogs run,{split}")]),
+        ("metadata.jsonl", rows('{{"file_name": "{name}", "text": "two dogs run", "split": "{split}"}}')),
+        ("captions.json", ["[", ",".join(rows('["{name}", "two dogs run"]')), "]"]),
+    ],
+)
+def test_splits_of_the_file_of_captions_are_used(twelve, file, lines):
+    say(twelve / file, *lines)
+    data = strict(twelve)
+    assert data.layout == "plain" and data.captions == {name: [["two", "dogs", "run"]] for name in TWELVE}
+    if file != "captions.json":
+        assert data.splits == THIRDS and data.absent == {}
+
+
+def test_without_a_dev_split_a_tenth_of_train_is_held_out(tmp_path):
+    names = [f"{number}.jpg" for number in range(100)]
+    paint(*(tmp_path / name for name in names))
+    say(tmp_path / "c.csv", "image,caption,split", *(f"{n},a dog,{'test' if n < '3' else 'train'}" for n in names))
+    data = strict(tmp_path)
+    assert set(data.splits["test"]) == {name for name in names if name < "3"}
+    assert 1 < len(data.splits["dev"]) < 20
+    assert set(data.splits["train"]) | set(data.splits["dev"]) == {name for name in names if name >= "3"}
+
+
+def test_a_split_that_the_file_does_not_name_is_told(twelve):
+    say(
+        twelve / "captions.csv",
+        "image,caption,split",
+        *(f"{n},a dog,{'val' if n < 'p03' else 'train'}" for n in TWELVE),
+    )
+    assert read_data(twelve, "dev").names == TWELVE[:3]
+    with pytest.raises(DataError, match=r"no test split: no photograph of captions\.csv is marked as part of it"):
+        read_data(twelve, "test")
+
+
+def test_a_photograph_in_two_splits_stays_in_the_first(twelve):
+    say(
+        twelve / "captions.csv",
+        "image,caption,split",
+        "p00.jpg,a dog,train",
+        "p00.jpg,a cat,test",
+        "p01.jpg,a cow,test",
+    )
+    data = opened(twelve)
+    assert "p00.jpg" not in data.splits["test"] and len(data.captions["p00.jpg"]) == 2
+    assert remark(data, "two splits") == ["captions.csv, line 3: p00.jpg, train and test"]
+
+
+@pytest.mark.parametrize("word", ["dev", "val", "valid", "validation"])
+def test_lists_of_names_may_call_the_dev_split_otherwise(three, word):
+    say(three / "captions.txt", *(f"{name}\ta letter" for name in NAMES))
+    for split, name in zip(("train", word, "test"), ("A", "images\\b.jpg", "c.jpeg"), strict=True):
+        say(three / f"{split}.txt", name)
+    data = opened(three)
+    assert data.splits == {"train": ["a.jpg"], "dev": ["b.jpg"], "test": ["c.jpg"]}
+    assert len(remark(data, "unlike their photograph")) == 3
+
+
+def test_lists_of_names_overrule_the_file_of_captions_and_say_so(three):
+    say(three / "captions.csv", "image,caption,split", *(f"{name},a letter,train" for name in NAMES))
+    say_splits(three)
+    data = opened(three)
+    assert data.splits["dev"] == ["b.jpg"]
+    assert remark(data, "overrule") == ["b.jpg: train, not dev", "c.jpg: train, not test"]
+
+
+@pytest.mark.parametrize("form", ["metadata.jsonl", "metadata.csv", "captions.txt", "sidecars", "one file"])
+def test_folders_called_after_splits_are_splits(tmp_path, form):
+    for split, names in THIRDS.items():
+        folder = tmp_path / {"train": "train", "dev": "validation", "test": "test"}[split]
+        paint(*(folder / name for name in names))
+        if form == "sidecars":
+            for name in names:
+                say((folder / name).with_suffix(".txt"), "two dogs run")
+        elif form != "one file":
+            records = [json.dumps({"file_name": name, "text": "two dogs run"}) for name in names]
+            header = ["file_name,text"] if form == "metadata.csv" else []
+            tables = [f"{name}{',' if header else chr(9)}two dogs run" for name in names]
+            say(folder / form, *(records if form == "metadata.jsonl" else header + tables))
+    if form == "one file":
+        folders = {name: "validation" if split == "dev" else split for split, part in THIRDS.items() for name in part}
+        say(tmp_path / "captions.csv", *(f"{folders[name]}/{name},two dogs run" for name in TWELVE))
+    data = strict(tmp_path)
+    assert data.layout == ("sidecars" if form == "sidecars" else "plain")
+    assert {split: [name.rpartition("/")[2] for name in names] for split, names in data.splits.items()} == THIRDS
+    assert data.split("dev").readable()[1] == [] and data.split("dev").captions[0] == [["two", "dogs", "run"]]
+
+
+@pytest.mark.parametrize("pattern", ["{}.csv", "captions_{}.csv", "{}_captions.csv", "annotations/{}.csv"])
+def test_a_file_for_each_split_is_read(twelve, pattern):
+    for split, names in THIRDS.items():
+        say(twelve / pattern.format(WORD[split]), "image,caption", *(f"{name},a dog" for name in names))
+    assert strict(twelve).splits == THIRDS
+
+
+# ---------------------------------------------------------------------------------------------- choosing files
+
+
+def test_several_files_of_captions_are_told_and_one_may_be_given(twelve):
+    for language in ("english", "german"):
+        say(twelve / f"{language}.csv", "image,caption", *(f"{name},{language} words" for name in TWELVE))
+    with pytest.raises(DataError, match=r"several files of captions: english\.csv, german\.csv"):
+        open_data(twelve)
+    data = strict(twelve / "german.csv")
+    assert data.folder == twelve and data.captions["p00.jpg"] == [["german", "words"]]
+    say(twelve / "captions.txt", *(f"{name}\tmine" for name in TWELVE))
+    data = opened(twelve)
+    assert data.captions["p00.jpg"] == [["mine"]] and remark(data, "not read") == ["english.csv", "german.csv"]
+
+
+def test_a_damaged_file_that_may_be_a_split_is_told(twelve):
+    content = json.dumps([{"image": name, "caption": "a dog"} for name in TWELVE])
+    say(twelve / "train.json", content)
+    say(twelve / "val.json", content[:-9])
+    assert remark(opened(twelve), "damaged") == ["val.json"]
+
+
+def test_a_file_named_captions_that_holds_none_is_named(twelve):
+    say(twelve / "captions.json", '{"version": 1}')
+    with pytest.raises(DataError, match=r"captions\.json|none of the 1 photographs"):
+        open_data(twelve)
+
+
+def test_no_photograph_at_all_is_an_error_that_shows_both_sides(twelve):
+    say(twelve / "captions.csv", "image,caption", "dog.jpg,a dog", "cat.jpg,a cat")
+    with pytest.raises(DataError) as caught:
+        open_data(twelve)
+    for part in ("none of the 2 photographs", "first dog.jpg", "12 pictures, first images/p00.jpg", "CSV with header"):
+        assert part in str(caught.value)
+
+
+# ---------------------------------------------------------------------------------------------- names and languages
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_names_in_another_unicode_form_are_found_and_told(tmp_path, form):
+    other = {"NFC": "NFD", "NFD": "NFC"}[form]
+    files = [unicodedata.normalize(form, f"café{i}.jpg") for i in range(40)]
+    paint(*(tmp_path / "images" / name for name in files))
+    say(tmp_path / "captions.txt", *(f"{unicodedata.normalize(other, name)}\ta dog" for name in files))
+    data = opened(tmp_path)
+    assert list(data.captions) == files and sorted(n for part in data.splits.values() for n in part) == sorted(files)
+    assert len(remark(data, "unlike their photograph")) == 40
+    assert all("(Unicode form)" in case for case in remark(data, "unlike their photograph"))
+
+
+def test_captions_under_two_spellings_are_those_of_one_photograph(three):
+    say(three / "captions.txt", "a.jpg\tone", "A.JPG\ttwo", "./a.jpg\tthree", "images/a.jpg\tfour", "b.jpg\tfive")
+    assert opened(three).captions == {"a.jpg": [["one"], ["two"], ["three"], ["four"]], "b.jpg": [["five"]]}
+
+
+def test_hindi_is_read_in_whole_words(three):
+    say(three / "captions.txt", *(f"{name}\tलड़का पानी में खेल रहा है" for name in NAMES))
+    assert strict(three).captions["a.jpg"] == [["लड़का", "पानी", "में", "खेल", "रहा", "है"]]
+
+
+def test_chinese_is_refused_with_the_reason(three, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jieba", None)
+    say(three / "captions.txt", *(f"{name}\t一只狗在草地上奔跑" for name in NAMES))
+    with pytest.raises(DataError, match=r"no caption with words.*Chinese.*without blanks.*jieba"):
+        open_data(three)
+    say(three / "captions.txt", *(f"{name}\ta dog runs" for name in NAMES), "a.jpg\t一只狗在草地上奔跑")
+    data = opened(three)
+    assert remark(data, "without blanks") == ["captions.txt, line 4: 一只狗在草地上奔跑"]
+
+
+def test_captions_without_a_word_are_left_out_and_told(three):
+    say(three / "captions.txt", "a.jpg\t...", "a.jpg\ta dog", "b.jpg\t!", "c.jpg\ta cat")
+    data = opened(three)
+    assert data.captions == {"a.jpg": [["a", "dog"]], "c.jpg": [["a", "cat"]]}
+    assert remark(data, "without a word") == ["captions.txt, line 1: '...'", "captions.txt, line 3: '!'"]
+    assert remark(data, "without a caption") == ["b.jpg"]
+    with pytest.warns(DataWarning) as caught:
+        read_data(three, "train")
+    assert "without a word, left out: 2 (captions.txt, line 1: '...'; captions.txt, line 3" in str(caught[0].message)
+
+
+# ---------------------------------------------------------------------------------------------- Karpathy, COCO, texts
+
+
+def test_karpathys_folder_is_read_with_its_splits(twelve):
+    split_of = {name: WORD[split] for split, names in THIRDS.items() for name in names}
+    images = [
+        {"filename": name, "filepath": "val2014", "split": split_of[name], "sentences": [{"raw": "A dog."}] * 2}
+        for name in TWELVE
+    ]
+    say(twelve / "dataset_flickr8k.json", json.dumps({"images": images, "dataset": "flickr8k"}))
+    data = opened(twelve)
+    assert data.layout == "karpathy" and data.splits == THIRDS
+    assert data.captions["p03.jpg"] == [["a", "dog"]] * 2
+    assert list(data.remarks) == ["names that are spelled unlike their photograph, and were matched"]
+
+
+def roboflow(folder, splits=("train", "valid", "test")):
+    for i, split in enumerate(splits):
+        paint(folder / split / f"{i}.jpg")
+        tables = {
+            "images": [{"id": 0, "file_name": f"{i}.jpg"}],
+            "annotations": [{"image_id": 0, "caption": f"number {i}"}],
+        }
+        say(folder / split / "_annotations.coco.json", json.dumps(tables))
+    return folder
+
+
+def test_coco_with_three_parts_has_them_as_splits(tmp_path):
+    data = strict(roboflow(tmp_path))
+    assert data.layout == "coco"
+    assert data.splits == {"train": ["train/0.jpg"], "dev": ["valid/1.jpg"], "test": ["test/2.jpg"]}
+
+
+def test_coco_in_one_file_is_divided_by_name_or_by_its_own_splits(twelve):
+    tables = {
+        "images": [{"id": str(i), "file_name": name} for i, name in enumerate(TWELVE)],
+        "annotations": [{"image_id": i, "caption": None if i == 3 else "A dog."} for i in range(12)],
+    }
+    say(twelve / "mine.json", json.dumps(tables))
+    data = opened(twelve)
+    assert sorted(name for names in data.splits.values() for name in names) == [
+        f"images/{name}" for name in TWELVE if name != "p03.jpg"
+    ]
+    assert remark(data, "null") == ["mine.json, annotation 3: None"]
+    assert remark(data, "photographs without a caption") == ["images/p03.jpg"]
+    for image in tables["images"]:
+        image["split"] = "val" if image["file_name"] < "p06" else "test"
+    say(twelve / "mine.json", json.dumps(tables))
+    assert {split: len(names) for split, names in opened(twelve).splits.items()} == {"dev": 5, "test": 6}
+
+
+@pytest.mark.parametrize(
+    ("photo", "text"),
+    [
+        *(("{}.jpg", "{}.txt"), ("images/{}.JPG", "images/{}.txt"), ("images/{}.png", "text/{}.txt")),
+        *(("images/cats/{}.jpg", "captions/cats/{}.txt"), ("{}.jpg", "captions/{}.txt"), ("x/{}.jpg", "x/{}.txt")),
+    ],
+)
+def test_a_text_for_each_photograph_is_read(tmp_path, photo, text):
+    for number in range(40):
+        paint(tmp_path / photo.format(number))
+        say(tmp_path / text.format(number), f"dog {number}", "", "it runs", end="\r\n")
+    say(tmp_path / "README.md", "a dog")
+    data = strict(tmp_path)
+    assert data.layout == "sidecars"
+    assert data.captions[photo.format(7)] == [["dog", "7"], ["it", "runs"]] and len(data.captions) == 40
+    assert data.split("train").readable()[1] == []
+
+
+def test_texts_and_photographs_without_the_other_are_told(three):
+    for name in ("a", "b", "stray", "train"):
+        say(three / "images" / f"{name}.txt", "a letter", encoding="utf-16" if name == "b" else "cp1252")
+    data = opened(three)
+    assert set(data.captions) == {"images/a.jpg", "images/b.jpg"}
+    assert remark(data, "without a photograph") == ["images/stray.txt"]
+    assert remark(data, "without a caption") == ["images/c.jpg"]
+
+
+def test_boxes_beside_photographs_are_no_captions(three):
+    for name in "abc":
+        say(three / "images" / f"{name}.txt", "0 0.5 0.5 0.25 0.25")
+    with pytest.raises(DataError, match="none of the layouts"):
+        open_data(three)
+
+
+def test_lists_divide_a_folder_of_texts(three):
+    for name in "abc":
+        say(three / "images" / f"{name}.txt", f"letter {name}")
+    say_splits(three)
+    assert opened(three).split("dev").captions == [[["letter", "b"]]]
+
+
 # ---------------------------------------------------------------------------------------------- recognising
 
 
@@ -452,5 +726,27 @@ def test_a_layout_asked_for_wins_over_the_one_recognised(three):
     say(three / "captions.txt", *(f"{name}\tplain" for name in NAMES))
     say(three / "Flickr8k.token.txt", *(f"{name}#0\tflickr" for name in NAMES))
     say_splits(three)
-    assert read_data(three, "train").captions == [[["flickr"]]]
-    assert read_data(three, "train", "plain").captions == [[["plain"]]]
+    assert opened(three).split("train").captions == [[["flickr"]]]
+    assert opened(three, "plain").split("train").captions == [[["plain"]]]
+
+
+def test_a_name_longer_than_any_file_has_is_a_missing_photograph(three):
+    say(three / "captions.txt", *(f"{name}\ta letter" for name in NAMES), f"{'x' * 5000}.jpg\ta dog")
+    [case] = remark(opened(three), "not there")
+    assert case.startswith("xxx") and len(case) < 400
+
+
+def test_a_file_that_holds_no_captions_is_refused_with_the_layouts(three):
+    with pytest.raises(DataError, match=r"a\.jpg has none of the layouts.*pack: one file"):
+        open_data(three / "images" / "a.jpg")
+
+
+def test_class_numbers_of_a_table_of_labels_follow_the_photographs(three):
+    say(three / "captions.txt", *(f"{name.upper()}\ta letter" for name in NAMES))
+    say(three / "labels.csv", "image,class_id,class_name", *(f"{name},{i},x" for i, name in enumerate(NAMES)))
+    say_splits(three)
+    assert opened(three).split("test").classes == [2]
+    say(three / "labels.csv", "image,class_id", "a.jpg,1")
+    assert opened(three).classes is None
+    say(three / "labels.csv", "image,class_id", *(f"{name},none" for name in NAMES))
+    assert opened(three).classes is None

@@ -135,6 +135,7 @@ def test_a_pack_is_packed_checked_and_joined_like_a_folder(folder, packed, tmp_p
     assert photos.fingerprint() != read_data(folder, "train").fingerprint()
     report = check(packed)
     assert report["usable"] and len(report["remarks"]["photographs_without_caption"]) == 2
+    assert report["layout"] == "pack" and len(report["samples"]) == 3 and "32 pixels" in report["read_as"][0]
     both = join([packed, folder], tmp_path / "both")
     assert len(read_data(both, "train")) == 24
 

@@ -150,7 +150,7 @@ def test_a_written_world_is_read_as_it_was_drawn(tmp_path):
 
 def test_a_folder_that_is_there_is_left_alone(tmp_path):
     (tmp_path / "world").mkdir()
-    with pytest.raises(OutputError, match="there already"):
+    with pytest.raises(OutputError, match="already exists"):
         write_world(tmp_path / "world", train=1, dev=1, test=1, size=8)
     assert list((tmp_path / "world").iterdir()) == []
 

@@ -165,6 +165,53 @@ def test_malformed_corpora_are_explained(metric, candidates, references, said):
         metric(candidates, references)
 
 
+METRICS = [bleu, rouge_l, cider, cider_d, caption_scores]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_form_of_the_coco_tools_gives_the_scores_of_lists(metric, random_corpus):
+    gts, res = coco_form(*random_corpus)
+    expected = metric(*random_corpus)
+    assert metric(res, gts) == expected
+    assert metric(dict(reversed(res.items())), gts) == expected
+    assert metric({key: text[0] for key, text in res.items()}, gts) == expected
+    raw = {key: [{"caption": f"{text.upper()}.", "id": 1} for text in texts] for key, texts in gts.items()}
+    assert metric([{"image_id": key, "caption": text[0]} for key, text in res.items()], raw) == expected
+
+
+def test_one_picture_in_the_form_of_the_coco_tools_is_scored():
+    scores = caption_scores({1: ["a dog"]}, {1: ["a dog"]})
+    assert (scores["BLEU-1"], scores["ROUGE-L"], scores["CIDEr-D"]) == (1.0, 1.0, 0.0)
+    assert caption_scores({1: [["a", "dog"]]}, {1: [("a", "dog")]}) == scores
+    assert DocumentFrequency.of({1: ["a dog"], 2: ["a cat"]}).counts[("a",)] == 2
+    assert len(CiderD({1: ["a dog"], 2: ["a cat"]})) == 2
+    assert caption_scores({"x": ["a dog"]}, {"x": ["a cat"]})["BLEU-1"] == 0.5
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize(
+    ("candidates", "references", "said"),
+    [
+        ({1: ["a"]}, {"1": ["a"]}, "'1' are two ids"),
+        ({1: ["a"]}, {1: ["a"], 2: ["b"]}, "Image id 2 is in one"),
+        ({1: ["a"], 2: ["a"]}, {1: ["a"]}, "Image id 2 is in one"),
+        ({1: ["a", "b"]}, {1: ["a"]}, r"1 has 2 captions.*caption_scores\(res, gts\)"),
+        ({1: []}, {1: ["a"]}, "1 has 0 captions"),
+        ({1: ["a"]}, {1: []}, "token list"),
+        ({1: 3}, {1: ["a"]}, "Candidate 1 is 3"),
+        ({1: ["a"]}, {1: [3]}, "Reference 1"),
+        ({1: [{"text": "a"}]}, {1: ["a"]}, "Candidate 1"),
+        ({1: ["a"]}, [["a"]], "by image id"),
+        ([["a"]], {1: ["a"]}, "by image id"),
+        ({}, {}, "at least one"),
+        ([{"image_id": 1, "caption": "a"}] * 2, {1: ["a"]}, "image_id 1 twice"),
+    ],
+)
+def test_malformed_captions_by_id_are_explained(metric, candidates, references, said):
+    with pytest.raises(SettingsError, match=said):
+        metric(candidates, references)
+
+
 def test_bad_settings_are_explained():
     references = [[["a"]]]
     with pytest.raises(SettingsError, match="max_order is 0"):

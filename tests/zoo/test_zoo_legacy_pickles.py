@@ -148,6 +148,24 @@ def test_captions_names_and_classes_of_python_3_are_read_in_every_protocol(writt
     assert read_classes(written(pickle.dumps([np.int64(200), np.int32(3), 7], protocol))) == [200, 3, 7]
 
 
+@pytest.mark.parametrize("protocol", range(2, 5))
+@pytest.mark.parametrize("kind", ["<i8", ">i4", "u1", "i2"])
+def test_classes_in_an_array_are_read(written, protocol, kind):
+    assert read_classes(written(pickle.dumps(np.array([200, 3, 7]).astype(kind), protocol))) == [
+        *(np.array([200, 3, 7]).astype(kind).tolist())
+    ]
+    assert read_classes(written(pickle.dumps((4, 5), protocol))) == [4, 5]
+
+
+@pytest.mark.parametrize(
+    "value", [np.zeros((2, 2), int), np.zeros(2), np.array(3), np.array(["a"]), np.array([1, None]), [np.array([1])]]
+)
+def test_arrays_that_are_no_row_of_whole_numbers_are_refused(written, value):
+    with pytest.raises(DataError):
+        read_classes(written(pickle.dumps(value, 2)))
+
+
+
 # ------------------------------------------------------------------------------------------------------------ attacks
 
 
