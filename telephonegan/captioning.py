@@ -12,14 +12,13 @@ from PIL import Image
 
 from telephonegan import inference
 from telephonegan.errors import SettingsError
-from telephonegan.images import as_image
+from telephonegan.images import ValueRange, working_image
 from telephonegan.networks import decoding
 from telephonegan.results import Caption
 from telephonegan.vision import BACK_ENDS
 from telephonegan.zoo import catalogue
 
 METHODS = ("beam", "greedy", "sample")
-LARGEST_SIDE = 1024
 
 
 @dataclass(frozen=True)
@@ -87,14 +86,15 @@ class Captioner:
         temperature: float = 1.0,
         top_p: float = 1.0,
         seeds: Sequence[int] | None = None,
+        value_range: ValueRange | None = None,
     ) -> list[Caption]:
         """One caption per picture (anything `as_image` reads), computed together, at most 32 at a time.
 
-        `seeds`, one per picture (default: all 0), matter to the method "sample" only; see `Decoding` for the rest.
-        Raises ImageError or SettingsError.
+        `seeds`, one per picture (default: all 0), matter to the method "sample" only; see `Decoding` for the rest, and
+        `as_image` for `value_range`. Raises ImageError or SettingsError.
         """
         how = Decoding(method, beam_width, temperature, top_p)
-        pictures = [working_size(as_image(image)) for image in images]
+        pictures = [working_image(image, value_range=value_range) for image in images]
         seeds = [0] * len(pictures) if seeds is None else list(seeds)
         if len(seeds) != len(pictures):
             raise SettingsError(f"There are {len(pictures)} pictures and {len(seeds)} seeds. Give one seed for each.")
@@ -138,15 +138,3 @@ class Captioner:
             seed=seed,
             image=picture,
         )
-
-
-def working_size(image: Image.Image) -> Image.Image:
-    """Shrink a photograph to at most `LARGEST_SIDE` pixels.
-
-    Results keep this picture, so a saved chain holds exactly what was captioned and no 20-megabyte copies.
-    """
-    if max(image.size) <= LARGEST_SIDE:
-        return image
-    smaller = image.copy()
-    smaller.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.LANCZOS)
-    return smaller

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import torch
 
 MAX_PIXELS = 64_000_000
+LARGEST_SIDE = 1024
 PICTURE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jfif", ".png", ".webp", ".avif", ".heic", ".heif"),
     *(".gif", ".bmp", ".tif", ".tiff"),
@@ -89,6 +90,20 @@ def as_image(
     if callable(getattr(source, "read", None)):
         return reading.file_object(source)
     raise ImageError(f"A picture cannot be read from {_shown(source)} of type {type(source).__name__}. {_ALLOWED}")
+
+
+def working_image(source: Any, *, value_range: ValueRange | None = None) -> Image.Image:
+    """Read a picture as `as_image` does, and shrink it to at most `LARGEST_SIDE` pixels on its longer side.
+
+    Models see less than that, and results keep this picture: a saved chain holds exactly what was captioned, and a list
+    of large photographs, opened one by one, takes the memory of one.
+
+    >>> working_image(Image.new("RGB", (2048, 100))).size
+    (1024, 50)
+    """
+    image = as_image(source, value_range=value_range)
+    image.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.LANCZOS)
+    return image
 
 
 def to_tensor(

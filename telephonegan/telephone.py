@@ -13,11 +13,11 @@ from typing import Any
 from PIL import Image
 
 from telephonegan import inference
-from telephonegan.captioning import Captioner, working_size
+from telephonegan.captioning import Captioner
 from telephonegan.chains import MOST_ROUNDS, Chain, PlaySettings
 from telephonegan.errors import SettingsError
 from telephonegan.generation import Edit, Generator
-from telephonegan.images import as_image
+from telephonegan.images import ValueRange, working_image
 from telephonegan.results import Caption, Picture, Round
 from telephonegan.text import tokenise
 from telephonegan.zoo import catalogue
@@ -95,6 +95,7 @@ class Telephone:
         rounds: int = 8,
         seed: int = 0,
         number: int = 0,
+        value_range: ValueRange | None = None,
         progress: bool = True,
         on_round: OnRound | None = None,
         **settings: Any,
@@ -103,8 +104,8 @@ class Telephone:
 
         The chains are numbered from `number` on. What a chain samples depends on `seed`, its number and the round
         alone, so its neighbours make no difference but for the rounding of sums. `settings` are those of
-        `PlaySettings`: method, beam_width, temperature, top_p, truncation. `on_round` is called with each chain that
-        has grown.
+        `PlaySettings`: method, beam_width, temperature, top_p, truncation. `value_range` is that of `images.as_image`.
+        `on_round` is called with each chain that has grown.
         A chain ends early when its caption holds no word the generator knows.
         Raises ImageError, TextError or SettingsError before the first round.
         """
@@ -120,7 +121,7 @@ class Telephone:
         }
         for text in texts:
             self.generator.encode(text)  # says now what it would say in round 1
-        sources = [(working_size(as_image(image)), _name_of(image)) for image in images]
+        sources = [(working_image(image, value_range=value_range), _name_of(image)) for image in images]
         sources += [(text, "") for text in texts]
         chains = [Chain(source, name, number=each, **shared) for each, (source, name) in enumerate(sources, number)]
         self._advance_to(rounds, chains, progress, on_round)
@@ -213,16 +214,23 @@ class Telephone:
 
 
 def caption(
-    image: Any, *, captioner: str = DEFAULT_MODEL, device: str = "auto", seed: int = 0, **decoding: Any
+    image: Any,
+    *,
+    captioner: str = DEFAULT_MODEL,
+    device: str = "auto",
+    seed: int = 0,
+    value_range: ValueRange | None = None,
+    **decoding: Any,
 ) -> Caption | list[Caption]:
     """Describe a picture, or each of a list of pictures, in words.
 
-    `image` is anything `images.as_image` reads. `decoding` is method ("beam", "greedy" or "sample"), beam_width,
-    temperature and top_p, see `captioning.Decoding`. Raises ImageError, SettingsError, UnknownModelError, WeightsError.
+    `image` and `value_range` are those of `images.as_image`. `decoding` is method ("beam", "greedy" or "sample"),
+    beam_width, temperature and top_p, see `captioning.Decoding`. Raises ImageError, SettingsError, UnknownModelError,
+    WeightsError.
 
     >>> print(caption("bear.jpg"))  # doctest: +SKIP
     """
-    return _describe(_captioner(captioner, device), image, seed=seed, **decoding)
+    return _describe(_captioner(captioner, device), image, seed=seed, value_range=value_range, **decoding)
 
 
 def generate(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from telephonegan import captioning, inference
+from telephonegan import inference
 from telephonegan.captioning import Captioner
 from telephonegan.errors import ImageError, SettingsError, UnknownModelError, WeightsError
 from telephonegan.zoo import catalogue
@@ -71,10 +72,21 @@ def test_more_pictures_than_a_batch_keep_their_order(captioner, pictures, monkey
     assert [c.text for c in captioner(pictures)] == [c.text for c in whole]
 
 
+def test_a_tensor_from_to_tensor_gets_the_caption_of_its_picture(captioner):
+    picture = Image.fromarray(np.random.default_rng(3).integers(0, 256, (40, 60, 3), dtype=np.uint8))
+    unit = torch.from_numpy(np.array(picture)).permute(2, 0, 1).float() / 255
+    [expected] = captioner([picture])
+    with pytest.warns(UserWarning, match="read as 0 to 1"):
+        [guessed] = captioner([unit])
+    [said] = captioner([unit], value_range=(0, 1))
+    [other] = captioner([unit], value_range=(-1, 1))
+    assert guessed.image.tobytes() == said.image.tobytes() == expected.image.tobytes() != other.image.tobytes()
+    assert guessed.text == said.text == expected.text
+
+
 def test_a_large_photograph_is_kept_at_the_size_it_was_captioned_at(captioner):
     [caption] = captioner([Image.new("RGB", (3000, 1500), "red")])
     assert caption.image.size == (1024, 512)
-    assert captioning.working_size(caption.image) is caption.image
 
 
 @pytest.mark.parametrize("how", [

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import telephonegan as tg
@@ -73,6 +74,12 @@ def test_many_chains_together_are_the_same_as_each_alone(phone, how):
 def test_chains_of_one_source_go_their_own_ways(phone):
     one, other = phone.play(text=["a dog", "a dog"], rounds=1, **QUIET)
     assert one[1].picture.image.tobytes() != other[1].picture.image.tobytes()
+
+
+def test_the_value_range_of_a_tensor_is_passed_on(phone):
+    tensor = torch.full((3, 8, 8), 0.5)
+    chain = phone.play(image=tensor, value_range=(-1, 1), rounds=1, **QUIET)
+    assert chain.source.getpixel((0, 0)) == (191, 191, 191)
 
 
 def test_images_and_texts_can_play_together(phone):

@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from telephonegan.cli.options import (
-    add_captioner,
-    add_seed_and_device,
-    decoding,
-    given,
-    locate_picture,
-    naming_samples,
-    record,
-)
+from telephonegan.cli.options import add_captioner, add_seed_and_device, decoding, given, open_picture, record
 
 _RECORDED = ("text", "words", "probabilities", "log_probability", "alternatives", "model", "seed")
 
@@ -28,12 +20,11 @@ def add_caption(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print a sentence for each picture."""
+    images = [open_picture(typed) for typed in options.image]
     from telephonegan.files import json_bytes
     from telephonegan.telephone import caption
 
-    images = [locate_picture(typed) for typed in options.image]  # as paths, so that one at a time is open
-    with naming_samples():
-        said = caption(images, **given(options, "captioner", "device", "seed"), **decoding(options))
+    said = caption(images, **given(options, "captioner", "device", "seed"), **decoding(options))
     if options.json:
         records = [{"image": name} | record(each, _RECORDED) for name, each in zip(options.image, said, strict=True)]
         print(json_bytes(records).decode(), end="")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,19 +94,11 @@ def decoding(options: argparse.Namespace) -> dict[str, Any]:
 
 def open_picture(typed: str) -> Image.Image:
     """The picture in a file or, where there is no such file, the sample photograph of that name. Raises ImageError."""
-    from telephonegan.images import as_image
-
-    with naming_samples():
-        return as_image(locate_picture(typed))
-
-
-@contextmanager
-def naming_samples() -> Iterator[None]:
-    """Add the names of the sample photographs to the error for a picture that cannot be read."""
+    from telephonegan.images import working_image
     from telephonegan.samples import samples
 
     try:
-        yield
+        return working_image(locate_picture(typed))
     except ImageError as error:
         raise ImageError(f"{error} Sample photographs are here by name: {', '.join(samples())}.") from error
 

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from telephonegan.captioning import Captioner, working_size
+from telephonegan.captioning import Captioner
 from telephonegan.drift.statistics import cosines
-from telephonegan.images import as_image, to_tensor
+from telephonegan.images import to_tensor, working_image
 from telephonegan.inference import BATCH
 from telephonegan.matcher import Matcher
 from telephonegan.networks.decoding import log_probabilities
@@ -79,7 +79,7 @@ def mean_log_probabilities(
     """
     values = np.full(len(pairs), np.nan)
     for start in range(0, len(pictures), BATCH):
-        batch = [working_size(as_image(picture)) for picture in pictures[start : start + BATCH]]
+        batch = [working_image(picture) for picture in pictures[start : start + BATCH]]
         features = captioner.vision.features(captioner.vision.pixels(batch))
         state = captioner.vision.decoder.start(features)
         mine = [i for i, (row, _) in enumerate(pairs) if start <= row < start + BATCH]

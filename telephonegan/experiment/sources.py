@@ -10,11 +10,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from telephonegan.captioning import working_size
 from telephonegan.data.layouts import open_data
 from telephonegan.errors import DataError, ImageError, TextError
 from telephonegan.experiment.plan import SAMPLES, Plan
-from telephonegan.images import as_image
+from telephonegan.images import working_image
 from telephonegan.samples import samples
 from telephonegan.telephone import Position
 from telephonegan.text import read_lines
@@ -33,7 +32,7 @@ class Candidate:
 
     def content(self, data: bytes) -> Image.Image | str:
         """Bytes as what a chain begins with. Raises ImageError."""
-        return data.decode() if self.is_text else working_size(as_image(data))
+        return data.decode() if self.is_text else working_image(data)
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,9 @@ from typing import Any, Protocol
 import ipywidgets
 from PIL import Image
 
-from telephonegan.captioning import working_size
 from telephonegan.chains import Chain
 from telephonegan.errors import ImageError, TelephoneganError
-from telephonegan.images import PICTURE_SUFFIXES, as_image
+from telephonegan.images import PICTURE_SUFFIXES, as_image, working_image
 from telephonegan.inference import SEEDS
 from telephonegan.samples import samples
 from telephonegan.widgets.caption_html import card_html, error_html, faint_html
@@ -206,6 +205,6 @@ def uploaded_image(file: Mapping[str, Any]) -> Image.Image:
             "Shrink the picture first."
         )
     try:
-        return working_size(as_image(file["content"]))
+        return working_image(file["content"])
     except ImageError as error:
         raise ImageError(f"{name!r} cannot be used. {error}") from error

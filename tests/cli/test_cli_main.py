@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import telephonegan as tg
 from telephonegan.cli import main as cli
@@ -82,6 +83,11 @@ def test_json_tells_everything(capsys):
 def test_a_file_goes_before_a_sample_of_its_name(workplace):
     shutil.copy(samples()["chelsea"], workplace / "coffee")
     assert open_picture("coffee").tobytes() == sample("chelsea").tobytes()
+
+
+def test_pictures_are_opened_at_the_size_at_which_they_are_captioned(workplace):
+    Image.new("RGB", (3000, 1500)).save(workplace / "large.png")
+    assert open_picture("large.png").size == (1024, 512)
 
 
 def test_generated_pictures_go_to_a_new_folder(capsys):

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from ipywidgets.widgets.widget import _instances as living
 
-from telephonegan.captioning import working_size
 from telephonegan.chains import Chain
 from telephonegan.errors import SettingsError
 from telephonegan.files import png_bytes
+from telephonegan.images import working_image
 from telephonegan.widgets import Studio
 from telephonegan.widgets.studio import LARGEST_UPLOAD
 from tests.widgets.conftest import SENTENCES, chain, picture
@@ -277,6 +277,6 @@ def test_uploads_are_kept_no_larger_than_networks_see_and_go_with_the_widget():
     view.button.click()
     used = phone.asked[0]["image"]
     assert used.size == (1024, 512)
-    assert used.tobytes() == working_size(wide).tobytes(), "the game begins with what a file of it gives"
+    assert used.tobytes() == working_image(wide).tobytes(), "the game begins with what a file of it gives"
     view.close()
     assert view._photographs == {}
