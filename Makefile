@@ -26,8 +26,9 @@ play: $(RUNTIME_STAMP) ## play the broken telephone: [IMAGE=photo.jpg] [TEXT="a 
 test: lint ## check the style and run the tests
 	$(VENV)/bin/python -m pytest
 
-lint: $(DEV_STAMP) ## check the style only
+lint: $(DEV_STAMP) ## check the style, and that imports go downwards
 	$(VENV)/bin/python -m ruff check .
+	$(VENV)/bin/lint-imports --no-logo --no-cache
 
 # For those who ship weights: the quality tables of both READMEs, from weights/manifest.json and evaluations.jsonl.
 report: $(RUNTIME_STAMP)

@@ -8,21 +8,19 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from telephonegan.data.caption_files import SPLITS, split_of_word
-from telephonegan.data.photos import Box, CaptionedPhotos
+from telephonegan.data.photos import Box, CaptionedPhotos, Packed
 from telephonegan.errors import DataError, TextError
 from telephonegan.images import PICTURE_SUFFIXES
 from telephonegan.text import decoded, lines_of, tokenise
-
-if TYPE_CHECKING:
-    from telephonegan.data.packs import Pack
 
 Captions = dict[str, list[list[str]]]
 Remarks = dict[str, list[str]]
 
 _LONGEST_CASE = 300  # characters
+BY_MODEL = "captions_by_model.txt"  # names of the photographs whose captions a captioner made
 MISSING = "photographs that are named and not there, left out"
 _WITHOUT_WORD = "captions without a word, left out"
 _UNPARTED = "captions in a language without blanks between words, left out"
@@ -52,7 +50,7 @@ class DataFolder:
     absent: dict[str, str] = field(default_factory=dict)
     classes: dict[str, int] | None = None
     boxes: dict[str, Box] | None = None
-    pack: Pack | None = None
+    pack: Packed | None = None
     read_as: tuple[str, ...] = ()
     remarks: Remarks = field(default_factory=dict)
     written: dict[str, str] = field(default_factory=dict)

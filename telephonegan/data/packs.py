@@ -22,9 +22,8 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from telephonegan.data.caption_files import SPLITS
-from telephonegan.data.folder import DataFolder
+from telephonegan.data.folder import BY_MODEL, DataFolder
 from telephonegan.data.photos import CaptionedPhotos
-from telephonegan.data.preparing import BY_MODEL
 from telephonegan.errors import DataError, SettingsError
 from telephonegan.files import check_free, json_bytes, replace, writing
 from telephonegan.text import tokenise

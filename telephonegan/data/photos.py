@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,10 +20,15 @@ from telephonegan.errors import DataError, ImageError
 from telephonegan.files import make_folder, replacing
 from telephonegan.images import as_image
 
-if TYPE_CHECKING:
-    from telephonegan.data.packs import Pack
-
 Box = tuple[int, int, int, int]
+
+
+class Packed(Protocol):
+    """Photographs in one file: their sizes in bytes by name, and the bytes of one."""
+
+    sizes: Mapping[str, int]
+
+    def photograph(self, name: str) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class CaptionedPhotos:
     captions: list[list[list[str]]]
     classes: list[int] | None = None
     boxes: list[Box] | None = None
-    pack: Pack | None = None
+    pack: Packed | None = None
 
     def __len__(self) -> int:
         return len(self.names)

@@ -15,13 +15,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
+from PIL import Image
 from tqdm.auto import tqdm
 
 from telephonegan.data.caption_files import SPLITS
-from telephonegan.data.folder import DataFolder, split_by_name
+from telephonegan.data.folder import BY_MODEL, DataFolder, split_by_name
 from telephonegan.data.layouts import open_data
 from telephonegan.data.photos import CaptionedPhotos
 from telephonegan.data.tables import read_table
@@ -30,12 +31,11 @@ from telephonegan.files import new_folder, replace, writing
 from telephonegan.images import as_image, to_tensor
 from telephonegan.text import read_lines, tokenise
 
-if TYPE_CHECKING:
-    from telephonegan.captioning import Captioner
+# Pictures in, for each a result with `text` and `alternatives` out, as `telephonegan.captioning.Captioner` is called.
+Describer = Callable[[list[Image.Image]], Sequence[Any]]
 
 SENTENCES_EACH = 5
 _AT_ONCE = 128  # photographs
-BY_MODEL = "captions_by_model.txt"  # names of the photographs whose captions a captioner made
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _captioned(part: CaptionedPhotos, split: str, prefix: str = "") -> list[Capt
     ]
 
 
-def caption_photographs(data: DataFolder, captioner: Captioner, out: str | Path, *, progress: bool = False) -> Path:
+def caption_photographs(data: DataFolder, captioner: Describer, out: str | Path, *, progress: bool = False) -> Path:
     """Copy a data folder or pack; a captioner describes photographs without captions, which join the training split.
 
     Each gets the sentences of the captioner's beam. captions_by_model.txt lists these photographs; development and test
@@ -130,7 +130,7 @@ def caption_photographs(data: DataFolder, captioner: Captioner, out: str | Path,
     return folder
 
 
-def _said(photos: CaptionedPhotos, captioner: Captioner, progress: bool) -> dict[str, list[list[str]]]:
+def _said(photos: CaptionedPhotos, captioner: Describer, progress: bool) -> dict[str, list[list[str]]]:
     said = {}
     starts = range(0, len(photos), _AT_ONCE)
     for start in tqdm(starts, desc="captioning", disable=not progress, mininterval=2):

@@ -7,7 +7,7 @@ network is tuned at a low rate once the words are learned.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -21,8 +21,16 @@ from telephonegan.training.devices import kept_on, sent, taken
 from telephonegan.training.distributed import share
 from telephonegan.training.features import cached
 
-if TYPE_CHECKING:
-    from telephonegan.training.captioner import CaptioningSettings
+
+class ViewSettings(Protocol):
+    """What a captioner's settings say of its views, see `CaptioningSettings`; sizes in pixels."""
+
+    input_size: int
+    stored_size: int
+    small_size: int
+    tuned_stages: int
+    disturbed: float
+    small: float
 
 
 class Sight(Protocol):
@@ -41,7 +49,7 @@ class CellBank:
     def __init__(
         self,
         photos: CaptionedPhotos,
-        settings: CaptioningSettings,
+        settings: ViewSettings,
         cache: Path,
         views: list[str],
         device: str | torch.device = "cpu",
@@ -92,7 +100,7 @@ class FrozenSight:
         self,
         train: CaptionedPhotos,
         dev: CaptionedPhotos,
-        settings: CaptioningSettings,
+        settings: ViewSettings,
         cache: Path,
         device: torch.device,
     ) -> None:
@@ -117,7 +125,7 @@ class TunedSight:
         self,
         train: CaptionedPhotos,
         dev: CaptionedPhotos,
-        settings: CaptioningSettings,
+        settings: ViewSettings,
         cache: Path,
         device: torch.device,
     ) -> None:
