@@ -1,7 +1,7 @@
 import pytest
 from PIL import Image
 
-from telephonegan.drift.floor_and_ceiling import other_captions, repaintings, unrelated
+from telephonegan.drift.references import other_captions, repaintings, unrelated
 from telephonegan.drift.tracks import Track, Turn
 from telephonegan.errors import DataError
 
