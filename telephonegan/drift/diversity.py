@@ -111,8 +111,8 @@ def caption_pairs(tracks: Sequence[Track], compare: Distance, *, rounds: Sequenc
 
     >>> from telephonegan.drift.tracks import Turn
     >>> tracks = [Track(name, name, 0, (Turn(0, (name,)),)) for name in "xy"]
-    >>> caption_pairs(tracks, lambda a, b: np.array(a) != np.array(b), rounds=[0])[0, 1].tolist()
-    [1.0]
+    >>> caption_pairs(tracks, same_caption, rounds=[0])[0, 1].tolist()
+    [0.0]
     """
     sources = sorted({track.source for track in tracks})
     found = np.full((len(sources), len(sources), len(rounds)), np.nan)

@@ -98,7 +98,7 @@ class Resamples:
     The draws depend on `seed` and on the names of the sources, not on the order of the chains.
 
     >>> drawn = Resamples(["a", "b"], resamples=10)
-    >>> drawn.estimate(drawn.means(np.array([0.5, 0.5]))).high
+    >>> float(drawn.estimate(drawn.means(np.array([0.5, 0.5]))).high)
     0.5
     """
 

@@ -196,7 +196,9 @@ def _whole(value: float | None) -> str:
 
 
 def _inverse(told: Told, place: int) -> str:
-    """1 over a probability and its bounds, which change places."""
+    """1 over a probability and its bounds, which change places; unknown where it never happened."""
     value, low, high = (told[part][place] for part in ("value", "high", "low"))
-    parts = ["–" if each is None else "∞" if each == 0 else f"{1 / each:,.0f}" for each in (value, low, high)]
-    return f"{parts[0]} [{parts[1]}, {parts[2]}]"
+    if not value:
+        return "–"
+    low, high = ("–" if each is None else f"{1 / each:,.0f}" if each else "∞" for each in (low, high))
+    return f"{1 / value:,.0f} [{low}, {high}]"
