@@ -17,19 +17,30 @@ def in_words(summary: Told) -> str:
 
 
 def law_in_words(told: Told) -> str:
-    """What is known of a measure's half-life, from `measures` of the summary."""
+    """What is known of how a measure falls, from its `half_life` in the summary."""
     if told["rounds"] is not None:
         refused = f"; {told['refused']} of {told['resamples']} resamples have none" if told["refused"] else ""
         return (
             f"half-life {number(told['rounds']['value'])} {interval(told['rounds'])} rounds, to a plateau of "
-            f"{number(told['plateau']['value'])} {interval(told['plateau'])} above chance{refused}"
+            f"{number(told['plateau']['value'])} {interval(told['plateau'])} above chance{refused}{_evidence(told)}"
         )
     if told["best"] == "power law":
         return (
-            f"a power law, t^-{number(told['exponent']['value'])} {interval(told['exponent'])}, "
-            f"in {told['agree']} of {told['resamples']} resamples: no half-life"
+            f"no half-life: a power law t^-{number(told['exponent']['value'])} {interval(told['exponent'])} is better, "
+            f"in {told['agree']} of {told['resamples']} resamples{_evidence(told)}"
         )
     return f"no half-life: {told['reason']}"
+
+
+def _evidence(told: Told) -> str:
+    """The exponential and the better of the power laws, the one that is best first."""
+    exponential, *powers = told["laws"]
+    pair = [exponential, min(powers, key=lambda law: float(law["aicc"]))]
+    first, second = pair if told["best"] == "exponential" else pair[::-1]
+    return (
+        f"; AICc {float(first['aicc']):.1f} against {float(second['aicc']):.1f}, held-out error "
+        f"{first['held_out']:.4f} against {second['held_out']:.4f}"
+    )
 
 
 def number(value: float | str | None) -> str:
