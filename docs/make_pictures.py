@@ -9,12 +9,12 @@ from __future__ import annotations
 from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 from matplotlib.figure import Figure
 
 import telephonegan as tg
 from telephonegan import figures
 from telephonegan.experiment.summary import estimate, read_summary
+from telephonegan.figures.experiment import levels_of
 from telephonegan.files import png_bytes, replace
 from telephonegan.results import Picture
 from telephonegan.samples import sample
@@ -49,19 +49,20 @@ def sheet(painted: list[Picture]) -> object:
 def drift_curves() -> bytes:
     """How captions and their words fare in the shipped experiment."""
     fresh, fixed = (read_summary(RESULTS / policy) for policy in ("fresh", "fixed"))
-    told = fresh["measures"]["semantic_cosine"]
+    told, survival = fresh["measures"]["semantic_cosine"], fresh["survival"]
     starts = {
-        f"{name} chance": estimate(summary["measures"]["semantic_cosine"]["start"])
-        for name, summary in (("fresh", fresh), ("fixed", fixed))
+        "new noise every round": estimate(told["start"]),
+        "the same noise": estimate(fixed["measures"]["semantic_cosine"]["start"]),
     }
-    kinds = {kind: estimate(each["share"]) for kind, each in fresh["survival"].items() if kind != "other"}
+    shown = {kind: each for kind, each in survival.items() if kind != "other"}
+    kinds = {f"{kind} ({each['sources']})": estimate(each["share"]) for kind, each in shown.items()}
     with figures.style("sans", size=9, column=8):
-        figure = Figure(figsize=(8, 3.2), layout="constrained")
+        figure = Figure(figsize=(8, 3.6), layout="constrained")
         left, right = figure.subplots(1, 2)
-        floor = np.array(told["floor"], dtype=float)
-        figures.similarity_curves(told["rounds"], starts, left, floor=floor, ceiling=told["ceiling"])
-        left.set_ylabel("sentence cosine to round 0")
-        figures.survival_curves(fresh["survival"]["all"]["rounds"], kinds, right)
+        figures.similarity_curves(told["rounds"], starts, left, levels=levels_of(told))
+        left.set(ylabel="sentence cosine to round 0", ylim=(0, None))
+        chance = {"all, by chance": estimate(survival["all"]["chance"]).value}
+        figures.survival_curves(survival["all"]["rounds"], kinds, right, levels=chance)
         stream = BytesIO()
         figure.savefig(stream, format="png", dpi=130)
     return stream.getvalue()

@@ -23,7 +23,7 @@ _EXAMPLES = """examples:
   telephonegan experiment figures out/drift --format pdf --family sans
 A plan is a YAML file; only sources is needed, the others stand here with their defaults:
   sources: photos        # a folder of pictures, a text file of one caption per line, or samples
-  split: null            # train, dev or test, where sources is a data folder: its captions are the ceiling
+  split: null            # train, dev or test, where sources is a data folder: people's captions to compare with
   limit: null            # the first so many sources
   captioner: flickr8k
   generator: flickr8k
@@ -59,7 +59,7 @@ def add_experiment(parser: argparse.ArgumentParser) -> None:
     summary = add_command(
         commands,
         "summary",
-        "measure how meaning drifts, and write FOLDER/summary.json in place of an older one",
+        "measure how meaning drifts, and write summary.json and similarities.csv in place of older ones",
         _EXAMPLES,
     )
     summary.add_argument("folder", type=Path, metavar="FOLDER")
@@ -178,7 +178,8 @@ def _account(played: Experiment) -> dict[str, Any]:
 
 
 def _summary(options: argparse.Namespace) -> int:
-    from telephonegan.experiment.summary import in_words, write_summary
+    from telephonegan.experiment.summary import write_summary
+    from telephonegan.experiment.wording import in_words
 
     summary = write_summary(options.folder, options.measures, resamples=options.resamples, device=options.device)
     print(json_bytes(summary).decode() if options.json else in_words(summary), end="")

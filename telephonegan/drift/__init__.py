@@ -9,7 +9,7 @@
 from telephonegan.drift.chain_drift import Drift, Repetition
 from telephonegan.drift.measures import MEASURES, Measure, Row, similarities
 from telephonegan.drift.tracks import Observers, Track, Turn, document_frequency
-from telephonegan.drift.words import WORD_KINDS, Changes, content_words, kind_of, survival
+from telephonegan.drift.words import WORD_KINDS, Changes, chance_survival, content_words, kind_of, lemma, survival
 
 __all__ = [
     "MEASURES",
@@ -22,9 +22,11 @@ __all__ = [
     "Row",
     "Track",
     "Turn",
+    "chance_survival",
     "content_words",
     "document_frequency",
     "kind_of",
+    "lemma",
     "similarities",
     "survival",
 ]

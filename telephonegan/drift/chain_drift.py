@@ -22,7 +22,7 @@ class Drift:
     - `rows`: similarities of every round from 1 on to round 0 and to the round before, see `measures.similarities`.
     - `changes`: content words kept, lost and gained since round 0, one `Changes` for each round from 1 on; `steps`:
       the same since the round before.
-    - `repetition`: fixed point, period and attractor of its captions.
+    - `repetition`: whether its captions repeat, and whether that lasts.
 
     >>> from telephonegan.drift.tracks import Turn
     >>> track = Track("a", "a", 0, (Turn(0, ("red", "ball")), Turn(1, ("blue", "ball"))))
@@ -106,10 +106,12 @@ class Drift:
         return [f"Content words from first to last caption: {words}.", self._rest()]
 
     def _rest(self) -> str:
-        period, first = self.repetition.period, self.repetition.first_fixed_point
-        repeats = "No two captions in a row are equal" if first is None else f"First repeated caption: round {first}"
-        ends = {None: "no cycle is seen at the end", 1: "it ends in a fixed point"}
-        return f"{repeats}; {ends.get(period, f'it ends in a cycle of {period} captions')}."
+        first, left = self.repetition.first, self.repetition.left
+        if first is None:
+            return "No two captions in a row are equal."
+        return f"First repeated caption: round {first}; " + (
+            "it lasts to the end." if left is None else f"left again in round {left}."
+        )
 
 
 def _shown(value: float | None) -> str:
@@ -120,56 +122,44 @@ def _shown(value: float | None) -> str:
 class Repetition:
     """How the captions of one chain repeat.
 
-    - `first_fixed_point`: the first round whose caption equals that of the round before; None where none does. With
-      new noise in every round a chain may leave it again.
-    - `period` of the cycle that the captions end in: 1 is a fixed point, None means that none was seen.
-    - `attractor`: the captions of that cycle, or the last caption alone where there is no cycle.
+    - `first`: the first round whose caption equals that of the round before; None where none does.
+    - `left`: the first round after it that says something else; None where there is none.
+    - `period`: with the same noise in every round, how many captions the cycle has that the chain is caught in: 1 is a
+      fixed point. A round is then a function of the caption before, so any earlier caption said again is a cycle for
+      good. None where no caption comes back, and with new noise in every round, where a repetition says little.
+    - `attractor`: the captions of that cycle, beginning with the least; the last caption alone where there is none.
     """
 
-    first_fixed_point: int | None
+    first: int | None
+    left: int | None
     period: int | None
     attractor: tuple[Any, ...]
 
     @classmethod
-    def of(cls, captions: Sequence[Hashable]) -> Repetition:
+    def of(cls, captions: Sequence[Hashable], *, same_noise: bool = False) -> Repetition:
         """Of the captions of every round, round 0 first: texts or tuples of words.
 
-        >>> Repetition.of(["a", "b", "c", "b", "c"])
-        Repetition(first_fixed_point=None, period=2, attractor=('b', 'c'))
+        >>> Repetition.of(["a", "b", "c", "b"], same_noise=True)
+        Repetition(first=None, left=None, period=2, attractor=('b', 'c'))
         """
-        return cls(first_fixed_point(captions), final_period(captions), final_attractor(captions))
+        first = next((t for t in range(1, len(captions)) if captions[t] == captions[t - 1]), None)
+        after = range(len(captions) if first is None else first, len(captions))
+        left = next((t for t in after if captions[t] != captions[first]), None)
+        period = cycle_length(captions) if same_noise else None
+        lap = list(captions[len(captions) - (period or 1) :])
+        rotations = (tuple(lap[i:] + lap[:i]) for i in range(len(lap)))
+        return cls(first, left, period, min(rotations, default=()))
 
 
-def first_fixed_point(captions: Sequence[Hashable]) -> int | None:
-    """The first round t ≥ 1 whose caption equals that of round t-1; None where none does.
+def cycle_length(captions: Sequence[Hashable]) -> int | None:
+    """How many rounds lie between the first caption that comes back and its first coming; None where none comes back.
 
-    >>> first_fixed_point(["a", "b", "b", "c"])
-    2
-    """
-    return next((t for t in range(1, len(captions)) if captions[t] == captions[t - 1]), None)
-
-
-def final_period(captions: Sequence[Hashable]) -> int | None:
-    """The smallest p for which the last 2p captions are the same p captions twice; None where there is none.
-
-    A cycle thus counts only when it has been gone through twice: of n captions the longest that can be seen is n // 2.
-
-    >>> final_period(["x", "a", "b", "a", "b"]), final_period(["a", "b", "a"])
+    >>> cycle_length(["x", "a", "b", "a"]), cycle_length(["a", "b"])
     (2, None)
     """
-    end = len(captions)
-    laps = (p for p in range(1, end // 2 + 1) if captions[end - p :] == captions[end - 2 * p : end - p])
-    return next(laps, None)
-
-
-def final_attractor(captions: Sequence[Hashable]) -> tuple[Any, ...]:
-    """The captions of the cycle a chain ends in, or its last caption alone; empty without captions.
-
-    A cycle begins with its least caption, so that chains caught in the same one have equal attractors.
-
-    >>> final_attractor(["x", "b", "a", "b", "a"]), final_attractor(["x", "y"])
-    (('a', 'b'), ('y',))
-    """
-    lap = list(captions[len(captions) - (final_period(captions) or 1) :]) if captions else []
-    rotations = (tuple(lap[i:] + lap[:i]) for i in range(len(lap)))
-    return min(rotations, default=())
+    first_said: dict[Hashable, int] = {}
+    for t, caption in enumerate(captions):
+        if caption in first_said:
+            return t - first_said[caption]
+        first_said[caption] = t
+    return None

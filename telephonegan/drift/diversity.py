@@ -1,4 +1,4 @@
-"""Whether chains become alike: the captions that are left, and how far apart captions and pictures are."""
+"""Whether chains become alike: how many captions are left, and how far apart captions and pictures are."""
 
 from __future__ import annotations
 
@@ -14,139 +14,197 @@ from telephonegan.errors import DataError
 
 Distance = Callable[[Sequence[Words], Sequence[Words]], np.ndarray]
 
+_AT_ONCE = 50_000
+
 
 @dataclass(frozen=True)
 class CaptionDiversity:
     """The captions of all `chains` in one round.
 
-    `unique` counts different captions (1 to chains; 1: all say the same). Chains of one source begin with one caption,
-    so rounds are compared by the chains of one seed: `unique_per_seed` is the mean over seeds of `unique`, `effective`
-    that of the exponential of the entropy of captions (1 to chains of a seed), how many equally common ones would be as
-    diverse. `distance` is the mean over pairs of chains of different sources (NaN without such pairs). `share` is the
-    part of the chains that say the `commonest` caption (1/chains to 1; of equally common ones the first in alphabetical
-    order).
+    `unique` counts different captions (1 to chains; 1: all say the same), and `share` is the part of the chains that
+    say the `commonest` one (of equally common ones the first in alphabetical order).
+
+    Chains of one source begin with one caption, so rounds are compared by the chains of one seed, of which there are
+    `per_seed`; each of these is the mean over the seeds:
+
+    - `unique_per_seed`: different captions.
+    - `effective`: exp of their entropy, how many equally common captions would be as diverse. It can never exceed the
+      number of chains, so it says little of captions most of which are said once.
+    - `chao_shen`: the same, with the entropy estimated by `chao_shen_entropy`, which allows for captions that were not
+      met; NaN where every caption was met once.
     """
 
     round: int
     chains: int
+    per_seed: float
     unique: int
     unique_per_seed: float
     effective: float
-    distance: float
+    chao_shen: float
     share: float
     commonest: Words
 
 
-def caption_diversity(tracks: Sequence[Track], distance: Distance) -> list[CaptionDiversity]:
-    """The diversity of captions round by round; `distance` (N,) of N pairs is symmetric, and 0 for equal captions.
+def caption_diversity(tracks: Sequence[Track]) -> list[CaptionDiversity]:
+    """The diversity of captions round by round; for distances see `caption_pairs`.
 
     >>> from telephonegan.drift.tracks import Turn
     >>> tracks = [Track(name, name, 0, (Turn(0, ("a", "dog")),)) for name in "xy"]
-    >>> caption_diversity(tracks, lambda a, b: np.array(a) != np.array(b))[0].share
+    >>> caption_diversity(tracks)[0].share
     1.0
     """
     said = defaultdict(list)
     for track in tracks:
         for turn in track.turns:
-            said[turn.round].append((track.source, track.seed, turn.words))
-    return [_of_round(number, said[number], distance) for number in sorted(said)]
+            said[turn.round].append((track.seed, turn.words))
+    return [_of_round(number, said[number]) for number in sorted(said)]
 
 
-@dataclass(frozen=True)
-class PictureDiversity:
-    """The pictures of one round, of which there are `pictures`, one for each chain that has one.
+def plug_in_entropy(counts: Sequence[int]) -> float:
+    """The entropy (nats) of the shares themselves, from 0 to ln of the number drawn, and too low for rare kinds.
 
-    `distance` is the mean of 1 - cosine of their features over pairs of chains of different sources: 0 where all show
-    the same, at most 2, or 1 for features that are never negative; NaN without such pairs. Higher is more diverse.
+    >>> round(plug_in_entropy([5, 5]), 3)
+    0.693
     """
-
-    round: int
-    pictures: int
-    distance: float
+    shares = np.array(counts) / sum(counts)
+    return float(-(shares * np.log(shares)).sum())
 
 
-def picture_diversity(
-    tracks: Sequence[Track], features_of: Callable[[Sequence[Image.Image]], np.ndarray]
-) -> list[PictureDiversity]:
-    """The diversity of pictures in every round that has some; `features_of` gives a row (N,D) to each of N pictures.
+def chao_shen_entropy(counts: Sequence[int]) -> float:
+    """The entropy (nats) of what `counts` were drawn from, with kinds that were not met allowed for.
 
-    All pairs count, however many they are. Compare painted rounds with each other: photographs in round 0 differ more.
+    Good's coverage 1 - (kinds met once)/n shrinks the shares, and each term is divided by the chance that its kind is
+    met (Horvitz-Thompson). NaN where every kind was met once: then nothing is known of the others. Chao and Shen,
+    "Nonparametric estimation of Shannon's index of diversity when there are unseen species in sample", 2003.
+
+    >>> round(chao_shen_entropy([50, 50]), 3)
+    0.693
+    """
+    counts = np.array(counts, dtype=float)
+    total = counts.sum()
+    coverage = 1 - (counts == 1).sum() / total
+    if coverage == 0:
+        return float("nan")
+    shares = coverage * counts / total
+    return float(-(shares * np.log(shares) / -np.expm1(total * np.log1p(-np.minimum(shares, 1 - 1e-16)))).sum())
+
+
+def collision(counts: Sequence[int]) -> float:
+    """How probably two draws without replacement are of one kind, Σ n_i(n_i - 1) / n(n - 1): unbiased, 0 to 1.
+
+    Its inverse is an effective number (Hill's of order 2) that does not saturate at the number drawn. Simpson,
+    "Measurement of Diversity", 1949. NaN for fewer than two draws.
+
+    >>> collision([2, 2])
+    0.3333333333333333
+    """
+    counts = np.array(counts, dtype=float)
+    pairs = counts.sum() * (counts.sum() - 1)
+    return float((counts * (counts - 1)).sum() / pairs) if pairs else float("nan")
+
+
+def caption_pairs(tracks: Sequence[Track], compare: Distance, *, rounds: Sequence[int] | np.ndarray) -> np.ndarray:
+    """The mean of `compare` over the chains of source i and those of source j, in each of `rounds`: (S,S,T).
+
+    Sources are in alphabetical order; NaN where one of them has no such round. `compare` is symmetric: N and N captions
+    to N values. `Resamples.pair_means` makes means over pairs of different sources with intervals out of these.
+
+    >>> from telephonegan.drift.tracks import Turn
+    >>> tracks = [Track(name, name, 0, (Turn(0, (name,)),)) for name in "xy"]
+    >>> caption_pairs(tracks, same_caption, rounds=[0])[0, 1].tolist()
+    [0.0]
+    """
+    sources = sorted({track.source for track in tracks})
+    found = np.full((len(sources), len(sources), len(rounds)), np.nan)
+    for t, number in enumerate(np.asarray(rounds).tolist()):
+        said = [(track.source, turn.words) for track in tracks for turn in track.turns if turn.round == number]
+        if said:
+            found[..., t] = _caption_pairs(said, sources, compare)
+    return found
+
+
+def same_caption(captions: Sequence[Words], others: Sequence[Words]) -> np.ndarray:
+    """1 for equal captions and 0 for others: `caption_pairs` of it are collisions."""
+    return np.array([float(a == b) for a, b in zip(captions, others, strict=True)])
+
+
+def picture_pairs(
+    tracks: Sequence[Track],
+    features_of: Callable[[Sequence[Image.Image]], np.ndarray],
+    *,
+    rounds: Sequence[int] | np.ndarray,
+) -> np.ndarray:
+    """The mean of 1 - cosine of features over the pictures of source i and those of source j: (S,S,T), from 0 to 2.
+
+    `features_of` gives a row (N,D) to each of N pictures. NaN where a source has no picture in that round. Compare
+    painted rounds with each other: photographs in round 0 differ more. Raises DataError for features of zeros.
 
     >>> from telephonegan.drift.tracks import Turn
     >>> tracks = [Track(name, name, 0, (Turn(0, (), Image.new("L", (1, 1))),)) for name in "xy"]
-    >>> picture_diversity(tracks, lambda pictures: np.eye(len(pictures)))
-    [PictureDiversity(round=0, pictures=2, distance=1.0)]
+    >>> picture_pairs(tracks, lambda pictures: np.eye(len(pictures)), rounds=[0])[0, 1].tolist()
+    [1.0]
     """
-    shown = defaultdict(list)
-    for track in tracks:
-        for turn in track.turns:
-            if turn.picture is not None:
-                shown[turn.round].append((track.source, turn.picture))
-    return [
-        PictureDiversity(number, len(sources), mean_cosine_distance(features_of(pictures), sources))
-        for number, (sources, pictures) in ((number, zip(*shown[number], strict=True)) for number in sorted(shown))
-    ]
+    sources = sorted({track.source for track in tracks})
+    place = {source: i for i, source in enumerate(sources)}
+    found = np.full((len(sources), len(sources), len(rounds)), np.nan)
+    for t, number in enumerate(np.asarray(rounds).tolist()):
+        shown = [
+            (place[track.source], turn.picture)
+            for track in tracks
+            for turn in track.turns
+            if turn.round == number and turn.picture is not None
+        ]
+        if shown:
+            rows, pictures = zip(*shown, strict=True)
+            found[..., t] = _cosine_distances(features_of(pictures), np.array(rows), len(sources))
+    return found
 
 
-def mean_cosine_distance(features: np.ndarray, sources: Sequence[str]) -> float:
-    """The mean of 1 - cosine over pairs of different sources, 0 (all alike) to 2; `features` (N,D) of N pictures.
-
-    NaN without such pairs. Raises DataError for features that are zero throughout.
-
-    >>> mean_cosine_distance(np.array([[1.0, 0.0], [0.0, 2.0]]), ["a", "b"])
-    1.0
-    """
-    lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    if len(features) != len(sources) or not (lengths > 0).all():
-        raise DataError(
-            f"Features of shape {np.shape(features)} and {len(sources)} sources were given. Needed: one row for each "
-            "source, none of them zero."
-        )
-    unit = features / lengths
-    _, which = np.unique(np.asarray(sources, dtype=str), return_inverse=True)
-    sums = np.zeros((which.max() + 1, unit.shape[1]))
-    np.add.at(sums, which, unit)
-    # Over ordered pairs: all of them less those within a source, of which the sums of vectors know the cosines.
-    pairs = len(unit) ** 2 - int((np.bincount(which) ** 2).sum())
-    cosines = float((sums.sum(0) ** 2).sum() - (sums**2).sum())
-    return 1 - cosines / pairs if pairs else float("nan")
-
-
-def _of_round(number: int, said: Sequence[tuple[str, int, Words]], distance: Distance) -> CaptionDiversity:
-    counts = Counter(words for _, _, words in said)
+def _of_round(number: int, said: Sequence[tuple[int, Words]]) -> CaptionDiversity:
+    counts = Counter(words for _, words in said)
     commonest = min(counts, key=lambda words: (-counts[words], words))
     of_seed: dict[int, Counter[Words]] = defaultdict(Counter)
-    for _, seed, words in said:
+    for seed, words in said:
         of_seed[seed][words] += 1
+    samples = [list(each.values()) for each in of_seed.values()]
     return CaptionDiversity(
-        number,
-        len(said),
-        len(counts),
-        float(np.mean([len(each) for each in of_seed.values()])),
-        float(np.mean([_effective([*each.values()]) for each in of_seed.values()])),
-        _mean_distance([(source, words) for source, _, words in said], distance),
-        counts[commonest] / len(said),
-        commonest,
+        round=number,
+        chains=len(said),
+        per_seed=float(np.mean([sum(each) for each in samples])),
+        unique=len(counts),
+        unique_per_seed=float(np.mean([len(each) for each in samples])),
+        effective=float(np.mean(np.exp([plug_in_entropy(each) for each in samples]))),
+        chao_shen=float(np.mean(np.exp([chao_shen_entropy(each) for each in samples]))),
+        share=counts[commonest] / len(said),
+        commonest=commonest,
     )
 
 
-def _effective(counts: Sequence[int]) -> float:
-    shares = np.array(counts) / sum(counts)
-    return float(np.exp(-(shares * np.log(shares)).sum()))
-
-
-def _mean_distance(said: Sequence[tuple[str, Words]], distance: Distance) -> float:
+def _caption_pairs(said: Sequence[tuple[str, Words]], sources: Sequence[str], compare: Distance) -> np.ndarray:
     """Equal captions are compared once: late rounds have few different ones and many chains."""
-    captions = {words: i for i, words in enumerate(dict.fromkeys(words for _, words in said))}
-    sources = {source: i for i, source in enumerate(dict.fromkeys(source for source, _ in said))}
-    table = np.zeros((len(sources), len(captions)))
+    captions = list(dict.fromkeys(words for _, words in said))
+    place, column = ({key: i for i, key in enumerate(keys)} for keys in (sources, captions))
+    counts = np.zeros((len(sources), len(captions)))
     for source, words in said:
-        table[sources[source], captions[words]] += 1
-    counts = table.sum(0)
-    pairs = np.outer(counts, counts) - table.T @ table
-    if not pairs.any():
-        return float("nan")
-    names = list(captions)
-    first, second = np.nonzero(np.triu(pairs, 1))
-    apart = distance([names[i] for i in first], [names[j] for j in second]) if len(first) else np.zeros(0)
-    return float(2 * (pairs[first, second] * apart).sum() / pairs.sum())
+        counts[place[source], column[words]] += 1
+    first, second = np.triu_indices(len(captions))
+    apart = np.zeros((len(captions), len(captions)))
+    for start in range(0, len(first), _AT_ONCE):
+        i, j = first[start : start + _AT_ONCE], second[start : start + _AT_ONCE]
+        apart[i, j] = apart[j, i] = compare([captions[k] for k in i], [captions[k] for k in j])
+    chains = counts.sum(axis=1)
+    shares = counts / np.maximum(chains, 1)[:, None]
+    return np.where(np.outer(chains, chains) > 0, shares @ apart @ shares.T, np.nan)
+
+
+def _cosine_distances(features: np.ndarray, rows: np.ndarray, sources: int) -> np.ndarray:
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    if len(features) != len(rows) or not (lengths > 0).all():
+        raise DataError(
+            f"Features of shape {np.shape(features)} and {len(rows)} pictures were given. Needed: one row for each "
+            "picture, none of them zero."
+        )
+    sums, counts = np.zeros((sources, features.shape[1])), np.bincount(rows, minlength=sources)
+    np.add.at(sums, rows, features / lengths)
+    means = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], np.nan)
+    return 1 - means @ means.T

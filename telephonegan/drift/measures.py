@@ -13,7 +13,7 @@ import numpy as np
 
 from telephonegan.drift.image_measures import ssim
 from telephonegan.drift.statistics import cosines
-from telephonegan.drift.text_measures import bleu, content_f1, rouge_l, semantic_cosine, tfidf_cosine
+from telephonegan.drift.text_measures import bleu, content_f1, rouge_l, sentence_codes, tfidf_cosine
 from telephonegan.drift.tracks import Material, Observers, Pair, To, Track, Turn
 from telephonegan.errors import SettingsError
 from telephonegan.evaluation.captions import DocumentFrequency
@@ -177,8 +177,9 @@ def _tfidf(material: Material, earlier: list[int], later: list[int]) -> np.ndarr
 
 
 def _semantic(material: Material, earlier: list[int], later: list[int]) -> np.ndarray:
-    candidates, references = ([material.captions[row] for row in rows] for rows in (later, earlier))
-    return semantic_cosine(candidates, references, device=material.device)
+    if material.sentence_codes is None:
+        material.sentence_codes = sentence_codes(material.captions, material.device)
+    return cosines(material.sentence_codes[later], material.sentence_codes[earlier])
 
 
 def _ssim(material: Material, earlier: list[int], later: list[int]) -> np.ndarray:

@@ -1,6 +1,7 @@
-"""What many chains say together: their curves, means that know of gaps, intervals, and how fast meaning is lost.
+"""What many chains say together: their curves, means over chains and over pairs of chains, and intervals.
 
-A half-life is that of an exponential fitted to the mean curve, where "it does not fit" is an answer.
+Every interval comes from resampling the sources (the photographs). It says how the numbers would vary over other
+photographs like these; it does not cover other weights of the networks.
 """
 
 from __future__ import annotations
@@ -13,17 +14,20 @@ import numpy as np
 
 from telephonegan.errors import DataError, SettingsError
 
-LEAST_R2 = 0.8
-_CANDIDATES, _ZOOMS = 25, 8  # of a half-life: so many on each grid, so many ever finer grids
+_LEAST_ROOM = 0.01
 
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """A value with its interval; all three are numbers, or arrays of one shape. NaN bounds: no interval is known."""
+    """A value with its interval; numbers, or arrays of one shape. NaN bounds: no interval is known.
+
+    `unknown` counts the resamples in which there was no value; the interval leaves them out.
+    """
 
     value: Any
     low: Any
     high: Any
+    unknown: Any = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,27 +89,74 @@ def mean_of_known(values: np.ndarray, axis: int | None = 0) -> Any:
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)[()]
 
 
-def resample(
-    statistic: Callable[..., Any],
-    *arrays: np.ndarray,
-    sources: Sequence[str],
-    resamples: int = 2000,
-    seed: int = 0,
-) -> np.ndarray:
-    """`statistic` of `resamples` draws of as many sources as there are, with replacement: (resamples, …).
+class Resamples:
+    """Sources drawn with replacement, many times: a cluster bootstrap.
 
-    Every array has the chains (N) as first axis, as `sources` has. A source comes with all its chains, since chains of
-    one photograph are not independent. The draws hang on `seed` and on the sources' names, not on the order of chains.
-    Raises DataError and SettingsError.
+    A source comes with all its chains, since chains of one photograph are not independent. The methods return one row
+    for the data as they are and one for each resample, (1 + resamples, …). Rows of several results belong together, so
+    differences and ratios of them are resampled jointly; `estimate` turns such rows into a value with its interval.
+    The draws depend on `seed` and on the names of the sources, not on the order of the chains.
+
+    >>> drawn = Resamples(["a", "b"], resamples=10)
+    >>> float(drawn.estimate(drawn.means(np.array([0.5, 0.5]))).high)
+    0.5
     """
-    if resamples < 1:
-        raise SettingsError(f"resamples was {resamples}. Allowed: 1 or more; 2000 is usual.")
-    _check_lengths(arrays, sources)
-    names, which = np.unique(np.asarray(sources, dtype=str), return_inverse=True)
-    rows_of = [np.flatnonzero(which == i) for i in range(len(names))]
-    draws = np.random.default_rng(seed).integers(0, len(names), (resamples, len(names)))
-    picked = (np.concatenate([rows_of[i] for i in draw]) for draw in draws)
-    return np.array([statistic(*(array[rows] for array in arrays)) for rows in picked], dtype=float)
+
+    def __init__(self, sources: Sequence[str], resamples: int = 2000, seed: int = 0) -> None:
+        """`sources` (N,) names the source of each chain. Raises DataError without chains, SettingsError."""
+        if resamples < 1:
+            raise SettingsError(f"resamples was {resamples}. Allowed: 1 or more; 2000 is usual.")
+        if not len(sources):
+            raise DataError("No chains were given. Needed: one chain at least.")
+        self.sources, self.of_chain = np.unique(np.asarray(sources, dtype=str), return_inverse=True)
+        count = len(self.sources)
+        self.draws = np.random.default_rng(seed).integers(0, count, (resamples, count))
+        drawn = np.stack([np.bincount(draw, minlength=count) for draw in self.draws])
+        self.weights = np.concatenate([np.ones((1, count)), drawn])
+
+    def means(self, values: np.ndarray) -> np.ndarray:
+        """Means over the chains of `values` (N,…) that are known: (1 + resamples, …)."""
+        self._check(values)
+        known = ~np.isnan(values)
+        sums, counts = (np.zeros((len(self.sources), *np.shape(values)[1:])) for _ in range(2))
+        np.add.at(sums, self.of_chain, np.where(known, values, 0.0))
+        np.add.at(counts, self.of_chain, known)
+        return _ratio(np.tensordot(self.weights, sums, 1), np.tensordot(self.weights, counts, 1))
+
+    def pair_means(self, values: np.ndarray) -> np.ndarray:
+        """Means over ordered pairs of different sources of `values` (S,S,T) that are known: (1 + resamples, T).
+
+        Sources are in alphabetical order, as in `sources`. A source that was drawn twice is not paired with itself:
+        it would be as like itself as no other.
+        """
+        values = np.array(values, dtype=float)
+        if values.ndim != 3 or values.shape[:2] != (len(self.sources),) * 2:
+            raise DataError(
+                f"Values of shape {values.shape} were given for {len(self.sources)} sources. Needed: one for each pair "
+                "of sources in each round."
+            )
+        values[np.diag_indices(len(self.sources))] = np.nan
+        return np.stack([self._pair_mean(values[..., t]) for t in range(values.shape[2])], axis=-1)
+
+    def estimate(self, rows: np.ndarray, level: float = 0.95) -> Estimate:
+        """The first row as the value, and the percentiles of the others as its interval.
+
+        From one source nothing can be said of others: then the bounds are NaN.
+        """
+        return _estimate(rows[0], rows[1:], level, len(self.sources))
+
+    def _pair_mean(self, values: np.ndarray) -> np.ndarray:
+        known = ~np.isnan(values)
+        sums, counts = (((self.weights @ part) * self.weights).sum(1) for part in (np.where(known, values, 0.0), known))
+        return _ratio(sums, counts)
+
+    def _check(self, *arrays: np.ndarray) -> None:
+        lengths = [len(array) for array in arrays]
+        if any(length != len(self.of_chain) for length in lengths):
+            raise DataError(
+                f"{len(self.of_chain)} sources and arrays of {lengths} chains were given. Needed: one chain at least, "
+                "and the same chains in all of them."
+            )
 
 
 def bootstrap(
@@ -116,21 +167,21 @@ def bootstrap(
     level: float = 0.95,
     seed: int = 0,
 ) -> Estimate:
-    """`statistic(*arrays)` and its percentile interval under resampled sources (cluster bootstrap; see `resample`).
+    """`statistic(*arrays)` of any kind with its percentile interval under resampled sources; for means see `Resamples`.
 
-    The statistic takes the arrays, chains first, and gives a number or an array. Resamples in which it is NaN do not
-    count. From one source nothing can be said of others: then the bounds are NaN.
+    Every array has the chains (N) as first axis, as `sources` has; the statistic gives a number or an array. Resamples
+    in which it is NaN are left out and counted. Raises DataError and SettingsError.
 
     >>> values = np.array([[0.5], [0.5]])
     >>> bootstrap(mean_of_known, values, sources=["a", "b"], resamples=10).high
     array([0.5])
     """
-    draws = resample(statistic, *arrays, sources=sources, resamples=resamples, seed=seed)
-    value = statistic(*arrays)
-    if len(set(sources)) == 1:
-        unknown = np.full_like(draws[0], np.nan)[()]
-        return Estimate(value, unknown, unknown)
-    return Estimate(value, *percentile_interval(draws, level))
+    drawn = Resamples(sources, resamples, seed)
+    drawn._check(*arrays)
+    chains_of = [np.flatnonzero(drawn.of_chain == i) for i in range(len(drawn.sources))]
+    picked = (np.concatenate([chains_of[i] for i in draw]) for draw in drawn.draws)
+    found = np.array([statistic(*(array[rows] for array in arrays)) for rows in picked], dtype=float)
+    return _estimate(statistic(*arrays), found, level, len(drawn.sources))
 
 
 def percentile_interval(draws: np.ndarray, level: float = 0.95) -> tuple[Any, Any]:
@@ -198,114 +249,17 @@ def cosines(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.divide(products, lengths, out=np.full(len(products), np.nan), where=lengths > 0).clip(-1, 1)
 
 
-def between(values: Any, floor: Any, ceiling: Any) -> Any:
-    """Where `values` lie between floor (0) and ceiling (1); arrays broadcast, and results may lie outside.
+def above_chance(values: Any, chance: Any) -> Any:
+    """Chance-corrected similarity (s - c) / (1 - c): 1 for the same, 0 for as much as unrelated chains have in common.
 
-    NaN where the ceiling is not above the floor: there the measure cannot tell the same from the other.
+    For measures by which a thing has similarity 1 to itself, so nothing lies above 1. NaN where chance leaves less than
+    a hundredth of room. The form is that of Cohen's kappa (1960); arrays broadcast.
 
-    >>> float(between(0.5, 0.25, 0.75))
-    0.5
+    >>> float(above_chance(0.5, 0.25))
+    0.3333333333333333
     """
-    room = np.subtract(ceiling, floor, dtype=float)
-    return (np.subtract(values, floor, dtype=float) / np.where(room > 0, room, np.nan))[()]
-
-
-def fraction(
-    values: np.ndarray,
-    floor: np.ndarray,
-    ceiling: np.ndarray,
-    *,
-    sources: Sequence[str],
-    resamples: int = 2000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> Estimate:
-    """The mean over chains as a fraction between mean floor and mean ceiling, with its bootstrap interval.
-
-    `values` (N,T), `floor` (N,T) or (N,), `ceiling` (N,) or (N,T), chain by chain in one order, NaN where unknown. All
-    three are resampled together, so the interval holds the doubt about floor and ceiling too.
-    """
-    return bootstrap(
-        mean_fraction, values, floor, ceiling, sources=sources, resamples=resamples, level=level, seed=seed
-    )
-
-
-def mean_fraction(values: np.ndarray, floor: np.ndarray, ceiling: np.ndarray) -> Any:
-    """Means over chains, the first axis of each array, put `between` one another."""
-    return between(mean_of_known(values), mean_of_known(floor), mean_of_known(ceiling))
-
-
-@dataclass(frozen=True)
-class HalfLife:
-    """`rounds` in which what is being lost halves, with its interval, or None and the `reason` why there is no fit.
-
-    The fit is plateau + (start - plateau)·2^(-t / rounds): `start` is its value at round 0, `plateau` what stays for
-    good, `r2` the share of the mean curve's variance that it explains; they are given for a poor fit too. An interval
-    that ends at infinity says that chains like these might as well lose nothing.
-    """
-
-    rounds: Estimate | None
-    start: float
-    plateau: float
-    r2: float
-    reason: str = ""
-
-
-def half_life(
-    rounds: Sequence[int] | np.ndarray,
-    values: np.ndarray,
-    floor: np.ndarray | None = None,
-    ceiling: np.ndarray | None = None,
-    *,
-    sources: Sequence[str],
-    plateau: bool = False,
-    resamples: int = 2000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> HalfLife:
-    """The half-life of meaning over chains, in rounds, with a bootstrap interval over sources.
-
-    `values` (N,T) are similarities to the start in `rounds` (T,); with `floor` and `ceiling` (see `fraction`) they are
-    put between these first; without them they are taken as fractions already. Least squares on the mean curve. By
-    default everything fades to the floor, 0; `plateau` fits what stays as well. Leave out round 0 where it compares a
-    thing with itself.
-
-    No fit: fewer than three rounds with values (four with a plateau); a curve that does not fall, that halves within a
-    tenth of a step or not in ten times the rounds seen; or one of which the exponential explains less than 0.8.
-
-    >>> rounds = np.arange(1, 9)
-    >>> fit = half_life(rounds, np.tile(2.0 ** (-rounds / 3), (2, 1)), sources=["a", "b"], resamples=10)
-    >>> round(float(fit.rounds.value), 3)
-    3.0
-    """
-    numbers = np.asarray(rounds, dtype=float)
-    if np.ndim(values) != 2 or np.shape(values)[1:] != numbers.shape or (np.diff(numbers) <= 0).any():
-        raise DataError(
-            f"Values of shape {np.shape(values)} in {len(numbers)} rounds were given. Needed: chains × rounds, and "
-            "rounds that rise."
-        )
-    count = len(values)
-    arrays = (
-        values,
-        np.zeros(count) if floor is None else floor,
-        np.ones(count) if ceiling is None else ceiling,
-    )
-    curve = np.asarray(mean_fraction(*arrays))
-    known = int((~np.isnan(curve)).sum())
-    if known < 3 + plateau:
-        nan = float("nan")
-        return HalfLife(None, nan, nan, nan, f"values in {known} of the rounds; {3 + plateau} are needed")
-    fit = _fitted(numbers, curve[None], plateau)
-    r2 = _explained(curve, float(fit.error[0]))
-    parts = float(fit.start[0]), float(fit.plateau[0]), r2
-    reason = _objection(float(_seen_half_lives(fit, numbers)[0]), r2)
-    if reason:
-        return HalfLife(None, *parts, reason)
-    draws = resample(mean_fraction, *arrays, sources=sources, resamples=resamples, seed=seed)
-    low, high = percentile_interval(_seen_half_lives(_fitted(numbers, draws, plateau), numbers), level)
-    if len(set(sources)) == 1:
-        low = high = float("nan")
-    return HalfLife(Estimate(float(fit.half_life[0]), float(low), float(high)), *parts)
+    room = 1 - np.asarray(chance, dtype=float)
+    return (np.subtract(values, chance, dtype=float) / np.where(room >= _LEAST_ROOM, room, np.nan))[()]
 
 
 def _centred_ranks(values: np.ndarray) -> np.ndarray:
@@ -324,82 +278,12 @@ def _rounds_after_start(rounds: Sequence[int] | np.ndarray, values: np.ndarray) 
     return numbers
 
 
-def _check_lengths(arrays: Sequence[np.ndarray], sources: Sequence[str]) -> None:
-    lengths = [len(array) for array in arrays]
-    if not len(sources) or any(length != len(sources) for length in lengths):
-        raise DataError(
-            f"{len(sources)} sources and arrays of {lengths} chains were given. Needed: one chain at least, and the "
-            "same chains in all of them."
-        )
+def _ratio(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
-@dataclass(frozen=True, eq=False)
-class _Fit:
-    """Fits of R curves: half-lives, starts, plateaus and squared errors, each (R,)."""
-
-    half_life: np.ndarray
-    start: np.ndarray
-    plateau: np.ndarray
-    error: np.ndarray
-
-
-def _fitted(rounds: np.ndarray, curves: np.ndarray, plateau: bool) -> _Fit:
-    """Search the half-life on finer and finer grids; start and plateau are linear given it. `curves` is (R,T)."""
-    shortest, longest = _bounds(rounds)
-    lows, highs = np.full(len(curves), np.log(shortest)), np.full(len(curves), np.log(longest))
-    for _ in range(_ZOOMS):
-        grid = np.linspace(lows, highs, _CANDIDATES, axis=1)
-        fit = _linear_fits(rounds, curves, np.exp(grid), plateau)
-        best = np.argmin(fit.error, axis=1)[:, None]
-        step = (highs - lows) / (_CANDIDATES - 1)
-        centre = np.take_along_axis(grid, best, axis=1)[:, 0]
-        lows, highs = np.maximum(centre - step, np.log(shortest)), np.minimum(centre + step, np.log(longest))
-    picked = (fit.half_life, fit.start, fit.plateau, fit.error)
-    return _Fit(*(np.take_along_axis(values, best, axis=1)[:, 0] for values in picked))
-
-
-def _linear_fits(rounds: np.ndarray, curves: np.ndarray, half_lives: np.ndarray, plateau: bool) -> _Fit:
-    """Least squares for every curve (R,T) and half-life (R,G): neither the fall nor the plateau is negative."""
-    known = (~np.isnan(curves)).astype(float)
-    y = np.where(known > 0, curves, 0.0)
-    decay = 2.0 ** (-rounds / half_lives[..., None])
-    n, sum_y, sum_yy = known.sum(1)[:, None], y.sum(1)[:, None], (y * y).sum(1)[:, None]
-    sum_d, sum_dd = (np.einsum("rgt,rt->rg", power, known) for power in (decay, decay**2))
-    sum_dy = np.einsum("rgt,rt->rg", decay, y)
-    fall, rest = np.maximum(sum_dy, 0) / sum_dd, np.zeros_like(sum_dy)
-    if plateau:
-        determinant = np.maximum(n * sum_dd - sum_d**2, 1e-300)
-        free_fall = (n * sum_dy - sum_d * sum_y) / determinant
-        free_rest = (sum_y - free_fall * sum_d) / n
-        flat = np.broadcast_to(np.maximum(sum_y / n, 0), free_fall.shape)
-        rest = np.where(free_fall < 0, flat, np.where(free_rest < 0, 0.0, free_rest))
-        fall = np.where(free_fall < 0, 0.0, np.where(free_rest < 0, fall, free_fall))
-    error = sum_yy - 2 * (fall * sum_dy + rest * sum_y) + fall**2 * sum_dd + 2 * fall * rest * sum_d + rest**2 * n
-    return _Fit(half_lives, fall + rest, rest, error)
-
-
-def _seen_half_lives(fit: _Fit, rounds: np.ndarray) -> np.ndarray:
-    """The half-lives (R,): infinite where nothing falls or too slowly to be seen, 0 where all falls at once."""
-    shortest, longest = _bounds(rounds)
-    still = (fit.half_life >= 0.999 * longest) | (fit.start - fit.plateau <= 1e-9)
-    return np.where(still, np.inf, np.where(fit.half_life <= 1.001 * shortest, 0.0, fit.half_life))
-
-
-def _bounds(rounds: np.ndarray) -> tuple[float, float]:
-    return float(np.diff(rounds).min()) / 10, 10 * float(rounds[-1] - rounds[0])
-
-
-def _explained(curve: np.ndarray, error: float) -> float:
-    known = curve[~np.isnan(curve)]
-    variation = float(((known - known.mean()) ** 2).sum())
-    return 1 - error / variation if variation > 1e-18 else 0.0
-
-
-def _objection(half_life: float, r2: float) -> str:
-    if half_life == np.inf:
-        return "the curve does not fall, or too slowly to be seen in these rounds"
-    if r2 < LEAST_R2:
-        return f"the curve is no exponential: the best one explains {max(r2, 0):.2f} of it, and {LEAST_R2} is asked for"
-    if half_life == 0:
-        return "what is lost is lost by the first round that was measured"
-    return ""
+def _estimate(value: Any, draws: np.ndarray, level: float, sources: int) -> Estimate:
+    low, high = percentile_interval(draws, level)
+    if sources == 1:
+        low = high = np.full_like(draws[0], np.nan)[()]
+    return Estimate(value, low, high, np.isnan(draws).sum(axis=0)[()])

@@ -112,12 +112,16 @@ def semantic_cosine(
 
     >>> semantic_cosine([["a", "dog"]], [["a", "puppy"]])  # doctest: +SKIP
     """
-    numbers: dict[str, int] = {}
-    later, earlier = (
-        [numbers.setdefault(" ".join(words), len(numbers)) for words in side] for side in (candidates, references)
-    )
-    codes = _model(device).encode(list(numbers), convert_to_numpy=True, show_progress_bar=False)
+    texts = list(dict.fromkeys(map(tuple, [*candidates, *references])))
+    rows, codes = {words: row for row, words in enumerate(texts)}, sentence_codes(texts, device)
+    later, earlier = ([rows[tuple(words)] for words in side] for side in (candidates, references))
     return cosines(codes[later], codes[earlier])
+
+
+def sentence_codes(captions: Captions, device: str = "cpu") -> np.ndarray:
+    """The sentence embeddings (N,384) of N captions, see `semantic_cosine`."""
+    texts = [" ".join(words) for words in captions]
+    return _model(device).encode(texts, convert_to_numpy=True, show_progress_bar=False)
 
 
 def _dice(first: set[str], second: set[str]) -> float:

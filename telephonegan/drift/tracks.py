@@ -119,6 +119,7 @@ class Material:
         self.pictures: list[Image.Image] = list(
             {id(t.picture): t.picture for t in turns if t.picture is not None}.values()
         )
+        self.sentence_codes: np.ndarray | None = None  # of the captions, once a measure has asked for them
         self.caption_rows = {words: row for row, words in enumerate(self.captions)}
         self.picture_rows = {id(picture): row for row, picture in enumerate(self.pictures)}
         self._crossed = list(

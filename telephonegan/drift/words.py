@@ -1,18 +1,20 @@
 """Content words: which of a caption's words carry meaning, of what kind they are, and which of them survive.
 
-Words differ where their spelling does: "dog" and "dogs" are two words.
+Words differ where their spelling does: "dog" and "dogs" are two words, unless `lemma` makes them one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Literal, get_args
 
 import numpy as np
 
+from telephonegan.drift.references import all_pairs
 from telephonegan.drift.statistics import Curves
-from telephonegan.drift.tracks import Track
+from telephonegan.drift.tracks import Track, Words
 from telephonegan.errors import SettingsError
 from telephonegan.evaluation.word_effects import KINDS as EXCHANGEABLE
 
@@ -79,24 +81,96 @@ def kind_of(word: str) -> WordKind:
     return "action" if word.endswith("ing") and len(word) > len("ring") else "other"
 
 
-def survival(tracks: Sequence[Track], kind_of: Callable[[str], str | None]) -> dict[str, Curves]:
+def lemma(word: str) -> str:
+    """The form a dictionary lists, by rules and the lists of this file: "dogs" → "dog", "running" and "ran" → "run".
+
+    Nouns in the plural and verbs in any form, as far as their base is listed here; other words stay as they are.
+
+    >>> [lemma(word) for word in ("dogs", "children", "running", "rides", "sat", "snow", "glasses")]
+    ['dog', 'child', 'run', 'ride', 'sit', 'snow', 'glasses']
+    """
+    if word in PLURALS or word in PAST_FORMS:
+        return PLURALS.get(word) or PAST_FORMS[word]
+    if word in NO_PLURALS:
+        return word
+    singulars = sorted((OBJECTS & _singulars(word)) - {word}, key=len)
+    if word not in ACTIONS and (singulars or word in OBJECTS):
+        return singulars[-1] if singulars else word
+    bases = _verb_bases(word)
+    listed = [base for base in bases if base in (ACTIONS | OBJECTS if word in ACTIONS else ACTIONS)]
+    listed += [base for base in sorted(bases, key=len) if not ACTIONS.isdisjoint((f"{base}s", f"{base}es"))]
+    return listed[0] if listed else word
+
+
+def survival(
+    tracks: Sequence[Track], kind_of: Callable[[str], str | None], *, form: Callable[[str], str] = str
+) -> dict[str, Curves]:
     """For each kind, the share (0 to 1) of a chain's words of round 0 that its caption of round t holds.
 
-    `kind_of` gives a word's kind, or None for words that do not count. A chain that began without a word of a kind is
-    NaN there; kinds that no chain began with are left out. Kinds are sorted by name, chains as given.
+    `kind_of` gives a word's kind, or None for words that do not count; words are the same where their `form` is, such
+    as `lemma` (default: their spelling). A chain that began without a word of a kind is NaN there; kinds that no chain
+    began with are left out. Kinds are sorted by name, chains as given.
 
     >>> from telephonegan.drift.tracks import Turn
     >>> track = Track("x", "x", 0, (Turn(0, ("red", "dog")), Turn(1, ("a", "dog"))))
     >>> survival([track], {"red": "colour", "dog": "object"}.get)["colour"].values
     array([[1., 0.]])
     """
-    kinds = sorted({kind for track in tracks for kind in map(kind_of, track.turns[0].words) if kind is not None})
     rounds = sorted({turn.round for track in tracks for turn in track.turns})
     names, sources = tuple(track.chain for track in tracks), tuple(track.source for track in tracks)
-    return {
-        kind: Curves(names, sources, np.array(rounds), np.array([_shares(t, kind, rounds, kind_of) for t in tracks]))
-        for kind in kinds
-    }
+    shares = {kind: np.full((len(tracks), len(rounds)), np.nan) for kind in _kinds(tracks, kind_of)}
+    said = [{turn.round: set(map(form, turn.words)) for turn in track.turns} for track in tracks]
+    for kind, values in shares.items():
+        for i, track in enumerate(tracks):
+            start = _of_kind(track.turns[0].words, kind, kind_of, form)
+            for t, number in enumerate(rounds):
+                if start and number in said[i]:
+                    values[i, t] = len(start & said[i][number]) / len(start)
+    return {kind: Curves(names, sources, np.array(rounds), values) for kind, values in shares.items()}
+
+
+def chance_survival(
+    tracks: Sequence[Track],
+    kind_of: Callable[[str], str | None],
+    *,
+    form: Callable[[str], str] = str,
+    rounds: Sequence[int] | np.ndarray,
+) -> dict[str, np.ndarray]:
+    """For each kind, the share of the words of source i's round 0 that source j says in each of `rounds`: (S,S,T).
+
+    What `survival` is without any memory, by `Resamples.pair_means`, which leaves out i = j. Sources are in
+    alphabetical order; a value is the mean over the seeds both have, NaN where source i has no word of the kind.
+
+    >>> from telephonegan.drift.tracks import Turn
+    >>> tracks = [Track(name, name, 0, (Turn(0, (name,)), Turn(1, ("a",)))) for name in ("a", "b")]
+    >>> chance_survival(tracks, lambda word: "all", rounds=[1])["all"][:, :, 0].tolist()
+    [[1.0, 1.0], [0.0, 0.0]]
+    """
+    words_of = cache(lambda words: frozenset(map(form, words)))
+
+    def shares(kind: str, starts: Sequence[Words], others: Sequence[Words]) -> np.ndarray:
+        wanted = cache(lambda words: frozenset(_of_kind(words, kind, kind_of, form)))
+        pairs = ((wanted(start), words_of(other)) for start, other in zip(starts, others, strict=True))
+        return np.array([len(start & other) / len(start) if start else np.nan for start, other in pairs])
+
+    return {kind: all_pairs(tracks, partial(shares, kind), rounds=rounds) for kind in _kinds(tracks, kind_of)}
+
+
+def _kinds(tracks: Sequence[Track], kind_of: Callable[[str], str | None]) -> list[str]:
+    """Those of the words that chains began with."""
+    return sorted({kind for track in tracks for kind in map(kind_of, track.turns[0].words) if kind is not None})
+
+
+def _of_kind(words: Words, kind: str, kind_of: Callable[[str], str | None], form: Callable[[str], str]) -> set[str]:
+    return {form(word) for word in words if kind_of(word) == kind}
+
+
+def _verb_bases(word: str) -> list[str]:
+    """What a verb in -ing, -ed or -s may come from: for "running" runn, runne and run."""
+    endings = () if word.endswith("ss") else ("ing", "ed", "s", "es")
+    stems = [word[: -len(ending)] for ending in endings if word.endswith(ending) and len(word) - len(ending) > 1]
+    bases = [base for stem in stems for base in (stem, f"{stem}e", stem[:-1] if stem[-1:] == stem[-2:-1] else stem)]
+    return [*bases, word[:-3] + "y"] if word.endswith(("ies", "ied")) else bases
 
 
 def _singulars(word: str) -> set[str]:
@@ -109,12 +183,6 @@ def _singulars(word: str) -> set[str]:
     if word.endswith("ies"):
         found.add(word[:-3] + "y")
     return found
-
-
-def _shares(track: Track, kind: str, rounds: Sequence[int], kind_of: Callable[[str], str | None]) -> list[float]:
-    start = {word for word in track.turns[0].words if kind_of(word) == kind}
-    said = {turn.round: start.intersection(turn.words) for turn in track.turns}
-    return [len(said[number]) / len(start) if start and number in said else float("nan") for number in rounds]
 
 
 def _listed(words: str) -> frozenset[str]:
@@ -226,4 +294,51 @@ PLURALS = {
     "geese": "goose",
     "mice": "mouse",
     "knives": "knife",
+    "leaves": "leaf",
+}
+# In -s like a plural, but for things of their own.
+NO_PLURALS = _listed("glasses goggles clothes jeans pants trousers shorts overalls bleachers rapids woods")
+PAST_FORMS = {
+    form: base
+    for base, forms in {
+        "run": "ran",
+        "stand": "stood",
+        "sit": "sat seated",
+        "ride": "rode ridden",
+        "hold": "held",
+        "wear": "wore worn",
+        "swim": "swam",
+        "catch": "caught",
+        "throw": "threw thrown",
+        "sing": "sang",
+        "eat": "ate eaten",
+        "drink": "drank",
+        "fight": "fought",
+        "bite": "bit bitten",
+        "lie": "lies lying",
+        "lay": "laid",
+        "sleep": "slept",
+        "leap": "leapt",
+        "fall": "fell fallen",
+        "fly": "flew flown",
+        "swing": "swung",
+        "make": "made",
+        "take": "took taken",
+        "give": "gave given",
+        "get": "got",
+        "go": "went gone",
+        "come": "came",
+        "lead": "led",
+        "hang": "hung",
+        "see": "saw seen",
+        "speak": "spoke spoken",
+        "draw": "drew drawn",
+        "dig": "dug",
+        "build": "built",
+        "shoot": "shot",
+        "shake": "shook shaken",
+        "blow": "blew blown",
+        "feed": "fed",
+    }.items()
+    for form in forms.split()
 }

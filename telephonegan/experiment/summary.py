@@ -1,7 +1,9 @@
-"""How meaning drifts in an experiment: every measure by round, between floor and ceiling, with intervals."""
+"""How meaning drifts in an experiment: every measure by round, beside chance and named references, with intervals."""
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -14,57 +16,58 @@ import numpy as np
 from PIL import Image
 
 from telephonegan import drift, files, inference
-from telephonegan.drift.diversity import caption_diversity, picture_diversity
-from telephonegan.drift.floor_and_ceiling import other_captions, repaintings, unrelated
+from telephonegan.drift.decay import HalfLife, half_life
+from telephonegan.drift.diversity import caption_diversity, caption_pairs, picture_pairs, same_caption
 from telephonegan.drift.measures import MEASURES, Measure, Row, compared
-from telephonegan.drift.statistics import (
-    Curves,
-    Estimate,
-    bootstrap,
-    fraction,
-    gc_at_t,
-    half_life,
-    mean_of_known,
-    mean_similarity,
-    pivot,
-)
+from telephonegan.drift.references import REFERENCES, all_pairs, strangers, unrelated
+from telephonegan.drift.statistics import Curves, Estimate, Resamples, above_chance, gc_at_t, mean_similarity, pivot
 from telephonegan.drift.text_measures import content_f1
 from telephonegan.drift.tracks import Material, Track, Words
-from telephonegan.drift.words import survival
+from telephonegan.drift.words import chance_survival, lemma, survival
 from telephonegan.errors import DataError, OutputError
+from telephonegan.experiment.old_summaries import FORMAT, OLD_FORMAT, OLD_REPAINTING, upgraded
 from telephonegan.experiment.reading import Experiment
 
-SUMMARY = "summary.json"
-_FORMAT = 1
-_CHAINS, _FLOOR, _WORDS, _PAINTINGS = "chains", "unrelated", "other captions", "other paintings"
-_LACKING = {_WORDS: "human captions for a ceiling", _PAINTINGS: "other seeds for a ceiling"}
+SUMMARY, SIMILARITIES = "summary.json", "similarities.csv"
+_CHAINS, _STRANGERS = "chains", "unrelated"
 _PICTURES = "lite2_cosine"  # pictures are as far apart as they are unlike by this measure
-_COMMONEST, _DIGITS = 10, 6
+_COMMONEST, _DIGITS, _TABLE_DIGITS = 10, 6, 4
+_SETTLED = 3  # rounds in a row
+_MOST_PAIRS = 1_000_000  # of distinct captions; beyond, chance is measured with one stranger for each source
+
+Told = dict[str, Any]
 
 
 def summarise(
     tracks: Sequence[Track],
     measures: Sequence[str] | None = None,
     *,
+    same_noise: bool = False,
     observers: drift.Observers | None = None,
     resamples: int = 2000,
     seed: int = 0,
     device: str = "cpu",
-) -> dict[str, Any]:
-    """All that can be said of many chains together, as JSON holds it; intervals are of 95 %, resampled over sources.
+) -> Told:
+    """All that can be said of many chains together, as JSON holds it.
+
+    Intervals are of 95 %, resampled over sources (see `Resamples`): they speak of other photographs like these, and not
+    of other weights. `unknown`, where it is there, counts resamples without a value.
 
     - `measures`, by name: direction and range; `rounds`; similarity to the `start` and to the `previous` round, round
-      by round; the `floor` (unrelated chains) round by round and the `ceiling` (other human captions of the photograph,
-      or another seed's painting of the caption); the `fraction` between them; `half_life`, or null and the `reason`,
-      where all fades to the floor in the end, and `half_life_to_plateau`, where some of it stays;
+      by round; `chance`, what unrelated chains have in common, over so many ordered `pairs` of sources; `references` by
+      name (see `drift.references`), with their number of `sources` and the `difference` of the start curve to them;
+      `above_chance`, for measures by which a thing has 1 with itself; `half_life` (see `drift.decay`);
       `gc_at_t` (arXiv 2402.14973) and `mean_similarity` (arXiv 2509.04438).
-    - `survival`: by kind of word, the share of the content words of round 0 that are still said, round by round.
-    - `diversity` of the captions, round by round: `unique` ones, `distance` (mean of 1 - content F1 over pairs of
-      chains of different sources; 0, all alike, to 1) and the `share` of the `commonest`; `picture_diversity`, where
-      lite2_cosine is among the measures, of the rounds that have `pictures`: `distance` (mean of 1 - Lite2 cosine over
-      such pairs; 0, all alike, to 1).
-    - `repetition`: how chains end; `attractors`: in what.
-    - `chains`: each one's source, seed, last round, fixed point, period, and similarity of its last round to its start.
+    - `survival`: by kind of word, in so many `sources`, the `share` of the content words of round 0 that are still
+      said, round by round, by `chance`, and the `excess` over it; `survival_of_lemmas`: where "dog" and "dogs" are one.
+    - `diversity` of the captions, round by round, see `CaptionDiversity`; `distances`: means over pairs of sources of
+      `same_caption` (how probably two say the same), of 1 - content F1 of `captions` and, where lite2_cosine is among
+      the measures, of 1 - Lite2 cosine of `pictures`; the `…_change` is the last round less round 0, or less the first
+      painted one.
+    - `repetition`: how many chains repeat a caption, and leave it again; with the `same_noise` in every round, how many
+      are caught in `cycles`, by length. `ends`: the commonest last captions, of so many chains, of which so many are
+      `settled`: they said it in the last three rounds.
+    - `chains`: each one's source, seed, last round, repetition, and similarity of its last round to its start.
 
     What is not known is null, and what has no bound "Infinity" or "-Infinity". `measures`, `observers` and `device`:
     see `drift.similarities`.
@@ -72,39 +75,21 @@ def summarise(
 
     >>> summarise(Experiment.open("out/drift").tracks())["measures"]["tfidf_cosine"]["start"]  # doctest: +SKIP
     """
-    tracks = list(tracks)
-    if not any(len(track.turns) > 1 for track in tracks):
-        raise DataError("No chain has two rounds yet, so there is nothing to compare. Play on first.")
-    inference.check_whole(resamples, "resamples", 1, 1_000_000)
-    material = _material(tracks, observers, device)
-    rows = _rows(material, measures)
-    found = {row["measure"] for row in rows[_CHAINS]}
-    rounds = range(1, max(track.turns[-1].round for track in tracks) + 1)
-    statistics = partial(_of_measure, rows=rows, rounds=rounds, resamples=resamples, seed=seed)
-    return {
-        "format": _FORMAT,
-        "resamples": resamples,
-        "seed": seed,
-        "measures": {name: statistics(measure) for name, measure in MEASURES.items() if name in found},
-        "survival": _survival(tracks, resamples, seed),
-        "diversity": [_told(vars(each)) for each in caption_diversity(tracks, _distance)],
-        "picture_diversity": _of_pictures(tracks, material) if _PICTURES in found else None,
-        **_endings(tracks),
-        "chains": _chains(tracks, rows[_CHAINS]),
-    }
+    return _summarise(tracks, measures, same_noise, observers, resamples, seed, device)[0]
 
 
 def write_summary(
     folder: str | Path, measures: Sequence[str] | None = None, *, resamples: int = 2000, device: str = "auto"
-) -> dict[str, Any]:
-    """Summarise an experiment, and put the result into its folder as summary.json, in place of an older one.
+) -> Told:
+    """Summarise an experiment, and put summary.json and similarities.csv into its folder, in place of older ones.
 
-    Raises the errors of `Experiment.open` and `summarise`, and OutputError where the older one holds more.
+    The table has a row for every round from 1 on of every chain, and its similarity to round 0 by each measure.
+    Raises the errors of `Experiment.open` and `summarise`, and OutputError where the older summary holds more.
     """
     played = Experiment.open(folder)
     observers = drift.Observers(captioner=played.plan.captioner)
-    where = str(inference.resolve_device(device))
-    told = summarise(played.tracks(), measures, observers=observers, resamples=resamples, device=where)
+    where, same_noise = str(inference.resolve_device(device)), played.plan.seed_policy == "fixed"
+    told, rows = _summarise(played.tracks(), measures, same_noise, observers, resamples, 0, where)
     counts = {
         "complete": played.is_complete,
         "sources": len(played.manifest["sources"]),
@@ -114,11 +99,319 @@ def write_summary(
     }
     summary = {"experiment": counts, **told}
     _check_richer(summary, played.folder)
+    files.replace(played.folder / SIMILARITIES, _table(rows, [*told["measures"]]))
     files.replace(played.folder / SUMMARY, files.json_bytes(summary))
     return summary
 
 
-def _check_richer(summary: dict[str, Any], folder: Path) -> None:
+def read_summary(folder: Path) -> Told:
+    """summary.json of an experiment, also one of an older version. Raises DataError."""
+    remedy = f"Make it with: telephonegan experiment summary {folder}"
+    summary = files.read_json(folder / SUMMARY, remedy=remedy)
+    if not isinstance(summary, dict) or summary.get("format") not in (FORMAT, OLD_FORMAT):
+        raise DataError(f"{folder / SUMMARY} is of another version. {remedy}")
+    try:
+        return summary if summary["format"] == FORMAT else upgraded(summary)
+    except (KeyError, TypeError, IndexError) as error:
+        raise DataError(f"{folder / SUMMARY} is damaged. {remedy}") from error
+
+
+def estimate(told: Told) -> Estimate:
+    """An estimate from the summary, where null is NaN."""
+    return Estimate(*(np.array(told[part], dtype=float)[()] for part in ("value", "low", "high")))
+
+
+def _summarise(
+    tracks: Sequence[Track],
+    measures: Sequence[str] | None,
+    same_noise: bool,
+    observers: drift.Observers | None,
+    resamples: int,
+    seed: int,
+    device: str,
+) -> tuple[Told, list[Row]]:
+    tracks = list(tracks)
+    if not any(len(track.turns) > 1 for track in tracks):
+        raise DataError("No chain has two rounds yet, so there is nothing to compare. Play on first.")
+    inference.check_whole(resamples, "resamples", 1, 1_000_000)
+    material = _material(tracks, observers, device)
+    rows = _rows(material, measures)
+    found = {row["measure"] for row in rows[_CHAINS]}
+    drawn = Resamples([track.source for track in tracks], resamples, seed)
+    rounds = np.arange(1, max(track.turns[-1].round for track in tracks) + 1)
+    of_measure = partial(_of_measure, tracks=tracks, material=material, rows=rows, rounds=rounds, drawn=drawn)
+    told = {
+        "format": FORMAT,
+        "resamples": resamples,
+        "seed": seed,
+        "measures": {name: of_measure(measure) for name, measure in MEASURES.items() if name in found},
+        "survival": _survival(tracks, drawn, str),
+        "survival_of_lemmas": _survival(tracks, drawn, lemma),
+        "diversity": [_told(vars(each)) for each in caption_diversity(tracks)],
+        "distances": _distances(tracks, drawn, material if _PICTURES in found else None),
+        "repetition": _repetition(tracks, same_noise),
+        "ends": _ends(tracks),
+        "chains": _chains(tracks, rows[_CHAINS], same_noise),
+    }
+    return told, rows[_CHAINS]
+
+
+# ---------------------------------------------------------------------------------------------------- similarities
+
+
+def _material(tracks: list[Track], observers: drift.Observers | None, device: str) -> Material:
+    """The chains, and what they are compared with, together: a network sees each picture once."""
+    groups = {_CHAINS: tracks, _STRANGERS: unrelated(tracks) if len({track.source for track in tracks}) > 1 else []}
+    groups |= {reference.name: reference.tracks(tracks) for reference in REFERENCES}
+    named = [replace(track, chain=f"{group}/{track.chain}") for group, those in groups.items() for track in those]
+    return Material(named, drift.document_frequency(tracks), observers=observers, device=device)
+
+
+def _rows(material: Material, measures: Sequence[str] | None) -> dict[str, list[Row]]:
+    rows: dict[str, list[Row]] = {group: [] for group in (_CHAINS, _STRANGERS, *(each.name for each in REFERENCES))}
+    for row in compared(material, measures):
+        group, _, chain = row["chain"].partition("/")
+        rows[group].append({**row, "chain": chain})
+    return rows
+
+
+def _of_measure(
+    measure: Measure,
+    *,
+    tracks: Sequence[Track],
+    material: Material,
+    rows: dict[str, list[Row]],
+    rounds: np.ndarray,
+    drawn: Resamples,
+) -> Told:
+    names = tuple(track.chain for track in tracks)
+    chains = Curves(names, tuple(track.source for track in tracks), rounds, np.empty(0))
+    start, previous = (
+        pivot(rows[_CHAINS], measure.name, to=to, rounds=rounds, like=chains).values for to in ("start", "previous")
+    )
+    told = {
+        "direction": measure.direction,
+        "lowest": _told(measure.lowest),
+        "highest": _told(measure.highest),
+        "rounds": rounds.tolist(),
+        "start": _told(drawn.estimate(drawn.means(start))),
+        "previous": _told(drawn.estimate(drawn.means(previous))),
+        "gc_at_t": _told(drawn.estimate(drawn.means(gc_at_t(rounds, start)))),
+        "mean_similarity": _told(drawn.estimate(drawn.means(mean_similarity(rounds, start)))),
+        "references": {
+            reference.name: _of_reference(rows[reference.name], measure, start, drawn)
+            for reference in REFERENCES
+            if measure.direction in reference.directions
+            and any(row["measure"] == measure.name for row in rows[reference.name])
+        },
+    }
+    objection = "there are no pictures to begin with" if np.isnan(start).all() else ""
+    pairs = None if len(drawn.sources) < 2 else _chance(measure, chains, tracks, material, rows[_STRANGERS])
+    if pairs is None or np.isnan(pairs).all():
+        objection = objection or "there are no other sources to measure chance with"
+    if objection:
+        refused = _halving(HalfLife(None, None, reason=objection))
+        return {**told, "chance": None, "pairs": 0, "above_chance": None, "half_life": refused}
+    values, chance = drawn.means(start), drawn.pair_means(pairs)
+    is_one_with_itself = measure.highest == 1 and len(set(measure.direction.split("→"))) == 1
+    return {
+        **told,
+        "chance": _told(drawn.estimate(chance)),
+        "pairs": _off_diagonal(pairs[..., -1]),
+        "above_chance": _told(drawn.estimate(above_chance(values, chance))) if is_one_with_itself else None,
+        "half_life": _halving(half_life(rounds, values - chance)),
+    }
+
+
+def _chance(
+    measure: Measure, chains: Curves, tracks: Sequence[Track], material: Material, rows: Sequence[Row]
+) -> np.ndarray | None:
+    """The start of source i with the rounds of source j, (S,S,T): all pairs of captions, else one for each source."""
+    if measure.direction == "text→text" and _distinct_pairs(tracks) <= _MOST_PAIRS:
+
+        def compare(first: Sequence[Words], later: Sequence[Words]) -> np.ndarray:
+            places = ([material.caption_rows[words] for words in side] for side in (first, later))
+            return measure.compute(material, *places)
+
+        return all_pairs(tracks, compare, rounds=chains.rounds)
+    found = [row for row in rows if row["measure"] == measure.name]
+    if not found:
+        return None
+    values = pivot(found, measure.name, like=chains, rounds=chains.rounds).values
+    sources = sorted(set(chains.sources))
+    place, partner = {source: i for i, source in enumerate(sources)}, strangers(sources)
+    pairs = np.full((len(sources), len(sources), len(chains.rounds)), np.nan)
+    for source in sources:
+        mine = values[[name == source for name in chains.sources]]
+        known = ~np.isnan(mine)
+        means = np.where(known, mine, 0).sum(0) / np.maximum(known.sum(0), 1)
+        pairs[place[source], place[partner[source]]] = np.where(known.any(0), means, np.nan)
+    return pairs
+
+
+def _distinct_pairs(tracks: Sequence[Track]) -> int:
+    later = {turn.words for track in tracks for turn in track.turns[1:]}
+    return len({track.turns[0].words for track in tracks}) * len(later)
+
+
+def _of_reference(rows: Sequence[Row], measure: Measure, start: np.ndarray, drawn: Resamples) -> Told:
+    """The mean of each source first, so that one with many captions weighs no more than another."""
+    by_source = {source: [] for source in drawn.sources.tolist()}
+    for row in rows:
+        if (row["measure"], row["to"]) == (measure.name, "start"):
+            by_source[row["source"]].append(row["value"])
+    means = np.array([np.mean(values) if values else np.nan for values in by_source.values()])
+    of_chains = means[drawn.of_chain]
+    return {
+        **_told(drawn.estimate(drawn.means(of_chains))),
+        "sources": int((~np.isnan(means)).sum()),
+        "difference": _told(drawn.estimate(drawn.means(start - of_chains[:, None]))),
+    }
+
+
+def _halving(found: HalfLife) -> Told:
+    return _told({**vars(found), "laws": [vars(law) for law in found.laws]})
+
+
+# ----------------------------------------------------------------------------------------------------------- words
+
+
+def _survival(tracks: Sequence[Track], drawn: Resamples, form: Any) -> Told:
+    """By kind, and of all content words together."""
+
+    def kind_of(word: str) -> str | None:
+        return drift.kind_of(word) if drift.content_words([word]) else None
+
+    def together(word: str) -> str | None:
+        return "all" if drift.content_words([word]) else None
+
+    told: Told = {}
+    for kinds in (together, kind_of):
+        found = survival(tracks, kinds, form=form)
+        rounds = next(iter(found.values())).rounds if found else []
+        by_chance = chance_survival(tracks, kinds, form=form, rounds=rounds)
+        for kind, curves in found.items():
+            shares = drawn.means(curves.values)
+            chance = drawn.pair_means(by_chance[kind])
+            has = ~np.isnan(curves.values[:, 0])
+            told[kind] = {
+                "rounds": curves.rounds.tolist(),
+                "sources": len({source for source, here in zip(curves.sources, has, strict=True) if here}),
+                "chains": int(has.sum()),
+                "share": _told(drawn.estimate(shares)),
+                "chance": _told(drawn.estimate(chance)),
+                "excess": _told(drawn.estimate(shares - chance)),
+            }
+    return told
+
+
+# ------------------------------------------------------------------------------------------------------- diversity
+
+
+def _distances(tracks: Sequence[Track], drawn: Resamples, material: Material | None) -> Told:
+    """By the features of pictures that the measure has computed already."""
+    rounds = sorted({turn.round for track in tracks for turn in track.turns})
+
+    def features_of(pictures: Sequence[Image.Image]) -> np.ndarray:
+        return material.lite2_features[[material.picture_rows[id(picture)] for picture in pictures]]
+
+    same = drawn.pair_means(caption_pairs(tracks, same_caption, rounds=rounds))
+    apart = drawn.pair_means(caption_pairs(tracks, _distance, rounds=rounds))
+    told = {
+        "rounds": rounds,
+        "same_caption": _told(drawn.estimate(same)),
+        "captions": _told(drawn.estimate(apart)),
+        "captions_change": _told(drawn.estimate(apart[:, -1] - apart[:, 0])),
+    }
+    if material is None:
+        return {**told, "pictures": None, "pictures_change": None}
+    looks = drawn.pair_means(picture_pairs(tracks, features_of, rounds=rounds))
+    painted = [t for t in np.flatnonzero(~np.isnan(looks[0])) if rounds[t] > 0]
+    change = looks[:, painted[-1]] - looks[:, painted[0]] if painted else np.full(len(looks), np.nan)
+    return {**told, "pictures": _told(drawn.estimate(looks)), "pictures_change": _told(drawn.estimate(change))}
+
+
+def _distance(captions: Sequence[Words], others: Sequence[Words]) -> np.ndarray:
+    return 1 - content_f1(captions, others)
+
+
+# ------------------------------------------------------------------------------------------------------ repetition
+
+
+def _said(track: Track) -> list[Words]:
+    return [turn.words for turn in track.turns]
+
+
+def _repetition(tracks: Sequence[Track], same_noise: bool) -> Told:
+    every = [_said(track) for track in tracks]
+    found = [drift.Repetition.of(said, same_noise=same_noise) for said in every]
+    first = [(each, len(said) - 1) for each, said in zip(found, every, strict=True) if each.first is not None]
+    again = [(said, t) for said in every for t in range(1, len(said)) if said[t] == said[t - 1]]
+    followed = [(said, t) for said, t in again if t + 1 < len(said)]
+    cycles = Counter(each.period for each in found if each.period is not None)
+    return {
+        "chains": len(found),
+        "same_noise": same_noise,
+        "repeat": len(first),
+        "repeat_before_last": sum(each.first < last for each, last in first),
+        "left": sum(each.left is not None for each, _ in first),
+        "repeat_at_end": sum(t == len(said) - 1 for said, t in again),
+        "repeated_rounds": len(followed),
+        "repeated_rounds_left": sum(said[t + 1] != said[t] for said, t in followed),
+        "cycles": {str(length): count for length, count in sorted(cycles.items())} if same_noise else None,
+        "in_a_cycle": sum(cycles.values()) if same_noise else None,
+        "different_ends": len({said[-1] for said in every}),
+    }
+
+
+def _ends(tracks: Sequence[Track]) -> list[Told]:
+    last = Counter(" ".join(track.turns[-1].words) for track in tracks)
+    settled = Counter(" ".join(track.turns[-1].words) for track in tracks if _is_settled(_said(track)))
+    commonest = sorted(last.items(), key=lambda item: (-item[1], item[0]))[:_COMMONEST]
+    return [{"caption": caption, "chains": count, "settled": settled[caption]} for caption, count in commonest]
+
+
+def _is_settled(said: Sequence[Words]) -> bool:
+    return len(said) >= _SETTLED and len(set(said[-_SETTLED:])) == 1
+
+
+def _chains(tracks: Sequence[Track], rows: Sequence[Row], same_noise: bool) -> list[Told]:
+    last: dict[str, dict[str, float]] = {}
+    for row in rows:  # later rounds come later
+        if row["to"] == "start":
+            last.setdefault(row["chain"], {})[row["measure"]] = row["value"]
+    return [
+        {
+            "chain": track.chain,
+            "source": track.source,
+            "seed": track.seed,
+            "last_round": track.turns[-1].round,
+            "first_repetition": (found := drift.Repetition.of(_said(track), same_noise=same_noise)).first,
+            "left": found.left,
+            "period": found.period,
+            "last_to_start": _told(last.get(track.chain, {})),
+        }
+        for track in tracks
+    ]
+
+
+# ----------------------------------------------------------------------------------------------------------- files
+
+
+def _table(rows: Sequence[Row], measures: Sequence[str]) -> bytes:
+    cells: dict[tuple[str, int], dict[str, Any]] = {}
+    for row in rows:
+        if row["to"] == "start":
+            line = {name: row[name] for name in ("chain", "source", "seed", "round")}
+            cells.setdefault((row["chain"], row["round"]), line)[row["measure"]] = round(row["value"], _TABLE_DIGITS)
+    text = io.StringIO()
+    table = csv.DictWriter(text, ["chain", "source", "seed", "round", *measures], lineterminator="\n")
+    table.writeheader()
+    table.writerows(cells.values())
+    return text.getvalue().encode()
+
+
+def _check_richer(summary: Told, folder: Path) -> None:
     """An older summary may have been made where there were pictures, or took measures that nobody named this time."""
     try:
         older = read_summary(folder)
@@ -132,217 +425,21 @@ def _check_richer(summary: dict[str, Any], folder: Path) -> None:
         )
 
 
-def _holds_less(told: dict[str, Any] | None, older: dict[str, Any]) -> bool:
-    return told is None or any(older[part] is not None and told[part] is None for part in ("floor", "ceiling"))
+def _holds_less(told: Told | None, older: Told) -> bool:
+    if told is None or (older["chance"] is not None and told["chance"] is None):
+        return True
+    return not set(older["references"]) - {OLD_REPAINTING} <= told["references"].keys()
 
 
-def read_summary(folder: Path) -> dict[str, Any]:
-    """summary.json of an experiment. Raises DataError."""
-    remedy = f"Make it with: telephonegan experiment summary {folder}"
-    summary = files.read_json(folder / SUMMARY, remedy=remedy)
-    if not isinstance(summary, dict) or summary.get("format") != _FORMAT:
-        raise DataError(f"{folder / SUMMARY} is of another version. {remedy}")
-    return summary
-
-
-def estimate(told: dict[str, Any]) -> Estimate:
-    """An estimate from the summary, where null is NaN."""
-    return Estimate(*(np.array(told[part], dtype=float)[()] for part in ("value", "low", "high")))
-
-
-def in_words(summary: dict[str, Any]) -> str:
-    """The summary for a terminal."""
-    counts = summary["experiment"]
-    lines = [
-        f"{len(summary['chains'])} chains of {counts['sources']} sources, {counts['rounds_wanted']} rounds; "
-        f"{counts['skipped']} sources were skipped." + ("" if counts["complete"] else " Not all is played yet."),
-        "",
-        "{:26} {:>7} {:>7} {:>7} {:>8} {:>7} {:>7}  {}".format(
-            "similarity to round 0", "first", "last", "floor", "ceiling", "mean", "GC@T", "half-life in rounds"
-        ),
-    ]
-    lines += [_measure_in_words(name, each) for name, each in summary["measures"].items()]
-    if any(name.startswith("damsm") for name in summary["measures"]):
-        lines.append("damsm is the teacher's own opinion: the generator was trained to please it.")
-    lines += ["", "share of the words of round 0 still said in the last round:"]
-    for kind, each in summary["survival"].items():
-        lines.append(f"  {kind:8} {_number(each['share']['value'][-1])} {_interval(each['share'], -1)}")
-    first, last = summary["diversity"][0], summary["diversity"][-1]
-    lines.append(
-        f"different captions among the chains of a seed: {first['unique_per_seed']:.0f} in round {first['round']}, "
-        f"{last['unique_per_seed']:.0f} in round {last['round']}; effective number: {first['effective']:.0f} and "
-        f"{last['effective']:.0f}; mean distance of two captions, 1 - content F1: "
-        f"{_number(first['distance'])} → {_number(last['distance'])}"
-    )
-    lines += _pictures_in_words(summary["picture_diversity"] or [])
-    ends, common = summary["repetition"], summary["attractors"][0]
-    lengths = ", ".join(f"{count} of length {period}" for period, count in ends["periods"].items()) or "none"
-    lines.append(f"chains that end in a cycle: {lengths}; different ends: {ends['different_ends']}")
-    lines.append(f"commonest end, of {common['chains']} chains: {' → '.join(common['captions'])}")
-    return "\n".join(lines) + "\n"
-
-
-# ---------------------------------------------------------------------------------------------------- similarities
-
-
-def _material(tracks: list[Track], observers: drift.Observers | None, device: str) -> Material:
-    """The chains, and what makes floor and ceiling, together: a network sees each picture once."""
-    groups = {
-        _CHAINS: tracks,
-        _FLOOR: unrelated(tracks) if len({track.source for track in tracks}) > 1 else [],
-        _WORDS: other_captions(tracks),
-        _PAINTINGS: repaintings(tracks),
-    }
-    named = [replace(track, chain=f"{group}/{track.chain}") for group, those in groups.items() for track in those]
-    return Material(named, drift.document_frequency(tracks), observers=observers, device=device)
-
-
-def _rows(material: Material, measures: Sequence[str] | None) -> dict[str, list[Row]]:
-    rows: dict[str, list[Row]] = {group: [] for group in (_CHAINS, _FLOOR, _WORDS, _PAINTINGS)}
-    for row in compared(material, measures):
-        group, _, chain = row["chain"].partition("/")
-        rows[group].append({**row, "chain": chain})
-    return rows
-
-
-def _of_measure(
-    measure: Measure, *, rows: dict[str, list[Row]], rounds: range, resamples: int, seed: int
-) -> dict[str, Any]:
-    curves, steps = (pivot(rows[_CHAINS], measure.name, to=to, rounds=rounds) for to in ("start", "previous"))
-    draw = {"sources": curves.sources, "resamples": resamples, "seed": seed}
-    return {
-        "direction": measure.direction,
-        "lowest": _told(measure.lowest),
-        "highest": _told(measure.highest),
-        "rounds": curves.rounds.tolist(),
-        "start": _told(bootstrap(mean_of_known, curves.values, **draw)),
-        "previous": _told(bootstrap(mean_of_known, steps.values, **draw)),
-        "gc_at_t": _told(bootstrap(mean_of_known, gc_at_t(curves.rounds, curves.values), **draw)),
-        "mean_similarity": _told(bootstrap(mean_of_known, mean_similarity(curves.rounds, curves.values), **draw)),
-        **_between(measure, curves, rows, draw),
-    }
-
-
-def _between(measure: Measure, curves: Curves, rows: dict[str, list[Row]], draw: dict[str, Any]) -> dict[str, Any]:
-    """Floor, ceiling, fraction and half-life, as far as they are known."""
-    floor = _beside(rows[_FLOOR], measure, curves, curves.rounds)
-    kind = _PAINTINGS if measure.direction.endswith("image") else _WORDS
-    ceilings = _beside(rows[kind], measure, curves)
-    ceiling = None if ceilings is None else mean_of_known(ceilings.values, axis=1)
-    told: dict[str, Any] = {
-        "floor": None if floor is None else _told(mean_of_known(floor.values)),
-        "ceiling": None if ceiling is None else _told(mean_of_known(ceiling)),
-        "ceiling_of": None if ceiling is None else kind,
-    }
-    objection = _objection(curves, floor, ceiling, kind, draw)
-    if objection:
-        none = {"rounds": None, "reason": objection}
-        return {**told, "fraction": None, "half_life": none, "half_life_to_plateau": none}
-    given = (curves.rounds, curves.values, floor.values, ceiling)
-    return {
-        **told,
-        "fraction": _told(fraction(*given[1:], **draw)),
-        "half_life": _told(vars(half_life(*given, **draw))),
-        "half_life_to_plateau": _told(vars(half_life(*given, **draw, plateau=True))),
-    }
-
-
-def _beside(rows: list[Row], measure: Measure, curves: Curves, rounds: np.ndarray | None = None) -> Curves | None:
-    """The values of other tracks in the order of the chains they belong to; None where there are none."""
-    found = [row for row in rows if (row["measure"], row["to"]) == (measure.name, "start")]
-    return pivot(found, measure.name, like=curves, rounds=rounds) if found else None
-
-
-def _objection(
-    curves: Curves, floor: Curves | None, ceiling: np.ndarray | None, kind: str, draw: dict[str, Any]
-) -> str:
-    """Why there is no fraction between floor and ceiling, if so."""
-    if np.isnan(curves.values).all():
-        return "there are no pictures to begin with"
-    if floor is None:
-        return "there are no other sources for a floor"
-    if ceiling is None:
-        return f"there are no {_LACKING[kind]}"
-    room = bootstrap(mean_of_known, ceiling - mean_of_known(floor.values, axis=1), **draw)
-    return "the ceiling is not surely above the floor" if room.value <= 0 or room.low <= 0 else ""
-
-
-# ----------------------------------------------------------------------------------------------------------- words
-
-
-def _survival(tracks: Sequence[Track], resamples: int, seed: int) -> dict[str, Any]:
-    """By kind, and of all content words together."""
-    by_kind = survival(tracks, lambda word: drift.kind_of(word) if drift.content_words([word]) else None)
-    together = survival(tracks, lambda word: "all" if drift.content_words([word]) else None)
-    return {
-        kind: {
-            "rounds": curves.rounds.tolist(),
-            "chains": int((~np.isnan(curves.values[:, 0])).sum()),
-            "share": _told(
-                bootstrap(mean_of_known, curves.values, sources=curves.sources, resamples=resamples, seed=seed)
-            ),
-        }
-        for kind, curves in (together | by_kind).items()
-    }
-
-
-def _distance(captions: Sequence[Words], others: Sequence[Words]) -> np.ndarray:
-    return 1 - content_f1(captions, others)
-
-
-def _of_pictures(tracks: Sequence[Track], material: Material) -> list[dict[str, Any]]:
-    """By the features that the measure has computed already."""
-
-    def features_of(pictures: Sequence[Image.Image]) -> np.ndarray:
-        return material.lite2_features[[material.picture_rows[id(picture)] for picture in pictures]]
-
-    return [_told(vars(each)) for each in picture_diversity(tracks, features_of)]
-
-
-def _endings(tracks: Sequence[Track]) -> dict[str, Any]:
-    ends = [drift.Repetition.of([turn.words for turn in track.turns]) for track in tracks]
-    attractors = Counter(tuple(map(" ".join, each.attractor)) for each in ends)
-    commonest = sorted(attractors.items(), key=lambda item: (-item[1], item[0]))[:_COMMONEST]
-    periods = Counter(each.period for each in ends if each.period is not None)
-    return {
-        "repetition": {
-            "chains": len(ends),
-            "with_a_fixed_point": sum(each.first_fixed_point is not None for each in ends),
-            "periods": {str(period): count for period, count in sorted(periods.items())},
-            "different_ends": len(attractors),
-        },
-        "attractors": [{"captions": list(captions), "chains": count} for captions, count in commonest],
-    }
-
-
-def _chains(tracks: Sequence[Track], rows: Sequence[Row]) -> list[dict[str, Any]]:
-    last: dict[str, dict[str, float]] = {}
-    for row in rows:  # later rounds come later
-        if row["to"] == "start":
-            last.setdefault(row["chain"], {})[row["measure"]] = row["value"]
-    return [
-        {
-            "chain": track.chain,
-            "source": track.source,
-            "seed": track.seed,
-            "last_round": track.turns[-1].round,
-            "first_fixed_point": (
-                ending := drift.Repetition.of([turn.words for turn in track.turns])
-            ).first_fixed_point,
-            "period": ending.period,
-            "last_to_start": _told(last.get(track.chain, {})),
-        }
-        for track in tracks
-    ]
-
-
-# ----------------------------------------------------------------------------------------------------------- telling
+def _off_diagonal(values: np.ndarray) -> int:
+    return int((~np.isnan(values)).sum() - (~np.isnan(values.diagonal())).sum())
 
 
 def _told(value: Any) -> Any:
     """Estimates, arrays and numbers as JSON holds them; `float` reads the text of an infinite one."""
     if isinstance(value, Estimate):
-        return _told(vars(value))
+        parts = vars(value) if np.any(value.unknown) else {name: vars(value)[name] for name in ("value", "low", "high")}
+        return _told(parts)
     if isinstance(value, dict):
         return {name: _told(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
@@ -354,43 +451,3 @@ def _told(value: Any) -> Any:
     if isinstance(value, float):
         return None if math.isnan(value) else round(value, _DIGITS)
     return value
-
-
-def _measure_in_words(name: str, told: dict[str, Any]) -> str:
-    floor = told["floor"] or [None]
-    cells = (
-        told["start"]["value"][0],
-        told["start"]["value"][-1],
-        floor[-1],
-        told["ceiling"],
-        told["mean_similarity"]["value"],
-        told["gc_at_t"]["value"],
-    )
-    end, stays = _halving_in_words(told["half_life"]), _halving_in_words(told["half_life_to_plateau"])
-    end += "" if end == stays else f"; to a plateau: {stays}"
-    return "{:26} {:>7} {:>7} {:>7} {:>8} {:>7} {:>7}  {}".format(name, *map(_number, cells), end)
-
-
-def _halving_in_words(told: dict[str, Any]) -> str:
-    if told["rounds"] is None:
-        return told["reason"]
-    return f"{_number(told['rounds']['value'])} {_interval(told['rounds'])}"
-
-
-def _pictures_in_words(told: list[dict[str, Any]]) -> list[str]:
-    """Of the first two rounds and the last: paintings are more alike than photographs from the start."""
-    known = [each for each in told if each["distance"] is not None]
-    if not known:
-        return []
-    shown = {each["round"]: each["distance"] for each in (*known[:2], known[-1])}
-    distances = ", ".join(f"{_number(distance)} in round {number}" for number, distance in shown.items())
-    return [f"mean distance of two pictures, 1 - Lite2 cosine: {distances}"]
-
-
-def _number(value: float | str | None) -> str:
-    return "–" if value is None else f"{float(value):.2f}".replace("inf", "∞")
-
-
-def _interval(told: dict[str, Any], place: int | None = None) -> str:
-    low, high = (told[end] if place is None else told[end][place] for end in ("low", "high"))
-    return f"[{_number(low)}, {_number(high)}]"

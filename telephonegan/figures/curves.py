@@ -1,4 +1,4 @@
-"""Similarities: curves over rounds with bands, floor and ceiling; words that survive; meaning against looks."""
+"""Similarities: curves over rounds with bands, beside named levels; words that survive; meaning against looks."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from telephonegan.figures.style import BLUE, FAINT, LINES, column_width, legend_
 
 _HEIGHT, _SCATTER_HEIGHT = 0.72, 0.85  # of the width
 _LEGEND_ROW = 1.3 / 72  # inches for each point of the font size
+_DASHES = ((0, (1, 1.5)), (0, (4, 1.5)), (0, (6, 1.5, 1, 1.5)), (0, (10, 3)))  # of levels
 
 
 @styled
@@ -24,16 +25,15 @@ def similarity_curves(
     curves: Mapping[str, Estimate | Sequence[float] | np.ndarray],
     axes: Axes | None = None,
     *,
-    floor: Any = None,
-    ceiling: Any = None,
+    levels: Mapping[str, Any] | None = None,
     ylabel: str = "similarity to round 0",
 ) -> Axes:
     """One line per label over `rounds` (T,), with a band where it is an `Estimate` of arrays (T,).
 
-    `floor` and `ceiling` are numbers or arrays (T,), drawn as named grey lines: 0 and 1 for fractions between them.
+    `levels` are what the curves are compared with, by name: numbers or arrays (T,), drawn as grey lines, at most four.
     Raises SettingsError for no lines or more than can be distinguished, and for one that is not as long as `rounds`.
 
-    >>> similarity_curves([1, 2, 3], {"tf-idf cosine": [0.6, 0.4, 0.3]}, floor=0.05)  # doctest: +SKIP
+    >>> similarity_curves([1, 2, 3], {"tf-idf cosine": [0.6, 0.4, 0.3]}, levels={"chance": 0.05})  # doctest: +SKIP
     """
     if not 1 <= len(curves) <= len(LINES):
         raise SettingsError(f"{len(curves)} curves were given. Allowed: 1 to {len(LINES)}; draw several figures.")
@@ -41,11 +41,16 @@ def similarity_curves(
         value = curve.value if isinstance(curve, Estimate) else curve
         if np.shape(value) != np.shape(rounds):
             raise SettingsError(f"{label!r} has {np.size(value)} values for {np.size(rounds)} rounds.")
+    levels = levels or {}
+    if len(levels) > len(_DASHES):
+        raise SettingsError(f"{len(levels)} levels were given. Allowed: at most {len(_DASHES)}.")
     is_new = axes is None
     axes = new_axes(_HEIGHT * column_width(), axes)
     for (label, curve), line in zip(curves.items(), LINES, strict=False):
         _draw_curve(axes, rounds, label, curve, line, shade=0.2 if len(curves) < 3 else 0.1)
-    _draw_levels(axes, rounds, {"ceiling": ceiling, "floor": floor})
+    for (name, level), dashes in zip(levels.items(), _DASHES, strict=False):
+        height = np.broadcast_to(np.asarray(level, dtype=float), np.shape(rounds))
+        axes.plot(rounds, height, label=name, color=FAINT, linestyle=dashes, linewidth=0.9, zorder=1)
     axes.set(xlabel="round", ylabel=ylabel)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     rows = legend_above(axes)
@@ -57,12 +62,19 @@ def similarity_curves(
 
 
 @styled
-def survival_curves(rounds: Sequence[int] | np.ndarray, shares: Mapping[str, Any], axes: Axes | None = None) -> Axes:
+def survival_curves(
+    rounds: Sequence[int] | np.ndarray,
+    shares: Mapping[str, Any],
+    axes: Axes | None = None,
+    *,
+    levels: Mapping[str, Any] | None = None,
+) -> Axes:
     """One line per kind of word: the share (0 to 1) of the words of round 0 that round t still says.
 
-    `shares` gives for each kind an `Estimate` of arrays (T,), or one array (T,); see `drift.survival`.
+    `shares` gives for each kind an `Estimate` of arrays (T,), or one array (T,); see `drift.survival`. `levels` as in
+    `similarity_curves`.
     """
-    axes = similarity_curves(rounds, shares, axes, ylabel="share of words still said")
+    axes = similarity_curves(rounds, shares, axes, levels=levels, ylabel="share of words still said")
     axes.set_ylim(0, 1.02)
     return axes
 
@@ -102,29 +114,6 @@ def _draw_curve(axes: Axes, rounds: Any, label: str, curve: Any, line: Mapping[s
     axes.plot(rounds, value, label=label, **line, markeredgewidth=0)
     if isinstance(curve, Estimate):
         axes.fill_between(rounds, curve.low, curve.high, color=line["color"], alpha=shade, linewidth=0)
-
-
-def _draw_levels(axes: Axes, rounds: Any, levels: Mapping[str, Any]) -> None:
-    """Lines with their names at the right, the higher one above its line: they may lie close together."""
-    heights = {
-        name: np.broadcast_to(np.asarray(level, dtype=float), np.shape(rounds))
-        for name, level in levels.items()
-        if level is not None
-    }
-    for height in heights.values():
-        axes.plot(rounds, height, color=FAINT, linestyle=(0, (1, 1.5)), linewidth=0.9, zorder=1)
-    ends = {name: height[np.isfinite(height)][-1] for name, height in heights.items() if np.isfinite(height).any()}
-    for name, end in ends.items():
-        axes.annotate(
-            name,
-            (1, end),
-            xycoords=("axes fraction", "data"),
-            xytext=(2, 0),
-            textcoords="offset points",
-            va="bottom" if end == max(ends.values()) else "top",
-            color=FAINT,
-            fontsize="small",
-        )
 
 
 def _signed(value: float) -> str:

@@ -18,7 +18,7 @@ from telephonegan.experiment.reading import Experiment
 from telephonegan.experiment.summary import estimate, read_summary
 
 _TEXTS, _LOOKS = ("semantic_cosine", "tfidf_cosine", "content_f1"), ("ssim", "lite2_cosine")
-_FRACTIONS = ("tfidf_cosine", "content_f1", "semantic_cosine", "judge_text_to_image", "judge_image_to_text")
+_SCALED = ("tfidf_cosine", "content_f1", "semantic_cosine", "lite2_cosine", "ssim")
 _GRID = 8
 
 
@@ -69,22 +69,20 @@ def _of_summary(summary: dict[str, Any]) -> Iterator[tuple[str, Axes]]:
     for name, told in measured.items():
         yield (
             f"similarity-{name.replace('_', '-')}",
-            figures.similarity_curves(
-                told["rounds"],
-                {_title(name): estimate(told["start"])},
-                floor=None if told["floor"] is None else np.array(told["floor"], dtype=float),
-                ceiling=told["ceiling"],
-            ),
+            figures.similarity_curves(told["rounds"], {_title(name): estimate(told["start"])}, levels=levels_of(told)),
         )
-    fractions = {_title(name): measured[name] for name in _FRACTIONS if measured.get(name, {}).get("fraction")}
-    if fractions:
-        rounds = next(iter(fractions.values()))["rounds"]
-        alike = {title: estimate(told["fraction"]) for title, told in fractions.items() if told["rounds"] == rounds}
-        yield "fractions", figures.similarity_curves(rounds, alike, floor=0, ceiling=1, ylabel="floor to ceiling")
+    scaled = {_title(name): measured[name] for name in _SCALED if measured.get(name, {}).get("above_chance")}
+    if scaled:
+        alike = {title: estimate(told["above_chance"]) for title, told in scaled.items()}
+        rounds = next(iter(scaled.values()))["rounds"]
+        scale = {"levels": {"unrelated chains": 0}, "ylabel": "above chance (1: identical)"}
+        yield "above-chance", figures.similarity_curves(rounds, alike, **scale)
     kinds = summary["survival"]
     if kinds:
-        shares = {kind: estimate(told["share"]) for kind, told in kinds.items()}
-        yield "survival", figures.survival_curves(next(iter(kinds.values()))["rounds"], shares)
+        shares = {_counted(kind, told): estimate(told["share"]) for kind, told in kinds.items()}
+        rounds, chance = kinds["all"]["rounds"], kinds["all"]["chance"]
+        levels = {"all, by chance": estimate(chance).value} if chance else None
+        yield "survival", figures.survival_curves(rounds, shares, levels=levels)
     yield from _scatter(summary["chains"], measured)
 
 
@@ -131,8 +129,7 @@ def _table(summary: dict[str, Any]) -> list[dict[str, Any]]:
             "direction": _direction(name),
             f"round {told['rounds'][0]}": told["start"]["value"][0],
             "last round": told["start"]["value"][-1],
-            "floor": told["floor"][-1] if told["floor"] else None,
-            "ceiling": told["ceiling"],
+            "chance": told["chance"]["value"][-1] if told["chance"] else None,
             "mean": told["mean_similarity"]["value"],
             "GC@T": estimate(told["gc_at_t"]),
             "half-life": estimate(told["half_life"]["rounds"]) if told["half_life"]["rounds"] else None,
@@ -145,6 +142,17 @@ def _table(summary: dict[str, Any]) -> list[dict[str, Any]]:
 def _is_known(told: dict[str, Any]) -> bool:
     """Whether round 0 has what the measure compares with: a chain from a text begins without a picture."""
     return any(value is not None for value in told["start"]["value"])
+
+
+def levels_of(told: dict[str, Any]) -> dict[str, Any]:
+    """What a measure's curve is drawn beside: chance, and its references."""
+    chance = {} if told["chance"] is None else {"unrelated chains": estimate(told["chance"]).value}
+    return chance | {name: each["value"] for name, each in told["references"].items()}
+
+
+def _counted(kind: str, told: dict[str, Any]) -> str:
+    """A kind of word with the sources that have some: few make a rough curve."""
+    return kind if told["sources"] is None else f"{kind} ({told['sources']})"
 
 
 def _title(name: str) -> str:

@@ -7,7 +7,7 @@ from PIL import Image
 
 from telephonegan.chains import Chain, Round
 from telephonegan.drift import Changes, Drift, Repetition, Track, Turn
-from telephonegan.drift.chain_drift import final_attractor, final_period, first_fixed_point
+from telephonegan.drift.chain_drift import cycle_length
 from telephonegan.results import Caption, Picture
 
 MEASURES = ["content_f1", "ssim"]
@@ -39,7 +39,7 @@ def test_a_chain_tells_its_drift(chain):
     assert drift.values("ssim") == {1: 1.0, 2: 1.0, 3: 1.0}
     assert drift.changes[0] == Changes(kept=("ball",), lost=("red", "b", "snow"), gained=("blue",))
     assert drift.steps[1] == Changes(kept=("blue",), lost=("ball",), gained=("car",))
-    assert drift.repetition == Repetition(3, 1, (("a", "blue", "car"),))
+    assert drift.repetition == Repetition(3, None, None, (("a", "blue", "car"),))
 
 
 def test_a_drift_prints_as_a_table_with_a_line_on_words_and_one_on_repetition(chain):
@@ -48,7 +48,7 @@ def test_a_drift_prints_as_a_table_with_a_line_on_words_and_one_on_repetition(ch
     assert lines[1].split() == ["measure", "direction", "1", "2", "3"]
     assert lines[2].split() == ["content_f1", "text→text", "0.33", "0.00", "0.00"]
     assert "gained blue, car" in lines[4]
-    assert lines[5] == "First repeated caption: round 3; it ends in a fixed point."
+    assert lines[5] == "First repeated caption: round 3; it lasts to the end."
 
 
 def test_the_table_of_a_long_chain_shows_twelve_rounds_the_last_among_them():
@@ -70,33 +70,52 @@ def test_a_chain_of_one_round_shows_that_there_is_nothing_to_compare(chain):
     assert repr(chain.drift(MEASURES)).splitlines()[-1] == "There is no round after round 0 to compare."
 
 
+def test_a_repetition_that_is_left_again_is_told():
+    track = Track("a", "a", 0, tuple(Turn(t, (word,)) for t, word in enumerate("abbbc")))
+    assert repr(Drift.of(track, ["content_f1"])).endswith("First repeated caption: round 2; left again in round 4.")
+
+
 @pytest.mark.parametrize(
-    ("captions", "first", "period", "attractor"),
+    ("captions", "first", "left", "period", "attractor"),
     [
-        ("", None, None, ()),
-        ("a", None, None, ("a",)),
-        ("abc", None, None, ("c",)),
-        ("abb", 2, 1, ("b",)),
-        ("aaaa", 1, 1, ("a",)),
-        ("xabab", None, 2, ("a", "b")),
-        ("xbaba", None, 2, ("a", "b")),
-        ("aba", None, None, ("a",)),
-        ("xcabcab", None, 3, ("a", "b", "c")),
-        ("aabc", 1, None, ("c",)),
-        ("xaabaab", 2, 3, ("a", "a", "b")),
+        ("", None, None, None, ""),
+        ("a", None, None, None, "a"),
+        ("abc", None, None, None, "c"),
+        ("abb", 2, None, 1, "b"),
+        ("aaaa", 1, None, 1, "a"),
+        ("aba", None, None, 2, "ab"),  # the first caption that comes back closes the cycle
+        ("xabab", None, None, 2, "ab"),
+        ("xbaba", None, None, 2, "ab"),
+        ("xcabcab", None, None, 3, "abc"),
     ],
 )
-def test_known_captions_have_their_fixed_point_period_and_attractor(captions, first, period, attractor):
-    assert Repetition.of(list(captions)) == Repetition(first, period, attractor)
+def test_with_the_same_noise_a_caption_that_comes_back_is_a_cycle(captions, first, left, period, attractor):
+    found = Repetition.of(list(captions), same_noise=True)
+    assert found == Repetition(first, left, period, tuple(attractor))
 
 
-@given(st.lists(st.integers(0, 3), max_size=5), st.permutations(range(10, 16)), st.integers(1, 6), st.integers(2, 4))
-def test_a_cycle_of_distinct_captions_has_its_length_as_period(prefix, cycle, period, laps):
+@pytest.mark.parametrize(
+    ("captions", "first", "left"),
+    [("aba", None, None), ("aabc", 1, 2), ("abbbc", 2, 4), ("abb", 2, None), ("aaba", 1, 2)],
+)
+def test_with_new_noise_a_repetition_is_no_cycle_and_may_be_left(captions, first, left):
+    assert Repetition.of(list(captions)) == Repetition(first, left, None, (captions[-1],))
+
+
+@given(
+    st.lists(st.integers(0, 3), max_size=5, unique=True),
+    st.permutations(range(10, 16)),
+    st.integers(1, 6),
+    st.integers(1, 9),
+)
+def test_a_function_of_the_caption_before_has_the_length_of_its_cycle_as_period(prefix, cycle, period, more):
     lap = cycle[:period]
-    assert final_period(prefix + lap * laps) == period
-    assert final_attractor(prefix + lap * laps) == final_attractor((lap[1:] + lap[:1]) * 2)
+    said = prefix + (lap * 11)[: period + more]
+    assert cycle_length(said) == period
+    assert Repetition.of(said, same_noise=True).attractor == Repetition.of(lap * 2, same_noise=True).attractor
+    assert cycle_length(prefix + lap) is None
 
 
 def test_captions_may_be_tuples_of_words():
     captions = [("a", "dog"), ("a", "cat"), ("a", "cat")]
-    assert (first_fixed_point(captions), final_attractor(captions)) == (2, (("a", "cat"),))
+    assert Repetition.of(captions, same_noise=True) == Repetition(2, None, 1, (("a", "cat"),))

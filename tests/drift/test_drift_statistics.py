@@ -2,17 +2,15 @@ import numpy as np
 import pytest
 
 from telephonegan.drift.statistics import (
-    between,
+    Resamples,
+    above_chance,
     bootstrap,
-    fraction,
     gc_at_t,
-    half_life,
     mean_of_known,
     mean_similarity,
     percentile_interval,
     pivot,
     rank_correlation,
-    resample,
 )
 from telephonegan.errors import DataError, SettingsError
 
@@ -106,25 +104,14 @@ def test_rank_correlation_leaves_out_pairs_with_gaps_and_knows_nothing_of_consta
     assert np.isnan(rank_correlation(np.ones(3), np.arange(3.0)))
 
 
-def test_the_floor_is_zero_and_the_ceiling_one():
-    assert between(np.array([0.1, 0.3, 0.5, 0.6, 0.0]), 0.1, 0.5) == pytest.approx([0, 0.5, 1, 1.25, -0.25])
+def test_the_same_is_one_and_as_much_as_chance_is_zero():
+    assert above_chance(np.array([1, 0.6, 0.2, 0.1]), 0.2) == pytest.approx([1, 0.5, 0, -0.125])
+    assert above_chance(np.array([0.5, 0.5]), np.array([0.0, 0.25])) == pytest.approx([0.5, 1 / 3])
 
 
-def test_floors_and_ceilings_may_differ_by_round():
-    assert between(np.array([0.5, 0.5]), np.array([0.0, 0.25]), np.array([1.0, 0.75])) == pytest.approx([0.5, 0.5])
-
-
-@pytest.mark.parametrize("ceiling", [0.2, 0.1])
-def test_a_ceiling_not_above_the_floor_tells_nothing(ceiling):
-    assert np.isnan(between(0.3, 0.2, ceiling))
-
-
-def test_fractions_are_of_means_and_doubt_of_the_ceiling_widens_them():
-    values, floor = np.full((4, 2), 0.3), np.full((4, 2), 0.1)
-    sure = fraction(values, floor, np.full(4, 0.5), sources=list("abcd"), resamples=100)
-    unsure = fraction(values, floor, np.array([0.3, 0.7, np.nan, 0.5]), sources=list("abcd"), resamples=100)
-    assert sure.value == pytest.approx([0.5, 0.5]) and sure.high == pytest.approx(sure.low)
-    assert unsure.value == pytest.approx([0.5, 0.5]) and (unsure.high - unsure.low > 0.2).all()
+@pytest.mark.parametrize("chance", [1.0, 0.995, 1.2])
+def test_chance_that_leaves_no_room_tells_nothing(chance):
+    assert np.isnan(above_chance(0.999, chance))
 
 
 def names(count, seeds=1):
@@ -162,15 +149,63 @@ def test_seeds_of_one_source_do_not_narrow_the_interval():
 
 
 def test_all_seeds_of_a_drawn_source_come_along():
-    which = np.repeat(np.arange(3), 2)
-    counts = resample(lambda rows: np.bincount(rows, minlength=3), which, sources=names(3, seeds=2), resamples=30)
-    assert (counts % 2 == 0).all() and (counts.sum(1) == 6).all() and counts.max() > 2
+    which = np.eye(3)[np.repeat(np.arange(3), 2)]
+    shares = Resamples(names(3, seeds=2), 30).means(which)
+    assert shares[0] == pytest.approx([1 / 3] * 3)
+    assert np.isin(np.round(3 * shares, 9), range(4)).all() and shares.max() > 0.5
 
 
-def test_arrays_are_drawn_together():
-    values = np.random.default_rng(4).normal(0, 1, 20)
-    difference = resample(lambda a, b: (a - b).max(), values, values + 1, sources=names(20), resamples=20)
-    assert difference == pytest.approx(-1)
+def test_means_over_resampled_sources_are_those_of_their_chains_taken_together():
+    values, sources = np.random.default_rng(4).normal(0, 1, (9, 2)), list("aaabbbbcd")
+    values[[1, 5], [0, 1]] = np.nan
+    drawn = Resamples(sources, 20)
+    by_hand = [
+        mean_of_known(np.concatenate([values[[s == drawn.sources[i] for s in sources]] for i in draw]))
+        for draw in drawn.draws
+    ]
+    np.testing.assert_allclose(drawn.means(values)[1:], by_hand)
+    np.testing.assert_allclose(drawn.means(values)[0], mean_of_known(values))
+
+
+def test_rows_of_several_results_are_drawn_together():
+    values, drawn = np.random.default_rng(4).normal(0, 1, 20), Resamples(names(20), 20)
+    assert drawn.means(values + 1) - drawn.means(values) == pytest.approx(1)
+
+
+def test_means_over_pairs_leave_each_source_with_itself_out():
+    values = np.array([[[9.0], [1.0], [2.0]], [[3.0], [9.0], [np.nan]], [[4.0], [5.0], [9.0]]])
+    drawn = Resamples(list("abc"), 50)
+    found = drawn.pair_means(values)
+    assert found[0] == pytest.approx([(1 + 2 + 3 + 4 + 5) / 5])
+    for weights, mean in zip(drawn.weights, found[:, 0], strict=True):
+        pairs = [(weights[i] * weights[j], values[i, j, 0]) for i in range(3) for j in range(3) if i != j]
+        known = [(weight, value) for weight, value in pairs if not np.isnan(value)]
+        total = sum(weight for weight, _ in known)
+        expected = sum(weight * value for weight, value in known) / total if total else np.nan
+        assert mean == pytest.approx(expected, nan_ok=True)
+
+
+def test_the_interval_of_a_pair_mean_allows_for_both_sources_of_a_pair():
+    effect = np.random.default_rng(0).normal(0, 1, 60)
+    pairs = (effect[:, None] + effect)[..., None]  # the mean over pairs varies like twice the mean of the effects
+    drawn = Resamples(names(60), 2000)
+    found = drawn.estimate(drawn.pair_means(pairs))
+    assert found.high - found.low == pytest.approx(2 * 2 * 1.96 * effect.std() / 60**0.5, rel=0.1)
+
+
+def test_pairs_must_be_of_the_sources():
+    with pytest.raises(DataError, match="each pair"):
+        Resamples(["a", "b"], 5).pair_means(np.zeros((3, 3, 1)))
+
+
+def test_resamples_without_a_value_are_left_out_and_counted():
+    values = np.array([[1.0], [np.nan], [np.nan]])
+    drawn = Resamples(list("abc"), 200)
+    found = drawn.estimate(drawn.means(values))
+    without = int((drawn.weights[1:, 0] == 0).sum())
+    assert 0 < without < 200 and found.unknown.tolist() == [without]
+    assert (found.value, found.low, found.high) == (1, 1, 1)
+    assert bootstrap(mean_of_known, values, sources=list("abc"), resamples=200).unknown.tolist() == [without]
 
 
 def test_the_interval_hangs_on_the_seed_and_not_on_the_order_of_chains():
@@ -199,7 +234,7 @@ def test_nothing_known_in_any_draw_is_nan():
 
 @pytest.mark.parametrize(("values", "sources"), [(np.ones(3), ["a", "b"]), (np.ones(0), [])])
 def test_arrays_must_hold_the_same_chains(values, sources):
-    with pytest.raises(DataError, match="same chains"):
+    with pytest.raises(DataError, match="one chain at least"):
         bootstrap(np.mean, values, sources=sources)
 
 
@@ -207,95 +242,3 @@ def test_arrays_must_hold_the_same_chains(values, sources):
 def test_settings_out_of_range_are_told(option):
     with pytest.raises(SettingsError, match="Allowed"):
         bootstrap(np.mean, np.ones(2), sources=["a", "b"], **({"resamples": 3} | option))
-
-
-ROUNDS = np.arange(1, 11)
-SOURCES = list("abcdefgh")
-
-
-def chains(curve):
-    return np.tile(curve, (len(SOURCES), 1))
-
-
-def fit(curve, **options):
-    return half_life(ROUNDS, chains(curve), **({"sources": SOURCES, "resamples": 30} | options))
-
-
-@pytest.mark.parametrize("truth", [0.4, 1.0, 3.7, 40.0])
-def test_a_known_exponential_gives_its_half_life(truth):
-    found = fit(0.8 * 2 ** (-ROUNDS / truth))
-    assert found.rounds.value == pytest.approx(truth, rel=1e-4)
-    assert (found.start, found.plateau, found.r2) == (pytest.approx(0.8, rel=1e-3), 0, pytest.approx(1))
-    assert found.rounds.low == pytest.approx(found.rounds.high)
-
-
-@pytest.mark.parametrize("truth", [0.8, 3.0])
-def test_what_stays_is_fitted_as_well(truth):
-    found = fit(0.2 + 0.6 * 2 ** (-ROUNDS / truth), plateau=True)
-    assert found.rounds.value == pytest.approx(truth, rel=1e-3)
-    assert (found.start, found.plateau) == (pytest.approx(0.8, rel=1e-3), pytest.approx(0.2, rel=1e-3))
-
-
-def test_a_plateau_is_never_below_the_floor():
-    found = fit(0.9 - 0.08 * ROUNDS, plateau=True)
-    assert found.plateau == 0
-
-
-def test_raw_values_are_put_between_floor_and_ceiling_first():
-    raw = 0.1 + 0.4 * 2 ** (-ROUNDS / 3)
-    found = fit(raw, floor=np.full((8, 10), 0.1), ceiling=np.full(8, 0.5))
-    assert found.rounds.value == pytest.approx(3, rel=1e-4) and found.start == pytest.approx(1, rel=1e-3)
-
-
-def test_gaps_do_not_bend_the_fit():
-    values = chains(2 ** (-ROUNDS / 3))
-    values[::2, 4] = np.nan
-    values[:, 7] = np.nan
-    assert half_life(ROUNDS, values, sources=SOURCES, resamples=9).rounds.value == pytest.approx(3, rel=1e-4)
-
-
-@pytest.mark.parametrize("plateau", [False, True])
-@pytest.mark.parametrize(
-    ("curve", "reason"),
-    [
-        (np.full(10, 0.3), "does not fall"),
-        (0.1 + 0.05 * ROUNDS, "does not fall"),
-        (np.zeros(10), "does not fall"),
-        (0.9 - 0.001 * ROUNDS, "too slowly"),
-        (np.where(ROUNDS == 1, 0.5, 0.0), "by the first round"),
-        (np.where(ROUNDS % 2, 0.6, 0.1) * 0.95**ROUNDS, "no exponential"),
-        (np.where(ROUNDS < 3, 0.5, np.nan), "values in 2 of the rounds"),
-    ],
-)
-def test_no_fit_is_an_answer(curve, reason, plateau):
-    found = fit(curve, plateau=plateau)
-    assert found.rounds is None and reason in found.reason
-
-
-def test_the_interval_covers_the_truth_and_narrows_with_more_chains():
-    rng = np.random.default_rng(0)
-
-    def width(count):
-        values = 2 ** (-ROUNDS / 3) * rng.uniform(0.6, 1.4, (count, 1)) + rng.normal(0, 0.1, (count, 10))
-        found = half_life(ROUNDS, values, sources=[f"s{i}" for i in range(count)], resamples=200).rounds
-        assert found.low <= 3 <= found.high
-        return found.high - found.low
-
-    assert width(400) < width(25) < np.inf
-
-
-def test_an_interval_reaches_infinity_where_some_chains_lose_nothing():
-    values = np.array([2 ** (-ROUNDS / 4.0)] + [np.full(10, 0.6)] * 1)
-    found = half_life(ROUNDS, values, sources=["a", "b"], resamples=100)
-    assert found.rounds is not None and found.rounds.high == np.inf and found.rounds.low == pytest.approx(4, rel=1e-3)
-
-
-def test_one_source_gives_no_interval():
-    found = fit(2 ** (-ROUNDS / 3), sources=["a"] * 8)
-    assert found.rounds.value == pytest.approx(3, rel=1e-4) and np.isnan(found.rounds.low)
-
-
-@pytest.mark.parametrize(("rounds", "values"), [([1, 2], np.ones((8, 3))), ([2, 1, 3], np.ones((8, 3))), ([1], [1.0])])
-def test_rounds_must_rise_and_fit_the_values(rounds, values):
-    with pytest.raises(DataError, match="chains × rounds"):
-        half_life(rounds, values, sources=SOURCES)

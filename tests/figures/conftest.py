@@ -45,7 +45,9 @@ CURVES = {name: estimate(i + 1) for i, name in enumerate(("tf-idf cosine", "cont
 
 # Every figure that is drawn in axes, and every one that fills a figure.
 IN_AXES = {
-    "similarity_curves": lambda axes=None: figures.similarity_curves(ROUNDS, CURVES, axes, floor=0.05, ceiling=0.7),
+    "similarity_curves": lambda axes=None: figures.similarity_curves(
+        ROUNDS, CURVES, axes, levels={"chance": 0.05, "person against person": 0.7}
+    ),
     "survival_curves": lambda axes=None: figures.survival_curves(ROUNDS, {"colour": estimate(1)}, axes),
     "caption_changes": lambda axes=None: figures.caption_changes([text.split() for text in SENTENCES], axes),
     "attractor_histogram": lambda axes=None: figures.attractor_histogram([text.split() for text in SENTENCES], axes),

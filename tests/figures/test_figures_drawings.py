@@ -17,16 +17,26 @@ def texts(axes):
 # similarity_curves
 
 
-def test_curves_show_value_band_floor_and_ceiling():
+def test_curves_show_value_band_and_named_levels():
     found = estimate(2)
-    axes = figures.similarity_curves(ROUNDS, {"words": found}, floor=0.1, ceiling=np.linspace(0.9, 0.8, 6))
+    axes = figures.similarity_curves(
+        ROUNDS, {"words": found}, levels={"person against person": np.linspace(0.9, 0.8, 6), "chance": 0.1}
+    )
     lines = {line.get_label(): line for line in axes.lines}
     np.testing.assert_array_equal(lines["words"].get_ydata(), found.value)
     (band,) = axes.collections
     edge = band.get_paths()[0].vertices
     assert edge[:, 1].min() == found.low.min() and edge[:, 1].max() == found.high.max()
-    levels = [line.get_ydata().tolist() for line in axes.lines if line.get_label() != "words"]
-    assert levels == [pytest.approx(np.linspace(0.9, 0.8, 6)), [0.1] * 6] and texts(axes) == ["ceiling", "floor"]
+    assert lines["person against person"].get_ydata() == pytest.approx(np.linspace(0.9, 0.8, 6))
+    assert lines["chance"].get_ydata().tolist() == [0.1] * 6
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["words", "person against person", "chance"]
+    dashes = {str(lines[name].get_linestyle()) + str(lines[name]._dash_pattern) for name in lines}
+    assert len(dashes) == 3
+
+
+def test_more_levels_than_can_be_told_apart_are_refused():
+    with pytest.raises(SettingsError, match="at most 4"):
+        figures.similarity_curves([1], {"a": [0.1]}, levels={str(i): 0.1 for i in range(5)})
 
 
 def test_curves_without_an_interval_have_no_band():
@@ -57,12 +67,6 @@ def test_a_legend_lies_in_the_figure_and_leaves_the_curves_their_width(count):
     figure, legend = axes.figure.bbox, axes.get_legend().get_window_extent()
     assert figure.x0 <= legend.x0 and legend.x1 <= figure.x1 and legend.y1 <= figure.y1
     assert axes.bbox.width > 0.75 * figure.width
-
-
-def test_a_level_that_is_not_known_to_the_end_is_named_where_it_ends():
-    nan = np.nan
-    axes = figures.similarity_curves([1, 2, 3], {"a": [0.4, 0.2, 0.1]}, floor=[0.1, 0.2, nan], ceiling=[nan] * 3)
-    assert [(text.get_text(), text.xy) for text in axes.texts] == [("floor", (1, 0.2))]
 
 
 def test_survival_is_shown_from_none_to_all():
@@ -200,10 +204,3 @@ def test_a_grid_needs_chains():
 def test_a_curve_that_is_not_as_long_as_its_rounds_is_refused():
     with pytest.raises(SettingsError, match="2 values for 3 rounds"):
         figures.similarity_curves([1, 2, 3], {"a": [0.5, 0.4]})
-
-
-def test_names_of_a_floor_and_a_ceiling_that_nearly_meet_do_not_overprint():
-    axes = figures.similarity_curves([1, 2, 3], {"a": [0.9, 0.5, 0.4]}, floor=0.150, ceiling=0.152)
-    axes.figure.canvas.draw()
-    boxes = [text.get_window_extent() for text in axes.texts]
-    assert len(boxes) == 2 and not boxes[0].overlaps(boxes[1].padded(-1))
