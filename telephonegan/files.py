@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from telephonegan.errors import DataError, OutputError, TelephoneganError
+from telephonegan.errors import OutputError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -162,26 +162,13 @@ def locked(path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
         lock.release()
 
 
-# ---------------------------------------------------------------------------------------------------- reading
-
-
-def read_json(path: Path, kind: type[TelephoneganError] = DataError, remedy: str = "") -> Any:
-    """The content of a JSON file in UTF-8. Raises `kind`, with the `remedy`, for one that is missing or damaged."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise kind(f"{path} is missing. {remedy}".rstrip()) from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise kind(f"{path} is damaged or incomplete: {error}. {remedy}".rstrip()) from error
+# ---------------------------------------------------------------------------------------------------- contents
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of a file's bytes as 64 hexadecimal digits. The file is streamed, so its size does not matter."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-# ---------------------------------------------------------------------------------------------------- contents
 
 
 def json_bytes(value: Any) -> bytes:

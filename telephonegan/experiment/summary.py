@@ -33,6 +33,7 @@ from telephonegan.drift.tracks import Material, Track, Words
 from telephonegan.drift.words import survival
 from telephonegan.errors import DataError, OutputError
 from telephonegan.experiment.reading import Experiment
+from telephonegan.records import read_json
 
 SUMMARY = "summary.json"
 _FORMAT = 1
@@ -139,7 +140,7 @@ def _holds_less(told: dict[str, Any] | None, older: dict[str, Any]) -> bool:
 def read_summary(folder: Path) -> dict[str, Any]:
     """summary.json of an experiment. Raises DataError."""
     remedy = f"Make it with: telephonegan experiment summary {folder}"
-    summary = files.read_json(folder / SUMMARY, remedy=remedy)
+    summary = read_json(folder / SUMMARY, remedy=remedy)
     if not isinstance(summary, dict) or summary.get("format") != _FORMAT:
         raise DataError(f"{folder / SUMMARY} is of another version. {remedy}")
     return summary
