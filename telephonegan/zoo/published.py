@@ -77,10 +77,13 @@ def read_state(path: str | Path) -> State:
     """Tensors of a checkpoint by name, on the CPU, without wrappers. Raises WeightsError for anything else."""
     path = Path(path)
     try:
-        contents = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb"):
+            pass
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except Exception as error:  # torch answers a damaged file in many ways
+    try:
+        contents = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch answers a damaged file in many ways, one of them an OSError
         raise WeightsError(f"{path} is no checkpoint that can be read: {_likely_cause(path, error)}") from error
     if not isinstance(contents, Mapping):
         raise WeightsError(f"{path} holds a {type(contents).__name__}, not tensors by name (a state dict).")
