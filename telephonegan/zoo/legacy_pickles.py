@@ -108,7 +108,7 @@ def _rows(split: Any) -> list[list[int]] | None:
 
 
 def _is_table(value: Any) -> bool:
-    return isinstance(value, Mapping) or _items(value) is not None
+    return isinstance(value, Mapping) or all(isinstance(item, str) for item in _items(value) or [None])
 
 
 def _in_order(path: str | Path, words: Mapping[Any, Any]) -> list[str]:
