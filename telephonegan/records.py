@@ -97,9 +97,22 @@ def checked(value: Any, kind: type[T], where: str, error: type[TelephoneganError
         raise error(f"{where}: {cause} {remedy}".rstrip()) from cause
 
 
-def record_of(cls: type, *without: str) -> type:
-    """The type of the records that a dataclass is kept as: all its fields but those of `without`."""
-    hints = get_type_hints(cls, include_extras=True)
+def misfit(value: Any, kind: Any) -> str | None:
+    """What is wrong with a value of JSON that is to be of a type; None where it is.
+
+    >>> misfit("3", int | None)
+    "must be a whole number or null; '3' was found"
+    """
+    try:
+        _checker(kind).read(value)
+    except _Misfit as problem:
+        return str(problem).removeprefix("it ").removesuffix(".")
+    return None
+
+
+def record_of(cls: type, *without: str, **changed: Any) -> type:
+    """The type of the records that a dataclass is kept as: its fields but those of `without`, some of other types."""
+    hints = get_type_hints(cls, include_extras=True) | changed
     kept = [(each.name, hints[each.name], _like(each)) for each in fields(cls) if each.name not in without]
     return make_dataclass(cls.__name__, kept, kw_only=True)
 
@@ -135,7 +148,7 @@ class _Checker:
 @cache
 def _checker(kind: Any) -> _Checker:
     origin, parts = get_origin(kind), get_args(kind)
-    if kind is Any:
+    if kind in (Any, object):
         return _Checker("anything", lambda value: value)
     if origin is Annotated:
         return _limited(_checker(parts[0]), parts[1])
@@ -162,14 +175,16 @@ _NAMES = {
 
 
 def _plain(kind: type) -> _Checker:
+    allowed = _NAMES.get(kind, kind.__name__)
+
     def read(value: Any) -> Any:
         if kind is float and type(value) is int and abs(value) < 2**1000:
             return float(value)
         if type(value) is kind and (kind is not float or math.isfinite(value)):
             return value
-        raise _Misfit(_NAMES[kind], value)
+        raise _Misfit(allowed, value)
 
-    return _Checker(_NAMES[kind], read)
+    return _Checker(allowed, read)
 
 
 def _limited(inner: _Checker, limit: Any) -> _Checker:
