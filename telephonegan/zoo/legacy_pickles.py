@@ -15,15 +15,18 @@ import struct
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from telephonegan.errors import DataError, WeightsError
+from telephonegan.records import read_json
 from telephonegan.text import END
 
 _SHOWN = 100
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _TYPES = re.compile("[iu][1248]|O8?|[US][0-9]{1,5}")  # whole numbers, objects, texts of fixed length
 # What vocabularies call their tables: words by id, and ids by word.
 _WORDS_BY_ID = ("idx2word", "itos", "index2word", "id2word", "i2w", "ix_to_word")
@@ -42,13 +45,13 @@ class PublishedCaptions:
 def read_vocabulary(path: str | Path) -> list[str]:
     """Words of a vocabulary by id: an object of any class with idx2word, itos, word2idx … or such a table alone.
 
-    Raises WeightsError for any other file.
+    It may be a file of JSON, such as WORDMAP.json. Raises WeightsError for any other file.
 
     >>> read_vocabulary("vocab.pkl")[:4]  # doctest: +SKIP
     ['<pad>', '<start>', '<end>', '<unk>']
     """
-    found = _unpickle(path, WeightsError)
-    table = vars(found) if isinstance(found, _Object) else found if isinstance(found, Mapping) else {}
+    found = read_json(Path(path), error=WeightsError) if _is_json(path) else _unpickle(path, WeightsError)
+    table = vars(found) if isinstance(found, Object) else found if isinstance(found, Mapping) else {}
     named = (table.get(name) for name in (*_WORDS_BY_ID, *_IDS_BY_WORD))
     words = next((each for each in named if _is_table(each)), found)
     if not _is_table(words):
@@ -88,6 +91,14 @@ def read_classes(path: str | Path) -> list[int]:
     return _list_of(int, "class numbers", path)
 
 
+def _is_json(path: str | Path) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(512).removeprefix(_BYTE_ORDER_MARK).lstrip()[:1] in (b"{", b"[")
+    except OSError:
+        return False
+
+
 def _list_of(kind: type, what: str, path: str | Path) -> list[Any]:
     found = _items(_unpickle(path, DataError))
     if found is None or not all(isinstance(item, kind) for item in found):
@@ -122,7 +133,7 @@ def _in_order(path: str | Path, words: Mapping[Any, Any]) -> list[str]:
 # ---------------------------------------------------------------------------------------------------- holders
 
 
-class _Object:
+class Object:
     """Stands for an object of any class: its attributes, and nothing else of it."""
 
 
@@ -138,6 +149,10 @@ class _Name:
 
     def __str__(self) -> str:
         return f"{self.module}.{self.name}"[:_SHOWN]
+
+    @property
+    def __name__(self) -> str:
+        return self.name
 
 
 class _Type:
@@ -176,10 +191,10 @@ class _Array:
         self.items = (np.char.decode(values, "latin1") if number.kind.kind == "S" else values).tolist()
 
 
-def _reconstruct(cls: Any, base: type, state: Any) -> _Object:
+def _reconstruct(cls: Any, base: type, state: Any) -> Object:
     if not isinstance(cls, _Name) or base is not object or state is not None:
         raise pickle.UnpicklingError("it holds an object that is built on something else than object")
-    return _Object()
+    return Object()
 
 
 def _encoded(text: str, _: str) -> bytes:
@@ -216,13 +231,13 @@ def _default_dictionary(*_: Any) -> dict[Any, Any]:
     return {}
 
 
-def _check_keys(keys: Any) -> None:
+def _check_keys(keys: Any, allowed: tuple[type, ...] = (str, int)) -> None:
     """Nested tuples as keys take for ever to hash."""
-    if not all(isinstance(key, str | int) for key in keys):
+    if not all(isinstance(key, allowed) for key in keys):
         raise pickle.UnpicklingError("it has dictionary keys that are no words and no numbers")
 
 
-_KNOWN: dict[tuple[str, str], Any] = {
+KNOWN: dict[tuple[str, str], Any] = {
     **{(module, "_reconstructor"): _reconstruct for module in ("copy_reg", "copyreg")},
     **{(module, "object"): object for module in ("__builtin__", "builtins")},
     **{(f"numpy.{core}.multiarray", "scalar"): _scalar for core in ("core", "_core")},
@@ -244,18 +259,21 @@ _REFUSED = (
 )
 
 
-class _Reader(pickle._Unpickler):
+class Reader(pickle._Unpickler):
     """The reader written in Python: the one in C sets aside whatever memory a file's memo claims to need."""
 
-    def __init__(self, file: Any) -> None:
+    known: Mapping[tuple[str, str], Any] = KNOWN
+    keys: tuple[type, ...] = (str, int)
+
+    def __init__(self, file: Any, **_: Any) -> None:
         super().__init__(file, encoding="latin1")  # Python 2's strings were bytes
-        self._size = os.fstat(file.fileno()).st_size
+        self._file = file
 
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
-        return _KNOWN.get((module, name)) or _Name(module, name)
+        return self.known.get((module, name)) or _Name(module, name)
 
     def load_build(self) -> None:
-        if type(self.stack[-2]) not in (_Object, _Type, _Array):  # or a file could change this module's own holders
+        if type(self.stack[-2]) not in (Object, _Type, _Array):  # or a file could change this module's own holders
             raise pickle.UnpicklingError("it changes something that is neither an object nor a number")
         super().load_build()
 
@@ -270,25 +288,25 @@ class _Reader(pickle._Unpickler):
     def _instantiate(self, cls: Any, args: Any) -> None:
         if not isinstance(cls, _Name):
             raise pickle.UnpicklingError("it holds an object without a class")
-        self.append(cls() if args else _Object())
+        self.append(cls() if args else Object())
 
     def load_bytearray8(self) -> None:
         """Python sets aside as much memory as a bytearray claims to need."""
         (size,) = struct.unpack("<Q", self.read(8))
-        if size > self._size:
+        if size > _size_of(self._file):
             raise pickle.UnpicklingError("it is cut short")
         self.append(self.read(size))
 
     def load_setitem(self) -> None:
-        _check_keys(self.stack[-2:-1])
+        _check_keys(self.stack[-2:-1], self.keys)
         super().load_setitem()
 
     def load_setitems(self) -> None:
-        _check_keys(self.stack[::2])
+        _check_keys(self.stack[::2], self.keys)
         super().load_setitems()
 
     def load_dict(self) -> None:
-        _check_keys(self.stack[::2])
+        _check_keys(self.stack[::2], self.keys)
         super().load_dict()
 
     def load_refused(self) -> None:
@@ -306,10 +324,14 @@ class _Reader(pickle._Unpickler):
     }
 
 
+def _size_of(file: Any) -> int:
+    return file.getbuffer().nbytes if isinstance(file, BytesIO) else os.fstat(file.fileno()).st_size
+
+
 def _unpickle(path: str | Path, error_kind: type[Exception]) -> Any:
     try:
         with open(path, "rb") as file:
-            found = _Reader(file).load()
+            found = Reader(file).load()
             return found() if isinstance(found, _Name) else found
     except OSError as error:
         raise error_kind(f"{path} cannot be read: {error.strerror or error}.") from error
@@ -320,7 +342,6 @@ def _unpickle(path: str | Path, error_kind: type[Exception]) -> Any:
 
 # ---------------------------------------------------------------------------------------------------- mistakes
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BEGINNINGS = {
     b"version https://git-lfs": "it is a pointer of Git LFS, not the file itself. Run `git lfs pull` in that clone, or "
     "download the file from its web page.",
