@@ -172,8 +172,9 @@ def sha256(path: str | os.PathLike[str]) -> str:
 
 
 def json_bytes(value: Any) -> bytes:
-    """A value as readable JSON in UTF-8. A stray byte of a command line, a lone surrogate to Python, is escaped."""
-    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
+    """A value as readable JSON in UTF-8. What a terminal would obey, and halves of letters, are escaped."""
+    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    return re.sub(r"[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", text).encode(errors="backslashreplace")
 
 
 def png_bytes(image: Image.Image) -> bytes:

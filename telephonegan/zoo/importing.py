@@ -30,6 +30,7 @@ _TERMS = "as its authors published it; MIT for the code"
 
 _GENERATOR_FILES = ("generator", "text_encoder", "dictionary")
 _CAPTIONER_FILES = ("encoder", "decoder", "vocabulary")
+_CHECKPOINT_FILES = ("checkpoint", "vocabulary")
 
 Sources = Mapping[str, Mapping[str, str]]
 
@@ -44,23 +45,26 @@ def import_model(
 ) -> list[catalogue.Entry]:
     """Register the model that these published files make up.
 
-    `files` are those of `import_attngan` (generator, text_encoder, dictionary and perhaps image_encoder) or those of
-    `import_captioner` (encoder, decoder, vocabulary), by name. Raises SettingsError for files that do not belong
-    together or are not all there, and what those two raise.
+    `files` are those of `import_attngan` (generator, text_encoder, dictionary and perhaps image_encoder), of
+    `import_captioner` (encoder, decoder, vocabulary) or of `import_attending_captioner` (checkpoint, vocabulary), by
+    name. Raises SettingsError for files that do not belong together or are not all there, and what those three raise.
 
     >>> import_model("yunjey", encoder="encoder-5-3000.pkl", decoder="decoder-5-3000.pkl",
     ...              vocabulary="vocab.pkl")  # doctest: +SKIP
     """
-    is_captioner = not files.keys() & {*_GENERATOR_FILES, "image_encoder"}
-    needed = _CAPTIONER_FILES if is_captioner else _GENERATOR_FILES
-    if not files or files.keys() - {*needed, "image_encoder"}:
+    if files.keys() & {*_GENERATOR_FILES, "image_encoder"}:
+        run, needed = import_attngan, _GENERATOR_FILES
+    elif "checkpoint" in files:
+        run, needed = import_attending_captioner, _CHECKPOINT_FILES
+    else:
+        run, needed = import_captioner, _CAPTIONER_FILES
+    if not files or files.keys() - {*needed, *(["image_encoder"] if run is import_attngan else [])}:
         raise SettingsError(
-            f"Give either {_options(_GENERATOR_FILES)} of an AttnGAN, or {_options(_CAPTIONER_FILES)} of a captioner; "
-            "import the two one after the other."
+            f"Give {_options(_GENERATOR_FILES)} of a generator, {_options(_CAPTIONER_FILES)} of a captioner, or "
+            f"{_options(_CHECKPOINT_FILES)} of one that is kept in one file; import them one after the other."
         )
     if missing := [part for part in needed if part not in files]:
         raise SettingsError(f"{_options(missing)} is missing: {_options(needed)} belong together.")
-    run = import_captioner if is_captioner else import_attngan
     return run(name, **files, sources=sources, folder=folder, replace=replace)
 
 
