@@ -10,23 +10,37 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-import zipfile
-from collections.abc import Callable
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from telephonegan.errors import DataError, TelephoneganError
-from telephonegan.files import check_free, json_bytes, make_folder, new_folder, png_bytes, read_json, replace, writing
+from telephonegan.errors import DataError, ImageError
+from telephonegan.files import check_free, json_bytes, make_folder, new_folder, png_bytes, replace, writing
 from telephonegan.images import as_image
+from telephonegan.records import checked, inside, read_arrays, read_json, record_of
 from telephonegan.results import Caption, Picture, Round
 
 _FORMAT = 1
 _MANIFEST = "chain.json"
 
-C = TypeVar("C")
+K = TypeVar("K")
+
+_CaptionRecord = record_of(Caption, "attention", "image")
+_PictureRecord = record_of(Picture, "attention", "image", "stages", latents=list[str] | None)
+
+
+@dataclass(frozen=True)
+class _RoundRecord:
+    caption: _CaptionRecord
+    picture: _PictureRecord | None
+
+
+@dataclass(frozen=True)
+class _Rounds:
+    rounds: list[_RoundRecord]
 
 
 class Kept(Protocol):
@@ -92,23 +106,23 @@ def save(chain: Kept, folder: str | os.PathLike[str]) -> Path:
     return path
 
 
-def load(folder: str | os.PathLike[str], make: Callable[[dict[str, Any], list[Round]], C]) -> C:
-    """Read a chain, which `make` builds from chain.json and the rounds.
+def load(folder: str | os.PathLike[str], kind: type[K]) -> tuple[K, list[Round]]:
+    """What chain.json says of the chain as a whole, as a record of this kind, and its rounds.
 
-    Raises DataError where something is missing, damaged, or refused by `make`.
+    Raises DataError where something is missing or damaged.
     """
     path = Path(folder).expanduser()
-    manifest = read_json(path / _MANIFEST, remedy="Name the folder of a saved chain.")
+    remedy = "Name the folder of a saved chain."
+    manifest = read_json(path / _MANIFEST, remedy=remedy, missing=f"There is no {path / _MANIFEST}. {remedy}")
     if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
         raise DataError(f"{path / _MANIFEST} is not of format {_FORMAT}, the one this version reads.")
+    chain, rounds = (checked(manifest, part, str(path / _MANIFEST)) for part in (kind, _Rounds))
+    if not rounds.rounds:
+        raise DataError(f"No round of the chain in {path} was finished. Delete the folder and start again.")
     try:
-        rounds = [_round(path, index, record) for index, record in enumerate(manifest["rounds"])]
-        if not rounds:
-            raise DataError(f"No round of the chain in {path} was finished. Delete the folder and start again.")
-        return make(manifest, rounds)
-    except (KeyError, TypeError, ValueError, AttributeError, OSError, zipfile.BadZipFile) as error:
-        what = str(error) if isinstance(error, TelephoneganError | OSError) else f"{type(error).__name__}: {error}"
-        raise DataError(f"The chain in {path} is damaged or incomplete: {what}") from error
+        return chain, [_round(path, index, record) for index, record in enumerate(rounds.rounds)]
+    except (ImageError, OSError) as error:
+        raise DataError(f"The chain in {path} is damaged or incomplete: {error}") from error
 
 
 def _record(each: Round) -> dict[str, Any]:
@@ -126,29 +140,50 @@ def _fields(result: Caption | Picture, without: tuple[str, ...]) -> dict[str, An
     return {name: value for name, value in vars(result).items() if name not in without}
 
 
-def _round(path: Path, index: int, record: dict[str, Any]) -> Round:
-    maps = _read_npz(_maps_path(path, index))
+def _round(path: Path, index: int, record: _RoundRecord) -> Round:
+    maps = read_arrays(_maps_path(path, index))
     picture, image = None, None
-    if record["picture"] is not None:
-        image, told = as_image(_picture_path(path, index)), dict(record["picture"])
-        if parts := told.pop("latents", None):
-            latents = _read_npz(_latents_path(path, index))
-            told["latents"] = {part: latents[part] for part in parts}
-        picture = Picture(image, stages=[image], attention=maps.get("painted"), **told)
-    said = record["caption"] | {"alternatives": [(text, log) for text, log in record["caption"]["alternatives"]]}
-    return Round(index, Caption(image=image, attention=maps.get("seen"), **said), picture)
+    if record.picture is not None:
+        image, told = as_image(_picture_path(path, index)), vars(record.picture)
+        latents = None if record.picture.latents is None else _latents(path, index, record.picture.latents)
+        painted = _maps_of(maps, "painted", record.picture.words, path, index)
+        picture = Picture(image, stages=[image], attention=painted, **told | {"latents": latents})
+    elif index > 0:
+        raise DataError(f"The chain in {path} is damaged or incomplete: round {index} has no picture.")
+    said = record.caption
+    if said.probabilities and len(said.probabilities) != len(said.words):
+        raise DataError(f"The chain in {path} is damaged: round {index} has not one probability for each word.")
+    seen = _maps_of(maps, "seen", said.words, path, index)
+    return Round(index, Caption(image=image, attention=seen, **vars(said)), picture)
+
+
+def _maps_of(maps: dict[str, np.ndarray], name: str, words: list[str], path: Path, index: int) -> np.ndarray | None:
+    found = maps.get(name)
+    if found is not None and (found.ndim != 3 or len(found) != len(words) or 0 in found.shape[1:]):
+        raise DataError(f"{_maps_path(path, index)} is damaged: {name} has not one map for each word.")
+    return found
+
+
+def _latents(path: Path, index: int, parts: list[str]) -> dict[str, np.ndarray]:
+    found = read_arrays(_latents_path(path, index))
+    if lost := [part for part in parts if part not in found]:
+        raise DataError(f"{_latents_path(path, index)} is damaged or incomplete: it lacks {', '.join(lost)}.")
+    return {part: found[part] for part in parts}
+
+
+# A folder may come from somebody else, with links to other files of the user in it.
 
 
 def _picture_path(folder: Path, index: int) -> Path:
-    return folder / "rounds" / f"{index:02}.png"
+    return inside(folder, f"rounds/{index:02}.png", str(folder))
 
 
 def _maps_path(folder: Path, index: int) -> Path:
-    return folder / "attention" / f"{index:02}.npz"
+    return inside(folder, f"attention/{index:02}.npz", str(folder))
 
 
 def _latents_path(folder: Path, index: int) -> Path:
-    return folder / "latents" / f"{index:02}.npz"
+    return inside(folder, f"latents/{index:02}.npz", str(folder))
 
 
 def _maps(each: Round) -> dict[str, np.ndarray]:
@@ -162,10 +197,3 @@ def _npz(maps: dict[str, np.ndarray]) -> bytes:
     buffer = BytesIO()
     np.savez_compressed(buffer, **maps)
     return buffer.getvalue()
-
-
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    if not path.exists():
-        return {}
-    with np.load(path, allow_pickle=False) as maps:
-        return {name: maps[name].astype(np.float32) for name in maps.files}

@@ -9,23 +9,22 @@ from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from PIL import Image
 
 from telephonegan import chain_folder, strips
 from telephonegan.captioning import Decoding
-from telephonegan.errors import SettingsError
+from telephonegan.errors import DataError, SettingsError, printable
 from telephonegan.files import png_bytes, write_new
 from telephonegan.generation import check_truncation
-from telephonegan.inference import check_seed, check_whole
+from telephonegan.records import Range, Seed
 from telephonegan.results import Caption, Picture, Round, inline_image
 from telephonegan.version import __version__
 
 MOST_ROUNDS = 1000
 _LONGEST_STRIP = 48
-_MODELS = ("captioner", "generator")
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,37 @@ class PlaySettings(Decoding):
     def decoding(self) -> dict[str, Any]:
         """The captioner's part of the settings."""
         return {name: value for name, value in asdict(self).items() if name != "truncation"}
+
+
+@dataclass(frozen=True)
+class _Source:
+    text: str | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class _Model:
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class _Models:
+    captioner: _Model
+    generator: _Model
+
+
+@dataclass(frozen=True)
+class _Record:
+    """What chain.json says of a chain as a whole."""
+
+    source: _Source
+    seed: Seed
+    chain: Seed
+    rounds_wanted: Annotated[int, Range(1, MOST_ROUNDS)]
+    settings: PlaySettings
+    models: _Models
+    started: str
 
 
 @dataclass(eq=False, repr=False)
@@ -72,7 +102,7 @@ class Chain:
         return self.rounds[index]
 
     def __repr__(self) -> str:
-        lines = "\n".join(f"{each.index:2}  {each.caption}" for each in self)
+        lines = "\n".join(f"{each.index:2}  {printable(str(each.caption))}" for each in self)
         return f"Chain of {len(self) - 1} rounds, seed {self.seed}:\n{lines}"
 
     def _repr_html_(self) -> str:
@@ -116,22 +146,20 @@ class Chain:
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Chain:
         """Read a chain back. Of each picture only the last stage is kept. Raises DataError."""
-        return chain_folder.load(folder, cls._of_manifest)
-
-    @classmethod
-    def _of_manifest(cls, manifest: dict[str, Any], rounds: list[Round]) -> Chain:
-        """A chain from its chain.json and its rounds. What does not fit raises errors of any kind."""
-        source, models = manifest["source"], manifest["models"]
+        record, rounds = chain_folder.load(folder, _Record)
+        source = record.source.text
+        if source is None and rounds[0].picture is None:
+            raise DataError(f"The chain in {folder} is damaged or incomplete: it starts from neither text nor picture.")
         return cls(
-            source=source["text"] if "text" in source else rounds[0].picture.image,
-            source_name=source.get("name", ""),
-            seed=check_seed(manifest["seed"]),
-            number=check_seed(manifest["chain"]),
-            wanted=check_whole(manifest["rounds_wanted"], "rounds_wanted", 1, MOST_ROUNDS),
-            settings=PlaySettings(**manifest["settings"]),
-            models={kind: {part: str(models[kind][part]) for part in ("name", "sha256")} for kind in _MODELS},
+            source=rounds[0].picture.image if source is None else source,
+            source_name=record.source.name,
+            seed=record.seed,
+            number=record.chain,
+            wanted=record.rounds_wanted,
+            settings=record.settings,
+            models={kind: vars(model) for kind, model in vars(record.models).items()},
             rounds=rounds,
-            started=manifest["started"],
+            started=record.started,
         )
 
     def manifest(self) -> dict[str, Any]:

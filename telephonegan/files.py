@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from telephonegan.errors import DataError, OutputError, TelephoneganError
+from telephonegan.errors import OutputError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -162,17 +162,7 @@ def locked(path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
         lock.release()
 
 
-# ---------------------------------------------------------------------------------------------------- reading
-
-
-def read_json(path: Path, kind: type[TelephoneganError] = DataError, remedy: str = "") -> Any:
-    """The content of a JSON file in UTF-8. Raises `kind`, with the `remedy`, for one that is missing or damaged."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise kind(f"{path} is missing. {remedy}".rstrip()) from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise kind(f"{path} is damaged or incomplete: {error}. {remedy}".rstrip()) from error
+# ---------------------------------------------------------------------------------------------------- contents
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
@@ -181,12 +171,10 @@ def sha256(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-# ---------------------------------------------------------------------------------------------------- contents
-
-
 def json_bytes(value: Any) -> bytes:
-    """A value as readable JSON in UTF-8. A stray byte of a command line, a lone surrogate to Python, is escaped."""
-    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
+    """A value as readable JSON in UTF-8. What a terminal would obey, and halves of letters, are escaped."""
+    text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    return re.sub(r"[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", text).encode(errors="backslashreplace")
 
 
 def png_bytes(image: Image.Image) -> bytes:

@@ -6,7 +6,6 @@ import functools
 import hashlib
 import inspect
 import threading
-import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import torch
 
 from telephonegan.errors import SettingsError, WeightsError
 from telephonegan.networks.backbone import Backbone
+from telephonegan.records import misfit
 from telephonegan.text import Vocabulary
 from telephonegan.zoo.catalogue import Entry
 from telephonegan.zoo.store import read_vocabulary
@@ -99,8 +99,8 @@ class Settings:
                 raise self.error(f"{name} is missing")
             return default
         found = self.values[name]
-        if not _fits(found, kind):
-            raise self.error(f"{name} must be {_named(kind)}; {found!r:.60} was found")
+        if problem := misfit(found, kind):
+            raise self.error(f"{name} {problem}")
         return found
 
     def part(self, name: str) -> Settings:
@@ -138,19 +138,6 @@ def settings_of(entry: Entry, *architectures: str) -> Settings:
             f"here {' or '.join(map(repr, architectures))} is needed."
         )
     return Settings(f"of {entry.kind}/{entry.name} in the manifest", entry.settings)
-
-
-def _fits(value: Any, kind: Any) -> bool:
-    """Whether a JSON value has a type: whole numbers are numbers, and truth values are not."""
-    if isinstance(kind, types.UnionType):
-        return any(_fits(value, each) for each in kind.__args__)
-    if kind in (int, float):
-        return isinstance(value, int | kind) and not isinstance(value, bool)
-    return isinstance(value, typing.get_origin(kind) or kind)
-
-
-def _named(kind: Any) -> str:
-    return getattr(kind, "__name__", str(kind))
 
 
 def vocabulary_of(entry: Entry) -> Vocabulary:

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from telephonegan import inference
 from telephonegan.matcher import Matcher, Read
 from telephonegan.networks import attngan
+from telephonegan.networks.dfgan import DeepFusionGenerator
 from telephonegan.text import EncodedText, Vocabulary, padding_mask
 from telephonegan.zoo import catalogue, store
 
@@ -61,33 +62,32 @@ class Painter(ABC):
         return {name: torch.stack(part).to(self.device) for name, part in zip(self.latent_widths, columns, strict=True)}
 
 
-class AttnGANPainter(Painter):
-    """AttnGAN (Xu et al. 2018): "noise" (B,Z), and "eps" (B,C) of the conditioning augmentation.
+class DamsmPainter(Painter):
+    """A painter whose texts a matcher reads, up to `words_limit` words of each."""
 
-    `matcher` reads the texts, up to `words_limit` words of each.
-    """
+    architecture: str
+    network_type: type[nn.Module]
 
     def __init__(
-        self,
-        network: attngan.Generator,
-        matcher: Matcher,
-        *,
-        words_limit: int | None = None,
-        teacher: str | None = None,
+        self, network: Any, matcher: Matcher, *, words_limit: int | None = None, teacher: str | None = None
     ) -> None:
         self.matcher, self.words_limit, self.teacher, self.device = matcher, words_limit, teacher, matcher.device
         self.network = network.to(self.device).eval().requires_grad_(False)
-        self.vocabulary, self.size = matcher.vocabulary, network.size
-        self.latent_widths = {"noise": network.noise_width, "eps": network.condition_width}
+        self.vocabulary, self.size, self.latent_widths = matcher.vocabulary, network.size, self.widths_of(network)
 
     @classmethod
-    def of(cls, entry: catalogue.Entry, device: torch.device) -> AttnGANPainter:
-        settings = inference.settings_of(entry, "attngan")
-        network = settings.part("network").build(attngan.Generator)
+    def of(cls, entry: catalogue.Entry, device: torch.device) -> DamsmPainter:
+        settings = inference.settings_of(entry, cls.architecture)
+        network = settings.part("network").build(cls.network_type)
         words_limit, teacher = settings.value("words_limit", int | None), settings.value("damsm", str)
         store.load_strict(network, store.read_tensors(entry))
         matcher = Matcher.of(catalogue.find("damsm", teacher), device, image=False)
         return cls(network, matcher, words_limit=words_limit, teacher=matcher.name)
+
+    @staticmethod
+    @abstractmethod
+    def widths_of(network: Any) -> dict[str, int]:
+        """The parts of the network's latent vector."""
 
     def encode(self, text: str) -> EncodedText:
         return self.vocabulary.encode(text, limit=self.words_limit)
@@ -95,10 +95,36 @@ class AttnGANPainter(Painter):
     def read(self, texts: Sequence[EncodedText]) -> Read:
         return self.matcher.read_ids([text.ids for text in texts])
 
+
+class AttnGANPainter(DamsmPainter):
+    """AttnGAN (Xu et al. 2018) and DM-GAN (Zhu et al. 2019).
+
+    "noise" (B,Z), and "eps" (B,C) of the conditioning augmentation.
+    """
+
+    architecture, network_type = "attngan", attngan.Generator
+
+    @staticmethod
+    def widths_of(network: attngan.Generator) -> dict[str, int]:
+        return {"noise": network.noise_width, "eps": network.condition_width}
+
     def paint(self, latents: Latents, read: Read) -> tuple[list[Tensor], list[Tensor]]:
         mask = padding_mask(read.lengths, read.words.shape[2])
         images, attentions, _, _ = self.network(latents["noise"], read.sentences, read.words, mask, latents["eps"])
         return images, attentions
 
 
-BACK_ENDS: dict[str, type[Painter]] = {"attngan": AttnGANPainter}
+class DFGANPainter(DamsmPainter):
+    """DF-GAN (Tao et al. 2022): "noise" (B,Z). It has one stage, and attends to no words."""
+
+    architecture, network_type = "dfgan", DeepFusionGenerator
+
+    @staticmethod
+    def widths_of(network: DeepFusionGenerator) -> dict[str, int]:
+        return {"noise": network.noise_width}
+
+    def paint(self, latents: Latents, read: Read) -> tuple[list[Tensor], list[Tensor]]:
+        return [self.network(latents["noise"], read.sentences)], []
+
+
+BACK_ENDS: dict[str, type[Painter]] = {each.architecture: each for each in (AttnGANPainter, DFGANPainter)}

@@ -17,8 +17,9 @@ import numpy as np
 from PIL import Image
 
 from telephonegan import strips
-from telephonegan.errors import OutputError, SettingsError
+from telephonegan.errors import OutputError, SettingsError, printable
 from telephonegan.files import png_bytes, write_new
+from telephonegan.records import Count, Probability, Seed
 
 if TYPE_CHECKING:
     from telephonegan.zoo.catalogue import Entry
@@ -61,12 +62,12 @@ class Caption(_Shown):
 
     text: str
     words: list[str] = field(default_factory=list)
-    probabilities: list[float] = field(default_factory=list)
+    probabilities: list[Probability] = field(default_factory=list)
     attention: np.ndarray | None = None
     alternatives: list[tuple[str, float]] = field(default_factory=list)
     log_probability: float | None = None
     model: str = ""
-    seed: int | None = None
+    seed: Seed | None = None
     image: Image.Image | None = None
 
     def __str__(self) -> str:
@@ -106,8 +107,8 @@ class Picture(_Shown):
     text: str = ""
     words: list[str] = field(default_factory=list)
     dropped_words: list[str] = field(default_factory=list)
-    truncated: int = 0
-    seed: int | None = None
+    truncated: Count = 0
+    seed: Seed | None = None
     model: str = ""
     latents: dict[str, np.ndarray] | None = None
 
@@ -132,12 +133,12 @@ class Picture(_Shown):
         return f"<figure>{shown}<figcaption>{self._note()}</figcaption></figure>"
 
     def _note(self) -> str:
-        notes = [escape(self.text)]
+        notes = [self.text]
         if self.dropped_words:
-            notes.append(f"not known: {escape(', '.join(self.dropped_words))}")
+            notes.append(f"not known: {', '.join(self.dropped_words)}")
         if self.truncated:
             notes.append(f"{self.truncated} words beyond the limit left out")
-        return " · ".join(notes)
+        return escape(" · ".join(notes))
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,7 +185,7 @@ class ModelTable(Sequence):
         for entry in self._entries:
             what = entry.description or entry.architecture
             size = f"{entry.size / 1e6:.1f} MB" if entry.size else "missing"
-            yield entry.name, entry.kind, size, what, _quality(entry.quality), entry.licence
+            yield tuple(map(printable, (entry.name, entry.kind, size, what, _quality(entry.quality), entry.licence)))
 
 
 def wrapped(text: str, start: str) -> str:

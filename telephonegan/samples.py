@@ -5,14 +5,16 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from telephonegan.errors import DownloadError, ImageError
-from telephonegan.files import make_folder, read_json, write_new
+from telephonegan.files import make_folder, write_new
 from telephonegan.images import PICTURE_SUFFIXES, as_image
+from telephonegan.records import FileName, read_json
 from telephonegan.zoo.downloads import received
 
 COCO_SAMPLES = Path(__file__).resolve().parents[1] / "data" / "coco_samples"
@@ -72,7 +74,7 @@ def download_samples(
     >>> download_samples("photos")  # doctest: +SKIP
     """
     target = COCO_SAMPLES if folder is None else Path(folder).expanduser()
-    addresses = {target / Path(entry["file_name"]).name: entry["coco_url"] for entry in _listed_photographs()}
+    addresses = {target / Path(each.file_name).name: each.coco_url for each in _listed_photographs()}
     missing = [path for path in addresses if not _is_kept(path)]
     for path in missing:
         try:
@@ -103,8 +105,15 @@ def _pictures_in(folder: Path) -> list[Path]:
     return [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES]
 
 
-def _listed_photographs() -> list[dict[str, Any]]:
-    return read_json(COCO_SAMPLES / "manifest.json", remedy="It comes with a checkout of the repository: run it there.")
+@dataclass(frozen=True)
+class _Listed:
+    file_name: FileName
+    coco_url: str
+
+
+def _listed_photographs() -> list[_Listed]:
+    remedy = "It comes with a checkout of the repository: run it there."
+    return read_json(COCO_SAMPLES / "manifest.json", list[_Listed], remedy=remedy)
 
 
 def _is_kept(path: Path) -> bool:

@@ -21,6 +21,7 @@ from telephonegan.networks.backbone import normalise
 from telephonegan.networks.captioner import CaptionModel, LSTMDecoder
 from telephonegan.networks.decoding import Decoder
 from telephonegan.networks.resnet import DEVIATION, MEAN, ResNetEncoder
+from telephonegan.networks.show_attend_tell import AttendingDecoder, ResNetCells
 from telephonegan.zoo import catalogue, store
 
 _STRIDE = 32  # pixels between the cells of a backbone's last stage
@@ -90,17 +91,30 @@ class ResNetVision(Vision):
 
     resample = Image.Resampling.LANCZOS
 
-    def __init__(self, encoder: ResNetEncoder, decoder: LSTMDecoder, input_size: int, device: torch.device) -> None:
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, input_size: int, device: torch.device) -> None:
         self.encoder, self.decoder = (net.eval().requires_grad_(False).to(device) for net in (encoder, decoder))
         self.input_size, self.device, self.grid = input_size, device, None
 
     @classmethod
     def of(cls, entry: catalogue.Entry, settings: Settings, words: int, device: torch.device) -> ResNetVision:
+        return cls.of_parts(ResNetEncoder, LSTMDecoder, entry, settings, words, device)
+
+    @classmethod
+    def of_parts(
+        cls,
+        encoder: type[nn.Module],
+        decoder: type[nn.Module],
+        entry: catalogue.Entry,
+        settings: Settings,
+        words: int,
+        device: torch.device,
+    ) -> ResNetVision:
+        """The vision of these networks, with the weights of a manifest's entry."""
         network = settings.part("network")
         parts = nn.ModuleDict(
             {
-                "encoder": network.part("encoder").build(ResNetEncoder),
-                "decoder": network.part("decoder").build(LSTMDecoder, words),
+                "encoder": network.part("encoder").build(encoder),
+                "decoder": network.part("decoder").build(decoder, words),
             }
         )
         store.load_strict(parts, store.read_tensors(entry))
@@ -114,4 +128,22 @@ class ResNetVision(Vision):
         return self.encoder(pixels)
 
 
-BACK_ENDS: dict[str, type[Vision]] = {"lite0-caption-model": LiteVision, "resnet152-lstm": ResNetVision}
+class CellsVision(ResNetVision):
+    """The cells of a ResNet-101, as the captioner of sgrvinod's tutorial sees (Xu et al. 2015)."""
+
+    resample = Image.Resampling.BILINEAR
+
+    def __init__(self, encoder: ResNetCells, decoder: AttendingDecoder, input_size: int, device: torch.device) -> None:
+        super().__init__(encoder, decoder, input_size, device)
+        self.grid = encoder.adaptive_pool.output_size
+
+    @classmethod
+    def of(cls, entry: catalogue.Entry, settings: Settings, words: int, device: torch.device) -> CellsVision:
+        return cls.of_parts(ResNetCells, AttendingDecoder, entry, settings, words, device)
+
+
+BACK_ENDS: dict[str, type[Vision]] = {
+    "lite0-caption-model": LiteVision,
+    "resnet152-lstm": ResNetVision,
+    "resnet101-attention-lstm": CellsVision,
+}

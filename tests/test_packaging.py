@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,43 @@ IMPORT_NAMES = {"pyyaml": "yaml", "pillow": "PIL", "scikit-image": "skimage", "i
 HEAVY = {"matplotlib", "ipywidgets", "IPython", "timm", "torchvision", "skimage", "pycocoevalcap"}
 
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
+
+
+# the wheel
+
+
+def test_every_package_is_listed_for_installing():
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = {path.parent.relative_to(ROOT) for path in (ROOT / "telephonegan").rglob("*.py")}
+    assert set(listed) == {".".join(folder.parts) for folder in folders} | {"telephonegan.weights"}
+
+
+def test_the_weights_travel_in_the_wheel(tmp_path):
+    source = tmp_path / "source"
+    for name in ("telephonegan", "weights", "pyproject.toml", "requirements.txt", "README.md", "LICENSE"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        source.mkdir(exist_ok=True)
+        copy(ROOT / name, source / name)
+    pip = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index"]
+    done = subprocess.run([*pip, "-w", tmp_path, source], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as members:
+        names = set(members.namelist())
+    shipped = {path.name for path in (ROOT / "weights").iterdir() if path.suffix in (".json", ".safetensors")}
+    assert {f"telephonegan/weights/{name}" for name in shipped} <= names
+    assert "telephonegan/cli/main.py" in names and not any(name.startswith(("weights/", "tests/")) for name in names)
+
+
+def test_an_installed_library_finds_the_weights_beside_its_packages(tmp_path):
+    """As a wheel lays them out, away from any checkout."""
+    shutil.copytree(ROOT / "telephonegan", tmp_path / "telephonegan")
+    (tmp_path / "telephonegan" / "weights").mkdir()
+    shutil.copy(ROOT / "weights" / "manifest.json", tmp_path / "telephonegan" / "weights")
+    code = "from telephonegan.zoo import catalogue; print(len(catalogue.entries()), catalogue.SHIPPED)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    models = len(json.loads((ROOT / "weights" / "manifest.json").read_text())["models"])
+    assert done.stdout.split() == [str(models), str(tmp_path / "telephonegan" / "weights")], done.stderr
 
 
 # requirements

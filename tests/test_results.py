@@ -70,6 +70,13 @@ def test_a_full_disk_leaves_no_half_file(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("field", ["text", "dropped_words", "truncated", "model"])
+def test_whatever_a_picture_holds_is_escaped(field):
+    """Types are compared where games are read; what is made by hand may still hold anything."""
+    held = {field: [EVIL] if field == "dropped_words" else EVIL}
+    assert "<script" not in Picture(red(), **held)._repr_html_()
+
+
 @pytest.mark.parametrize("name", ["red", "red.txt", "red.exe"])
 def test_a_name_that_is_no_picture_is_refused(tmp_path, name):
     with pytest.raises(OutputError, match=r"\.png"):

@@ -21,6 +21,7 @@ def add_caption(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print a sentence for each picture."""
     images = [open_picture(typed) for typed in options.image]
+    from telephonegan.errors import printable
     from telephonegan.files import json_bytes
     from telephonegan.telephone import caption
 
@@ -30,5 +31,5 @@ def run(options: argparse.Namespace) -> int:
         print(json_bytes(records).decode(), end="")
         return 0
     for name, each in zip(options.image, said, strict=True):
-        print(each if len(said) == 1 else f"{name}: {each}")
+        print(printable(str(each) if len(said) == 1 else f"{name}: {each}"))
     return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from telephonegan.cli.options import add_command
-from telephonegan.errors import DataError
+from telephonegan.errors import DataError, printable_lines
 from telephonegan.files import json_bytes
 
 _EXAMPLES = """examples:
@@ -72,7 +72,7 @@ def _check(options: argparse.Namespace) -> int:
     from telephonegan.data.checks import check, in_words
 
     report = check(options.folder, options.layout, progress=True)
-    print(json_bytes(report).decode() if options.json else in_words(report), end="")
+    print(json_bytes(report).decode() if options.json else printable_lines(in_words(report)), end="")
     return 0 if report["usable"] else 1
 
 

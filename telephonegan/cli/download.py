@@ -31,7 +31,11 @@ def run(options: argparse.Namespace) -> int:
 
     if not options.replace and installed(options.what):
         print(f"{options.what} is here already; --replace gets it anew.", file=sys.stderr)
-    print_models(download_model(options.what, replace=options.replace))
+    entries = download_model(options.what, replace=options.replace)
+    print_models(entries)
+    # None of these projects published checksums: whoever has one from elsewhere can compare.
+    for file, source in (entries[0].settings.get("sources") or {}).items():
+        print(f"{file} sha256 {source['sha256']}")
     return 0
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from telephonegan.cli.options import add_command
-from telephonegan.errors import TelephoneganError
+from telephonegan.errors import TelephoneganError, printable_lines
 from telephonegan.files import json_bytes
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def _summary(options: argparse.Namespace) -> int:
     from telephonegan.experiment.wording import in_words
 
     summary = write_summary(options.folder, options.measures, resamples=options.resamples, device=options.device)
-    print(json_bytes(summary).decode() if options.json else in_words(summary), end="")
+    print(json_bytes(summary).decode() if options.json else printable_lines(in_words(summary)), end="")
     return 0
 
 

@@ -10,16 +10,18 @@ _EXAMPLES = """examples:
   telephonegan import attngan-coco --generator coco_AttnGAN2.pth --text-encoder text_encoder100.pth \\
       --dictionary captions.pickle
   telephonegan import yunjey --encoder encoder-5-3000.pkl --decoder decoder-5-3000.pkl --vocabulary vocab.pkl
+  telephonegan import sgrvinod --checkpoint BEST_checkpoint_coco.pth.tar --vocabulary WORDMAP_coco.json
   telephonegan play --generator attngan-coco --captioner yunjey"""
 
 _FILES = {
-    "generator": "AttnGAN: the generator, such as coco_AttnGAN2.pth",
-    "text_encoder": "AttnGAN: the text encoder, such as text_encoder100.pth",
-    "dictionary": "AttnGAN: captions.pickle of the same data",
-    "image_encoder": "AttnGAN, not needed to paint: such as image_encoder100.pth",
-    "encoder": "captioner: such as encoder-5-3000.pkl",
-    "decoder": "captioner: such as decoder-5-3000.pkl",
-    "vocabulary": "captioner: vocab.pkl",
+    "generator": "AttnGAN, DM-GAN or DF-GAN: the generator, such as coco_AttnGAN2.pth",
+    "text_encoder": "with a generator: the text encoder, such as text_encoder100.pth",
+    "dictionary": "with a generator: captions.pickle of the same data",
+    "image_encoder": "with a generator, not needed to paint: such as image_encoder100.pth",
+    "encoder": "yunjey's captioner: such as encoder-5-3000.pkl",
+    "decoder": "yunjey's captioner: such as decoder-5-3000.pkl",
+    "checkpoint": "sgrvinod's captioner: such as BEST_checkpoint_coco_5_cap_per_img_5_min_word_freq.pth.tar",
+    "vocabulary": "either captioner: vocab.pkl or WORDMAP_….json",
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from telephonegan.errors import UnknownModelError
+from telephonegan.errors import UnknownModelError, printable_lines
 
 if TYPE_CHECKING:
     from telephonegan.zoo.catalogue import Entry
@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     if not wanted:
         names = ", ".join(dict.fromkeys(entry.name for entry in known)) or "none yet"
         raise UnknownModelError(f"No model is called {options.name!r}. There are: {names}.")
-    print("\n\n".join(map(_details, wanted)))
+    print(printable_lines("\n\n".join(map(_details, wanted))))
     return 0
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from telephonegan.errors import ImageError
+from telephonegan.errors import ImageError, printable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -123,7 +123,8 @@ def print_left_out(picture: Picture) -> None:
     from tqdm.auto import tqdm
 
     if picture.dropped_words:
-        tqdm.write(f"Not known, so not painted: {', '.join(picture.dropped_words[:20])}", file=sys.stderr)
+        left_out = printable(", ".join(picture.dropped_words[:20]))
+        tqdm.write(f"Not known, so not painted: {left_out}", file=sys.stderr)
     if picture.truncated:
         tqdm.write(f"{picture.truncated} words at the end are beyond the limit and were not painted.", file=sys.stderr)
 

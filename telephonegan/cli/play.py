@@ -6,6 +6,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,13 +22,14 @@ from telephonegan.cli.options import (
     print_left_out,
     whole,
 )
-from telephonegan.errors import SettingsError, TelephoneganError
-from telephonegan.files import place
+from telephonegan.errors import SettingsError, TelephoneganError, printable
+from telephonegan.files import locked, place
 
 if TYPE_CHECKING:
     from telephonegan.chain_folder import ChainFolder
     from telephonegan.chains import Chain
 
+LOCK = ".lock"  # of a game that is being played
 DEFAULT_PICTURE = "astronaut"  # of the photographs that come with the packages, the one closest to the training world
 _EXAMPLES = """examples:
   telephonegan play --image=bear.jpg --rounds 8 --seed 1
@@ -76,11 +78,17 @@ def _resume(options: argparse.Namespace) -> int:
     if fixed := given(options, *_FIXED_BY_THE_GAME):
         names = ", ".join(f"--{name.replace('_', '-')}" for name in fixed)
         raise SettingsError(f"A resumed game keeps what it was started with: leave out {names}.")
+    folder = Path(options.resume).expanduser()
+    with locked(folder / LOCK) if folder.is_dir() else nullcontext():  # or two processes would go on with one game
+        return _go_on(folder, options)
+
+
+def _go_on(folder: Path, options: argparse.Namespace) -> int:
     from telephonegan.chain_folder import ChainFolder
     from telephonegan.chains import Chain
     from telephonegan.telephone import load
 
-    chain = Chain.load(options.resume)
+    chain = Chain.load(folder)
     if chain.is_complete and options.rounds is None:
         print(f"All {chain.wanted} rounds are there. To go on, add --rounds {chain.wanted + 8}.")
         return 0
@@ -88,7 +96,7 @@ def _resume(options: argparse.Namespace) -> int:
     phone = load(**names, **given(options, "device"))
     for step in chain:
         _say(step)
-    keeper = _Keeper(folder=ChainFolder(Path(options.resume), written=len(chain)), chain=chain)
+    keeper = _Keeper(folder=ChainFolder(folder, written=len(chain)), chain=chain)
     return _watch(partial(phone.resume, chain, **given(options, "rounds")), keeper)
 
 
@@ -103,10 +111,13 @@ class _Keeper:
         chain: Chain | None = None,
     ) -> None:
         self.open_folder, self.folder, self.chain, self.has_grown = open_folder, folder, chain, False
+        self.held = ExitStack()
 
     def __call__(self, chain: Chain) -> None:
         self.chain = chain
-        self.folder = self.folder or self.open_folder()
+        if self.folder is None:
+            self.folder = self.open_folder()
+            self.held.enter_context(locked(self.folder.path / LOCK))
         self.folder.update(chain)
         self.has_grown = True
         _say(chain[-1])
@@ -134,6 +145,11 @@ def _program() -> str:
 
 def _watch(play: Callable[..., Chain], keeper: _Keeper) -> int:
     """Play and keep; what was played before a Ctrl-C, an error or a full disk stays, and can be gone on with."""
+    with keeper.held:
+        return _kept(play, keeper)
+
+
+def _kept(play: Callable[..., Chain], keeper: _Keeper) -> int:
     try:
         chain = play(on_round=keeper)
         keeper.finish()
@@ -157,5 +173,5 @@ def _watch(play: Callable[..., Chain], keeper: _Keeper) -> int:
 def _say(step: Any) -> None:
     from tqdm.auto import tqdm
 
-    tqdm.write(f"{step.index:2}  {step.caption}", file=sys.stdout)
+    tqdm.write(f"{step.index:2}  {printable(str(step.caption))}", file=sys.stdout)
     sys.stdout.flush()

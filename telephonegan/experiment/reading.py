@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -12,13 +12,13 @@ from typing import Any
 
 from PIL import Image
 
-from telephonegan import files
 from telephonegan.drift.tracks import Track, Turn
 from telephonegan.errors import DataError
 from telephonegan.experiment.folder import REFERENCES, read_manifest
 from telephonegan.experiment.plan import Plan
 from telephonegan.experiment.records import PICTURES, ROUNDS, Record, read, read_parts
 from telephonegan.images import as_image
+from telephonegan.records import inside, read_json
 from telephonegan.text import tokenise
 
 References = dict[str, tuple[tuple[str, ...], ...]]
@@ -46,9 +46,9 @@ class Experiment:
         """
         folder = Path(folder).expanduser()
         manifest = read_manifest(folder)
-        merged = folder / ROUNDS
-        found = list(read(merged)) if merged.exists() else _in_order(read_parts(folder).values(), manifest)
-        return cls(folder, Plan.of(manifest["plan"]), manifest, found, merged.exists())
+        plan, merged = Plan.of(manifest["plan"]), folder / ROUNDS
+        found = list(read(merged)) if merged.exists() else list(read_parts(folder).values())
+        return cls(folder, plan, manifest, _in_order(found, manifest, folder), merged.exists())
 
     def tracks(self) -> list[Track]:
         """Its chains, for `drift.similarities` and figures; without pictures where their whole folder was left out.
@@ -74,10 +74,23 @@ class Experiment:
         ]
 
 
-def _in_order(found: Any, manifest: dict[str, Any]) -> list[Record]:
+def _in_order(found: list[Record], manifest: dict[str, Any], folder: Path) -> list[Record]:
+    """Rounds by source, seed and number. DataError for one that the manifest does not list, or that misses others."""
     sources = {source["id"]: number for number, source in enumerate(manifest["sources"])}
     seeds = {seed: number for number, seed in enumerate(manifest["plan"]["seeds"])}
-    return sorted(found, key=lambda each: (sources[each["source"]], seeds[each["seed"]], each["round"]))
+    strange = next((each for each in found if each["source"] not in sources or each["seed"] not in seeds), None)
+    if strange is not None:
+        raise DataError(
+            f"{folder} holds a round of source {strange['source']!r} and seed {strange['seed']}, which its manifest "
+            "does not list: its files are of different experiments."
+        )
+    found = sorted(found, key=lambda each: (sources[each["source"]], seeds[each["seed"]], each["round"]))
+    played: Counter[str] = Counter()
+    for each in found:
+        if each["round"] != played[each["chain"]]:
+            raise DataError(f"{folder}: rounds of {each['chain']!r} are lost, or there twice.")
+        played[each["chain"]] += 1
+    return found
 
 
 def _pictures(folder: Path) -> Callable[[str | None], Image.Image | None]:
@@ -87,26 +100,13 @@ def _pictures(folder: Path) -> Callable[[str | None], Image.Image | None]:
 
     @cache
     def picture_of(name: str | None) -> Image.Image | None:
-        return as_image(_inside(folder, name)) if are_there and name is not None else None
+        return as_image(inside(folder, name, str(folder / ROUNDS))) if are_there and name is not None else None
 
     return picture_of
-
-
-def _inside(folder: Path, name: str) -> Path:
-    """A file of this experiment: its lines may come from anybody."""
-    path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise DataError(f"{folder / ROUNDS} names the picture {name!r}, which is outside its folder.")
-    return path
 
 
 def _references(folder: Path) -> References:
     path = folder / REFERENCES
     if not path.exists():
         return {}
-    remedy = "Move it away to go on without human captions."
-    content = files.read_json(path, remedy=remedy)
-    try:
-        return {source: tuple(tuple(map(str, words)) for words in captions) for source, captions in content.items()}
-    except (TypeError, AttributeError) as error:
-        raise DataError(f"{path} holds no captions by source: {error}. {remedy}") from error
+    return read_json(path, References, remedy="Move it away to go on without human captions.")

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Annotated, Any
 
 from telephonegan import files
-from telephonegan.chains import Round
+from telephonegan.chains import MOST_ROUNDS, Round
 from telephonegan.errors import DataError
 from telephonegan.experiment.plan import Plan
 from telephonegan.experiment.sources import PlannedChain
+from telephonegan.records import Count, FileName, Range, Seed, checked
 
 Record = dict[str, Any]
 ROUNDS = "rounds.jsonl"
@@ -28,18 +29,19 @@ Known = dict[tuple[str, int], Record]
 
 _WAIT_S = 600.0
 
-_FIELDS = {
-    "chain": str,
-    "source": str,
-    "seed": int,
-    "round": int,
-    "caption": str,
-    "words": list,
-    "log_probability": float | int | None,
-    "dropped": list,
-    "truncated": int,
-    "picture": str | None,
-}
+
+@dataclass(frozen=True)
+class _Line:
+    chain: str
+    source: str
+    seed: Seed
+    round: Annotated[int, Range(0, MOST_ROUNDS)]
+    caption: str
+    words: list[str]
+    log_probability: float | None
+    dropped: list[str]
+    truncated: Count
+    picture: FileName | None
 
 
 def part(folder: Path, rank: int) -> Path:
@@ -170,13 +172,12 @@ def _whole_lines(path: Path) -> int:
 
 
 def _record(text: bytes, path: Path, number: int) -> Record:
+    where, remedy = f"{path}, line {number}", "Delete this line and those after it, then resume."
     try:
         record = json.loads(text)
-        fits = isinstance(record, dict) and all(isinstance(record[name], kind) for name, kind in _FIELDS.items())
-    except (ValueError, KeyError, RecursionError):
-        fits = False
-    if not fits:
-        raise DataError(f"{path}, line {number}, is damaged. Delete this line and those after it, then resume.")
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}, is damaged. {remedy}") from error
+    checked(record, _Line, where, remedy=remedy)
     return record
 
 

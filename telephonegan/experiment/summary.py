@@ -27,6 +27,7 @@ from telephonegan.drift.words import chance_survival, lemma, survival
 from telephonegan.errors import DataError, OutputError
 from telephonegan.experiment.old_summaries import FORMAT, OLD_FORMAT, OLD_REPAINTING, upgraded
 from telephonegan.experiment.reading import Experiment
+from telephonegan.records import read_json
 
 SUMMARY, SIMILARITIES = "summary.json", "similarities.csv"
 _CHAINS, _STRANGERS = "chains", "unrelated"
@@ -107,7 +108,7 @@ def write_summary(
 def read_summary(folder: Path) -> Told:
     """summary.json of an experiment, also one of an older version. Raises DataError."""
     remedy = f"Make it with: telephonegan experiment summary {folder}"
-    summary = files.read_json(folder / SUMMARY, remedy=remedy)
+    summary = read_json(folder / SUMMARY, remedy=remedy)
     if not isinstance(summary, dict) or summary.get("format") not in (FORMAT, OLD_FORMAT):
         raise DataError(f"{folder / SUMMARY} is of another version. {remedy}")
     try:

@@ -168,13 +168,20 @@ class WordAttention(nn.Module):
         The attention sums to 1 over the words. `legacy_mask` repeats the published code's mistake, which masks pixel
         row r of the flattened batch with the mask of sample r modulo B; it exists for parity tests.
         """
-        batch, _, height, width = h.shape
         sources = self.conv_context(words[:, :, None]).squeeze(2)
-        logits = torch.einsum("bgq,bgl->bql", h.flatten(2), sources)
-        hidden = mask.repeat(height * width, 1).view(batch, height * width, -1) if legacy_mask else mask[:, None]
-        attention = logits.float().masked_fill(hidden, float("-inf")).softmax(2).to(logits.dtype)
-        context = torch.einsum("bql,bgl->bgq", attention, sources)
-        return context.view_as(h), attention.transpose(1, 2).unflatten(2, (height, width))
+        return _gather(h, sources, sources, mask, legacy_mask=legacy_mask)
+
+
+def _gather(
+    h: Tensor, keys: Tensor, values: Tensor, mask: Tensor, *, legacy_mask: bool = False
+) -> tuple[Tensor, Tensor]:
+    """What every pixel of h (B,G,H,W) takes from values (B,G,L) by their keys (B,G,L), and how much of each."""
+    batch, _, height, width = h.shape
+    logits = torch.einsum("bgq,bgl->bql", h.flatten(2), keys)
+    hidden = mask.repeat(height * width, 1).view(batch, height * width, -1) if legacy_mask else mask[:, None]
+    attention = logits.float().masked_fill(hidden, float("-inf")).softmax(2).to(logits.dtype)
+    context = torch.einsum("bql,bgl->bgq", attention, values)
+    return context.view_as(h), attention.transpose(1, 2).unflatten(2, (height, width))
 
 
 class NextStage(nn.Module):
@@ -196,6 +203,44 @@ class NextStage(nn.Module):
         return self.upsample(h, condition), attention
 
 
+class MemoryStage(nn.Module):
+    """NEXT_STAGE_G of DM-GAN: words are written to a memory as the picture needs them, and every pixel reads it.
+
+    Zhu et al., "DM-GAN: Dynamic Memory Generative Adversarial Networks for Text-to-Image Synthesis" (2019), section 3.
+    """
+
+    def __init__(self, channels: int, embedding_width: int, residual_blocks: int, condition_width: int) -> None:
+        super().__init__()
+        self.A = nn.Linear(embedding_width, 1, bias=False)
+        self.B = nn.Linear(channels, 1, bias=False)
+        self.M_r = _pointwise(channels, 2 * channels)
+        self.M_w = _pointwise(embedding_width, 2 * channels)
+        self.key = _pointwise(2 * channels, channels)
+        self.value = _pointwise(2 * channels, channels)
+        self.response_gate = nn.Sequential(nn.Conv2d(2 * channels, 1, 1), nn.Sigmoid())
+        self.residual = nn.ModuleList(ResidualBlock(2 * channels, condition_width) for _ in range(residual_blocks))
+        self.upsample = _up(2 * channels, channels, condition_width)
+
+    def forward(
+        self, h: Tensor, words: Tensor, mask: Tensor, condition: Tensor | None, *, legacy_mask: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        picture = h.mean((2, 3))[:, :, None].detach()
+        importance = self.A(words.transpose(1, 2)) + self.B(picture.transpose(1, 2))
+        written = importance.sigmoid().transpose(1, 2)
+        memory = self.M_w(words) * written + self.M_r(picture) * (1 - written)
+        read, attention = _gather(h, self.key(memory), self.value(memory), mask, legacy_mask=legacy_mask)
+        response = self.response_gate(torch.cat([h, read], dim=1))
+        h = h * (1 - response) + read * response
+        h = torch.cat([h, h], dim=1)
+        for block in self.residual:
+            h = block(h, condition)
+        return self.upsample(h, condition), attention
+
+
+def _pointwise(channels_in: int, channels_out: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv1d(channels_in, channels_out, 1), nn.ReLU())
+
+
 class ToImage(nn.Module):
     """GET_IMAGE_G: features to RGB in [-1,1]."""
 
@@ -211,8 +256,9 @@ class Generator(nn.Module):
     """G_NET: `branches` stages painting base_size, 2·base_size, … pixels.
 
     Published sizes: base 64, three branches, channels 32 (birds) or 48 (COCO), 2 or 3 residual blocks, not
-    conditional. Without `previews` it is G_DCGAN: only the last stage paints. `legacy_mask` is an attribute, see
-    `WordAttention`. Raises SettingsError for a base size that doubling never reaches from 4 pixels, or no branch.
+    conditional. Without `previews` it is G_DCGAN: only the last stage paints. With `memory` it is the generator of
+    DM-GAN, see `MemoryStage`. `legacy_mask` is an attribute, see `WordAttention`. Raises SettingsError for a base size
+    that doubling never reaches from 4 pixels, or no branch.
 
     >>> g = Generator(channels=4, base_size=8, branches=2, residual_blocks=1).eval()
     >>> images, attentions, mu, logvar = g(torch.randn(2, 100), torch.randn(2, 256), torch.randn(2, 256, 5),
@@ -233,6 +279,7 @@ class Generator(nn.Module):
         noise_width: int = 100,
         conditional: bool = False,
         previews: bool = True,
+        memory: bool = False,
     ) -> None:
         super().__init__()
         if base_size < 4 or base_size.bit_count() != 1:
@@ -247,7 +294,8 @@ class Generator(nn.Module):
         if previews:
             self.img_net1 = ToImage(channels)
         for branch in range(2, branches + 1):
-            self.add_module(f"h_net{branch}", NextStage(channels, embedding_width, residual_blocks, modulating))
+            stage = (MemoryStage if memory else NextStage)(channels, embedding_width, residual_blocks, modulating)
+            self.add_module(f"h_net{branch}", stage)
             if previews:
                 self.add_module(f"img_net{branch}", ToImage(channels))
         if not previews:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from telephonegan.errors import SettingsError
 from telephonegan.provenance import without_places
-from telephonegan.training.runs import read_run
+from telephonegan.training.runs import read_exportable
 
 if TYPE_CHECKING:
     from telephonegan.zoo.catalogue import Entry
@@ -56,7 +56,7 @@ def export(
     folders = [Path(each) for each in (run, *others)]
     if len({each.resolve() for each in folders}) < len(folders):
         raise SettingsError("The same run is given twice. Average it (--with) with another one.")
-    runs = [read_run(each) for each in folders]
+    runs = [read_exportable(each) for each in folders]
     record, checkpoint = runs[0]
     check_alike([each for each, _ in runs])
     if as_judge and record["recipe"] != "damsm":

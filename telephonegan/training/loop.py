@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-import pickle
 import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
 from telephonegan.errors import SettingsError, TelephoneganError, WeightsError
-from telephonegan.files import make_folder, replacing
+from telephonegan.files import locked, make_folder, replacing
 from telephonegan.training import distributed
 from telephonegan.training.journal import Journal
 
@@ -62,28 +61,30 @@ def run(
     uninterrupted one would. Ctrl-C ends the step, saves and returns False, and so does `deadline`, a time of
     `time.monotonic()`; a run that came to its end returns True. Numbers go to log.jsonl and, where TensorBoard is
     installed, to its event files; of several processes one writes. Raises TrainingDiverged on NaN or a collapse and
-    keeps the last checkpoint, WeightsError when the checkpoint does not fit the recipe.
+    keeps the last checkpoint, WeightsError when the checkpoint does not fit the recipe, OutputError when another
+    process trains in that folder.
     """
     check_steps(steps)
     distributed.check_batch(recipe.batch_size)
     folder = Path(folder)
     make_folder(folder)
-    done = _resume(recipe, folder)
-    with Journal(folder, recipe.batch_size, write=distributed.is_main()) as journal:
-        found = done
-        done, finished = _steps(
-            recipe,
-            folder,
-            journal,
-            range(done, steps),
-            seed,
-            log_every,
-            evaluate_every,
-            checkpoint_minutes,
-            math.inf if deadline is None else deadline,
-        )
-    if done > found or not done:
-        save_checkpoint(recipe, folder, done)
+    # Processes that train together are one run, and the main one holds its folder for all.
+    with locked(folder / ".lock") if distributed.is_main() else nullcontext():
+        found = _resume(recipe, folder)
+        with Journal(folder, recipe.batch_size, write=distributed.is_main()) as journal:
+            done, finished = _steps(
+                recipe,
+                folder,
+                journal,
+                range(found, steps),
+                seed,
+                log_every,
+                evaluate_every,
+                checkpoint_minutes,
+                math.inf if deadline is None else deadline,
+            )
+        if done > found or not done:
+            save_checkpoint(recipe, folder, done)
     return finished
 
 
@@ -194,13 +195,18 @@ def _all_finite(part: Any) -> bool:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Return what `save_checkpoint` wrote. Raises WeightsError when the file is damaged."""
+    """Return what `save_checkpoint` wrote: `step`, and a state dict by part. Raises WeightsError for anything else."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch answers a damaged file in many ways
         raise WeightsError(
-            f"The checkpoint {path} cannot be read, it is damaged: {error}. Train anew in another folder."
+            f"The checkpoint {path} cannot be read; it is damaged: {error}. Train in another folder."
         ) from error
+    parts = found if isinstance(found, dict) else {}
+    step = parts.get("step")
+    if type(step) is not int or step < 0 or not all(isinstance(parts[name], dict) for name in parts if name != "step"):
+        raise WeightsError(f"{path} is not a checkpoint of a training run. Train in another folder.")
+    return found
 
 
 def _resume(recipe: Recipe, folder: Path) -> int:

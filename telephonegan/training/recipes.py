@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from telephonegan.errors import DataError, SettingsError
+from telephonegan.errors import SettingsError
+from telephonegan.records import read_yaml
 
 # Each module has PRESETS, settings by name; the class of the settings tells the recipe that takes them.
 _MODULES = {
@@ -55,14 +56,7 @@ def settings_of(name: str, preset: str, config: Path | None, assignments: Sequen
 
 
 def _from_file(settings: Any, path: Path) -> Any:
-    import yaml
-
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataError(f"The settings {path} cannot be read as YAML: {error}.") from error
-    if not isinstance(values, dict):
-        raise DataError(f"The settings {path} are no list of KEY: VALUE.")
+    values = read_yaml(path)
     if _ATTNGAN_SECTIONS & values.keys():
         from telephonegan.training.published_attngan import settings_from_config
         from telephonegan.zoo.attngan_config import read_config

@@ -3,17 +3,85 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from telephonegan import files
 from telephonegan.errors import DataError, SettingsError, WeightsError
+from telephonegan.records import Count, Form, PathName, Seed, checked, read_json
 
 if TYPE_CHECKING:
     from telephonegan.matcher import Matcher
 
+_RecipeName = Annotated[str, Form("captioner|damsm|attngan", "captioner, damsm or attngan")]
 _ORIGIN = ("seed", "data", "damsm", "vocabulary")  # beside recipe and settings; absent in the oldest run.json
+
+
+class _Quoted:
+    """The texts that `shlex.split` reads."""
+
+    def __contains__(self, value: str) -> bool:
+        try:
+            return bool(shlex.split(value)) or not value
+        except ValueError:
+            return False
+
+    def __str__(self) -> str:
+        return "that is a shell command"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Options:
+    """What `train --resume` reads: the options that the run began with."""
+
+    recipe: _RecipeName
+    run_folder: PathName | None = None
+    data: PathName | None = None
+    cache: PathName | None = None
+    damsm: PathName | None = None
+    origin: PathName | None = None
+    config: PathName | None = None
+    preset: str | None = None
+    steps: Count | None = None
+    seed: Seed | None = None
+    set: list[str] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Record:
+    recipe: _RecipeName
+    settings: dict[str, int | float | str | bool | list[int | float | str] | None]
+    network: dict[str, Any]
+    vocabulary: list[str]
+    command: Annotated[str, _Quoted()]
+    seed: int | None = None
+    data: str | None = None
+    damsm: str | None = None
+    options: _Options | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class _OfCaptioner:
+    input_size: Count
+    length_power: float
+    words_limit: Count
+
+
+@dataclasses.dataclass(frozen=True)
+class _OfDamsm:
+    input_size: Count | None = None
+    words_limit: Count | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class _OfGan:
+    words_limit: Count | None
+
+
+# By recipe, the settings that its exported model is described with, and the parts of a checkpoint that it consists of.
+_EXPORTED = {"captioner": _OfCaptioner, "damsm": _OfDamsm, "attngan": _OfGan}
+_PARTS = {"captioner": ("average",), "damsm": ("text_encoder", "image_encoder"), "attngan": ("average",)}
 
 
 def describe(run: Path, recipe_name: str, recipe: Any, settings: Any, *, command: str = "", **origin: Any) -> None:
@@ -63,26 +131,24 @@ def read_run(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     missing = [name for name in ("run.json", "checkpoint.pt") if not (run / name).exists()]
     if missing:
         raise DataError(f"{run} has no {' and no '.join(missing)}; it is not the folder of a training run.")
-    return (
-        read_record(run / "run.json"),
-        read_checkpoint(run / "checkpoint.pt"),
-    )
+    return read_record(run / "run.json"), read_checkpoint(run / "checkpoint.pt")
+
+
+def read_exportable(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What `read_run` returns, with all that a model consists of and is described with. Raises DataError."""
+    record, checkpoint = read_run(run)
+    checked(record["settings"], _EXPORTED[record["recipe"]], f"{run / 'run.json'}: settings")
+    if missing := [part for part in _PARTS[record["recipe"]] if part not in checkpoint]:
+        raise DataError(f"{run / 'checkpoint.pt'} has no {' and no '.join(missing)}: it is of another run.")
+    return record, checkpoint
 
 
 def read_record(path: Path) -> dict[str, Any]:
     """run.json of a run. Raises DataError when it is damaged or not there."""
-    needed = {"recipe", "settings", "network", "vocabulary", "command"}
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        missing = needed - record.keys()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}. Is this the folder of a training run?") from error
-    except (ValueError, AttributeError) as error:
-        raise DataError(f"{path} is damaged: {error}. Name another folder, or begin the run again.") from error
-    if not missing and not all(isinstance(record[part], dict) for part in ("settings", "network")):
-        raise DataError(f"{path} is damaged: its settings are none. Name another folder, or begin the run again.")
-    if missing:
-        raise DataError(f"{path} tells nothing of {', '.join(sorted(missing))}. Name another folder.")
+    missing = f"{path} cannot be read: there is no such file. Is this the folder of a training run?"
+    remedy = "Name another folder, or begin the run again."
+    record = read_json(path, remedy=remedy, missing=missing)
+    checked(record, _Record, str(path), remedy=remedy)
     return record
 
 

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from easydict import EasyDict
 
 from telephonegan.errors import SettingsError
+from telephonegan.records import read_yaml
 
 _DEFAULTS: dict[str, Any] = {
     "DATASET_NAME": "birds",
@@ -70,17 +70,7 @@ def read_config(path: str | os.PathLike[str]) -> EasyDict:
     48
     """
     path = Path(path).expanduser()
-    try:
-        given = yaml.safe_load(path.read_bytes())
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror or error}. Check the path.") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date or number that cannot be
-        raise SettingsError(f"{path} is no YAML file, or damaged: {' '.join(str(error).split())}.") from error
-    if given is None:
-        given = {}
-    if not isinstance(given, Mapping):
-        raise SettingsError(f"{path} holds no settings: AttnGAN's files hold lines KEY: VALUE.")
-    return EasyDict(_merged(_DEFAULTS, given, path))
+    return EasyDict(_merged(_DEFAULTS, read_yaml(path, SettingsError), path))
 
 
 def _merged(defaults: dict[str, Any], given: Mapping[Any, Any], path: Path, section: str = "") -> dict[str, Any]:

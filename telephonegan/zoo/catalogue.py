@@ -12,21 +12,28 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import stat
 import sys
+import tempfile
 import warnings
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from telephonegan.errors import UnknownModelError, WeightsError
-from telephonegan.files import read_json
+from telephonegan.errors import OutputError, UnknownModelError, WeightsError
+from telephonegan.records import FileName, checked, inside, read_json
 from telephonegan.zoo.links import PUBLISHED
 
 KINDS = ("captioner", "generator", "damsm", "judge")
-SHIPPED = Path(__file__).resolve().parents[2] / "weights"
 MANIFEST = "manifest.json"
 FORMAT = 1
+
+# In a wheel the weights lie in the package, in a checkout beside it.
+_CHECKOUT = Path(__file__).resolve().parents[2]
+_PACKED = Path(__file__).resolve().parents[1] / "weights"
+SHIPPED = _PACKED if _PACKED.is_dir() else _CHECKOUT / "weights"
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
@@ -49,23 +56,37 @@ class Description:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry(Description):
-    """One model of a manifest: what it is and where its file lies. `size` is in bytes, 0 where the file is missing."""
+class Record(Description):
+    """One model as a manifest stores it. `file` and `vocabulary` are beside the manifest; words may stand in it."""
 
-    name: str
     kind: str
-    path: Path
-    sha256: str
-    size: int
-    vocabulary: Path | tuple[str, ...] | None = None
+    file: FileName
+    sha256: str = ""
+    vocabulary: FileName | list[str] | None = None
     vocabulary_sha256: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Entry(Record):
+    """One model of a manifest: what it is and where its file lies. `size` is in bytes, 0 where the file is missing."""
+
+    name: str
+    path: Path
+    size: int
+    vocabulary: Path | tuple[str, ...] | None = None
+
+
 def home() -> Path:
-    """The folder of the user's own models: $TELEPHONEGAN_HOME, else `telephonegan` in the platform's cache folder."""
-    if chosen := os.environ.get("TELEPHONEGAN_HOME"):
-        return Path(chosen).expanduser().absolute()
-    return _cache_folder() / "telephonegan"
+    """The folder of the user's own models: $TELEPHONEGAN_HOME, else `telephonegan` in the platform's cache folder.
+
+    For a user without a home folder it is a temporary one, and a warning says so.
+    """
+    try:
+        if chosen := os.environ.get("TELEPHONEGAN_HOME"):
+            return Path(chosen).expanduser().absolute()
+        return _cache_folder() / "telephonegan"
+    except RuntimeError:  # as Path.home and expanduser say that there is none
+        return _temporary_home()
 
 
 def _cache_folder() -> Path:
@@ -75,6 +96,29 @@ def _cache_folder() -> Path:
         return Path.home() / "Library" / "Caches"
     chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
     return chosen if chosen.is_absolute() else Path.home() / ".cache"
+
+
+@cache
+def _temporary_home() -> Path:
+    """A folder of this user alone: whoever can write to it decides what our models are."""
+    folder = Path(tempfile.gettempdir()) / f"telephonegan-{os.getuid() if hasattr(os, 'getuid') else 'home'}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        status = folder.lstat()
+        ours = stat.S_ISDIR(status.st_mode) and not status.st_mode & 0o022
+        if not ours or (hasattr(os, "getuid") and status.st_uid != os.getuid()):
+            folder = Path(tempfile.mkdtemp(prefix="telephonegan-"))
+    except OSError as error:
+        raise OutputError(
+            f"There is no home folder, and {folder} cannot be made: {error.strerror or error}. "
+            "Name a folder for models in the environment variable TELEPHONEGAN_HOME."
+        ) from error
+    warnings.warn(
+        f"This user has no home folder, so your own models are kept in {folder}, which may be emptied at any time. "
+        "Name another folder in the environment variable TELEPHONEGAN_HOME.",
+        stacklevel=3,
+    )
+    return folder
 
 
 def entries(kind: str | None = None) -> list[Entry]:
@@ -133,6 +177,8 @@ def remedy(path: Path) -> str:
     """What to do about a damaged file of a folder of weights."""
     if not path.is_relative_to(SHIPPED.resolve()):
         return "Repair it or move it away, then train, import or download the model again."
+    if SHIPPED == _PACKED:
+        return "It comes with the library: install telephonegan again, with `pip install --force-reinstall`."
     return (
         "It comes with a clone of the repository: restore it there with "
         f"`git checkout -- {path.name}` in {path.parent}, or clone again and reinstall with `pip install -e .`."
@@ -147,7 +193,7 @@ def read_manifest(folder: Path, *, optional: bool = False) -> dict[str, dict[str
     path = folder / MANIFEST
     if optional and not path.exists():
         return {}
-    manifest = read_json(path, WeightsError, remedy(path))
+    manifest = read_json(path, error=WeightsError, remedy=remedy(path))
     models = manifest.get("models") if isinstance(manifest, dict) else None
     if not isinstance(models, dict) or not all(isinstance(record, dict) for record in models.values()):
         raise WeightsError(f'{path} is not a manifest of weights: it needs {{"format": {FORMAT}, "models": {{…}}}}.')
@@ -160,58 +206,18 @@ def read_manifest(folder: Path, *, optional: bool = False) -> dict[str, dict[str
 
 def entry_of(folder: Path, key: str, record: Mapping[str, Any]) -> Entry:
     """The entry of one record of the manifest in `folder`. Raises WeightsError for a damaged record."""
+    manifest = folder / MANIFEST
     kind, _, name = key.partition("/")
     if kind not in KINDS or record.get("kind") != kind or not is_name(name):
-        raise WeightsError(
-            f'{folder / MANIFEST}: {key!r} is not KIND/NAME with its own "kind", one of {", ".join(KINDS)}.'
-        )
-    path = inside(folder, key, record.get("file"))
-    return Entry(
-        name=name,
-        kind=kind,
-        path=path,
-        size=path.stat().st_size if path.is_file() else 0,
-        vocabulary=_vocabulary_place(folder, key, record.get("vocabulary")),
-        **_described(folder, key, record),
-    )
-
-
-def inside(folder: Path, key: str, file: Any) -> Path:
-    """A file that the manifest in `folder` names. It may come from somebody else: it must not point anywhere else."""
-    outside = f"{folder / MANIFEST}: {key} names the file {file!r}, which is not inside that folder."
-    if not isinstance(file, str) or not file:
-        raise WeightsError(outside)
-    try:
-        root = folder.resolve()
-        path = (root / file).resolve()
-    except (OSError, ValueError) as error:
-        raise WeightsError(outside) from error
-    if root not in path.parents:
-        raise WeightsError(outside)
-    return path
+        raise WeightsError(f'{manifest}: {key!r} is not KIND/NAME with its own "kind", one of {", ".join(KINDS)}.')
+    read = checked(record, Record, f"{manifest}: {key}", WeightsError, remedy(manifest))
+    path = inside(folder, read.file, f"{manifest}: {key}", WeightsError)
+    words = read.vocabulary
+    if isinstance(words, str):
+        words = inside(folder, words, f"{manifest}: {key}", WeightsError)
+    own = {"name": name, "path": path, "size": path.stat().st_size if path.is_file() else 0}
+    return Entry(**vars(read) | own | {"vocabulary": tuple(words) if isinstance(words, list) else words})
 
 
 def _listing(folder: Path, *, optional: bool = False) -> dict[str, Entry]:
     return {key: entry_of(folder, key, record) for key, record in read_manifest(folder, optional=optional).items()}
-
-
-def _described(folder: Path, key: str, record: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that a manifest stores word for word, each of the type of its default."""
-    plain = {"sha256": ""} | {each.name: _default(each) for each in fields(Entry) if each.name not in _PLACES}
-    for name, default in plain.items():
-        if not isinstance(record.get(name, default), type(default)):
-            raise WeightsError(f"{folder / MANIFEST}: {name!r} of {key} is not a {type(default).__name__}.")
-    return {name: record.get(name, default) for name, default in plain.items()}
-
-
-_PLACES = {"name", "kind", "path", "sha256", "size", "vocabulary"}
-
-
-def _default(each: Any) -> Any:
-    return each.default if each.default is not MISSING else each.default_factory()
-
-
-def _vocabulary_place(folder: Path, key: str, given: Any) -> Path | tuple[str, ...] | None:
-    if given is None:
-        return None
-    return tuple(map(str, given)) if isinstance(given, list) else inside(folder, key, given)

@@ -7,6 +7,7 @@ find elsewhere and what to type then.
 from __future__ import annotations
 
 import os
+import time
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -24,6 +25,7 @@ Opener = Callable[..., Any]
 
 _SECONDS = 30
 _CHUNK_BYTES = 1 << 18
+_SLOWEST_BYTES_PER_S = 50_000  # of the largest file that is allowed
 _LIMIT_BYTES = 500_000_000  # the largest published file, the captioner's archive, has about 270 MB
 _OPTIONAL = {"image_encoder"}  # it judges pictures; none is painted with it
 
@@ -192,7 +194,8 @@ def received(url: str, *, limit: int, opener: Opener | None = None, title: str |
     """Give the bytes behind a web address, chunk by chunk, with a progress bar if there is a `title` for it.
 
     `opener(url, timeout=seconds)` gives a response with headers, as `urllib.request.urlopen` does. Raises
-    `DownloadError` if there is no answer, an error, more than `limit` bytes, or fewer than the server declared.
+    `DownloadError` if there is no answer, an error, more than `limit` bytes, fewer than the server declared, or if they
+    take longer than `limit` bytes at 50 kB per second.
 
     >>> b"".join(received("https://www.example.com", limit=10_000))  # doctest: +SKIP
     """
@@ -214,13 +217,20 @@ def _chunks(response: Any, limit: int, title: str | None) -> Iterator[bytes]:
     from tqdm.auto import tqdm
 
     declared = response.headers.get("Content-Length") or ""
-    expected = int(declared) if declared.isdecimal() else None
-    arrived = 0
+    expected = int(declared) if declared.isdecimal() and len(declared) < 20 else None
+    read = getattr(response, "read1", response.read)  # what is there, without waiting for a whole chunk
+    arrived, began = 0, time.monotonic()
     with tqdm(total=expected, desc=title, unit="B", unit_scale=True, disable=None if title else True) as bar:
-        while chunk := response.read(_CHUNK_BYTES):
+        while chunk := read(_CHUNK_BYTES):
             arrived += len(chunk)
+            _check_pace(arrived, time.monotonic() - began, _SECONDS + limit / _SLOWEST_BYTES_PER_S)
             _check_size(max(arrived, expected or 0), limit)
             bar.update(len(chunk))
             yield chunk
     if expected is not None and arrived < expected:
         raise DownloadError(f"only {arrived} of {expected} bytes arrived. Run again.")
+
+
+def _check_pace(arrived: int, seconds: float, allowed: float) -> None:
+    if seconds > allowed:
+        raise DownloadError(f"only {arrived} bytes arrived in {seconds:.0f} seconds, so it was given up. Run again.")

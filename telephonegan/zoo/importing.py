@@ -14,12 +14,15 @@ import torch
 from torch import nn
 
 from telephonegan.errors import SettingsError, WeightsError
+from telephonegan.networks import show_attend_tell
 from telephonegan.networks.attngan import Generator
 from telephonegan.networks.damsm import TextEncoder
+from telephonegan.networks.dfgan import DeepFusionGenerator
 from telephonegan.networks.resnet import INPUT_SIZE
 from telephonegan.text import END, PAD, START, UNKNOWN, Vocabulary
 from telephonegan.zoo import catalogue, store
 from telephonegan.zoo.legacy_pickles import read_captions, read_vocabulary
+from telephonegan.zoo.pickled_modules import read_modules
 from telephonegan.zoo.published import load_published, network_settings
 
 _SAMPLED_WORDS = 19  # the published sampler takes 20 steps, and the first one says the start marker
@@ -27,6 +30,7 @@ _TERMS = "as its authors published it; MIT for the code"
 
 _GENERATOR_FILES = ("generator", "text_encoder", "dictionary")
 _CAPTIONER_FILES = ("encoder", "decoder", "vocabulary")
+_CHECKPOINT_FILES = ("checkpoint", "vocabulary")
 
 Sources = Mapping[str, Mapping[str, str]]
 
@@ -41,23 +45,26 @@ def import_model(
 ) -> list[catalogue.Entry]:
     """Register the model that these published files make up.
 
-    `files` are those of `import_attngan` (generator, text_encoder, dictionary and perhaps image_encoder) or those of
-    `import_captioner` (encoder, decoder, vocabulary), by name. Raises SettingsError for files that do not belong
-    together or are not all there, and what those two raise.
+    `files` are those of `import_attngan` (generator, text_encoder, dictionary and perhaps image_encoder), of
+    `import_captioner` (encoder, decoder, vocabulary) or of `import_attending_captioner` (checkpoint, vocabulary), by
+    name. Raises SettingsError for files that do not belong together or are not all there, and what those three raise.
 
     >>> import_model("yunjey", encoder="encoder-5-3000.pkl", decoder="decoder-5-3000.pkl",
     ...              vocabulary="vocab.pkl")  # doctest: +SKIP
     """
-    is_captioner = not files.keys() & {*_GENERATOR_FILES, "image_encoder"}
-    needed = _CAPTIONER_FILES if is_captioner else _GENERATOR_FILES
-    if not files or files.keys() - {*needed, "image_encoder"}:
+    if files.keys() & {*_GENERATOR_FILES, "image_encoder"}:
+        run, needed = import_attngan, _GENERATOR_FILES
+    elif "checkpoint" in files:
+        run, needed = import_attending_captioner, _CHECKPOINT_FILES
+    else:
+        run, needed = import_captioner, _CAPTIONER_FILES
+    if not files or files.keys() - {*needed, *(["image_encoder"] if run is import_attngan else [])}:
         raise SettingsError(
-            f"Give either {_options(_GENERATOR_FILES)} of an AttnGAN, or {_options(_CAPTIONER_FILES)} of a captioner; "
-            "import the two one after the other."
+            f"Give {_options(_GENERATOR_FILES)} of a generator, {_options(_CAPTIONER_FILES)} of a captioner, or "
+            f"{_options(_CHECKPOINT_FILES)} of one that is kept in one file; import them one after the other."
         )
     if missing := [part for part in needed if part not in files]:
         raise SettingsError(f"{_options(missing)} is missing: {_options(needed)} belong together.")
-    run = import_captioner if is_captioner else import_attngan
     return run(name, **files, sources=sources, folder=folder, replace=replace)
 
 
@@ -72,9 +79,10 @@ def import_attngan(
     folder: Path | None = None,
     replace: bool = False,
 ) -> list[catalogue.Entry]:
-    """Register a published AttnGAN generator and its text encoder, as generator/`name` and damsm/`name`.
+    """Register a published generator and its text encoder, as generator/`name` and damsm/`name`.
 
-    `dictionary` is the captions.pickle the text encoder was trained with; `sources` tells where files came from and is
+    The generator may be one of AttnGAN, DM-GAN or DF-GAN, which all read with AttnGAN's text encoders. `dictionary` is
+    the captions.pickle the text encoder was trained with; `sources` tells where files came from and is
     kept with the model. Raises WeightsError for files that do not belong together, and what `store.register` raises.
 
     >>> import_attngan("attngan-coco", generator="coco_AttnGAN2.pth", text_encoder="text_encoder100.pth",
@@ -96,9 +104,9 @@ def import_attngan(
             "generator",
             name,
             painter.state_dict(),
-            architecture="attngan",
+            architecture="dfgan" if isinstance(painter, DeepFusionGenerator) else "attngan",
             settings={"network": network_settings(painter), "damsm": name, "words_limit": None, **origin},
-            description=f"published AttnGAN, {painter.size} px",
+            description=f"published {_project(painter)}, {painter.size} px",
             licence=_TERMS,
             full_precision=("*",),
         ),
@@ -120,13 +128,13 @@ def import_attngan(
 
 def read_attngan(
     generator: str | Path, text_encoder: str | Path, dictionary: str | Path
-) -> tuple[Generator, TextEncoder, Vocabulary]:
+) -> tuple[Generator | DeepFusionGenerator, TextEncoder, Vocabulary]:
     """The networks and the words of published files that belong together. Raises WeightsError where they do not."""
     painter = load_published(generator, "generator")
     reader = load_published(text_encoder, "text_encoder")
     words = read_captions(dictionary).words
     _check_words(len(words), dictionary, reader.encoder.num_embeddings, text_encoder)
-    _check_widths("The generator reads sentences", painter.ca_net.fc.in_features, reader)
+    _check_widths("The generator reads sentences", network_settings(painter)["embedding_width"], reader)
     return painter, reader, Vocabulary(words, ascii_only=True)
 
 
@@ -180,6 +188,62 @@ def import_captioner(
         replace=replace,
     )
     return [entry]
+
+
+def import_attending_captioner(
+    name: str,
+    *,
+    checkpoint: str | Path,
+    vocabulary: str | Path,
+    sources: Sources | None = None,
+    folder: Path | None = None,
+    replace: bool = False,
+) -> list[catalogue.Entry]:
+    """Register a captioner of sgrvinod's tutorial, as captioner/`name`.
+
+    `checkpoint` holds its encoder and decoder as whole modules, none of whose code is run; `vocabulary` is its
+    WORDMAP.json. It searches with five beams and says up to 50 words, as the tutorial does; unlike there it never says
+    the unknown word. Raises WeightsError for files that do not belong together, and what `store.register` raises.
+
+    >>> import_attending_captioner("sgrvinod", checkpoint="BEST_checkpoint_coco_5_cap_per_img_5_min_word_freq.pth.tar",
+    ...                            vocabulary="WORDMAP_coco_5_cap_per_img_5_min_word_freq.json")  # doctest: +SKIP
+    """
+    parts = read_modules(checkpoint)
+    if lost := [part for part in ("encoder", "decoder") if part not in parts]:
+        raise WeightsError(f"{checkpoint} holds no {' and no '.join(lost)}: it has {', '.join(parts) or 'no network'}.")
+    seer = load_published(parts["encoder"], "attending_encoder")
+    speaker = load_published(parts["decoder"], "attending_decoder")
+    words = read_vocabulary(vocabulary)
+    _check_markers(Vocabulary(words), vocabulary)
+    _check_words(len(words), vocabulary, speaker.embedding.num_embeddings, checkpoint)
+    network = {"encoder": network_settings(seer), "decoder": _without_vocabulary(network_settings(speaker))}
+    entry = store.register(
+        "captioner",
+        name,
+        _prefixed("encoder", seer) | _prefixed("decoder", speaker),
+        architecture="resnet101-attention-lstm",
+        settings={
+            "network": network,
+            "input_size": show_attend_tell.INPUT_SIZE,
+            "beam_width": 5,
+            "length_power": 0.0,
+            "words_limit": 50,
+            "sources": {key: dict(value) for key, value in (sources or {}).items()},
+        },
+        vocabulary=words,
+        licence=_TERMS,
+        description="published soft-attention captioner over ResNet-101",
+        full_precision=("*",),
+        folder=folder,
+        replace=replace,
+    )
+    return [entry]
+
+
+def _project(painter: Generator | DeepFusionGenerator) -> str:
+    if isinstance(painter, DeepFusionGenerator):
+        return "DF-GAN"
+    return "DM-GAN" if network_settings(painter).get("memory") else "AttnGAN"
 
 
 def _check_words(words: int, dictionary: str | Path, expected: int, encoder: str | Path) -> None:

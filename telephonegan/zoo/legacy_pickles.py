@@ -1,26 +1,36 @@
-"""Dictionaries and lists that the published projects keep in pickles, read without running anything a pickle asks for.
+"""Dictionaries and lists that published projects keep in pickles, read without running anything a pickle asks for.
 
-A pickle may name any function of any module and have it called. This reader knows the few names such files need, and
-each stands for a harmless holder here; a file with any other name is refused.
+A pickle may name any function of any module and have it called. This reader knows the few functions such files need,
+and each stands for a harmless holder here; any other name may only be the class of an object, whose attributes are
+kept, and a file that calls it is refused.
 """
 
 from __future__ import annotations
 
+import math
+import os
 import pickle
+import re
+import struct
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from telephonegan.errors import DataError, WeightsError
+from telephonegan.records import read_json
 from telephonegan.text import END
 
 _SHOWN = 100
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_INTEGERS = {"i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"}
+_TYPES = re.compile("[iu][1248]|O8?|[US][0-9]{1,5}")  # whole numbers, objects, texts of fixed length
+# What vocabularies call their tables: words by id, and ids by word.
+_WORDS_BY_ID = ("idx2word", "itos", "index2word", "id2word", "i2w", "ix_to_word")
+_IDS_BY_WORD = ("word2idx", "stoi", "word2index", "word2id", "w2i", "word_to_ix")
 
 
 @dataclass(frozen=True)
@@ -33,16 +43,22 @@ class PublishedCaptions:
 
 
 def read_vocabulary(path: str | Path) -> list[str]:
-    """Words of the published captioner's vocab.pkl by id. Raises WeightsError for any other file.
+    """Words of a vocabulary by id: an object of any class with idx2word, itos, word2idx … or such a table alone.
+
+    It may be a file of JSON, such as WORDMAP.json. Raises WeightsError for any other file.
 
     >>> read_vocabulary("vocab.pkl")[:4]  # doctest: +SKIP
     ['<pad>', '<start>', '<end>', '<unk>']
     """
-    holder = _unpickle(path, WeightsError)
-    words = getattr(holder, "idx2word", None)
-    if not isinstance(holder, _Vocabulary) or not isinstance(words, Mapping):
-        raise WeightsError(f"{path} holds no vocabulary of the published captioner, which is an object with idx2word.")
-    return _in_order(path, words)
+    found = read_json(Path(path), error=WeightsError) if _is_json(path) else _unpickle(path, WeightsError)
+    table = vars(found) if isinstance(found, Object) else found if isinstance(found, Mapping) else {}
+    named = (table.get(name) for name in (*_WORDS_BY_ID, *_IDS_BY_WORD))
+    words = next((each for each in named if _is_table(each)), found)
+    if not _is_table(words):
+        raise WeightsError(f"{path} holds no vocabulary: a table of words and their numbers, called idx2word, say.")
+    if isinstance(words, Mapping) and all(isinstance(key, str) for key in words):
+        words = {number: word for word, number in words.items() if isinstance(number, int)}
+    return _in_order(path, words if isinstance(words, Mapping) else dict(enumerate(_items(words))))
 
 
 def read_captions(path: str | Path) -> PublishedCaptions:
@@ -51,19 +67,18 @@ def read_captions(path: str | Path) -> PublishedCaptions:
     >>> len(read_captions("data/coco/captions.pickle").words)  # doctest: +SKIP
     27297
     """
-    parts = _unpickle(path, WeightsError)
-    if not isinstance(parts, list | tuple) or len(parts) != 4 or not isinstance(parts[2], Mapping):
+    parts = _items(_unpickle(path, WeightsError))
+    if parts is None or len(parts) != 4 or not isinstance(parts[2], Mapping):
         raise WeightsError(f"{path} is no captions.pickle of AttnGAN, a list of two splits and two dictionaries.")
-    train, test, words, ids = parts
-    for split in (train, test):
-        if not isinstance(split, list) or not all(isinstance(caption, list) for caption in split):
-            raise WeightsError(f"{path}: a split is no list of captions, each a list of word ids.")
-    in_order = _in_order(path, words)
-    if in_order[:1] != [END] or ids != {word: index for index, word in enumerate(in_order)}:
+    splits = [_rows(part) for part in parts[:2]]
+    if None in splits:
+        raise WeightsError(f"{path}: a split is no list of captions, each a list of word ids.")
+    in_order = _in_order(path, parts[2])
+    if in_order[:1] != [END] or parts[3] != {word: index for index, word in enumerate(in_order)}:
         raise WeightsError(
             f"{path} is no dictionary that AttnGAN trained with: word 0 is {END}, and both of its tables agree."
         )
-    return PublishedCaptions(train, test, in_order)
+    return PublishedCaptions(*splits, in_order)
 
 
 def read_names(path: str | Path) -> list[str]:
@@ -72,16 +87,39 @@ def read_names(path: str | Path) -> list[str]:
 
 
 def read_classes(path: str | Path) -> list[int]:
-    """AttnGAN's class_info.pickle: a class number per photograph, in a list or an array of numpy. Raises DataError."""
+    """AttnGAN's class_info.pickle: a class number per photograph. Raises DataError for any other file."""
     return _list_of(int, "class numbers", path)
 
 
+def _is_json(path: str | Path) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(512).removeprefix(_BYTE_ORDER_MARK).lstrip()[:1] in (b"{", b"[")
+    except OSError:
+        return False
+
+
 def _list_of(kind: type, what: str, path: str | Path) -> list[Any]:
-    found = _unpickle(path, DataError)
-    found = found.numbers if isinstance(found, _Array) else found
-    if not isinstance(found, list | tuple) or not all(isinstance(item, kind) for item in found):
+    found = _items(_unpickle(path, DataError))
+    if found is None or not all(isinstance(item, kind) for item in found):
         raise DataError(f"{path} is no list of {what}, as AttnGAN's data folders hold it.")
-    return list(found)
+    return found
+
+
+def _items(value: Any) -> list[Any] | None:
+    """What a list, tuple or array holds; None for anything else."""
+    if isinstance(value, _Array):
+        return value.items
+    return list(value) if isinstance(value, list | tuple) else None
+
+
+def _rows(split: Any) -> list[list[int]] | None:
+    rows = [_items(caption) for caption in _items(split) or ()]
+    return None if _items(split) is None or None in rows else rows
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, Mapping) or all(isinstance(item, str) for item in _items(value) or [None])
 
 
 def _in_order(path: str | Path, words: Mapping[Any, Any]) -> list[str]:
@@ -92,20 +130,37 @@ def _in_order(path: str | Path, words: Mapping[Any, Any]) -> list[str]:
     return [words[index] for index in range(len(words))]
 
 
-class _Vocabulary:
-    """Stands for the published Vocabulary class."""
+# ---------------------------------------------------------------------------------------------------- holders
 
 
-class _Base:
-    """Stands for Python's `object`, the base that Python 2 wrote into such files."""
+class Object:
+    """Stands for an object of any class: its attributes, and nothing else of it."""
 
 
-class _Number:
+@dataclass(frozen=True)
+class _Name:
+    """A name that a file asks for, which may be the class of an object and is never called."""
+
+    module: str
+    name: str
+
+    def __call__(self, *_: Any) -> Any:
+        raise pickle.UnpicklingError(f"it asks for {str(self)!r}, which no such file needs, so it is refused")
+
+    def __str__(self) -> str:
+        return f"{self.module}.{self.name}"[:_SHOWN]
+
+    @property
+    def __name__(self) -> str:
+        return self.name
+
+
+class _Type:
     """Stands for numpy.dtype while a pickle is read."""
 
     def __init__(self, name: str, *_: Any) -> None:
-        if name not in _INTEGERS:
-            raise pickle.UnpicklingError(f"it holds numbers of type {name!r}, not whole ones")
+        if not _TYPES.fullmatch(name):
+            raise pickle.UnpicklingError(f"it holds values of type {name!r}, neither whole numbers nor texts")
         self.kind = np.dtype(name)
 
     def __setstate__(self, state: tuple) -> None:
@@ -113,27 +168,33 @@ class _Number:
 
 
 class _Array:
-    """Stands for numpy.ndarray: a row of whole numbers."""
+    """Stands for a numpy array while a pickle is read; `items` is what it holds, as lists."""
 
-    numbers: Sequence[int] = ()
+    items: list[Any] | None = None
 
     def __setstate__(self, state: tuple) -> None:
-        _, shape, number, _, content = state
-        if not isinstance(number, _Number) or not isinstance(shape, tuple) or len(shape) != 1:
-            raise pickle.UnpicklingError("it holds an array that is not a row of whole numbers")
-        self.numbers = np.frombuffer(_as_bytes(content), number.kind, count=shape[0]).tolist()
+        shape, number, by_columns, content = state[-4:]
+        self._fill(content, number, shape, "F" if by_columns else "C")
+
+    def _fill(self, content: Any, number: _Type, shape: tuple[int, ...], order: str) -> None:
+        if not isinstance(number, _Type) or not 1 <= len(shape) <= 2:
+            raise pickle.UnpicklingError("it holds an array that is neither a list nor a table")
+        if number.kind.hasobject:
+            if len(shape) != 1 or not isinstance(content, list) or len(content) != shape[0]:
+                raise pickle.UnpicklingError("it holds an array of objects that is not a list")
+            self.items = content
+            return
+        raw = content.encode("latin1") if isinstance(content, str) else bytes(content)
+        if math.prod(shape) * number.kind.itemsize != len(raw):
+            raise pickle.UnpicklingError("it holds an array that is damaged")
+        values = np.frombuffer(raw, number.kind).reshape(shape, order=order)
+        self.items = (np.char.decode(values, "latin1") if number.kind.kind == "S" else values).tolist()
 
 
-def _array(cls: type, *_: Any) -> _Array:
-    if cls is not _Array:
-        raise pickle.UnpicklingError("it holds an array of another kind than numpy's")
-    return _Array()
-
-
-def _reconstruct(cls: type, base: type, state: Any) -> Any:
-    if cls is not _Vocabulary:
-        raise pickle.UnpicklingError("it holds an object that is no Vocabulary")
-    return cls()
+def _reconstruct(cls: Any, base: type, state: Any) -> Object:
+    if not isinstance(cls, _Name) or base is not object or state is not None:
+        raise pickle.UnpicklingError("it holds an object that is built on something else than object")
+    return Object()
 
 
 def _encoded(text: str, _: str) -> bytes:
@@ -141,63 +202,111 @@ def _encoded(text: str, _: str) -> bytes:
     return text.encode("latin1")
 
 
-def _scalar(number: _Number, content: str | bytes) -> int:
-    return int(np.frombuffer(_as_bytes(content), number.kind, count=1)[0])
+def _scalar(number: _Type, content: str | bytes) -> int | str:
+    if isinstance(number, _Name):
+        number()
+    array = _Array()
+    array._fill(content, number, (1,), "C")
+    return array.items[0]
 
 
-def _as_bytes(content: str | bytes) -> bytes:
-    return content.encode("latin1") if isinstance(content, str) else content
+def _empty_array(*_: Any) -> _Array:
+    return _Array()
 
 
-_KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
-    **{(module, "Vocabulary"): _Vocabulary for module in ("__main__", "build_vocab")},
+def _array(content: bytes, number: _Type, shape: tuple[int, ...], order: str) -> _Array:
+    array = _Array()
+    array._fill(content, number, shape, order)
+    return array
+
+
+def _dictionary(pairs: Any = ()) -> dict[Any, Any]:
+    """An OrderedDict or Counter, which may come with its pairs."""
+    if not isinstance(pairs, dict):
+        _check_keys(key for key, _ in pairs)
+    return dict(pairs)
+
+
+def _default_dictionary(*_: Any) -> dict[Any, Any]:
+    return {}
+
+
+def _check_keys(keys: Any, allowed: tuple[type, ...] = (str, int)) -> None:
+    """Nested tuples as keys take for ever to hash."""
+    if not all(isinstance(key, allowed) for key in keys):
+        raise pickle.UnpicklingError("it has dictionary keys that are no words and no numbers")
+
+
+KNOWN: dict[tuple[str, str], Any] = {
     **{(module, "_reconstructor"): _reconstruct for module in ("copy_reg", "copyreg")},
-    **{(module, "object"): _Base for module in ("__builtin__", "builtins")},
+    **{(module, "object"): object for module in ("__builtin__", "builtins")},
     **{(f"numpy.{core}.multiarray", "scalar"): _scalar for core in ("core", "_core")},
-    **{(f"numpy.{core}.multiarray", "_reconstruct"): _array for core in ("core", "_core")},
-    ("numpy", "ndarray"): _Array,
-    ("numpy", "dtype"): _Number,
+    **{(f"numpy.{core}.multiarray", "_reconstruct"): _empty_array for core in ("core", "_core")},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): _array for core in ("core", "_core")},
+    ("numpy", "dtype"): _Type,
     ("_codecs", "encode"): _encoded,
+    ("collections", "OrderedDict"): _dictionary,
+    ("collections", "Counter"): _dictionary,
+    ("collections", "defaultdict"): _default_dictionary,
 }
 
 
-# Objects of other processes, and sizes that Python sets memory aside for before it reads on: not needed here.
+# Objects of other processes, and containers that are not needed here.
 _REFUSED = (
     *(pickle.PERSID, pickle.BINPERSID, pickle.EXT1, pickle.EXT2, pickle.EXT4),
-    *(pickle.BYTEARRAY8, pickle.NEXT_BUFFER, pickle.READONLY_BUFFER),
+    *(pickle.NEXT_BUFFER, pickle.READONLY_BUFFER),
     *(pickle.EMPTY_SET, pickle.ADDITEMS, pickle.FROZENSET),
 )
 
 
-class _Reader(pickle._Unpickler):
+class Reader(pickle._Unpickler):
     """The reader written in Python: the one in C sets aside whatever memory a file's memo claims to need."""
 
+    known: Mapping[tuple[str, str], Any] = KNOWN
+    keys: tuple[type, ...] = (str, int)
+
+    def __init__(self, file: Any, **_: Any) -> None:
+        super().__init__(file, encoding="latin1")  # Python 2's strings were bytes
+        self._file = file
+
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
-        if (module, name) not in _KNOWN:
-            asked = f"{module}.{name}"[:_SHOWN]
-            raise pickle.UnpicklingError(f"it asks for {asked!r}, which no such file needs, so it is refused")
-        return _KNOWN[module, name]
+        return self.known.get((module, name)) or _Name(module, name)
 
     def load_build(self) -> None:
-        if not isinstance(self.stack[-2], _Vocabulary | _Number | _Array):  # or a file could change other holders here
-            raise pickle.UnpicklingError("it changes something that is no Vocabulary and no number")
+        if type(self.stack[-2]) not in (Object, _Type, _Array):  # or a file could change this module's own holders
+            raise pickle.UnpicklingError("it changes something that is neither an object nor a number")
         super().load_build()
 
-    def _check_keys(self, keys: list[Any]) -> None:
-        """Nested tuples as keys take for ever to hash."""
-        if not all(isinstance(key, str | int) for key in keys):
-            raise pickle.UnpicklingError("it has dictionary keys that are no words and no numbers")
+    def load_newobj(self) -> None:
+        args = self.stack.pop()
+        self._instantiate(self.stack.pop(), args)
+
+    def load_newobj_ex(self) -> None:
+        named, args = self.stack.pop(), self.stack.pop()
+        self._instantiate(self.stack.pop(), args or named)
+
+    def _instantiate(self, cls: Any, args: Any) -> None:
+        if not isinstance(cls, _Name):
+            raise pickle.UnpicklingError("it holds an object without a class")
+        self.append(cls() if args else Object())
+
+    def load_bytearray8(self) -> None:
+        """Python sets aside as much memory as a bytearray claims to need."""
+        (size,) = struct.unpack("<Q", self.read(8))
+        if size > _size_of(self._file):
+            raise pickle.UnpicklingError("it is cut short")
+        self.append(self.read(size))
 
     def load_setitem(self) -> None:
-        self._check_keys(self.stack[-2:-1])
+        _check_keys(self.stack[-2:-1], self.keys)
         super().load_setitem()
 
     def load_setitems(self) -> None:
-        self._check_keys(self.stack[::2])
+        _check_keys(self.stack[::2], self.keys)
         super().load_setitems()
 
     def load_dict(self) -> None:
-        self._check_keys(self.stack[::2])
+        _check_keys(self.stack[::2], self.keys)
         super().load_dict()
 
     def load_refused(self) -> None:
@@ -206,21 +315,45 @@ class _Reader(pickle._Unpickler):
     dispatch = pickle._Unpickler.dispatch | dict.fromkeys((code[0] for code in _REFUSED), load_refused)
     dispatch |= {
         pickle.BUILD[0]: load_build,
+        pickle.NEWOBJ[0]: load_newobj,
+        pickle.NEWOBJ_EX[0]: load_newobj_ex,
+        pickle.BYTEARRAY8[0]: load_bytearray8,
         pickle.SETITEM[0]: load_setitem,
         pickle.SETITEMS[0]: load_setitems,
         pickle.DICT[0]: load_dict,
     }
 
 
+def _size_of(file: Any) -> int:
+    return file.getbuffer().nbytes if isinstance(file, BytesIO) else os.fstat(file.fileno()).st_size
+
+
 def _unpickle(path: str | Path, error_kind: type[Exception]) -> Any:
     try:
         with open(path, "rb") as file:
-            return _Reader(file, encoding="latin1").load()  # Python 2's strings were bytes
+            found = Reader(file).load()
+            return found() if isinstance(found, _Name) else found
     except OSError as error:
         raise error_kind(f"{path} cannot be read: {error.strerror or error}.") from error
     except Exception as error:  # a damaged pickle fails in as many ways as there are opcodes
         why = mistaken(path) or f"{str(error) or type(error).__name__}. It is damaged, or of another program."
         raise error_kind(f"{path} is not a pickle that is read here: {why}") from error
+
+
+# ---------------------------------------------------------------------------------------------------- mistakes
+
+_BEGINNINGS = {
+    b"version https://git-lfs": "it is a pointer of Git LFS, not the file itself. Run `git lfs pull` in that clone, or "
+    "download the file from its web page.",
+    b"<": "it is a web page, so the download failed. Get the file anew.",
+    b"\x1f\x8b": "it is compressed with gzip. Unpack it and give the file inside.",
+    b"BZh": "it is compressed with bzip2. Unpack it and give the file inside.",
+    b"\xfd7zXZ": "it is compressed with xz. Unpack it and give the file inside.",
+    b"7z\xbc\xaf": "it is a 7z archive. Unpack it and give the file inside.",
+    b"Rar!": "it is a RAR archive. Unpack it and give the file inside.",
+    b"\x89HDF": "it is an HDF5 file, as Keras writes them, not one of PyTorch.",
+    b"{": "it is a text of JSON: an answer of a server, or another file than was meant.",
+}
 
 
 def mistaken(path: str | Path) -> str | None:
@@ -234,17 +367,24 @@ def mistaken(path: str | Path) -> str | None:
         head = file.read(512)
     if not head.strip(b"\0"):
         return "it is empty or holds only zeros. Get the file anew."
-    if head.removeprefix(_BYTE_ORDER_MARK).lstrip()[:1] == b"<":
-        return "it is a web page, so the download failed. Get the file anew."
-    names = _zipped(path)
-    if names and not any("data.pkl" in name for name in names):
-        return f"it is a zip of {', '.join(names[:5])}. Unpack it and give the file inside."
-    return None
+    start = head.removeprefix(_BYTE_ORDER_MARK).lstrip()
+    if known := next((what for beginning, what in _BEGINNINGS.items() if start.startswith(beginning)), None):
+        return known
+    if head[257:262] == b"ustar":
+        return "it is a tar archive. Unpack it and give the file inside."
+    if head[8:10] == b'{"':
+        return "it is a safetensors file; checkpoints are read as torch.save wrote them."
+    return _mistaken_zip(path) if head.startswith(b"PK") else None
 
 
-def _zipped(path: Path) -> list[str]:
+def _mistaken_zip(path: Path) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
-            return archive.namelist()
-    except Exception:  # no zip, or a damaged one, which fails in many ways
-        return []
+            names = archive.namelist()
+    except Exception:  # damaged zips fail in many ways
+        return f"it is a piece of a file, {path.stat().st_size:,} bytes: the download broke off. Get the file anew."
+    if any("data.pkl" in name for name in names):
+        return None
+    inner = next((name for name in names if name.endswith(".zip")), None)
+    then = f"Unpack it, then {inner} in it" if inner else "Unpack it"
+    return f"it is a zip of {', '.join(names[:5])}. {then}, and give the file inside."

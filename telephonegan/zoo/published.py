@@ -1,4 +1,6 @@
-"""Checkpoints as AttnGAN's and the captioner's authors published them, to networks: kind and sizes from the tensors.
+"""Checkpoints as their projects published them, to networks: kind and sizes follow from the tensors.
+
+Generators of AttnGAN, DM-GAN and DF-GAN, the encoders of AttnGAN's DAMSM, the CNN-LSTM captioner and the attending one.
 
 Such files come from Python 2 and torch 0.3, name GPU storages, and know no `num_batches_tracked`.
 """
@@ -7,6 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +22,10 @@ from telephonegan.errors import SettingsError, WeightsError
 from telephonegan.networks.attngan import Discriminator, Generator
 from telephonegan.networks.captioner import LSTMDecoder
 from telephonegan.networks.damsm import TextEncoder
+from telephonegan.networks.dfgan import DeepFusionGenerator
 from telephonegan.networks.inception import InceptionEncoder
 from telephonegan.networks.resnet import ResNetEncoder
+from telephonegan.networks.show_attend_tell import AttendingDecoder, ResNetCells
 from telephonegan.zoo.legacy_pickles import mistaken
 from telephonegan.zoo.store import load_strict
 
@@ -45,15 +51,16 @@ def load_published(source: str | Path | Mapping[str, Any], kind: str | None = No
         raise SettingsError(f"No published network is a {kind!r}; there are {', '.join(KINDS)}.")
     where = "the state dict" if isinstance(source, Mapping) else str(source)
     state = unwrapped(source, where) if isinstance(source, Mapping) else read_state(source)
-    found = _kind_of(state, where)
-    if kind not in (None, found):
-        raise WeightsError(f"{where} is of another kind: {found.replace('_', ' ')}, not {kind.replace('_', ' ')}.")
+    found = _form_of(state, where)
+    if kind not in (None, found.kind):
+        raise WeightsError(f"{where} is of another kind: {_words(found.kind)}, not {_words(kind)}.")
+    state = found.renamed(state)
     try:
         with torch.device("meta"), _Undrawn():  # sizes that a file only claims cost no memory
-            net = NETWORKS[found](**_SETTINGS[found](state))
+            net = found.network(**found.settings(state))
     except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise WeightsError(
-            f"{where} has the names of the kind {found.replace('_', ' ')}, but is incomplete: {_first_line(error)}."
+            f"{where} has the names of the kind {_words(found.kind)}, but is incomplete: {_first_line(error)}."
         ) from error
     state = _with_counters(net, state)
     load_strict(net, {name: tensor.to("meta") for name, tensor in state.items()})
@@ -69,18 +76,20 @@ class _Undrawn(TorchFunctionMode):
 
 def network_settings(net: nn.Module) -> dict[str, Any]:
     """What to build a published network from once more: the keyword arguments of its class."""
-    kind = next(kind for kind, cls in NETWORKS.items() if type(net) is cls)
-    return _SETTINGS[kind](net.state_dict())
+    return next(form for form in _FORMS if type(net) is form.network).settings(net.state_dict())
 
 
 def read_state(path: str | Path) -> State:
     """Tensors of a checkpoint by name, on the CPU, without wrappers. Raises WeightsError for anything else."""
     path = Path(path)
     try:
-        contents = torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb"):
+            pass
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except Exception as error:  # torch answers a damaged file in many ways
+    try:
+        contents = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch answers a damaged file in many ways, one of them an OSError
         raise WeightsError(f"{path} is no checkpoint that can be read: {_likely_cause(path, error)}") from error
     if not isinstance(contents, Mapping):
         raise WeightsError(f"{path} holds a {type(contents).__name__}, not tensors by name (a state dict).")
@@ -129,14 +138,18 @@ def _with_counters(net: nn.Module, state: State) -> State:
     return {k: torch.zeros_like(v, device="cpu") for k, v in own.items() if k.endswith("num_batches_tracked")} | state
 
 
-def _kind_of(state: State, where: str) -> str:
-    found = [kind for kind, key in _MARKS.items() if key in state]
+def _form_of(state: State, where: str) -> _Form:
+    found = [form for form in _FORMS if form.fits(state)]
     if len(found) == 1:
         return found[0]
     raise WeightsError(
-        f"{where} is none of the published networks ({', '.join(KINDS).replace('_', ' ')}); "
+        f"{where} is none of the published networks ({_words(', '.join(KINDS))}); "
         f"its first tensors are {', '.join(list(state)[:4])}."
     )
+
+
+def _words(kind: str) -> str:
+    return kind.replace("_", " ")
 
 
 def _generator(state: State) -> dict[str, Any]:
@@ -151,6 +164,31 @@ def _generator(state: State) -> dict[str, Any]:
         "condition_width": condition_width,
         "noise_width": state["h_net1.fc.0.weight"].shape[1] - condition_width,
         "previews": "img_net.img.0.weight" not in state,
+        **({"memory": True} if "h_net2.A.weight" in state else {}),
+    }
+
+
+def _named_as_later(state: State) -> State:
+    """The first release of DF-GAN under the names of the second."""
+    rules = (
+        (r"^block(\d+)\.affine([01])\.", r"GBlocks.\1.fuse1.affine\2."),
+        (r"^block(\d+)\.affine2\.", r"GBlocks.\1.fuse2.affine0."),
+        (r"^block(\d+)\.affine3\.", r"GBlocks.\1.fuse2.affine1."),
+        (r"^block(\d+)\.", r"GBlocks.\1."),
+        (r"^conv_img\.", "to_rgb."),
+    )
+    return {reduce(lambda name, rule: re.sub(*rule, name), rules, name): tensor for name, tensor in state.items()}
+
+
+def _deep_fusion_generator(state: State) -> dict[str, Any]:
+    first_release, noise_width = "GBlocks.0.gamma" in state, state["fc.weight"].shape[1]
+    condition_width = state["GBlocks.0.fuse1.affine0.fc_gamma.linear1.weight"].shape[1]
+    return {
+        "channels": state["to_rgb.1.weight"].shape[1],
+        "blocks": len(_numbers(state, r"GBlocks\.(\d+)\.")) - first_release,
+        "noise_width": noise_width,
+        "embedding_width": condition_width - (0 if first_release else noise_width),
+        "first_release": first_release,
     }
 
 
@@ -195,33 +233,61 @@ def _captioner_decoder(state: State) -> dict[str, Any]:
     }
 
 
+def _cells(state: State) -> dict[str, Any]:
+    return {
+        "layers": [len(_numbers(state, rf"resnet\.{stage}\.(\d+)\.")) for stage in (4, 5, 6, 7)],
+        "width": len(state["resnet.4.0.conv1.weight"]),
+    }
+
+
+def _attending_decoder(state: State) -> dict[str, Any]:
+    return {
+        "vocabulary_size": len(state["embedding.weight"]),
+        "feature_width": state["init_h.weight"].shape[1],
+        "embedding_width": state["embedding.weight"].shape[1],
+        "hidden_width": len(state["init_h.weight"]),
+        "attention_width": len(state["attention.encoder_att.weight"]),
+    }
+
+
 def _numbers(state: State, pattern: str) -> set[int]:
     return {int(match[1]) for match in map(re.compile(pattern).match, state) if match}
 
 
-NETWORKS: dict[str, type[nn.Module]] = {
-    "generator": Generator,
-    "text_encoder": TextEncoder,
-    "image_encoder": InceptionEncoder,
-    "discriminator": Discriminator,
-    "captioner_encoder": ResNetEncoder,
-    "captioner_decoder": LSTMDecoder,
-}
-KINDS = tuple(NETWORKS)
-_SETTINGS: dict[str, Callable[[State], dict[str, Any]]] = {
-    "generator": _generator,
-    "text_encoder": _text_encoder,
-    "image_encoder": _image_encoder,
-    "discriminator": _discriminator,
-    "captioner_encoder": _captioner_encoder,
-    "captioner_decoder": _captioner_decoder,
-}
-# A tensor that only networks of this kind have.
-_MARKS = {
-    "generator": "ca_net.fc.weight",
-    "text_encoder": "encoder.weight",
-    "image_encoder": "Conv2d_1a_3x3.conv.weight",
-    "discriminator": "img_code_s16.0.weight",
-    "captioner_encoder": "resnet.0.weight",
-    "captioner_decoder": "embed.weight",
-}
+@dataclass(frozen=True)
+class _Form:
+    """A network as one project published it, known by tensors (`marks`) that all files of it have, others (`not_`) not.
+
+    `settings` are those its class is called with, by its tensors after they were `renamed`.
+    """
+
+    kind: str
+    network: type[nn.Module]
+    settings: Callable[[State], dict[str, Any]]
+    marks: tuple[str, ...]
+    not_: tuple[str, ...] = ()
+    renamed: Callable[[State], State] = dict
+
+    def fits(self, state: State) -> bool:
+        return all(name in state for name in self.marks) and not any(name in state for name in self.not_)
+
+
+_FORMS = (
+    _Form("generator", Generator, _generator, ("ca_net.fc.weight",)),
+    _Form("generator", DeepFusionGenerator, _deep_fusion_generator, ("GBlocks.0.c1.weight",)),
+    _Form(
+        "generator",
+        DeepFusionGenerator,
+        _deep_fusion_generator,
+        ("block0.affine0.fc_gamma.linear1.weight",),
+        renamed=_named_as_later,
+    ),
+    _Form("text_encoder", TextEncoder, _text_encoder, ("encoder.weight",)),
+    _Form("image_encoder", InceptionEncoder, _image_encoder, ("Conv2d_1a_3x3.conv.weight",)),
+    _Form("discriminator", Discriminator, _discriminator, ("img_code_s16.0.weight",)),
+    _Form("captioner_encoder", ResNetEncoder, _captioner_encoder, ("resnet.0.weight", "linear.weight")),
+    _Form("captioner_decoder", LSTMDecoder, _captioner_decoder, ("embed.weight",)),
+    _Form("attending_encoder", ResNetCells, _cells, ("resnet.0.weight",), not_=("linear.weight",)),
+    _Form("attending_decoder", AttendingDecoder, _attending_decoder, ("decode_step.weight_ih",)),
+)
+KINDS = tuple(dict.fromkeys(form.kind for form in _FORMS))

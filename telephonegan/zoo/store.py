@@ -15,12 +15,13 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from telephonegan.errors import OutputError, SettingsError, WeightsError
+from telephonegan.errors import DataError, OutputError, SettingsError, WeightsError
 from telephonegan.files import json_bytes, locked, sha256
 from telephonegan.files import replace as write_file
+from telephonegan.records import inside
 from telephonegan.text import Vocabulary
 from telephonegan.zoo import catalogue
-from telephonegan.zoo.catalogue import FORMAT, MANIFEST, Description, Entry, entry_of, inside, read_manifest, remedy
+from telephonegan.zoo.catalogue import FORMAT, MANIFEST, Description, Entry, entry_of, read_manifest, remedy
 
 _LOCK_SECONDS = 60.0
 _LISTED = 5
@@ -276,5 +277,5 @@ def _files_of(models: Mapping[str, Mapping[str, Any]]) -> set[str]:
 
 def _remove(folder: Path, files: set[str]) -> None:
     for file in files:
-        with contextlib.suppress(OSError, WeightsError):
+        with contextlib.suppress(OSError, DataError):
             inside(folder, file, file).unlink(missing_ok=True)

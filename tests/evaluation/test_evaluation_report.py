@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def entry(kind, name="mine", sha256="a" * 64, **quality):
-    return Entry(name=name, kind=kind, path=Path("x"), sha256=sha256, size=1, quality=quality)
+    return Entry(name=name, kind=kind, path=Path("x"), file="x", sha256=sha256, size=1, quality=quality)
 
 
 def record(what, sha256="a" * 64, n=1000, split="test", **numbers):

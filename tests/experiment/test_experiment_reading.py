@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from telephonegan.errors import DataError, ImageError, SettingsError
+from telephonegan import drift
+from telephonegan.errors import DataError, ImageError, SettingsError, TelephoneganError
 from telephonegan.experiment import Experiment, run
+from telephonegan.experiment.folder import place_of_sources
 from telephonegan.experiment.summary import write_summary
 from telephonegan.figures.experiment import draw
 from telephonegan.files import json_bytes
+from tests.mutations import Mutations
 
 QUIET = {"device": "cpu", "progress": False}
 
@@ -34,6 +38,40 @@ def test_one_picture_that_is_gone_is_told(photos, plan_of, tmp_path):
     next((folder / "pictures").iterdir()).unlink()
     with pytest.raises(ImageError, match="no file"):
         Experiment.open(folder).tracks()
+
+
+@pytest.mark.parametrize("damaged", ["manifest.json", "rounds.jsonl", "references.json", "place.json"])
+def test_mutated_files_are_refused_or_read(texts, plan_of, tmp_path, damaged):
+    folder = run(plan_of(texts, rounds=2), tmp_path / "out", **QUIET)
+    mutate, refused = Mutations(5), 0
+    if damaged == "references.json":
+        (folder / damaged).write_text('{"s0000": [["a", "dog"], ["a", "red", "ball"]], "s0001": []}')
+    good = (
+        [json.loads(line) for line in (folder / damaged).read_text().splitlines()]
+        if "jsonl" in damaged
+        else [json.loads((folder / damaged).read_text())]
+    )
+    for number in range(300):
+        changed = number % len(good)
+        lines = [mutate(each) if i == changed else json.dumps(each).encode() for i, each in enumerate(good)]
+        (folder / damaged).write_bytes(b"\n".join([*lines, b""]))
+        try:
+            place_of_sources(folder)
+            played = Experiment.open(folder)
+            rows = drift.similarities(played.tracks(), ["content_f1"])
+        except TelephoneganError:
+            refused += 1
+            continue
+        assert all(isinstance(row["value"], float) for row in rows)
+    assert 30 < refused < 300
+
+
+def test_rounds_of_another_experiment_are_named(texts, plan_of, tmp_path):
+    folder = run(plan_of(texts), tmp_path / "out", **QUIET)
+    other = (folder / "rounds.jsonl").read_text().replace('"source":"s0000"', '"source":"s0099"')
+    (folder / "rounds.jsonl").write_text(other)
+    with pytest.raises(DataError, match="'s0099'"):
+        Experiment.open(folder)
 
 
 def test_figures_are_not_drawn_from_a_summary_made_before_the_end(photos, plan_of, tmp_path):

@@ -317,7 +317,7 @@ def test_a_line_that_names_a_file_elsewhere_is_refused(photos, plan_of, tmp_path
     folder = run(plan_of(photos), tmp_path / "out", **QUIET)
     lines = (folder / "rounds.jsonl").read_text()
     (folder / "rounds.jsonl").write_text(lines.replace("pictures/s0000.png", "../photos/0.png"))
-    with pytest.raises(DataError, match="outside"):
+    with pytest.raises(DataError, match="not inside"):
         write_summary(folder, WORDS, device="cpu")
 
 

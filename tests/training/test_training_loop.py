@@ -14,6 +14,7 @@ from torch import nn
 from telephonegan.errors import OutputError, SettingsError, WeightsError
 from telephonegan.training import loop
 from telephonegan.training.journal import Journal
+from tests.locking import holding
 
 
 class Regression:
@@ -283,6 +284,28 @@ def test_a_damaged_checkpoint_is_named_and_kept(tmp_path):
     with pytest.raises(WeightsError, match="checkpoint"):
         loop.run(Regression(), tmp_path, steps=4)
     assert path.stat().st_size == 200
+
+
+@pytest.mark.parametrize(
+    "content", [[], 3, {}, {"step": "1"}, {"step": -1}, {"step": True}, {"step": 1, "model": 3}, {"model": {}}]
+)
+def test_a_file_that_holds_something_else_is_not_a_checkpoint(tmp_path, content):
+    torch.save(content, tmp_path / "checkpoint.pt")
+    with pytest.raises(WeightsError, match=r"checkpoint\.pt is not a checkpoint"):
+        loop.run(Regression(), tmp_path, steps=9)
+
+
+def test_two_processes_never_train_in_one_folder(tmp_path):
+    loop.run(Regression(), tmp_path, steps=2)
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+    with holding(tmp_path / ".lock") as other:
+        with pytest.raises(OutputError, match="Another process"):
+            loop.run(Regression(), tmp_path, steps=4)
+        assert (tmp_path / "checkpoint.pt").read_bytes() == before
+        other.kill()
+        other.wait()
+        loop.run(Regression(), tmp_path, steps=4)
+    assert loop.read_checkpoint(tmp_path / "checkpoint.pt")["step"] == 4
 
 
 def test_a_failing_save_leaves_the_previous_checkpoint(tmp_path, monkeypatch):

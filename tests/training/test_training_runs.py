@@ -7,9 +7,11 @@ import types
 import pytest
 import torch
 
-from telephonegan.errors import DataError, SettingsError, WeightsError
+from telephonegan.errors import DataError, SettingsError, TelephoneganError, WeightsError
+from telephonegan.provenance import without_places
 from telephonegan.text import Vocabulary
 from telephonegan.training import runs
+from tests.mutations import Mutations
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,3 +107,62 @@ def test_only_a_damsm_run_can_guide_a_generator(tmp_path):
     torch.save({"step": 1}, tmp_path / "checkpoint.pt")
     with pytest.raises(WeightsError, match="captioner"):
         runs.load_matcher(tmp_path)
+
+
+# ------------------------------------------------------------------------------------------- whatever it holds
+
+RECORD = {
+    "recipe": "captioner",
+    "settings": {"input_size": 64, "length_power": 0.7, "words_limit": 20, "rate": 0.1, "crop": True, "note": None},
+    "network": {"width": 8, "nested": {"a": [1]}},
+    "vocabulary": ["<pad>", "a", "dog"],
+    "command": "telephonegan train captioner --data 'my photos'",
+    "seed": 3,
+    "data": "f00",
+    "options": {"recipe": "captioner", "data": "/photos", "seed": 3, "steps": None, "set": ["a=1"]},
+}
+
+
+@pytest.fixture
+def run(tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps(RECORD))
+    torch.save({"step": 3, "average": {"w": torch.ones(1)}}, tmp_path / "checkpoint.pt")
+    return tmp_path
+
+
+def test_a_whole_run_is_read(run):
+    record, checkpoint = runs.read_exportable(run)
+    assert record == RECORD and checkpoint["step"] == 3
+
+
+def test_mutated_records_are_refused_or_used(run):
+    mutate, refused = Mutations(2), 0
+    for _ in range(300):
+        (run / "run.json").write_bytes(mutate(RECORD))
+        try:
+            runs.refuse_other(run, RECORD)
+            record, _ = runs.read_exportable(run)
+        except TelephoneganError:
+            refused += 1
+            continue
+        assert without_places(record["command"]) or not record["command"]
+        assert isinstance(record["settings"]["input_size"], int)
+    assert 100 < refused < 300
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"recipe": "painter"}, "captioner, damsm or attngan; 'painter' was found"),
+        ({"command": "telephonegan 'half"}, "shell command"),
+        ({"vocabulary": ["a", 3]}, r"vocabulary\[1\] must be text; 3 was found"),
+        ({"settings": {"rate": {}}}, r"settings\.rate"),
+        ({"options": {"recipe": "captioner", "seed": "x"}}, r"options\.seed must be a whole number"),
+        ({"settings": {"length_power": 1, "words_limit": 3}}, "settings: input_size is missing"),
+        ({"recipe": "damsm"}, "no text_encoder and no image_encoder"),
+    ],
+)
+def test_what_is_wrong_is_named(run, changes, told):
+    (run / "run.json").write_text(json.dumps(RECORD | changes))
+    with pytest.raises(DataError, match=told):
+        runs.read_exportable(run)

@@ -137,7 +137,7 @@ def test_a_key_of_an_inner_section_is_not_known_outside_it(complaint):
         ("TRAIN: {NET_G: }", "TRAIN.NET_G", "text"),
         ("TRAIN: {ENCODER_LR: 2e-4}", "TRAIN.ENCODER_LR", "such as 0.0002"),
         ("TRAIN: {ENCODER_LR: true}", "TRAIN.ENCODER_LR", "such as 0.0002"),
-        ("TRAIN: {ENCODER_LR: .nan}", "TRAIN.ENCODER_LR", "finite"),
+        ("TRAIN: {ENCODER_LR: .nan}", "settings.yml", "finite"),
         ("TRAIN: {SMOOTH: 5}", "TRAIN.SMOOTH", "section"),
         ("GAN: ", "GAN", "section"),
         ("WORKERS: [1]", "WORKERS", "whole number"),

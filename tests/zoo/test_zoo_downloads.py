@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import io
@@ -278,6 +279,15 @@ class TestRefusals:
         monkeypatch.setattr(downloads, "_LIMIT_BYTES", 10)
         assert "more than 10 bytes" in refused("attngan-coco", published("attngan-coco"), home)
 
+    def test_a_file_that_trickles_is_given_up(self, home, monkeypatch):
+        """Each answer comes in time, and the file never would."""
+        now = iter(range(0, 10**9, 29))
+        monkeypatch.setattr("time.monotonic", lambda: next(now))
+        trickle = SimpleNamespace(headers={}, read=None, read1=lambda size: b"x")
+        with pytest.raises(DownloadError, match=r"only \d+ bytes arrived in \d+ seconds"):
+            download_model("yunjey", opener=lambda url, timeout: contextlib.nullcontext(trickle))
+        assert os.listdir(home) == []
+
     def test_files_that_do_not_fit_are_told_without_the_folder_they_were_in(self, home, monkeypatch):
         def misfit(name: str, *, decoder: Path, **others: object) -> None:
             raise WeightsError(f"{decoder} holds a generator, not a captioner decoder")
@@ -293,7 +303,7 @@ class TestRefusals:
             raise KeyboardInterrupt
 
         if moment == "download":
-            monkeypatch.setattr(addinfourl, "read", stopped, raising=False)
+            monkeypatch.setattr(addinfourl, "read1", stopped, raising=False)
         else:
             monkeypatch.setattr(importing, "import_captioner", stopped)
         with pytest.raises(KeyboardInterrupt):

@@ -421,7 +421,7 @@ def test_the_command_replaces_only_when_asked(command, attngan):
 @pytest.mark.parametrize(
     "given, told",
     [
-        ([], "Give either --generator, --text-encoder, --dictionary"),
+        ([], "Give --generator, --text-encoder, --dictionary"),
         (["--generator=x"], "--text-encoder, --dictionary is missing"),
         (["--image-encoder=x"], "--generator, --text-encoder, --dictionary is missing"),
         (["--encoder=x", "--vocabulary=x"], "--decoder is missing"),
@@ -431,6 +431,9 @@ def test_the_command_replaces_only_when_asked(command, attngan):
         (["--generator=", "--text-encoder=", "--dictionary="], "cannot be read"),
         (["--generator"], "expected one argument"),
         (["--weights=x"], "unrecognized arguments"),
+        (["--checkpoint=x"], "--vocabulary is missing: --checkpoint, --vocabulary belong together"),
+        (["--checkpoint=x", "--encoder=x", "--vocabulary=x"], "one after the other"),
+        (["--checkpoint=nowhere", "--vocabulary=x"], "nowhere cannot be read"),
     ],
 )
 def test_a_mistake_of_the_command_is_explained(command, given, told):

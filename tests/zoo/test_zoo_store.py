@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,8 +17,10 @@ from torch import nn
 
 from telephonegan.errors import OutputError, SettingsError, UnknownModelError, WeightsError
 from telephonegan.files import sha256
+from telephonegan.results import ModelTable
 from telephonegan.zoo import catalogue, store
 from tests.locking import holding
+from tests.mutations import Mutations
 
 WORDS = ["<pad>", "a", "dog", "naïve"]
 
@@ -258,7 +262,7 @@ def test_a_manifest_cannot_point_outside_its_folder(part, place, tmp_path):
     stored()
     (catalogue.home() / "link").symlink_to(tmp_path / "secret")
     edit(manifest(), "captioner/mine", **{part: place})
-    with pytest.raises(WeightsError, match="not inside that folder"):
+    with pytest.raises(WeightsError, match=r"not inside that folder|a file name"):
         catalogue.entries()
 
 
@@ -270,6 +274,32 @@ def test_a_vocabulary_may_stand_in_the_manifest_itself():
 
 def test_a_model_without_words_has_no_vocabulary():
     assert store.read_vocabulary(stored()) is None
+
+
+def test_mutated_manifests_are_refused_or_shown(tmp_path):
+    stored(vocabulary=WORDS, quality={"bleu": 0.5}, description="small", licence="MIT")
+    good, mutate = json.loads(manifest().read_text()), Mutations(1)
+    refused = 0
+    for _ in range(300):
+        manifest().write_bytes(mutate(good))
+        try:
+            table = ModelTable(catalogue.entries())
+        except WeightsError as error:
+            assert str(manifest()) in str(error)
+            refused += 1
+            continue
+        assert "<img" not in table._repr_html_() and "\x1b" not in repr(table)
+        for entry in table:
+            with contextlib.suppress(WeightsError):
+                store.read_vocabulary(entry)
+                store.read_tensors(entry)
+    assert 100 < refused < 300
+
+
+def test_listing_models_needs_no_torch():
+    code = "import sys; from telephonegan.zoo import catalogue; catalogue.entries(); sys.exit('torch' in sys.modules)"
+    root = Path(__file__).resolve().parents[2]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root).returncode == 0
 
 
 # clashes
@@ -403,3 +433,52 @@ def test_home_follows_the_environment(monkeypatch, tmp_path):
     assert catalogue.home() == Path.home() / ".cache" / "telephonegan"
     monkeypatch.setenv("TELEPHONEGAN_HOME", "~/models")
     assert catalogue.home() == Path.home() / "models"
+
+
+def without_home(monkeypatch, tmp_path):
+    """As for a user without a passwd entry: `docker run --user 12345`."""
+
+    def nobody(*_):
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("TELEPHONEGAN_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", nobody)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    catalogue._temporary_home.cache_clear()
+
+
+def test_a_user_without_a_home_folder_gets_a_temporary_one_and_is_warned(monkeypatch, tmp_path):
+    without_home(monkeypatch, tmp_path)
+    with pytest.warns(UserWarning, match="TELEPHONEGAN_HOME"):
+        home = catalogue.home()
+    assert home.parent == tmp_path and home.stat().st_mode & 0o777 == 0o700
+    assert catalogue.home() == home  # said once
+    catalogue._temporary_home.cache_clear()
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="there are no user numbers here")
+def test_a_temporary_folder_that_others_prepared_is_not_used(monkeypatch, tmp_path):
+    without_home(monkeypatch, tmp_path)
+    prepared = tmp_path / f"telephonegan-{os.getuid()}"
+    prepared.symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir()
+    with pytest.warns(UserWarning, match="TELEPHONEGAN_HOME"):
+        assert catalogue.home() not in (prepared, tmp_path / "elsewhere")
+    catalogue._temporary_home.cache_clear()
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root can become a user without a name")
+def test_models_are_listed_for_a_user_without_a_passwd_entry():
+    code = "import os, telephonegan as tg; tg.models(); os.setuid(54321); tg.models()"
+    with tempfile.TemporaryDirectory() as open_to_all:
+        Path(open_to_all).chmod(0o777)
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={"TMPDIR": open_to_all},
+            cwd=Path(__file__).resolve().parents[2],
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert f"{open_to_all}/telephonegan-54321" in done.stderr

@@ -1,0 +1,90 @@
+"""The captioner of sgrvinod's tutorial: the cells of a ResNet-101, and an LSTM that attends to them.
+
+Xu et al., "Show, Attend and Tell: Neural Image Caption Generation with Visual Attention" (2015). Layer names are those
+of the tutorial's checkpoints.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+INPUT_SIZE = 256
+State = tuple[Tensor, ...]
+
+
+class ResNetCells(nn.Module):
+    """A ResNet without its pooling and classifier, pooled to a grid of `cells` × `cells`. Nothing is downloaded.
+
+    `layers` are the bottleneck blocks of its four stages, `width` the channels within those of the first.
+
+    >>> ResNetCells(layers=[1, 1, 1, 1]).eval()(torch.zeros(1, 3, 256, 256)).shape
+    torch.Size([1, 196, 2048])
+    """
+
+    def __init__(self, *, layers: list[int] | None = None, width: int = 64, cells: int = 14) -> None:
+        from torchvision.models.resnet import Bottleneck, ResNet
+
+        super().__init__()
+        network = ResNet(Bottleneck, layers or [3, 4, 23, 3], width_per_group=width)
+        self.resnet = nn.Sequential(*list(network.children())[:-2])
+        self.adaptive_pool = nn.AdaptiveAvgPool2d((cells, cells))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Pictures (B,3,S,S), normalised as ImageNet's → cells (B,N,2048), row by row."""
+        return self.adaptive_pool(self.resnet(images)).flatten(2).transpose(1, 2)
+
+
+class Attention(nn.Module):
+    """How much the next word needs each cell."""
+
+    def __init__(self, feature_width: int, hidden_width: int, attention_width: int) -> None:
+        super().__init__()
+        self.encoder_att = nn.Linear(feature_width, attention_width)
+        self.decoder_att = nn.Linear(hidden_width, attention_width)
+        self.full_att = nn.Linear(attention_width, 1)
+
+    def forward(self, keys: Tensor, hidden: Tensor) -> Tensor:
+        """`encoder_att` of the cells (B,N,A) and the state (B,H) → weights (B,N), summing to 1."""
+        return self.full_att((keys + self.decoder_att(hidden)[:, None]).relu()).squeeze(2).softmax(1)
+
+
+class AttendingDecoder(nn.Module):
+    """DecoderWithAttention: says one word at a time, with `start` and `step` for `networks.decoding`.
+
+    >>> decoder = AttendingDecoder(50, feature_width=8)
+    >>> logits, state, attention = decoder.step(torch.ones(2, dtype=torch.long), decoder.start(torch.zeros(2, 9, 8)))
+    >>> logits.shape, attention.shape
+    (torch.Size([2, 50]), torch.Size([2, 9]))
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        *,
+        feature_width: int = 2048,
+        embedding_width: int = 512,
+        hidden_width: int = 512,
+        attention_width: int = 512,
+    ) -> None:
+        super().__init__()
+        self.attention = Attention(feature_width, hidden_width, attention_width)
+        self.embedding = nn.Embedding(vocabulary_size, embedding_width)
+        self.decode_step = nn.LSTMCell(embedding_width + feature_width, hidden_width)
+        self.init_h = nn.Linear(feature_width, hidden_width)
+        self.init_c = nn.Linear(feature_width, hidden_width)
+        self.f_beta = nn.Linear(hidden_width, feature_width)
+        self.fc = nn.Linear(hidden_width, vocabulary_size)
+
+    def start(self, cells: Tensor) -> State:
+        """Cells (B,N,F) → hidden, cell, cells and their keys (B,N,A)."""
+        mean = cells.mean(1)
+        return self.init_h(mean), self.init_c(mean), cells, self.attention.encoder_att(cells)
+
+    def step(self, ids: Tensor, state: State) -> tuple[Tensor, State, Tensor]:
+        """Say one word (B,) → logits of the next (B,V), the new state, where it looked (B,N)."""
+        hidden, cell, cells, keys = state
+        attention = self.attention(keys, hidden)
+        context = torch.bmm(attention[:, None], cells).squeeze(1) * self.f_beta(hidden).sigmoid()
+        hidden, cell = self.decode_step(torch.cat([self.embedding(ids), context], dim=1), (hidden, cell))
+        return self.fc(hidden), (hidden, cell, cells, keys), attention
