@@ -532,7 +532,7 @@ class TestEndToEnd:
 
 class TestCommand:
     def test_photographs_are_still_downloaded(self, monkeypatch, capsys):
-        monkeypatch.setattr("telephonegan.images.download_samples", lambda: [Path("a.jpg"), Path("b.jpg")])
+        monkeypatch.setattr("telephonegan.samples.download_samples", lambda: [Path("a.jpg"), Path("b.jpg")])
         assert run(capsys, "coco-samples")[0] == "a.jpg\nb.jpg\n"
 
     def test_photographs_cannot_be_replaced(self, capsys):
