@@ -11,13 +11,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from telephonegan.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from telephonegan.chains import Chain
     from telephonegan.errors import TelephoneganError
     from telephonegan.results import Caption, ModelTable, Picture
     from telephonegan.telephone import Telephone, caption, generate, load, play
 
-__version__ = "0.1.0"
 __all__ = [
     "Caption",
     "Chain",

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from PIL import Image
 
-import telephonegan
 from telephonegan import chain_folder, strips
 from telephonegan.captioning import Decoding
 from telephonegan.errors import SettingsError
@@ -22,6 +21,7 @@ from telephonegan.files import png_bytes, write_new
 from telephonegan.generation import check_truncation
 from telephonegan.inference import check_seed, check_whole
 from telephonegan.results import Caption, Picture, Round, inline_image
+from telephonegan.version import __version__
 
 MOST_ROUNDS = 1000
 _LONGEST_STRIP = 48
@@ -145,7 +145,7 @@ class Chain:
             "settings": asdict(self.settings),
             "models": self.models,
             "versions": {
-                "telephonegan": telephonegan.__version__,
+                "telephonegan": __version__,
                 "torch": torch.__version__,
                 "python": platform.python_version(),
             },

@@ -98,14 +98,14 @@ def cycle_scores(
     """
     photos = read_split(data, split, limit)
     speaker = Captioner.load(captioner, device)
-    painter = Generator.load(generator, device)
-    texts, left_out = choose_texts(photos, samples, painter.knows)
+    painting = Generator.load(generator, device)
+    texts, left_out = choose_texts(photos, samples, painting.knows)
     rows = [text.photo for text in texts]
-    painted = _caption_painted(speaker, painter, [text.words for text in texts], seed, beam_width=beam_width)
+    painted = _caption_painted(speaker, painting, [text.words for text in texts], seed, beam_width=beam_width)
     photographed = _described(speaker, photos, beam_width)
     scorer = CiderD(photos.captions)
     return {
-        "sha256": painter.sha256,
+        "sha256": painting.sha256,
         "captioner": captioner,
         "captioner_sha256": speaker.sha256,
         "n": len(texts),

@@ -94,10 +94,10 @@ def _codes_and_losses(judge: Matcher, photos: CaptionedPhotos) -> tuple[Tensor, 
     codes, losses = [], []
     for start in range(0, len(photos), size):
         part = photos[start : start + size]
-        sights = [judge.see(batch) for batch in photographs(part, judge.picture_size)]
-        codes.append(torch.cat([seen.codes for seen in sights]))
+        seen = [judge.see(batch) for batch in photographs(part, judge.picture_size)]
+        codes.append(torch.cat([each.codes for each in seen]))
         if len(part) == size:  # the rest would be told apart from fewer
-            regions = torch.cat([seen.regions for seen in sights])
+            regions = torch.cat([each.regions for each in seen])
             words, sentences, lengths = judge.read_words([captions[0] for captions in part.captions])
             losses.append(damsm_loss(regions, codes[-1], words, sentences, lengths))
     word_loss, sentence_loss = torch.tensor(losses).mean(0).tolist()

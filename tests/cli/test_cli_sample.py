@@ -37,10 +37,10 @@ def test_ctrl_c_tells_how_many_pictures_there_are(captions, capsys, monkeypatch)
 
     painted = sampling._painted
 
-    def interrupted(painter, sentences, seeds):
+    def interrupted(generator, sentences, seeds):
         if len(list(Path("out").glob("*_g*.png"))) == 4:
             raise KeyboardInterrupt
-        return painted(painter, sentences, seeds)
+        return painted(generator, sentences, seeds)
 
     monkeypatch.setattr(sampling, "_BATCH", 1)
     monkeypatch.setattr(sampling, "_painted", interrupted)

@@ -62,13 +62,13 @@ def test_a_trained_captioner_without_attention_speaks(train, tmp_path):
 def test_a_damsm_run_holds_both_encoders_and_may_be_a_judge(damsm_run):
     entry, _ = training.export(damsm_run, name="eye", as_judge=True)
     assert entry == catalogue.find("judge", "eye")
-    matching = runs.load_matcher(damsm_run)
+    matcher = runs.load_matcher(damsm_run)
     stored = store.read_tensors(entry)
-    for part, net in (("text_encoder", matching.text), ("image_encoder", matching.image)):
+    for part, net in (("text_encoder", matcher.text), ("image_encoder", matcher.image)):
         own = {name.removeprefix(f"{part}."): tensor for name, tensor in stored.items() if name.startswith(part)}
         for name, tensor in store.load_strict(net, own).state_dict().items():
             torch.testing.assert_close(tensor, own[name])
-    assert store.read_vocabulary(entry).words == matching.vocabulary.words
+    assert store.read_vocabulary(entry).words == matcher.vocabulary.words
     sizes = [entry.settings[key] for key in ("backbone", "picture_size", "input_size")]
     assert sizes == ["lite0", 32, 64]
 
