@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 import warnings
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 
 from telephonegan.errors import DataError, TextError, WeightsError
+from telephonegan.records import read_json
 
 PAD, START, END, UNKNOWN = "<pad>", "<start>", "<end>", "<unk>"
 
@@ -277,14 +277,8 @@ class Vocabulary:
 
     @classmethod
     def load(cls, path: str | Path, *, ascii_only: bool = False) -> Vocabulary:
-        """Read a JSON list of words."""
-        try:
-            words = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise WeightsError(f"The vocabulary {path} cannot be read: {error}.") from error
-        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-            raise WeightsError(f"The vocabulary {path} is not a JSON list of words.")
-        return cls(words, ascii_only=ascii_only)
+        """Read a JSON list of words. Raises WeightsError."""
+        return cls(read_json(Path(path), list[str], WeightsError), ascii_only=ascii_only)
 
     def encode(self, text: str, *, limit: int | None = None) -> EncodedText:
         """Look up the words of `text`; unknown ones and symbols are in `dropped`, words beyond `limit` are counted.

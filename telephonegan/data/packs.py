@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from PIL import Image
 from tqdm.auto import tqdm
@@ -26,6 +26,7 @@ from telephonegan.data.folder import BY_MODEL, DataFolder
 from telephonegan.data.photos import CaptionedPhotos
 from telephonegan.errors import DataError, SettingsError
 from telephonegan.files import check_free, json_bytes, replace, writing
+from telephonegan.records import Range, checked
 from telephonegan.text import tokenise
 
 UNCAPTIONED = "uncaptioned"
@@ -101,13 +102,20 @@ def open_pack(path: str | Path) -> DataFolder:
     return DataFolder(path, "pack", path, captions, splits, absent, classes=classes, pack=pack, read_as=read_as)
 
 
+@dataclass(frozen=True)
+class _Told:
+    size: Annotated[int, Range(1, LARGEST)]
+    classes: dict[str, int] | None = None
+
+
 def _told(pack: Pack) -> dict[str, Any]:
     try:
         told = json.loads(pack.read("pack.json"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{pack.path} is damaged at pack.json: {error}. {_REMEDY}") from error
     if not isinstance(told, dict) or told.get("format") != _FORMAT:
         raise DataError(f"{pack.path} cannot be read by this version: its format is not {_FORMAT}. {_REMEDY}")
+    checked(told, _Told, f"{pack.path}, pack.json", remedy=_REMEDY)
     return told
 
 

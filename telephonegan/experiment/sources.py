@@ -13,7 +13,7 @@ from PIL import Image
 from telephonegan.data.layouts import open_data
 from telephonegan.errors import DataError, ImageError, TextError
 from telephonegan.experiment.plan import SAMPLES, Plan
-from telephonegan.images import working_image
+from telephonegan.images import PICTURE_SUFFIXES, working_image
 from telephonegan.samples import samples
 from telephonegan.telephone import Position
 from telephonegan.text import read_lines
@@ -157,9 +157,8 @@ def _found(plan: Plan, place: Path | None) -> Iterator[Candidate]:
         for name, captions in zip(photos.names, photos.captions, strict=True):
             yield Candidate(name, (photos.folder / name).read_bytes, references=tuple(map(tuple, captions)))
     elif place.is_dir():
-        read = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
         for path in sorted(place.iterdir()):
-            if path.suffix.lower() in read and not path.name.startswith("."):
+            if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith("."):
                 yield Candidate(path.name, path.read_bytes)
     else:
         for number, line in enumerate(read_lines(place), 1):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from telephonegan import files
-from telephonegan.errors import DataError, SettingsError
+from telephonegan.errors import DataError, SettingsError, printable
+from telephonegan.records import read_json
 from telephonegan.training import recipes, runs
 from telephonegan.training.ranges import COUNT, check_range
 
@@ -133,7 +133,8 @@ def resume(run: str | Path, *, steps: int | None = None, **how: Any) -> bool:
     kept = runs.read_record(run / "run.json").get("options")
     if kept is None:
         raise SettingsError(f"{run} does not tell how it was begun. Give the command it began with.")
-    arguments = {_ARGUMENTS.get(name, name): value for name, value in kept.items()} | {"run": run}
+    known = {each.name for each in fields(runs.Options)}
+    arguments = {_ARGUMENTS.get(name, name): value for name, value in kept.items() if name in known} | {"run": run}
     return train(**arguments | ({} if steps is None else {"steps": steps}), **how)
 
 
@@ -260,10 +261,10 @@ def _usable(photos: Any, cache: Path) -> Any:
     if not found.exists():
         files.make_folder(cache)
         files.replace(found, files.json_bytes(there.readable(progress=distributed.is_main())[1]))
-    broken += json.loads(found.read_text(encoding="utf-8"))
+    broken += read_json(found, list[tuple[str, str]], remedy="Delete it.")
     if distributed.is_main():
         for name, why in broken[:20]:
-            tqdm.write(f"skipped {name}: {why}")
+            tqdm.write(f"skipped {printable(name)}: {printable(why)}")
         if broken:
             tqdm.write(f"{len(broken)} of {len(photos)} photographs cannot be read and are skipped.")
     if len(broken) == len(photos):

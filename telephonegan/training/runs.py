@@ -32,12 +32,12 @@ class _Quoted:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Options:
-    """What `train --resume` reads: the options that the run began with."""
+class Options:
+    """What a run that is resumed reads of the options that it began with."""
 
     recipe: _RecipeName
+    data: PathName
     run_folder: PathName | None = None
-    data: PathName | None = None
     cache: PathName | None = None
     damsm: PathName | None = None
     origin: PathName | None = None
@@ -58,7 +58,7 @@ class _Record:
     seed: int | None = None
     data: str | None = None
     damsm: str | None = None
-    options: _Options | None = None
+    options: Options | None = None
 
 
 @dataclasses.dataclass(frozen=True)

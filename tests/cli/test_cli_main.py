@@ -17,6 +17,7 @@ from telephonegan.cli import main as cli
 from telephonegan.cli import play
 from telephonegan.cli.options import open_picture
 from telephonegan.samples import sample, samples
+from tests.locking import holding
 from tests.tiny import register_tiny
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -129,6 +130,28 @@ def test_a_finished_game_can_be_made_longer(capsys):
     capsys.readouterr()
     assert cli.main(["play", "--resume=short"]) == 0
     assert "All 3 rounds are there" in capsys.readouterr().out
+
+
+def test_a_game_that_another_process_plays_is_left_alone(capsys):
+    cli.main(["play", "--image=coffee", "--rounds=1", "--out=game", *TINY])
+    assert not (Path("game") / play.LOCK).exists()
+    before = {path: path.read_bytes() for path in Path("game").rglob("*.*") if path.is_file()}
+    capsys.readouterr()
+    with holding(Path("game").absolute() / play.LOCK):
+        assert cli.main(["play", "--resume=game", "--rounds=2"]) == 2
+    assert "Another process is at work in game" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in before} == before
+    assert cli.main(["play", "--resume=game", "--rounds=2"]) == 0
+
+
+def test_what_a_game_from_somebody_else_says_does_not_reach_the_terminal_raw(capsys):
+    cli.main(["play", "--text=a dog", "--rounds=1", "--out=game", *TINY])
+    manifest = Path("game") / "chain.json"
+    manifest.write_text(manifest.read_text().replace('"text": "a dog"', '"text": "a dog\\u001b[2J\\u009b31m"'))
+    capsys.readouterr()
+    assert cli.main(["play", "--resume=game", "--rounds=2"]) == 0
+    said = capsys.readouterr()
+    assert "a dog\\x1b[2J\\x9b31m" in said.out and not {"\x1b", "\x9b"} & {*said.out, *said.err}
 
 
 def test_ctrl_c_keeps_the_rounds_and_resuming_changes_nothing(program, workplace):
