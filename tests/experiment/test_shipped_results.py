@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +39,8 @@ def test_with_the_same_noise_a_caption_that_comes_back_is_followed_as_before(shi
     if not summary["repetition"]["same_noise"]:
         pytest.skip("the noise is new in every round")
     for captions in said:
-        followers = dict(zip(captions, captions[1:], strict=False))
-        assert all(followers[a] == b for a, b in zip(captions, captions[1:], strict=False))
+        followers = dict(pairwise(captions))
+        assert all(followers[a] == b for a, b in pairwise(captions))
 
 
 def test_repetitions_and_cycles_are_counted_once(shipped):
