@@ -46,8 +46,8 @@ def lite2_cosine(
 ) -> np.ndarray:
     """Cosine of the pooled EfficientNet-Lite2 features of N pairs of pictures: (N,) in [0, 1], 1 the same.
 
-    No feature is negative and many are common, so that unrelated pictures score above 0: read it above chance.
-    No generator here was trained against Lite2. These are the features of FD-lite2, see `observed`.
+    No feature is negative and many are common, so that unrelated pictures score above 0: read it between a floor
+    and a ceiling. No generator here was trained against Lite2. These are the features of FD-lite2, see `observed`.
     The measure is symmetric. Needs the extra `judge`. Deep features for likeness: Zhang et al., "The Unreasonable
     Effectiveness of Deep Features as a Perceptual Metric", 2018.
 
