@@ -7,7 +7,9 @@
 """
 
 from telephonegan.drift.chain_drift import Drift, Repetition
+from telephonegan.drift.decay import HalfLife, half_life
 from telephonegan.drift.measures import MEASURES, Measure, Row, similarities
+from telephonegan.drift.statistics import Estimate, Resamples
 from telephonegan.drift.tracks import Observers, Track, Turn, document_frequency
 from telephonegan.drift.words import WORD_KINDS, Changes, chance_survival, content_words, kind_of, lemma, survival
 
@@ -16,15 +18,19 @@ __all__ = [
     "WORD_KINDS",
     "Changes",
     "Drift",
+    "Estimate",
+    "HalfLife",
     "Measure",
     "Observers",
     "Repetition",
+    "Resamples",
     "Row",
     "Track",
     "Turn",
     "chance_survival",
     "content_words",
     "document_frequency",
+    "half_life",
     "kind_of",
     "lemma",
     "similarities",

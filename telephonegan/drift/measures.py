@@ -79,7 +79,7 @@ def similarities(
 
     `measures` are names from `MEASURES`; None: all default ones whose packages are installed. `frequency` (default:
     over round 0 and the references of these tracks, see `document_frequency`) is for tfidf_cosine; give that of the
-    real chains for tracks made up of several, such as unrelated pairs for a floor. `observers` name the models that
+    real chains for tracks made up of several, such as unrelated pairs for chance. `observers` name the models that
     are asked. Every picture passes each network once, 32 at a time, also where several tracks hold the same object.
     Raises SettingsError for unknown or absent measures and for two chains of one name.
 

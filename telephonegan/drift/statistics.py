@@ -51,8 +51,8 @@ def pivot(
     """The values of one measure, compared with the start or with the round before, as `Curves` sorted by chain.
 
     Chains and rounds are those of any row of the measure, so that both comparisons have one shape. `like` gives the
-    chains and their order instead, so that floor and ceiling stand beside what they belong to, and `rounds` the rounds:
-    others are left out, what has no row is NaN. Raises DataError where no row is of that measure.
+    chains and their order instead, so that chance stands beside what it belongs to, and `rounds` the rounds: others are
+    left out, what has no row is NaN. Raises DataError where no row is of that measure.
 
     >>> pivot([dict(chain="a", source="s", seed=0, round=1, measure="bleu", to="start", value=0.5)], "bleu").values
     array([[0.5]])

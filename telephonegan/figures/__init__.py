@@ -2,7 +2,7 @@
 
 >>> from telephonegan import figures
 >>> with figures.style("sans", size=9, column=3.4):  # doctest: +SKIP
-...     axes = figures.similarity_curves(rounds, {"tf-idf cosine": estimate}, floor=0.05, ceiling=0.4)
+...     axes = figures.similarity_curves(rounds, {"tf-idf cosine": estimate}, levels={"chance": 0.05})
 ...     figures.save(axes.figure, "curves.pdf")
 """
 

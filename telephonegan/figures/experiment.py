@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from telephonegan import drift, figures, files
 from telephonegan.drift import MEASURES
+from telephonegan.drift.statistics import Estimate
 from telephonegan.errors import DataError, SettingsError
 from telephonegan.experiment.reading import Experiment
 from telephonegan.experiment.summary import estimate, read_summary
@@ -50,7 +51,9 @@ def draw(
     for name, drawn in (*_of_summary(summary), *_of_chains(tracks, shown)):
         figure = drawn.figure if isinstance(drawn, Axes) else drawn
         figures.save(figure, out / f"{name}.{suffix}")
-    table = figures.latex_table(_table(summary), caption="Similarity to round 0.", label="tab:drift")
+    over = f"{len(summary['chains'])} chains of {summary['experiment']['sources']} sources"
+    caption = f"Similarity to round 0, {over}; intervals are of 95 %, over sources."
+    table = figures.latex_table(_table(summary), caption=caption, label="tab:drift")
     files.write_new(out / "summary.tex", table.encode())
     return out
 
@@ -128,7 +131,7 @@ def _table(summary: dict[str, Any]) -> list[dict[str, Any]]:
             "measure": MEASURES[name].title,
             "direction": _direction(name),
             f"round {told['rounds'][0]}": told["start"]["value"][0],
-            "last round": told["start"]["value"][-1],
+            "last round": _last(estimate(told["start"])),
             "chance": told["chance"]["value"][-1] if told["chance"] else None,
             "mean": told["mean_similarity"]["value"],
             "GC@T": estimate(told["gc_at_t"]),
@@ -137,6 +140,10 @@ def _table(summary: dict[str, Any]) -> list[dict[str, Any]]:
         for name, told in summary["measures"].items()
         if _is_known(told)
     ]
+
+
+def _last(found: Estimate) -> Estimate:
+    return Estimate(found.value[-1], found.low[-1], found.high[-1])
 
 
 def _is_known(told: dict[str, Any]) -> bool:
