@@ -10,9 +10,10 @@ SEED ?= 0
 # What the user typed reaches the command through the environment, so that neither make nor the shell reads it as code.
 override IMAGE := $(value IMAGE)
 override TEXT := $(value TEXT)
+override WORLD := $(value WORLD)
 override ROUNDS := $(value ROUNDS)
 override SEED := $(value SEED)
-export IMAGE TEXT ROUNDS SEED
+export IMAGE TEXT WORLD ROUNDS SEED
 
 .PHONY: help play test lint report
 .NOTPARALLEL:
@@ -20,8 +21,8 @@ export IMAGE TEXT ROUNDS SEED
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1  /p' Makefile
 
-play: $(RUNTIME_STAMP) ## play the broken telephone: [IMAGE=photo.jpg] [TEXT="a dog runs"] [ROUNDS=8] [SEED=0]
-	@$(PLAY_COMMAND) $${IMAGE:+--image="$$IMAGE"} $${TEXT:+--text="$$TEXT"} --rounds="$$ROUNDS" --seed="$$SEED"
+play: $(RUNTIME_STAMP) ## play the broken telephone: [IMAGE=photo.jpg] [TEXT="a dog runs"] [WORLD=flowers] [ROUNDS=8] [SEED=0]
+	@$(PLAY_COMMAND) $${IMAGE:+--image="$$IMAGE"} $${TEXT:+--text="$$TEXT"} $${WORLD:+--world="$$WORLD"} --rounds="$$ROUNDS" --seed="$$SEED"
 
 test: lint ## check the style and run the tests
 	$(VENV)/bin/python -m pytest

@@ -49,14 +49,17 @@ _HOMES = {
 def models(kind: str | None = None) -> ModelTable:
     """All models known here as a table: name, what it is, licence, size, measured quality.
 
-    `kind` is "captioner", "generator", "damsm" or "judge"; None lists all. Raises UnknownModelError for others.
+    `kind` is "captioner", "generator", "damsm" or "judge"; None lists all, after the worlds: names under which there is
+    one of each kind, with what they know and sentences that they do well. Raises UnknownModelError for other kinds.
 
     >>> telephonegan.models()  # doctest: +SKIP
     """
     from telephonegan.results import ModelTable
     from telephonegan.zoo.catalogue import entries
+    from telephonegan.zoo.worlds import worlds
 
-    return ModelTable(entries(kind))
+    found = entries(kind)
+    return ModelTable(found, worlds(found) if kind is None else ())
 
 
 def __getattr__(name: str) -> Any:

@@ -17,8 +17,9 @@ from telephonegan.images import to_images
 from telephonegan.matcher import Matcher
 from telephonegan.painting import BACK_ENDS, Latents, Painter
 from telephonegan.results import Picture
-from telephonegan.text import EncodedText, Vocabulary
+from telephonegan.text import EncodedText, Vocabulary, tokenise
 from telephonegan.zoo import catalogue
+from telephonegan.zoo.worlds import explained
 
 Edit = Mapping[str, Any]
 
@@ -87,13 +88,23 @@ class Generator:
         return inference.in_batches(partial(self._paint, truncation=truncation), texts, encoded, seeds, edits)
 
     def encode(self, text: str) -> EncodedText:
-        """The words the model knows of a text, and what it leaves out. Raises TextError where it knows none."""
-        return self.painter.encode(text)
+        """The words the model knows of a text, and what it leaves out.
+
+        Raises TextError where it knows none, with the worlds that know some.
+        """
+        try:
+            return self.painter.encode(text)
+        except TextError as error:
+            words = list(dict.fromkeys(tokenise(text)))
+            told = explained(words, self.name)
+            if told == ", ".join(words):
+                raise
+            raise TextError(f"{error} Other worlds know more: {told}.") from error
 
     def knows(self, text: str) -> bool:
         """Whether the text holds a word that can be painted."""
         try:
-            self.encode(text)
+            self.painter.encode(text)
         except TextError:
             return False
         return True

@@ -6,7 +6,7 @@ import base64
 import os
 import shutil
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from io import BytesIO
@@ -23,6 +23,7 @@ from telephonegan.records import Count, Probability, Seed
 
 if TYPE_CHECKING:
     from telephonegan.zoo.catalogue import Entry
+    from telephonegan.zoo.worlds import World
 
 
 class _Shown:
@@ -133,9 +134,11 @@ class Picture(_Shown):
         return f"<figure>{shown}<figcaption>{self._note()}</figcaption></figure>"
 
     def _note(self) -> str:
+        from telephonegan.zoo.worlds import explained
+
         notes = [self.text]
         if self.dropped_words:
-            notes.append(f"not known: {', '.join(self.dropped_words)}")
+            notes.append(f"not known here: {explained(self.dropped_words, self.model)}")
         if self.truncated:
             notes.append(f"{self.truncated} words beyond the limit left out")
         return escape(" · ".join(notes))
@@ -151,12 +154,13 @@ class Round:
 
 
 class ModelTable(Sequence):
-    """The models there are, one `Entry` each; prints as a table no wider than the terminal."""
+    """The models there are, one `Entry` each, and `worlds`; prints as tables no wider than the terminal."""
 
     _HEADER = ("name", "kind", "size", "what it is", "quality", "licence")
+    _WORLD_HEADER = ("world", "what it knows", "what to ask it for")
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
-        self._entries = list(entries)
+    def __init__(self, entries: Sequence[Entry], worlds: Sequence[World] = ()) -> None:
+        self._entries, self.worlds = list(entries), list(worlds)
 
     def __getitem__(self, index: Any) -> Any:
         return self._entries[index]
@@ -173,19 +177,33 @@ class ModelTable(Sequence):
         for *short, what, quality, licence in rows:
             start = "".join(cell.ljust(width) + "  " for cell, width in zip(short, widths, strict=True))
             lines += [wrapped(what, start), *(wrapped(text, " " * len(start)) for text in (quality, licence) if text)]
-        return "\n".join(lines)
+        return "\n".join([*self._world_lines(), *lines])
+
+    def _world_lines(self) -> list[str]:
+        rows = [(world.name, world.knows or "not described", *world.examples) for world in self.worlds]
+        width = max((len(name) for name, *_ in rows), default=0)
+        lines = []
+        for name, knows, *examples in [self._WORLD_HEADER[:2], *rows] if rows else []:
+            start = name.ljust(width) + "  "
+            lines += [wrapped(knows, start), *(wrapped(f"“{text}”", " " * len(start)) for text in examples)]
+        return [*lines, ""] if lines else []
 
     def _repr_html_(self) -> str:
-        head, *body = [self._HEADER, *self._rows()]
-        lines = ["".join(f"<th>{cell}</th>" for cell in head)]
-        lines += ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in body]
-        return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
+        worlds = [(world.name, world.knows, " · ".join(world.examples)) for world in self.worlds]
+        told = _html_table(self._WORLD_HEADER, worlds) if worlds else ""
+        return told + _html_table(self._HEADER, self._rows())
 
     def _rows(self) -> Iterator[tuple[str, ...]]:
         for entry in self._entries:
             what = entry.description or entry.architecture
             size = f"{entry.size / 1e6:.1f} MB" if entry.size else "missing"
             yield tuple(map(printable, (entry.name, entry.kind, size, what, _quality(entry.quality), entry.licence)))
+
+
+def _html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = ["".join(f"<th>{cell}</th>" for cell in head)]
+    lines += ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in rows]
+    return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
 
 def wrapped(text: str, start: str) -> str:

@@ -21,6 +21,7 @@ from telephonegan.images import ValueRange, working_image
 from telephonegan.results import Caption, Picture, Round
 from telephonegan.text import tokenise
 from telephonegan.zoo import catalogue
+from telephonegan.zoo.worlds import find_world
 
 DEFAULT_MODEL = "flickr8k"
 SEED_POLICIES = ("fresh", "fixed")
@@ -264,27 +265,41 @@ def play(
     *,
     rounds: int = 8,
     seed: int = 0,
-    captioner: str = DEFAULT_MODEL,
-    generator: str = DEFAULT_MODEL,
+    captioner: str | None = None,
+    generator: str | None = None,
+    world: str | None = None,
     device: str = "auto",
     **options: Any,
 ) -> Chain | list[Chain]:
     """Play the broken telephone from a picture or from a text; a list of either gives a list of chains.
 
-    `options` are those of `Telephone.play_many`. Raises the errors of `caption` and `generate`.
+    Models are chosen as in `load`; `options` are those of `Telephone.play_many`. Raises the errors of `caption` and
+    `generate`.
 
     >>> play(image="bear.jpg", rounds=8).save("out/bear")  # doctest: +SKIP
+    >>> play(text="a pale pink flower with pointed petals", world="flowers")  # doctest: +SKIP
     """
-    return load(captioner, generator, device).play(image, text, rounds=rounds, seed=seed, **options)
+    phone = load(captioner, generator, device, world=world)
+    return phone.play(image, text, rounds=rounds, seed=seed, **options)
 
 
-def load(captioner: str = DEFAULT_MODEL, generator: str = DEFAULT_MODEL, device: str = "auto") -> Telephone:
+def load(
+    captioner: str | None = None, generator: str | None = None, device: str = "auto", *, world: str | None = None
+) -> Telephone:
     """A Telephone of two models by name, on "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:N".
 
-    Models stay in memory and are shared by all later calls. Raises UnknownModelError, WeightsError, SettingsError.
+    `world` names both models at once, see `models`; without any name they are those of flickr8k. Models stay in memory
+    and are shared by all later calls. Raises UnknownModelError, WeightsError, SettingsError.
 
-    >>> phone = load(captioner="flickr8k", generator="flickr8k", device="cpu")  # doctest: +SKIP
+    >>> phone = load(captioner="flickr8k", generator="fashion", device="cpu")  # doctest: +SKIP
+    >>> phone = load(world="flowers")  # doctest: +SKIP
     """
+    if world is not None:
+        if captioner is not None or generator is not None:
+            raise SettingsError("A world names captioner and generator at once: give either a world or those two.")
+        captioner = generator = find_world(world).name
+    captioner = DEFAULT_MODEL if captioner is None else captioner
+    generator = DEFAULT_MODEL if generator is None else generator
     return Telephone(_captioner(captioner, device), _generator(generator, device))
 
 

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from telephonegan.cli.options import add_command
-from telephonegan.errors import DataError, printable_lines
+from telephonegan.cli.options import add_command, class_numbers
+from telephonegan.errors import printable_lines
 from telephonegan.files import json_bytes
 
 _EXAMPLES = """examples:
@@ -125,22 +125,11 @@ def _pack(options: argparse.Namespace) -> int:
         encoding=options.format,
         quality=options.quality,
         splits=options.splits,
-        without=_class_numbers(options.without_classes),
+        without=class_numbers(options.without_classes),
         progress=True,
     )
     print(f"{out} {out.stat().st_size / 1e6:.1f} MB sha256 {sha256(out)}")
     return 0
-
-
-def _class_numbers(path: Path | None) -> list[int]:
-    from telephonegan.text import read_text
-
-    if path is None:
-        return []
-    try:
-        return [int(line) for line in read_text(path).split()]
-    except ValueError as error:
-        raise DataError(f"{path} is not a list of class numbers, one per line: {error}.") from error
 
 
 def _printed(folder: Path) -> int:

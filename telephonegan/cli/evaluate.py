@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from telephonegan import evaluation
-from telephonegan.cli.options import add_command
+from telephonegan.cli.options import add_command, class_numbers
 from telephonegan.errors import OutputError
 from telephonegan.files import append_line
 from telephonegan.provenance import without_places
@@ -21,6 +21,7 @@ _EXAMPLES = """examples:
   telephonegan evaluate damsm flickr8k --data flickr8k
   telephonegan evaluate generator flickr8k --data flickr8k
   telephonegan evaluate generator flickr8k --data flickr8k --samples 5000 --features inception --reference test+dev
+  telephonegan evaluate generator flowers-zs --data flowers --judge flowers --classes zero_shot_classes.txt
   telephonegan evaluate words flickr8k --data flickr8k
   telephonegan evaluate cycle --captioner flickr8k --generator flickr8k --data flickr8k
 Each prints one line of JSON; --out FILE also appends it there."""
@@ -93,6 +94,9 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     generator.add_argument(
         "--best-of", type=int, default=1, metavar="N", help="paint N times, keep the best match (default: 1)"
     )
+    generator.add_argument(
+        "--classes", type=Path, metavar="FILE", help="only photographs of these class numbers, one per line"
+    )
     generator.add_argument("--grid", type=Path, metavar="FILE", help="also write the first 32 pictures as a PNG file")
 
     words = _measure(measures, "words", "whether colours and names of things change the picture")
@@ -116,6 +120,8 @@ def run(options: argparse.Namespace) -> int:
         if not path.parent.is_dir():
             raise OutputError(f"{path} cannot be written: {path.parent} is no folder. Make it first.")
     arguments = {name: value for name, value in vars(options).items() if name not in _OUR_OWN}
+    if arguments.get("classes") is not None:
+        arguments["classes"] = class_numbers(arguments["classes"])
     record = {
         "what": options.what,
         "name": getattr(options, "name", None) or getattr(options, "generator", None),

@@ -9,10 +9,11 @@ from telephonegan.errors import UnknownModelError, printable_lines
 
 if TYPE_CHECKING:
     from telephonegan.zoo.catalogue import Entry
+    from telephonegan.zoo.worlds import World
 
 _EXAMPLES = """examples:
   telephonegan models
-  telephonegan models flickr8k
+  telephonegan models flowers
   telephonegan models generator/flickr8k"""
 
 
@@ -30,14 +31,22 @@ def run(options: argparse.Namespace) -> int:
     if options.name is None:
         print(known)
         if known:
-            print("All about one of them: telephonegan models NAME")
+            print("\nAll about one of them: telephonegan models NAME")
         return 0
     wanted = [entry for entry in known if options.name in (entry.name, f"{entry.kind}/{entry.name}")]
     if not wanted:
         names = ", ".join(dict.fromkeys(entry.name for entry in known)) or "none yet"
         raise UnknownModelError(f"No model is called {options.name!r}. There are: {names}.")
-    print(printable_lines("\n\n".join(map(_details, wanted))))
+    told = [_about(world) for world in known.worlds if world.name == options.name]
+    print(printable_lines("\n\n".join([*told, *map(_details, wanted)])))
     return 0
+
+
+def _about(world: World) -> str:
+    from telephonegan.results import wrapped
+
+    asked = [f'  telephonegan play --world {world.name} --text "{sentence}"' for sentence in world.examples]
+    return "\n".join([wrapped(world.knows or "a world of four models", f"{world.name}: "), *asked])
 
 
 def _details(entry: Entry) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from telephonegan.errors import ImageError, printable
+from telephonegan.errors import DataError, ImageError, printable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -110,6 +110,18 @@ def locate_picture(typed: str) -> str | Path:
     return typed if Path(typed).exists() else samples().get(typed, typed)
 
 
+def class_numbers(path: Path | None) -> list[int]:
+    """The class numbers in a text file, one per line; none where no file is given. Raises DataError."""
+    from telephonegan.text import read_text
+
+    if path is None:
+        return []
+    try:
+        return [int(line) for line in read_text(path).split()]
+    except ValueError as error:
+        raise DataError(f"{path} is not a list of class numbers, one per line: {error}.") from error
+
+
 # ---------------------------------------------------------------------------------------------------- printed
 
 
@@ -122,9 +134,11 @@ def print_left_out(picture: Picture) -> None:
     """Say on stderr which words of a text were not painted."""
     from tqdm.auto import tqdm
 
+    from telephonegan.zoo.worlds import explained
+
     if picture.dropped_words:
-        left_out = printable(", ".join(picture.dropped_words[:20]))
-        tqdm.write(f"Not known, so not painted: {left_out}", file=sys.stderr)
+        left_out = printable(explained(picture.dropped_words[:20], picture.model))
+        tqdm.write(f"Not known here, so not painted: {left_out}", file=sys.stderr)
     if picture.truncated:
         tqdm.write(f"{picture.truncated} words at the end are beyond the limit and were not painted.", file=sys.stderr)
 

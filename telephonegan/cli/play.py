@@ -33,10 +33,11 @@ LOCK = ".lock"  # of a game that is being played
 DEFAULT_PICTURE = "astronaut"  # of the photographs that come with the packages, the one closest to the training world
 _EXAMPLES = """examples:
   telephonegan play --image=bear.jpg --rounds 8 --seed 1
+  telephonegan play --world flowers --text "a pale pink flower with pointed petals"
   telephonegan play --resume=out/20260101-120000-bear"""
 
 _FIXED_BY_THE_GAME = (
-    *("image", "text", "seed", "out", "captioner", "generator"),
+    *("image", "text", "seed", "out", "world", "captioner", "generator"),
     *("method", "beam_width", "temperature", "top_p", "truncation"),
 )
 
@@ -48,6 +49,7 @@ def add_play(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text", help="start from this sentence")
     parser.add_argument("--resume", metavar="FOLDER", help="go on with a game that was interrupted, or make it longer")
     parser.add_argument("--rounds", type=whole, help="how often to paint, 1 to 1000 (default: 8)")
+    parser.add_argument("--world", metavar="NAME", help="captioner and generator of a world: see telephonegan models")
     add_captioner(parser)
     add_generator(parser)
     add_seed_and_device(parser)
@@ -69,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
     from telephonegan.chain_folder import ChainFolder
     from telephonegan.telephone import load
 
-    phone = load(**given(options, "captioner", "generator", "device"))
+    phone = load(**given(options, "captioner", "generator", "world", "device"))
     settings = given(options, "rounds", "seed", "truncation") | decoding(options)
     return _watch(partial(phone.play, **source, **settings), _Keeper(open_folder=lambda: ChainFolder(open_folder())))
 

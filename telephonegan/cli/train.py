@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from telephonegan import training
+from telephonegan.cli.options import class_numbers
 from telephonegan.errors import SettingsError
 from telephonegan.training import recipes
 from telephonegan.training.launch import ORDER
@@ -47,6 +48,9 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--parts", nargs="+", choices=("damsm", "judge", "captioner", "generator"), help="world: of it")
     parser.add_argument("--pieces", action="store_true", help="world: leave checkpoints in files of at most 16 MiB")
     parser.add_argument("--from", dest="origin", type=Path, metavar="RUN", help="start with the weights of another run")
+    parser.add_argument(
+        "--without-classes", type=Path, metavar="FILE", help="class numbers of photographs to leave out, one per line"
+    )
     parser.add_argument("--preset", help="cpu (default), gpu, tiny, world; captioner: cider; others: birds, coco, …")
     parser.add_argument("--config", type=Path, metavar="YAML", help="settings of the recipe, or AttnGAN's own file")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of the recipe")
@@ -80,6 +84,7 @@ def run(options: argparse.Namespace) -> int:
     if options.name is not None or options.parts or options.pieces or options.judge is not None:
         raise SettingsError("A name, --parts, --pieces and --judge belong to `train world`.")
     how |= {"preset": options.preset or "cpu", "steps": options.steps}
+    how |= {"without": class_numbers(options.without_classes)}
     if options.recipe == "all":
         return _train_all(options, how)
     if options.data is None:
@@ -112,6 +117,8 @@ def _train_all(options: argparse.Namespace, how: dict[str, Any]) -> int:
 def _train_world(options: argparse.Namespace, how: dict[str, Any]) -> int:
     if options.name is None or options.data is None:
         raise SettingsError("train world needs a name and --data: telephonegan train world birds --data birds.pack …")
+    if options.without_classes is not None:
+        raise SettingsError("train world takes a pack without those classes: telephonegan data pack --without-classes.")
     if options.config is not None or options.origin is not None or options.steps is not None:
         raise SettingsError("train world takes --set RUN.KEY=VALUE; leave out --config, --from and --steps.")
     training.train_world(

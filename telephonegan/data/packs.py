@@ -207,14 +207,7 @@ def _wanted(data: DataFolder, splits: Sequence[str] | None, without: frozenset[i
         split: data.rows(data.uncaptioned()) if split == UNCAPTIONED else data.split(split)
         for split in dict.fromkeys(splits)
     }
-    if not without:
-        return parts
-    if data.classes is None:
-        raise DataError(f"{data.folder} has no class numbers, so no class can be left out.")
-    return {
-        split: part.take([row for row, number in enumerate(part.classes) if number not in without])
-        for split, part in parts.items()
-    }
+    return {split: part.without(without) for split, part in parts.items()}
 
 
 def _encoded(image: Image.Image, size: int, encoding: str, quality: int) -> bytes:

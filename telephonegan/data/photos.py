@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +62,22 @@ class CaptionedPhotos:
         return CaptionedPhotos(
             self.folder, chosen(self.names), chosen(self.captions), chosen(self.classes), chosen(self.boxes), self.pack
         )
+
+    def rows_of(self, classes: Collection[int]) -> list[int]:
+        """The rows of the photographs with these class numbers. Raises DataError where there are no class numbers."""
+        if self.classes is None:
+            raise DataError(
+                f"{self.folder} has no class number for every photograph. A plain folder has them in labels.csv, with "
+                "the columns image and class_id."
+            )
+        return [row for row, number in enumerate(self.classes) if number in classes]
+
+    def without(self, classes: Collection[int]) -> CaptionedPhotos:
+        """All photographs but those of these class numbers. Raises DataError where there are no class numbers."""
+        if not classes:
+            return self
+        left_out = set(self.rows_of(classes))
+        return self.take([row for row in range(len(self)) if row not in left_out])
 
     def is_there(self, row: int) -> bool:
         """Whether the file of a photograph is there, readable or not."""

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import random
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass
+from dataclasses import replace as replace_fields
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from telephonegan.data.photos import CaptionedPhotos
 from telephonegan.errors import SettingsError
 from telephonegan.evaluation.inception_features import InceptionFeatures, find_weights
-from telephonegan.evaluation.inputs import Text, choose_texts, paintings, photographs, read_split
+from telephonegan.evaluation.inputs import Text, choose_texts, of_classes, paintings, photographs, read_split
 from telephonegan.evaluation.matchers import described, mismatches
 from telephonegan.evaluation.matching import check_draw, normalised, r_precision
 from telephonegan.evaluation.pictures import diversity, frechet_distance, kernel_distance
@@ -31,7 +34,7 @@ from telephonegan.evaluation.word_effects import (
 from telephonegan.files import png_bytes, replace
 from telephonegan.generation import Generator
 from telephonegan.images import contact_sheet
-from telephonegan.inference import check_whole, shared_backbone
+from telephonegan.inference import check_whole, derived_seed, shared_backbone
 from telephonegan.matcher import Matcher
 from telephonegan.networks.damsm import matching_features
 from telephonegan.zoo import catalogue
@@ -40,20 +43,25 @@ _GRID = 32
 _THUMBNAIL = 16
 _DIVERSITY_CAPTIONS = 200
 _LITE2_INPUT = 160  # what pictures are enlarged to for Lite2, unless the judge has its own size
+_LITE2_INPUTS = (128, 160, 224)  # kernel distances depend on it, so they are told at each of these too
 _FEATURES = ("lite2", "inception")
 _REFERENCES = {"test": ("test",), "dev": ("dev",), "test+dev": ("test", "dev")}
 
 
 @dataclass(frozen=True)
 class Observed:
-    """What is kept of N pictures, a row each: a judge's codes, Lite2 features, 16-px thumbnails, Inception features."""
+    """What is kept of N pictures, a row each: a judge's codes, Lite2 features, 16-px thumbnails, Inception features.
+
+    `lite2_at` has the Lite2 features (N,3,D) at the input sizes `_LITE2_INPUTS`.
+    """
 
     codes: Tensor
     lite2: Tensor
     thumbnails: Tensor
-    inception: Tensor | None
+    inception: Tensor | None = None
+    lite2_at: Tensor | None = None
 
-    def __getitem__(self, rows: slice) -> Observed:
+    def __getitem__(self, rows: slice | list[int]) -> Observed:
         return Observed(*(None if part is None else part[rows] for part in self._parts()))
 
     def __add__(self, other: Observed) -> Observed:
@@ -61,35 +69,42 @@ class Observed:
         return Observed(*(None if first is None else torch.cat([first, second]) for first, second in pairs))
 
     def _parts(self) -> tuple[Tensor | None, ...]:
-        return self.codes, self.lite2, self.thumbnails, self.inception
+        return self.codes, self.lite2, self.thumbnails, self.inception, self.lite2_at
 
 
 class Observer:
-    """Looks once at every batch of pictures (B,3,H,W) in [-1,1], with everything that is to be measured."""
+    """Looks once at every batch of pictures (B,3,H,W) in [-1,1], with everything that is to be measured.
+
+    Called with `distances=False`, it leaves out what only distances need.
+    """
 
     def __init__(self, judge: Matcher, inception: InceptionFeatures | None = None, *, pixels: int) -> None:
         self.judge, self.inception = judge, inception
         is_lite2 = judge.backbone_name == "lite2"
         self.lite2_sizes = (pixels, judge.input_size if is_lite2 else _LITE2_INPUT)
-        same = is_lite2 and pixels == judge.picture_size
-        self.backbone = None if same else shared_backbone("lite2", judge.device)
+        self.sees_as_judge = is_lite2 and pixels == judge.picture_size
+        self.backbone = shared_backbone("lite2", judge.device)
 
-    def __call__(self, batches: Iterable[Tensor]) -> Observed:
-        parts = [self._look(batch) for batch in batches]
+    def __call__(self, batches: Iterable[Tensor], *, distances: bool = True) -> Observed:
+        parts = [self._look(batch, distances) for batch in batches]
         columns = zip(*(part._parts() for part in parts), strict=True)
         return Observed(*(None if column[0] is None else torch.cat(column) for column in columns))
 
-    def _look(self, images: Tensor) -> Observed:
+    def _look(self, images: Tensor, distances: bool) -> Observed:
         seen = self.judge.see(images)
-        lite2 = seen.pooled if self.backbone is None else self._lite2(images)
+        usual = self.lite2_sizes[1]
+        lite2 = (seen.pooled if self.sees_as_judge else self._lite2(images, usual)).cpu()
         thumbnails = F.interpolate(images, size=(_THUMBNAIL, _THUMBNAIL), mode="area").flatten(1)
+        if not distances:
+            return Observed(seen.codes.cpu(), lite2, thumbnails)
         inception = None if self.inception is None else self.inception(images)
-        return Observed(seen.codes.cpu(), lite2.cpu(), thumbnails, inception)
+        at = [lite2 if size == usual else self._lite2(images, size).cpu() for size in _LITE2_INPUTS]
+        return Observed(seen.codes.cpu(), lite2, thumbnails, inception, torch.stack(at, 1))
 
     @torch.no_grad()
-    def _lite2(self, images: Tensor) -> Tensor:
-        picture_size, input_size = self.lite2_sizes
-        small = F.interpolate(images.to(self.judge.device), size=(picture_size, picture_size), mode="area")
+    def _lite2(self, images: Tensor, input_size: int) -> Tensor:
+        pixels = self.lite2_sizes[0]
+        small = F.interpolate(images.to(self.judge.device), size=(pixels, pixels), mode="area")
         return matching_features(self.backbone, small, input_size)[1]
 
 
@@ -111,6 +126,7 @@ def generator_scores(
     pixels: int | None = None,
     truncation: float = 1.0,
     best_of: int = 1,
+    classes: Collection[int] | None = None,
     grid: Path | None = None,
     device: str = "cpu",
 ) -> dict[str, Any]:
@@ -118,14 +134,17 @@ def generator_scores(
 
     The generator `name` paints `samples` captions of the data folder's `split`, or of its first `limit` photographs
     (default: the first caption of every photograph), each with a seed of its own from `seed` on; `truncation` scales
-    the noise, and of `best_of` paintings the one that fits best counts. Photographs are seen at the pictures' own size.
+    the noise, and of `best_of` paintings the one that fits best counts. With `classes`, only photographs of these class
+    numbers and their captions take part, so that a generator can be measured on classes it was trained without.
+    Photographs are seen at the pictures' own size, shrunk by a Lanczos filter with antialiasing.
 
     - R-precision: the share of pictures that the matching model `judge` (a judge's name, or damsm/NAME) matches best
       with their own caption among `candidates`; its standard deviation is over `folds` parts.
     - Distances: from the photographs of `reference` ("test", "dev" or "test+dev"; default: the split), over Lite2
-      features of pictures brought to `pixels` (default: the generator's size). `features="inception"` adds FID and KID
-      with `inception_weights` (default: in torch.hub's folder). A ceiling is the distance between the reference and
-      another split.
+      features of pictures brought to `pixels` (default: the generator's size). `kid_lite2_at` has the kernel distance
+      at the three sizes 128, 160 and 224 that Lite2 may be given pictures at, for it depends on that.
+      `features="inception"` adds FID and KID with `inception_weights` (default: in torch.hub's folder). A ceiling is
+      the distance between the reference and photographs of another split, sampled with `seed`.
     - Diversity: differences between `seeds_per_caption` pictures of each of 200 captions, between captions, and
       between photographs.
 
@@ -142,7 +161,11 @@ def generator_scores(
     if reference not in _REFERENCES:
         raise SettingsError(f"There is no reference {reference!r}; there are {', '.join(_REFERENCES)}.")
     inception = _inception(features, inception_weights, device)
-    read = partial(read_split, data, limit=limit)
+
+    def read(name: str) -> CaptionedPhotos:
+        whole = read_split(data, name, limit if classes is None else None)
+        return whole if classes is None else of_classes(whole, classes)[:limit]
+
     photos = read(split)
     generator, judging = Generator.load(name, device), Matcher.load(judge, device)
     texts, left_out = choose_texts(photos, samples, generator.knows)
@@ -155,9 +178,9 @@ def generator_scores(
     if grid is not None:
         replace(grid, png_bytes(contact_sheet(torch.cat(list(paint(texts[:_GRID], seed))))))
     painted = observer(paint(texts, seed))
-    real = observer(photographs(photos, size))
-    near, other = _references(read, lambda part: observer(photographs(part, size)), reference, split, real)
-    other = other[: len(painted.codes)]
+    observe = partial(_observe, observer, size)
+    real = observe(photos)
+    near, other = _references(read, observe, reference, split, real, most=len(painted.codes), seed=seed)
     return {
         "sha256": generator.sha256,
         "n": len(texts),
@@ -165,11 +188,12 @@ def generator_scores(
         "size": size,
         "truncation": truncation,
         "best_of": best_of,
+        **({} if classes is None else {"classes": sorted(set(classes))}),
         "judge": judging.name,
         "judge_sha256": judging.sha256,
         "judge_guided_training": _guided(name, judging),
         **_matching(painted, real, judging, texts, drawn, candidates=candidates, folds=folds, seed=seed, groups=groups),
-        **_distances(observer, painted, near, other, reference),
+        **_distances(observer, painted, near, other, reference, seed),
         **_diversity(observer, paint, texts, painted, real, seed=seed, seeds=seeds_per_caption),
     }
 
@@ -268,17 +292,35 @@ def _references(
     reference: str,
     split: str,
     real: Observed,
+    *,
+    most: int,
+    seed: int,
 ) -> tuple[Observed, Observed]:
     """The photographs that distances are from, and other photographs for the distance between photographs.
 
-    `real` are those of `split`, which have been seen already; there are as many others.
+    `real` are those of `split`, which have been seen already. Of the others as many are sampled, and no more than
+    `most`: the first ones of a split may all be of a few classes.
     """
     parts = [real if name == split else observe(read(name)) for name in _REFERENCES[reference]]
+    near = parts[0] if len(parts) == 1 else parts[0] + parts[1]
     other = _ceiling(reference)
-    return (
-        parts[0] if len(parts) == 1 else parts[0] + parts[1],
-        real if other == split else observe(read(other)[: len(real.codes)]),
-    )
+    most = min(most, len(real.codes))
+    if other == split:
+        return near, real[_sampled(len(real.codes), most, seed)]
+    others = read(other)
+    return near, observe(others.take(_sampled(len(others), most, seed)))
+
+
+def _observe(observer: Observer, size: int, photos: CaptionedPhotos) -> Observed:
+    """What is seen of photographs at the size of the pictures."""
+    return observer(photographs(photos, size, Image.Resampling.LANCZOS))
+
+
+def _sampled(count: int, most: int, seed: int) -> list[int]:
+    """At most so many of `count` rows, sampled without replacement, in order."""
+    if count <= most:
+        return list(range(count))
+    return sorted(random.Random(derived_seed("rows", seed)).sample(range(count), most))
 
 
 def _ceiling(reference: str) -> str:
@@ -287,8 +329,9 @@ def _ceiling(reference: str) -> str:
 
 
 def _distances(
-    observer: Observer, painted: Observed, near: Observed, other: Observed, reference: str
+    observer: Observer, painted: Observed, near: Observed, other: Observed, reference: str, seed: int
 ) -> dict[str, Any]:
+    few = _sampled(len(painted.codes), len(other.codes), seed)
     picture_size, input_size = observer.lite2_sizes
     told = {
         "reference": reference,
@@ -297,7 +340,12 @@ def _distances(
         "n_ceiling": len(other.codes),
         "lite2_pixels": f"{picture_size}, enlarged to {input_size}",
     }
-    told |= _distance("kid_lite2", "fd_lite2", painted.lite2, near.lite2, other.lite2)
+    told |= _distance("kid_lite2", "fd_lite2", painted.lite2, near.lite2, other.lite2, few)
+    for key, shown in (("kid_lite2_at", painted), ("kid_lite2_at_ceiling", other)):
+        told[key] = {
+            str(size): kernel_distance(shown.lite2_at[:, column], near.lite2_at[:, column]).mean
+            for column, size in enumerate(_LITE2_INPUTS)
+        }
     if observer.inception is None:
         return told
     name = observer.inception.name
@@ -305,14 +353,17 @@ def _distances(
         **told,
         "inception": observer.inception.variant,
         "inception_sha256": observer.inception.sha256,
-        **_distance(f"kid_{name}", f"fid_{name}", painted.inception, near.inception, other.inception),
+        **_distance(f"kid_{name}", f"fid_{name}", painted.inception, near.inception, other.inception, few),
     }
 
 
-def _distance(kernel: str, frechet: str, painted: Tensor, reference: Tensor, other: Tensor) -> dict[str, Any]:
+def _distance(
+    kernel: str, frechet: str, painted: Tensor, reference: Tensor, other: Tensor, few: list[int]
+) -> dict[str, Any]:
     """Both distances with their ceilings; `matched` is the Fréchet distance of as many pictures as the ceiling has.
 
-    Only those two compare: a Fréchet distance falls with the number of pictures, whatever they show.
+    Those are the rows `few`. Only these two compare: a Fréchet distance falls with the number of pictures, whatever
+    they show.
     """
     found, ceiling = kernel_distance(painted, reference), kernel_distance(other, reference)
     return {
@@ -321,7 +372,7 @@ def _distance(kernel: str, frechet: str, painted: Tensor, reference: Tensor, oth
         f"{kernel}_subset": found.n,
         f"{kernel}_ceiling": ceiling.mean,
         frechet: frechet_distance(painted, reference),
-        f"{frechet}_matched": frechet_distance(painted[: len(other)], reference),
+        f"{frechet}_matched": frechet_distance(painted[few], reference),
         f"{frechet}_ceiling": frechet_distance(other, reference),
     }
 
@@ -346,10 +397,10 @@ def _diversity(
     """
     some = texts[:_DIVERSITY_CAPTIONS]
     captions = list(range(len(some)))
-    first = painted[: len(some)]
+    first = replace_fields(painted[: len(some)], inception=None, lite2_at=None)
     every = first
     for k in range(1, seeds):
-        every += observer(paint(some, seed + k * len(texts)))
+        every += observer(paint(some, seed + k * len(texts)), distances=False)
     one_group = [0] * len(some)
     photographed = real[:_DIVERSITY_CAPTIONS]
     sets = {

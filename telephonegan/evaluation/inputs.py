@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 
 from telephonegan.data.layouts import read_data
 from telephonegan.data.photos import CaptionedPhotos
-from telephonegan.errors import SettingsError
+from telephonegan.errors import DataError, SettingsError
 from telephonegan.generation import Generator
 from telephonegan.images import to_tensor
 from telephonegan.inference import BATCH, check_whole
@@ -38,10 +38,25 @@ def read_split(data: str | Path, split: str, limit: int | None = None) -> Captio
     return read_data(data, split)[:limit]
 
 
-def photographs(photos: CaptionedPhotos, size: int) -> Iterator[Tensor]:
-    """Batches (B,3,size,size) in [-1,1] of the photographs, in order; they are squashed to squares as in training."""
+def of_classes(photos: CaptionedPhotos, classes: Collection[int]) -> CaptionedPhotos:
+    """The photographs of these class numbers, with their captions. Raises DataError where there are none.
+
+    >>> photos = CaptionedPhotos(None, ["a", "b"], [[["dog"]], [["cat"]]], classes=[1, 2])
+    >>> of_classes(photos, [2]).names
+    ['b']
+    """
+    rows = photos.rows_of(classes)
+    if not rows:
+        raise DataError(f"None of the {len(photos)} photographs of {photos.folder} is of the classes that were given.")
+    return photos.take(rows)
+
+
+def photographs(
+    photos: CaptionedPhotos, size: int, resample: Image.Resampling = Image.Resampling.BICUBIC
+) -> Iterator[Tensor]:
+    """Batches (B,3,size,size) in [-1,1] of the photographs, in order, squashed to squares; antialiased when shrunk."""
     for images in image_batches(photos):
-        yield to_tensor(images, size)
+        yield to_tensor(images, size, resample=resample)
 
 
 def image_batches(photos: CaptionedPhotos) -> Iterator[list[Image.Image]]:

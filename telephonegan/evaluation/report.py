@@ -189,6 +189,7 @@ def _variant(record: Record) -> str | None:
     best_of, truncation = record.get("best_of", 1), record.get("truncation", 1.0)
     told = [f"the best of {best_of}"] if best_of != 1 else []
     told += [f"noise scaled by {truncation:g}"] if truncation != 1.0 else []
+    told += [f"{len(record['classes'])} classes only"] if record.get("classes") else []
     told += [] if _pixels(record) in (None, record.get("size")) else [f"all brought to {_pixels(record)} px"]
     return ", ".join(told) or None
 
@@ -208,7 +209,7 @@ def _other(record: Record) -> list[tuple[str, ...]]:
     """The main numbers of a measurement in an unusual way."""
     variant = f"{_variant(record)}, {_whole(record, 'n')} captions"
     lines = [(f"KID-lite2: {variant}", _fixed(record, "kid_lite2", 4), "", _fixed(record, "kid_lite2_ceiling", 4))]
-    if record.get("best_of", 1) != 1 or record.get("truncation", 1.0) != 1.0:
+    if record.get("best_of", 1) != 1 or record.get("truncation", 1.0) != 1.0 or record.get("classes"):
         lines.insert(0, (f"R-precision, scaled: {variant}", _fixed(record, "r_precision_scaled", 2), "0", "1"))
     return lines
 
@@ -235,18 +236,30 @@ def _distances(record: Record) -> list[tuple[str, ...]]:
     lines = []
     for key in record:
         kind, _, features = key.partition("_")
-        if kind not in ("kid", "fd", "fid") or key.endswith(("_std", "_subset", "_ceiling", "_matched")):
+        if kind not in ("kid", "fd", "fid") or key.endswith(("_std", "_subset", "_ceiling", "_matched", "_at")):
             continue
         name, digits = f"{kind.upper()}-{features}", 4 if kind == "kid" else 1
         ceiling = _fixed(record, f"{key}_ceiling", digits)
         told = ceiling and ceiling + between
-        if kind == "kid" or record["n"] == record.get("n_ceiling", record["n"]):
+        if kind == "kid":
+            lines.append((name, _fixed(record, key, digits), "", told))
+            lines += _kernel_distances_at(record, key, name)
+        elif record["n"] == record.get("n_ceiling", record["n"]):
             lines.append((name, _fixed(record, key, digits), "", told))
         else:  # Fréchet distances compare at equal numbers only
             lines.append((f"{name}, {_whole(record, 'n')} pictures", _fixed(record, key, digits), "", ""))
             matched = _fixed(record, f"{key}_matched", digits)
             lines.append((f"{name}, {_whole(record, 'n_ceiling')} pictures", matched, "", told))
     return lines
+
+
+def _kernel_distances_at(record: Record, key: str, name: str) -> list[tuple[str, ...]]:
+    """The kernel distance at several input sizes of its network, where it was measured at them."""
+    at, ceiling = record.get(f"{key}_at", {}), record.get(f"{key}_at_ceiling", {})
+    if not at:
+        return []
+    numbers, ceilings = (", ".join(_fixed(each, size, 4) for size in each) for each in (at, ceiling))
+    return [(f"{name}, pictures enlarged to {', '.join(at)}", numbers, "", ceilings)]
 
 
 def _differences(record: Record) -> list[tuple[str, ...]]:

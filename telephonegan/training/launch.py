@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ def train(
     seed: int = 0,
     damsm: str | Path | None = None,
     origin: str | Path | None = None,
+    without: Collection[int] = (),
     cache: str | Path | None = None,
     device: str = "auto",
     threads: int | None = None,
@@ -47,7 +48,7 @@ def train(
     - Settings: those of the `preset`, changed by the YAML file `config`, then by `settings`, a dictionary or KEY=VALUE
       texts. `steps`: how many optimiser steps in all.
     - `damsm`, for attngan: the folder of a DAMSM run, or the name of a DAMSM model. `origin`: the folder of another
-      run, whose weights this one starts with.
+      run, whose weights this one starts with. `without`: class numbers of photographs to leave out.
     - `cache`: a folder for packed photographs and features, which runs may share (default: `run`/../cache).
     - `device`, CPU `threads`, `checkpoint_minutes` between two checkpoints and steps between two evaluations
       (`evaluate_every`, default: a tenth of all) may change when a run goes on. `command` is kept in run.json.
@@ -74,6 +75,7 @@ def train(
         "cache": _absolute(cache),
         "damsm": None if damsm is None else _absolute(damsm) if Path(damsm).is_dir() else str(damsm),
         "origin": _absolute(origin),
+        "without": sorted(without),
         "preset": preset,
         "config": _absolute(config),
         "steps": steps,
@@ -88,7 +90,7 @@ def train(
         devices.tune(own)
         chosen = _settings(recipe, preset, config, assignments, steps)
         torch.manual_seed(seed)
-        sources = _sources(recipe, data, damsm, cache)
+        sources = _sources(recipe, data, damsm, cache, without)
         begun = {"seed": seed, **sources.fingerprints()}
         runs.refuse_other(run, {"recipe": recipe, "settings": asdict(chosen), **begun})
         with distributed.main_first():
@@ -231,12 +233,14 @@ class _Sources:
         return {"data": self.train.fingerprint(), **damsm}
 
 
-def _sources(recipe: str, data: str | Path, damsm: str | Path | None, cache: Path) -> _Sources:
+def _sources(
+    recipe: str, data: str | Path, damsm: str | Path | None, cache: Path, without: Collection[int]
+) -> _Sources:
     from telephonegan.data.layouts import open_data
 
     folder = open_data(data)
     measured = "test" if recipe == "attngan" and "test" not in folder.absent else "dev"
-    train, measured = (_usable(folder.split(name), cache) for name in ("train", measured))
+    train, measured = (_usable(folder.split(name).without(without), cache) for name in ("train", measured))
     if recipe != "attngan":
         return _Sources(train, measured)
     if damsm is None:

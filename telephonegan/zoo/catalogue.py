@@ -190,6 +190,11 @@ def remedy(path: Path) -> str:
 
 def read_manifest(folder: Path, *, optional: bool = False) -> dict[str, dict[str, Any]]:
     """The records of a folder's manifest by KIND/NAME; none where an `optional` one is missing. Raises WeightsError."""
+    return read_whole(folder, optional=optional).get("models", {})
+
+
+def read_whole(folder: Path, *, optional: bool = False) -> dict[str, Any]:
+    """All of a folder's manifest, its models checked; {} where an `optional` one is missing. Raises WeightsError."""
     path = folder / MANIFEST
     if optional and not path.exists():
         return {}
@@ -201,7 +206,7 @@ def read_manifest(folder: Path, *, optional: bool = False) -> dict[str, dict[str
         raise WeightsError(
             f"{path} has format {manifest.get('format')!r}; this version reads {FORMAT}. Update telephonegan."
         )
-    return models
+    return manifest
 
 
 def entry_of(folder: Path, key: str, record: Mapping[str, Any]) -> Entry:

@@ -245,7 +245,8 @@ def _stored_tensor(name: str, tensor: torch.Tensor, kept: bool) -> torch.Tensor:
 
 
 def _store(folder: Path, models: Sequence[Prepared], *, overwrite: bool) -> None:
-    known = read_manifest(folder, optional=True)
+    whole = catalogue.read_whole(folder, optional=True)
+    known = whole.get("models", {})
     for model in models:
         _check_free(folder, model.key, known, overwrite=overwrite)
     wanted = known | {model.key: model.record for model in models}
@@ -254,7 +255,7 @@ def _store(folder: Path, models: Sequence[Prepared], *, overwrite: bool) -> None
         for model in models:
             for file, contents in model.files.items():
                 write_file(folder / file, contents, durable=True)
-        manifest = {"format": FORMAT, "models": dict(sorted(wanted.items()))}
+        manifest = {"format": FORMAT, **whole, "models": dict(sorted(wanted.items()))}
         write_file(folder / MANIFEST, json_bytes(manifest), durable=True)
     except BaseException:
         _remove(folder, after - before)
