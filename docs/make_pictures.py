@@ -1,4 +1,4 @@
-"""The README's pictures from the shipped weights: python docs/make_pictures.py
+"""The README's pictures from the shipped weights: python docs/make_pictures.py, or some of them: … flowers birds
 
 docs/grid.png comes from `telephonegan evaluate generator flickr8k --data flickr8k --grid docs/grid.png`, since its
 captions are not part of this repository.
@@ -6,6 +6,7 @@ captions are not part of this repository.
 
 from __future__ import annotations
 
+import sys
 from io import BytesIO
 from pathlib import Path
 
@@ -16,7 +17,6 @@ from telephonegan import figures
 from telephonegan.experiment.summary import estimate, read_summary
 from telephonegan.figures.experiment import levels_of
 from telephonegan.files import png_bytes, replace
-from telephonegan.results import Picture
 from telephonegan.samples import sample
 from telephonegan.strips import Tile, strip
 
@@ -32,18 +32,37 @@ PRODUCTS = [
     *("a navy blue checked shirt", "a pair of red sports shoes", "a pink top for women", "a black leather handbag"),
     *("a pair of brown sandals", "a silver watch", "a green polo tshirt", "a yellow printed kurta", "a black belt"),
 ]
+FLOWERS = [
+    *("a lavender flower with spiky petals", "a bright yellow flower with many thin petals and a brown center"),
+    *("a pale pink flower with pointed petals", "a large flower with wide purple petals and a yellow middle"),
+    *("small white petals around a yellow center", "a red flower with a black center"),
+    *("a blue flower with thin petals among green leaves", "a round orange flower with many layers of petals"),
+    "a violet bell shaped flower on a green stem",
+]
+BIRDS = [
+    *("a yellow bird with a gray head", "a black bird with orange wings", "a red bird with black wings"),
+    *("a blue bird with a white belly on a branch", "a small gray bird with a white chest"),
+    *("a white bird with a black head above the water", "a brown bird with a white eyebrow"),
+    *("a black bird with a long pointed beak", "a large black bird with white feet swimming on the water"),
+]
 
 
-def main() -> None:
-    write("strip", tg.play(image=sample("astronaut"), rounds=8, seed=0).strip_png())
-    write("sentences", png_bytes(sheet(tg.generate(SENTENCES, seed=0))))
-    write("drift", drift_curves())
-    write("fashion", png_bytes(sheet(tg.generate(PRODUCTS, seed=0, generator="fashion"))))
+def main(names: list[str]) -> None:
+    pictures = {
+        "strip": lambda: tg.play(image=sample("astronaut"), rounds=8, seed=0).strip_png(),
+        "sentences": lambda: sheet(SENTENCES, "flickr8k"),
+        "drift": drift_curves,
+        "fashion": lambda: sheet(PRODUCTS, "fashion"),
+        "flowers": lambda: sheet(FLOWERS, "flowers"),
+        "birds": lambda: sheet(BIRDS, "birds"),
+    }
+    for name in names or pictures:
+        replace(HERE / f"{name}.png", pictures[name]())
 
 
-def sheet(painted: list[Picture]) -> object:
-    tiles = [Tile(each.image, each.text, str(number)) for number, each in enumerate(painted, 1)]
-    return strip(tiles)
+def sheet(sentences: list[str], generator: str) -> bytes:
+    painted = tg.generate(sentences, seed=0, generator=generator)
+    return png_bytes(strip([Tile(each.image, each.text, str(number)) for number, each in enumerate(painted, 1)]))
 
 
 def drift_curves() -> bytes:
@@ -68,9 +87,5 @@ def drift_curves() -> bytes:
     return stream.getvalue()
 
 
-def write(name: str, content: bytes) -> None:
-    replace(HERE / f"{name}.png", content)
-
-
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

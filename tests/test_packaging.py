@@ -174,6 +174,11 @@ def test_an_image_path_may_hold_blanks_and_dollars(play):
 
 
 @needs_make
+def test_a_world_reaches_the_program(play):
+    assert play("WORLD=flowers", "TEXT=a rose") == ["--text=a rose", "--world=flowers", "--rounds=8", "--seed=0"]
+
+
+@needs_make
 def test_without_wishes_the_program_chooses(play):
     assert play() == ["--rounds=8", "--seed=0"]
 

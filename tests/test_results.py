@@ -43,7 +43,7 @@ def test_html_carries_its_picture_and_asks_no_network():
 
 def test_html_tells_what_was_left_out():
     html = Picture(red(), text="a zebra", dropped_words=["zebra"], truncated=3)._repr_html_()
-    assert "not known: zebra" in html and "3 words" in html
+    assert "not known here: zebra" in html and "3 words" in html
 
 
 def test_small_pictures_are_shown_larger_and_large_ones_smaller():

@@ -23,6 +23,7 @@ EVALUATIONS = "evaluations.jsonl"
 
 _BLOCK = re.compile(r"(?<=<!-- quality )([^\n]*?)( -->\n).*?(?=<!-- /quality -->)", re.DOTALL)
 _SPLITS = ("train", "dev", "test")  # the better one to report comes later
+_FEWEST_PAIRS = 20  # of a kind of word, which says nothing with fewer
 Record = Mapping[str, Any]
 
 
@@ -294,6 +295,7 @@ def _words(words: Record) -> str | None:
             "photographs prefer theirs": _share(effect, "photographs_prefer"),
         }
         for kind, effect in words["kinds"].items()
+        if effect["n"] >= _FEWEST_PAIRS
     ]
     return (
         "One word exchanged for another of its kind, the noise kept. By guessing both pictures prefer their own text "

@@ -18,6 +18,7 @@ from telephonegan.widgets.caption_html import card_html, error_html, faint_html
 from telephonegan.widgets.explorer import ChainExplorer
 from telephonegan.widgets.frames import DescribedImage, card_png, picture_png
 from telephonegan.widgets.view import MAX_WIDTH, View
+from telephonegan.zoo.worlds import worlds
 
 MOST_ROUNDS = 24
 LARGEST_UPLOAD = 9_000_000  # bytes; a notebook server drops messages of more than 10 MiB without a word
@@ -40,19 +41,22 @@ class Player(Protocol):
 class Studio(View):
     """Controls of the game; each result opens in a `ChainExplorer`, and the last one is `chain`.
 
-    `phone` plays (default: `telephonegan.load()`, when first asked). `photographs`, names to anything `as_image` reads,
-    are there to choose from (default: the samples of this machine); others can be uploaded. While it plays the
-    controls are disabled. Errors of this library are shown in the widget; others too, and then raised again. From code,
-    set the values of the controls and call `button.click()`.
+    `phone` plays; without one, a world is chosen here, and its models are loaded when first needed. `photographs`,
+    names to anything `as_image` reads, are there to choose from (default: the samples of this machine); others can be
+    uploaded. While it plays the controls are disabled. Errors of this library are shown in the widget; others too, and
+    then raised again. From code, set the values of the controls and call `button.click()`.
 
     >>> Studio(tg.load())  # doctest: +SKIP
     """
 
     def __init__(self, phone: Player | None = None, *, photographs: Mapping[str, Any] | None = None) -> None:
-        self._phone, self._photographs = phone, dict(samples() if photographs is None else photographs)
+        self._phone = phone
+        self._worlds = {} if phone is not None else {world.name: world for world in worlds()}
+        self._photographs = dict(samples() if photographs is None else photographs)
         self.chain: Chain | None = None
         self._unfinished: Chain | None = None
         self.photograph = ipywidgets.Dropdown(options=list(self._photographs), description="photograph")
+        self.world = ipywidgets.Dropdown(options=list(self._worlds), description="world")
         limit = f"or your own, up to {LARGEST_UPLOAD // 1_000_000} MB"
         accepted, wide = ",".join(PICTURE_SUFFIXES), ipywidgets.Layout(width="auto")
         self.upload = ipywidgets.FileUpload(accept=accepted, description=limit, layout=wide)
@@ -67,6 +71,7 @@ class Studio(View):
         self.result = ipywidgets.VBox()
         self.photograph.observe(self._preview, "value")
         self.upload.observe(self._take_upload, "value")
+        self.world.observe(self._describe_world, "value")
         self.button.on_click(self._play)
         super().__init__([self._controls(), self.status, self.result])
         self._preview()
@@ -79,13 +84,15 @@ class Studio(View):
     def close(self) -> None:
         """Uploaded photographs go with the widget; `chain` stays."""
         self._photographs.clear()
+        self.world.close()  # which is not among the parts where there is no choice
         super().close()
 
     def _controls(self) -> ipywidgets.Box:
-        for control in (self.photograph, self.rounds, self.seed, self.temperature, self.noise_scale):
+        for control in (self.photograph, self.world, self.rounds, self.seed, self.temperature, self.noise_scale):
             control.tooltip = control.description  # without one the browser shows “null” over the label
+        chooser = [self.world] if self._worlds else []
         columns = [
-            ipywidgets.VBox([self.photograph, self.upload, self.rounds, self.seed]),
+            ipywidgets.VBox([self.photograph, self.upload, *chooser, self.rounds, self.seed]),
             ipywidgets.VBox([self.temperature, self.noise_scale, self.button, self.progress]),
         ]
         return ipywidgets.Box([self.preview, *columns], layout=ipywidgets.Layout(flex_flow="row wrap", grid_gap="8px"))
@@ -100,6 +107,10 @@ class Studio(View):
         with self._told():
             self.preview.show(picture_png(as_image(self._photographs[name]), _PREVIEW), f"The photograph {name}")
             self._say(_HINT)
+
+    def _describe_world(self, change: Mapping[str, Any]) -> None:
+        knows = self._worlds[change["new"]].knows
+        self._say(f"{change['new']} knows {knows}. All else is said and painted in those words." if knows else _HINT)
 
     def _take_upload(self, change: Mapping[str, Any]) -> None:
         if not change["new"]:
@@ -134,12 +145,13 @@ class Studio(View):
     def _played(self) -> Chain:
         if self.photograph.value is None:
             raise ImageError("There is no photograph to start from. Upload one.")
-        if self._phone is None:
+        phone = self._phone
+        if phone is None:
             from telephonegan.telephone import load
 
-            self._phone = load()
+            phone = load(world=self.world.value)
         temperature = self.temperature.value
-        return self._phone.play(
+        return phone.play(
             image=self._photographs[self.photograph.value],
             rounds=self.rounds.value,
             seed=self.seed.value,
@@ -156,7 +168,8 @@ class Studio(View):
             explorer.close()
         early = "" if chain.is_complete else " The chain ended early: the last caption has no word that can be painted."
         rounds = "1 round" if len(chain) == 2 else f"{len(chain) - 1} rounds"
-        chosen = f"temperature {self.temperature.value:g}, noise scale {self.noise_scale.value:g}"
+        chosen = f"in the world of {self.world.value}, " if self._worlds else ""
+        chosen += f"temperature {self.temperature.value:g}, noise scale {self.noise_scale.value:g}"
         self._say(f"{self.photograph.value}: {rounds} with seed {chain.seed}, {chosen}.{early}")
         self.renew_still()
 
@@ -167,7 +180,7 @@ class Studio(View):
     @contextmanager
     def _busy(self) -> Iterator[None]:
         controls = (
-            *(self.photograph, self.upload, self.rounds, self.seed),
+            *(self.photograph, self.upload, self.world, self.rounds, self.seed),
             *(self.temperature, self.noise_scale, self.button),
         )
         self.progress.value, self.progress.max = 0, self.rounds.value + 1

@@ -210,7 +210,7 @@ def test_more_captions_than_photographs_are_the_next_ones_of_each(evaluate):
     record = evaluate("generator", *FEW, "--samples=30", "--seeds-per-caption=2", "--limit=12")
     assert (record["n"], record["n_reference"], record["diversity_captions"]) == (30, 12, 30)
     fewer = evaluate("generator", *FEW, "--samples=12", "--seeds-per-caption=2")
-    assert fewer["fd_lite2"] == fewer["fd_lite2_matched"] == record["fd_lite2_matched"] != record["fd_lite2"]
+    assert fewer["fd_lite2"] == fewer["fd_lite2_matched"] != record["fd_lite2"] != record["fd_lite2_matched"]
     assert evaluate("generator", *FEW, "--samples=8", "--seeds-per-caption=2")["n_ceiling"] == 8
     assert "61 captions were asked for" in evaluate("generator", *FEW, "--samples=61")
 
@@ -223,6 +223,52 @@ def test_the_ceiling_is_of_photographs_outside_the_reference(reference, count, c
     assert (record["reference"], record["n_reference"]) == (reference, count)
     assert record["ceiling"] == ceiling
     assert record["fd_lite2_ceiling"] > 0
+
+
+def test_the_ceiling_is_of_photographs_from_all_over_the_split():
+    # The first photographs of a sorted split are of a few classes, and lie far from those of all classes.
+    class_of = torch.arange(200).float() // 10
+    sorted_split = CaptionedPhotos(None, [str(row) for row in range(200)], [[["bird"]]] * 200)
+
+    def observe(photos):
+        codes = class_of[[int(name) for name in photos.names]].unsqueeze(1)
+        return generators.Observed(codes, codes, codes)
+
+    real = observe(sorted_split)
+    for reference in ("test", "dev"):  # the ceiling is another split, or the measured one itself
+        near, other = generators._references(
+            lambda name: sorted_split, observe, reference, "test", real, most=50, seed=0
+        )
+        assert len(near.codes) == 200
+        assert len(other.codes) == 50
+        assert len(other.codes.unique()) > 15
+    again = generators._references(lambda name: sorted_split, observe, "test", "test", real, most=50, seed=1)[1]
+    assert not torch.equal(again.codes, other.codes)
+
+
+def test_the_kernel_distance_is_told_at_three_input_sizes(evaluate):
+    record = evaluate("generator", *FEW, "--seeds-per-caption=2")
+    assert list(record["kid_lite2_at"]) == list(record["kid_lite2_at_ceiling"]) == ["128", "160", "224"]
+    assert len({record["kid_lite2"], *record["kid_lite2_at"].values()}) == 4  # the tiny judge's own size is 32
+
+
+def test_only_photographs_of_some_classes_are_measured(evaluate, world, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(world, data)
+    names = [path.name for path in sorted((data / "images").iterdir())]
+    rows = "".join(f"{name},{number % 3}\n" for number, name in enumerate(names))
+    (data / "labels.csv").write_text(f"image,class_id\n{rows}")
+    (tmp_path / "some.txt").write_text("1\n2\n")
+    few = ("--candidates=2", "--folds=2", "--seeds-per-caption=2")
+    record = evaluate("generator", *few, f"--classes={tmp_path / 'some.txt'}", data=data)
+    count = sum(number > 0 for number in read_data(data, "test").classes)
+    assert (record["n"], record["n_reference"], record["classes"]) == (count, count, [1, 2])
+    assert 2 < count < 12
+    (tmp_path / "some.txt").write_text("7\n")
+    assert "None of the 12" in evaluate("generator", *few, f"--classes={tmp_path / 'some.txt'}", data=data)
+    assert "labels.csv" in evaluate("generator", *few, f"--classes={tmp_path / 'some.txt'}")
+    (tmp_path / "some.txt").write_text("seven\n")
+    assert "not a list of class numbers" in evaluate("generator", *few, f"--classes={tmp_path / 'some.txt'}", data=data)
 
 
 def test_inception_gives_distances_of_its_own_name(evaluate, monkeypatch):

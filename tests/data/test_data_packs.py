@@ -94,7 +94,7 @@ def test_settings_out_of_range_are_named(folder, tmp_path, wanted, told):
 def test_unknown_and_empty_wishes_are_explained(folder, drawings, tmp_path):
     with pytest.raises(DataError, match="no split 'training'"):
         write_pack(open_data(folder), tmp_path / "p.pack", splits=["training"])
-    with pytest.raises(DataError, match="no class numbers"):
+    with pytest.raises(DataError, match="no class number for every"):
         write_pack(open_data(drawings), tmp_path / "p.pack", without={1})
 
 

@@ -1,6 +1,7 @@
 """Training from Python: runs that begin, go on, start from others, and stop together."""
 
 import json
+import shutil
 import signal
 
 import pytest
@@ -44,6 +45,23 @@ def test_a_generator_needs_a_damsm_run(train, tmp_path):
     with pytest.raises(SettingsError, match="--damsm"):
         train("attngan", tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_classes_are_left_out_of_training_and_measuring_and_stay_out_when_a_run_goes_on(drawings, cache, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(drawings, data)
+    names = sorted(path.name for path in (data / "images").iterdir())
+    rows = "".join(f"{name},{number % 4}\n" for number, name in enumerate(names))
+    (data / "labels.csv").write_text(f"image,class_id\n{rows}")
+    whole = launch._sources("captioner", data, None, cache, [])
+    some = launch._sources("captioner", data, None, cache, [1, 3])
+    for before, after in ((whole.train, some.train), (whole.measured, some.measured)):
+        assert {*before.classes} == {0, 1, 2, 3}
+        assert {*after.classes} == {0, 2}
+        assert {*after.names} < {*before.names}
+    assert whole.fingerprints() != some.fingerprints()
+    with pytest.raises(DataError, match="class number"):
+        launch._sources("captioner", drawings, None, cache, [1])
 
 
 def test_an_unknown_recipe_lists_those_there_are(drawings, tmp_path):

@@ -18,6 +18,7 @@ from telephonegan.files import png_bytes
 from telephonegan.images import working_image
 from telephonegan.widgets import Studio
 from telephonegan.widgets.studio import LARGEST_UPLOAD
+from telephonegan.zoo.worlds import World
 from tests.widgets.conftest import SENTENCES, chain, picture
 
 
@@ -82,6 +83,31 @@ def test_a_temperature_draws_words_by_lot():
     view.temperature.value = 0.8
     view.button.click()
     assert (phone.asked[0]["method"], phone.asked[0]["temperature"]) == ("sample", 0.8)
+
+
+def test_without_a_telephone_a_world_is_chosen(monkeypatch):
+    loaded = []
+    phone = Phone()
+    known = [World("flickr8k", "people and dogs"), World("flowers", "petals <of> flowers")]
+    monkeypatch.setattr("telephonegan.widgets.studio.worlds", lambda: known)
+    monkeypatch.setattr("telephonegan.telephone.load", lambda world: loaded.append(world) or phone)
+    view = Studio(photographs={"one": picture(1)})
+    assert (view.world.options, view.world.value) == (("flickr8k", "flowers"), "flickr8k")
+    view.world.value = "flowers"
+    assert "petals &lt;of&gt; flowers" in view.status.value
+    view.button.click()
+    assert loaded == ["flowers"]
+    assert "in the world of flowers" in view.status.value
+    assert view.world in widgets_of(view)
+
+
+def test_a_telephone_that_is_given_leaves_no_choice_of_worlds():
+    view = studio()
+    assert view.world.options == () and view.world not in widgets_of(view)
+
+
+def widgets_of(view: Any) -> list[Any]:
+    return [view, *(each for part in getattr(view, "children", ()) for each in widgets_of(part))]
 
 
 def test_a_telephone_of_networks_plays(phone):
