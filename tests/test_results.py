@@ -116,7 +116,7 @@ def test_the_table_of_models_names_each(tiny):
 def test_the_table_of_models_is_no_wider_than_the_terminal(columns, most, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", columns)
     words = "an AttnGAN of 128 pixels, for clothes and shoes on white, asked for in attributes: " * 3
-    place = {"path": tmp_path, "sha256": "0", "size": 0}
+    place = {"file": "a.safetensors", "path": tmp_path, "sha256": "0", "size": 0}
     entry = Entry(name="a", kind="generator", **place, description=words, licence=words, quality={"KID": 0.1})
     lines = repr(ModelTable([entry])).splitlines()
     assert most - 12 < max(map(len, lines)) <= most

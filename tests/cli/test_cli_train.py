@@ -43,7 +43,7 @@ def test_what_is_typed_becomes_arguments(asked, tmp_path):
     assert {key: str(value) for key, value in more.items()} == {
         **{"data": "d", "run": str(tmp_path / "r"), "damsm": "m", "origin": "o", "cache": "c", "preset": "gpu"},
         **{"config": "x.yml", "steps": "7", "seed": "3", "device": "cpu", "threads": "2"},
-        **{"checkpoint_minutes": "1.0", "minutes": "2.0", "evaluate_every": "5"},
+        **{"checkpoint_minutes": "1.0", "minutes": "2.0", "evaluate_every": "5", "without": "[]"},
     }
 
 
