@@ -1,11 +1,23 @@
-"""Records as somebody else may have written them."""
+"""Files as somebody else may have written them. `FUZZ=5000 pytest -k "mutated or damaged"` tries more of them."""
 
 from __future__ import annotations
 
 import copy
 import json
+import os
 import random
 from typing import Any
+
+TIMES = int(os.environ.get("FUZZ", "300"))
+
+
+def damaged(content: bytes, noise: random.Random) -> bytes:
+    """A file with a few bytes changed, mostly near its beginning, or the rest cut off."""
+    changed = bytearray(content)
+    for _ in range(noise.randint(1, 4)):
+        reach = len(changed) if noise.random() < 0.5 else min(len(changed), 1000)
+        changed[noise.randrange(reach)] = noise.randrange(256)
+    return bytes(changed[: noise.randrange(len(changed))] if noise.random() < 0.2 else changed)
 
 
 class Mutations:

@@ -13,7 +13,7 @@ import telephonegan as tg
 from telephonegan.chain_folder import ChainFolder
 from telephonegan.errors import DataError
 from telephonegan.results import Round
-from tests.mutations import Mutations
+from tests.mutations import TIMES, Mutations, damaged
 
 WRITTEN_BEFORE = Path(__file__).parent / "fixtures"  # by the version of 2026-11, with tiny models
 
@@ -135,7 +135,7 @@ def test_what_does_not_fit_is_named_when_the_chain_is_read(shared_chain, way, va
 def test_mutated_chains_are_refused_or_shown_without_harm(shared_chain):
     good = json.loads((shared_chain / "chain.json").read_text())
     mutate, refused = Mutations(11), 0
-    for number in range(300):
+    for number in range(TIMES):
         (shared_chain / "chain.json").write_bytes(mutate(good))
         try:
             chain = tg.Chain.load(shared_chain)
@@ -147,22 +147,19 @@ def test_mutated_chains_are_refused_or_shown_without_harm(shared_chain):
         assert not any("<img src=x" in each._repr_html_() for each in shown)
         assert "\x1b" not in repr(chain)
         chain.drift(["content_f1"])
-    assert 100 < refused < 300
+    assert TIMES / 3 < refused < TIMES
 
 
 def test_mutated_arrays_are_refused_or_drawn(shared_chain):
     path = shared_chain / "attention" / "01.npz"
     good, noise, refused = path.read_bytes(), random.Random(4), 0
-    for _ in range(150):
-        content = bytearray(good)
-        for _ in range(noise.randint(1, 3)):
-            content[noise.randrange(len(content))] = noise.randrange(256)
-        path.write_bytes(content)
+    for _ in range(TIMES // 2):
+        path.write_bytes(damaged(good, noise))
         try:
             tg.Chain.load(shared_chain)[1].caption.attention_sheet()
         except DataError:
             refused += 1
-    assert refused > 100
+    assert refused > TIMES / 4
 
 
 @pytest.mark.parametrize("shape", [(1, 2, 2), (9, 4), (9, 0, 0), (0, 2, 2)])

@@ -15,7 +15,7 @@ from telephonegan.experiment.folder import place_of_sources
 from telephonegan.experiment.summary import write_summary
 from telephonegan.figures.experiment import draw
 from telephonegan.files import json_bytes
-from tests.mutations import Mutations
+from tests.mutations import TIMES, Mutations
 
 QUIET = {"device": "cpu", "progress": False}
 
@@ -51,7 +51,7 @@ def test_mutated_files_are_refused_or_read(texts, plan_of, tmp_path, damaged):
         if "jsonl" in damaged
         else [json.loads((folder / damaged).read_text())]
     )
-    for number in range(300):
+    for number in range(TIMES):
         changed = number % len(good)
         lines = [mutate(each) if i == changed else json.dumps(each).encode() for i, each in enumerate(good)]
         (folder / damaged).write_bytes(b"\n".join([*lines, b""]))
@@ -63,7 +63,7 @@ def test_mutated_files_are_refused_or_read(texts, plan_of, tmp_path, damaged):
             refused += 1
             continue
         assert all(isinstance(row["value"], float) for row in rows)
-    assert 30 < refused < 300
+    assert TIMES / 10 < refused < TIMES
 
 
 def test_rounds_of_another_experiment_are_named(texts, plan_of, tmp_path):

@@ -11,7 +11,7 @@ from telephonegan.errors import DataError, SettingsError, TelephoneganError, Wei
 from telephonegan.provenance import without_places
 from telephonegan.text import Vocabulary
 from telephonegan.training import runs
-from tests.mutations import Mutations
+from tests.mutations import TIMES, Mutations
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +137,7 @@ def test_a_whole_run_is_read(run):
 
 def test_mutated_records_are_refused_or_used(run):
     mutate, refused = Mutations(2), 0
-    for _ in range(300):
+    for _ in range(TIMES):
         (run / "run.json").write_bytes(mutate(RECORD))
         try:
             runs.refuse_other(run, RECORD)
@@ -147,7 +147,7 @@ def test_mutated_records_are_refused_or_used(run):
             continue
         assert without_places(record["command"]) or not record["command"]
         assert isinstance(record["settings"]["input_size"], int)
-    assert 100 < refused < 300
+    assert TIMES / 3 < refused < TIMES
 
 
 @pytest.mark.parametrize(

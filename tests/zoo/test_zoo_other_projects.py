@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import random
 import sys
 import types
 from itertools import pairwise
@@ -31,7 +32,8 @@ from telephonegan.text import END, PAD, START, UNKNOWN
 from telephonegan.zoo import store
 from telephonegan.zoo.importing import import_attending_captioner, import_attngan
 from telephonegan.zoo.pickled_modules import read_modules
-from telephonegan.zoo.published import load_published, network_settings
+from telephonegan.zoo.published import load_published, network_settings, read_state
+from tests.mutations import TIMES, damaged
 
 WORDS = [END, "a", "dog", "runs", "on", "the", "grass"]
 WORD_MAP = {PAD: 0, "a": 1, "dog": 2, "runs": 3, UNKNOWN: 4, START: 5, END: 6}
@@ -425,6 +427,23 @@ def test_what_is_no_checkpoint_is_named(tmp_path, content):
         read_modules(path)
     with pytest.raises(WeightsError, match="cannot be read"):
         read_modules(tmp_path / "nowhere")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("zipped", [True, False])
+def test_damaged_checkpoints_are_read_or_refused_and_nothing_else(tmp_path, zipped):
+    path, noise, refused = tmp_path / "x.pth", random.Random(zipped), 0
+    net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+    torch.save({"encoder": net, "decoder": net.state_dict()}, path, _use_new_zipfile_serialization=zipped)
+    good = path.read_bytes()
+    for _ in range(TIMES // 2):
+        path.write_bytes(damaged(good, noise))
+        for read in (read_modules, read_state):
+            try:
+                read(path)
+            except WeightsError:
+                refused += 1
+    assert refused > TIMES / 4
 
 
 def test_a_checkpoint_without_a_captioner_and_a_map_of_another_size_are_named(tmp_path, tutorial, word_map):
