@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 
 from telephonegan.cli.options import add_captioner, add_seed_and_device, decoding, given, open_picture, record
+from telephonegan.errors import printable
 
+_BATCH = 32
 _RECORDED = ("text", "words", "probabilities", "log_probability", "alternatives", "model", "seed")
 
 
@@ -19,17 +21,21 @@ def add_caption(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a sentence for each picture."""
-    images = [open_picture(typed) for typed in options.image]
-    from telephonegan.errors import printable
-    from telephonegan.files import json_bytes
-    from telephonegan.telephone import caption
+    """Print a sentence for each picture, batch by batch, so that memory does not grow with the number of pictures."""
+    how = given(options, "captioner", "device", "seed") | decoding(options)
+    records = []
+    for start in range(0, len(options.image), _BATCH):
+        names = options.image[start : start + _BATCH]
+        images = [open_picture(typed) for typed in names]
+        from telephonegan.telephone import caption  # after a look at the pictures, which are wrong more often
 
-    said = caption(images, **given(options, "captioner", "device", "seed"), **decoding(options))
+        for name, said in zip(names, caption(images, **how), strict=True):
+            if options.json:
+                records.append({"image": name} | record(said, _RECORDED))
+            else:
+                print(printable(str(said) if len(options.image) == 1 else f"{name}: {said}"), flush=True)
     if options.json:
-        records = [{"image": name} | record(each, _RECORDED) for name, each in zip(options.image, said, strict=True)]
+        from telephonegan.files import json_bytes
+
         print(json_bytes(records).decode(), end="")
-        return 0
-    for name, each in zip(options.image, said, strict=True):
-        print(printable(str(each) if len(said) == 1 else f"{name}: {each}"))
     return 0

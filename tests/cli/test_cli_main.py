@@ -86,6 +86,17 @@ def test_a_file_goes_before_a_sample_of_its_name(workplace):
     assert open_picture("coffee").tobytes() == sample("chelsea").tobytes()
 
 
+def test_captions_of_many_pictures_are_printed_batch_by_batch(workplace, capsys, monkeypatch):
+    monkeypatch.setattr("telephonegan.cli.caption._BATCH", 2)
+    sample("coffee").save(workplace / "mine.png")
+    names = ["coffee", "mine.png", "chelsea"]
+    assert cli.main(["caption", *names, "--captioner=tiny", "--device=cpu"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == [f"{name}: {tg.caption(open_picture(name), captioner='tiny').text}" for name in names]
+    assert cli.main(["caption", "--json", *names, "--captioner=tiny", "--device=cpu"]) == 0
+    assert [each["image"] for each in json.loads(capsys.readouterr().out)] == names
+
+
 def test_pictures_are_opened_at_the_size_at_which_they_are_captioned(workplace):
     Image.new("RGB", (3000, 1500)).save(workplace / "large.png")
     assert open_picture("large.png").size == (1024, 512)
