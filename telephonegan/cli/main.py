@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import telephonegan
 from telephonegan.cli import (
@@ -69,7 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.command = command_line(arguments)
     sys.stdout.reconfigure(errors="backslashreplace")  # a character the terminal lacks must not end a game
     try:
-        code = options.run(options)
+        with _sigterm_as_interrupt():
+            code = options.run(options)
         sys.stdout.flush()
     except TelephoneganError as error:
         print(f"telephonegan: {printable(str(error))}", file=sys.stderr)
@@ -84,6 +88,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"telephonegan: the output cannot be written: {error.strerror or error}.", file=sys.stderr)
         return 2
     return code
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """SIGTERM, as a scheduler or `docker stop` sends it, saves and stops as Ctrl-C does, in background jobs too."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -143,18 +143,20 @@ def check_steps(steps: int) -> None:
 
 @contextmanager
 def interrupts_deferred() -> Iterator[None]:
-    """Hold Ctrl-C back to the end of the block: a step that stops half-way leaves weights of no step."""
+    """Hold Ctrl-C and SIGTERM back to the end of the block: a step that stops half-way leaves weights of no step."""
     if threading.current_thread() is not threading.main_thread():  # only the main thread is interrupted
         yield
         return
     pressed: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda number, frame: pressed.append(number)) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     if distributed.total(len(pressed)):  # processes that train together stop together
-        signal.raise_signal(signal.SIGINT)  # now for whoever handles it, or nobody where it is ignored
+        signal.raise_signal(pressed[-1] if pressed else signal.SIGINT)  # now for whoever handles it, or nobody
 
 
 def seed_step(seed: int, step: int) -> None:

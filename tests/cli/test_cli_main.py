@@ -165,17 +165,21 @@ def test_what_a_game_from_somebody_else_says_does_not_reach_the_terminal_raw(cap
     assert "a dog\\x1b[2J\\x9b31m" in said.out and not {"\x1b", "\x9b"} & {*said.out, *said.err}
 
 
-def test_ctrl_c_keeps_the_rounds_and_resuming_changes_nothing(program, workplace):
+@pytest.mark.parametrize(("sent", "interrupt"), [
+    (signal.SIGINT, signal.SIG_DFL),
+    (signal.SIGTERM, signal.SIG_IGN),  # as in the background of a shell
+])  # fmt: skip
+def test_ctrl_c_and_sigterm_keep_the_rounds_and_resuming_changes_nothing(program, workplace, sent, interrupt):
     game = subprocess.Popen(
         [*program, "play", "--image=coffee", "--rounds=1000", "--out=it's", *TINY],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # in the background of a shell it is ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, interrupt),
     )
     while not game.stdout.readline().startswith(" 2"):
         assert game.poll() is None
-    game.send_signal(signal.SIGINT)
+    game.send_signal(sent)
     _, said = game.communicate(timeout=60)
     assert game.returncode == 130
     assert "Traceback" not in said

@@ -142,6 +142,19 @@ def test_an_ignored_ctrl_c_stays_ignored(uninterrupted, ignoring, tmp_path):
     assert same(recipe, uninterrupted)
 
 
+def test_sigterm_in_the_middle_of_a_step_is_held_back_like_ctrl_c(uninterrupted, ignoring, tmp_path):
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        stopped = Regression(at={5: lambda: signal.raise_signal(signal.SIGTERM)})
+        loop.run(stopped, tmp_path / "run", steps=9)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert len(stopped.losses) < 9
+    recipe = Regression()
+    loop.run(recipe, tmp_path / "run", steps=9)
+    assert same(recipe, uninterrupted)
+
+
 def test_a_run_may_be_in_another_thread(tmp_path):
     recipe = Regression()
     thread = threading.Thread(target=loop.run, args=(recipe, tmp_path), kwargs={"steps": 3})
