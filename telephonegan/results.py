@@ -180,7 +180,10 @@ class ModelTable(Sequence):
         return "\n".join([*self._world_lines(), *lines])
 
     def _world_lines(self) -> list[str]:
-        rows = [(world.name, world.knows or "not described", *world.examples) for world in self.worlds]
+        rows = [
+            tuple(map(printable, (world.name, world.knows or "not described", *world.examples)))
+            for world in self.worlds
+        ]
         width = max((len(name) for name, *_ in rows), default=0)
         lines = []
         for name, knows, *examples in [self._WORLD_HEADER[:2], *rows] if rows else []:

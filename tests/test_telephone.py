@@ -363,3 +363,13 @@ def test_chains_that_cannot_advance_together_are_told(phone, chain):
     with pytest.raises(SettingsError, match="fresh, fixed"):
         phone.advance([chain], seed_policy="random")
     phone.advance([])
+
+
+def test_a_world_names_captioner_and_generator_at_once(judge):
+    named = tg.load(world=judge, device="cpu").models
+    assert {kind: model["name"] for kind, model in named.items()} == {"captioner": judge, "generator": judge}
+    assert len(tg.play(text="a dog", rounds=1, world=judge, device="cpu", progress=False)) == 2
+    with pytest.raises(SettingsError, match="either a world or those two"):
+        tg.load(generator=judge, world=judge)
+    with pytest.raises(UnknownModelError, match=f"No world is called 'huge'. The worlds are {judge}"):
+        tg.load(world="huge")

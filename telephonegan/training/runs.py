@@ -46,6 +46,7 @@ class Options:
     steps: Count | None = None
     seed: Seed | None = None
     set: list[str] | None = None
+    without: list[int] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)

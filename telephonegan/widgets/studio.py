@@ -57,6 +57,7 @@ class Studio(View):
         self._unfinished: Chain | None = None
         self.photograph = ipywidgets.Dropdown(options=list(self._photographs), description="photograph")
         self.world = ipywidgets.Dropdown(options=list(self._worlds), description="world")
+        self.world.layout.display = None if self._worlds else "none"
         limit = f"or your own, up to {LARGEST_UPLOAD // 1_000_000} MB"
         accepted, wide = ",".join(PICTURE_SUFFIXES), ipywidgets.Layout(width="auto")
         self.upload = ipywidgets.FileUpload(accept=accepted, description=limit, layout=wide)
@@ -84,15 +85,13 @@ class Studio(View):
     def close(self) -> None:
         """Uploaded photographs go with the widget; `chain` stays."""
         self._photographs.clear()
-        self.world.close()  # which is not among the parts where there is no choice
         super().close()
 
     def _controls(self) -> ipywidgets.Box:
         for control in (self.photograph, self.world, self.rounds, self.seed, self.temperature, self.noise_scale):
             control.tooltip = control.description  # without one the browser shows “null” over the label
-        chooser = [self.world] if self._worlds else []
         columns = [
-            ipywidgets.VBox([self.photograph, self.upload, *chooser, self.rounds, self.seed]),
+            ipywidgets.VBox([self.photograph, self.upload, self.world, self.rounds, self.seed]),
             ipywidgets.VBox([self.temperature, self.noise_scale, self.button, self.progress]),
         ]
         return ipywidgets.Box([self.preview, *columns], layout=ipywidgets.Layout(flex_flow="row wrap", grid_gap="8px"))

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from telephonegan.errors import TelephoneganError, UnknownModelError, WeightsError
+from telephonegan.records import checked
 from telephonegan.zoo import catalogue
 from telephonegan.zoo.catalogue import KINDS, MANIFEST, Entry
 
@@ -26,6 +26,14 @@ class World:
     name: str
     knows: str = ""
     examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Told:
+    """A world as a manifest describes it."""
+
+    knows: str = ""
+    examples: list[str] = field(default_factory=list)
 
 
 def worlds(entries: Iterable[Entry] | None = None) -> list[World]:
@@ -102,18 +110,7 @@ def _vocabulary(entry: Entry) -> frozenset[str]:
 
 def _described(folder: Path) -> dict[str, World]:
     """The worlds that the manifest in this folder describes."""
-    told = catalogue.read_whole(folder, optional=True).get("worlds", {})
-    if not isinstance(told, dict):
-        raise WeightsError(f"{folder / MANIFEST}: worlds is not a dictionary. {catalogue.remedy(folder / MANIFEST)}")
-    return {name: _world(folder / MANIFEST, name, record) for name, record in told.items()}
-
-
-def _world(manifest: Path, name: str, record: Any) -> World:
-    is_whole = isinstance(record, dict) and isinstance(record.get("knows", ""), str)
-    examples = record.get("examples", []) if is_whole else None
-    if not isinstance(examples, list) or not all(isinstance(sentence, str) for sentence in examples):
-        raise WeightsError(
-            f'{manifest}: the world {name!r} is not {{"knows": TEXT, "examples": [SENTENCES]}}. '
-            f"{catalogue.remedy(manifest)}"
-        )
-    return World(name, record.get("knows", ""), tuple(examples))
+    manifest = folder / MANIFEST
+    kept = catalogue.read_whole(folder, optional=True).get("worlds", {})
+    told = checked(kept, dict[str, _Told], f"{manifest}: worlds", WeightsError, catalogue.remedy(manifest))
+    return {name: World(name, each.knows, tuple(each.examples)) for name, each in told.items()}

@@ -17,6 +17,7 @@ from telephonegan.cli import main as cli
 from telephonegan.cli import play
 from telephonegan.cli.options import open_picture
 from telephonegan.samples import sample, samples
+from telephonegan.zoo.worlds import World
 from tests.locking import holding
 from tests.tiny import register_tiny
 
@@ -108,6 +109,18 @@ def test_generated_pictures_go_to_a_new_folder(capsys):
     assert [record["seed"] for record in json.loads(Path("new/pictures.json").read_text())] == [3, 4]
     said = capsys.readouterr()
     assert "zebra" in said.err and said.out.strip() == "new/strip.png"
+
+
+def test_a_word_is_sent_to_the_world_that_knows_it(capsys, error, monkeypatch):
+    monkeypatch.setattr("telephonegan.zoo.worlds.worlds", lambda: [World("birds")])
+    monkeypatch.setattr("telephonegan.zoo.worlds._words", lambda world: frozenset(["penguin", "dog"]))
+    assert cli.main(["generate", "a dog and a penguin", "--generator=tiny"]) == 0
+    assert "Not known here, so not painted: and, penguin (birds knows it)\n" in capsys.readouterr().err
+    assert "Other worlds know more: penguin (birds knows it)." in error("generate", "penguin", "--generator=tiny")
+    assert "Other worlds" not in error("generate", "zebra", "--generator=tiny")
+    picture = tg.generate("a dog and a penguin", generator="tiny")
+    assert picture.dropped_words == ["and", "penguin"]
+    assert "not known here: and, penguin (birds knows it)" in picture._repr_html_()
 
 
 def test_a_game_is_printed_and_kept(capsys):

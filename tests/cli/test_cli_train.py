@@ -34,6 +34,8 @@ def asked(monkeypatch):
 def test_what_is_typed_becomes_arguments(asked, tmp_path):
     typed = ("attngan", "--data", "d", "--run", tmp_path / "r", "--damsm", "m", "--from", "o", "--cache", "c")
     typed += ("--preset", "gpu", "--config", "x.yml", "--steps", 7, "--seed", 3, "--device", "cpu", "--threads", 2)
+    (tmp_path / "some.txt").write_text("7\n3\n")
+    typed += ("--without-classes", tmp_path / "some.txt")
     typed += ("--checkpoint-minutes", 1, "--minutes", 2, "--evaluate-every", 5, "--set", "a=1", "b=2")
     assert train(*typed) == 0
     [(name, given, more)] = asked
@@ -43,7 +45,7 @@ def test_what_is_typed_becomes_arguments(asked, tmp_path):
     assert {key: str(value) for key, value in more.items()} == {
         **{"data": "d", "run": str(tmp_path / "r"), "damsm": "m", "origin": "o", "cache": "c", "preset": "gpu"},
         **{"config": "x.yml", "steps": "7", "seed": "3", "device": "cpu", "threads": "2"},
-        **{"checkpoint_minutes": "1.0", "minutes": "2.0", "evaluate_every": "5", "without": "[]"},
+        **{"checkpoint_minutes": "1.0", "minutes": "2.0", "evaluate_every": "5", "without": "[7, 3]"},
     }
 
 

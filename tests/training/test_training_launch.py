@@ -47,7 +47,8 @@ def test_a_generator_needs_a_damsm_run(train, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_classes_are_left_out_of_training_and_measuring_and_stay_out_when_a_run_goes_on(drawings, cache, tmp_path):
+def test_classes_are_left_out_of_training_and_measuring(drawings, cache, tmp_path, monkeypatch):
+    tiny = {"preset": "tiny", "device": "cpu", "cache": cache}
     data = tmp_path / "data"
     shutil.copytree(drawings, data)
     names = sorted(path.name for path in (data / "images").iterdir())
@@ -60,6 +61,9 @@ def test_classes_are_left_out_of_training_and_measuring_and_stay_out_when_a_run_
         assert {*after.classes} == {0, 2}
         assert {*after.names} < {*before.names}
     assert whole.fingerprints() != some.fingerprints()
+    training.train("captioner", data=data, run=tmp_path / "run", without=[3, 1], steps=1, **tiny)
+    monkeypatch.setattr(launch, "train", lambda **arguments: arguments["without"])
+    assert training.resume(tmp_path / "run") == [1, 3]
     with pytest.raises(DataError, match="class number"):
         launch._sources("captioner", drawings, None, cache, [1])
 
