@@ -52,8 +52,8 @@ class HalfLife:
     - `plateau`: where the exponential ends, with its interval; None where the half-life is refused.
     - `windows`: half-lives of the exponential fitted to some of the rounds, as (first round, last round, half-life).
     - `laws`: the exponential to a plateau, the power law, and the power law to a plateau.
-    - `best`: "exponential" or "power law" if it leads by AICc and in the held-out rounds, else None; `agree`: in how
-      many of the `resamples` the same is best.
+    - `best`: "exponential" or "power law" if it leads by AICc and in the held-out rounds, and does so in half of the
+      `resamples` at least, in `agree` of them; else None.
     - `exponent`: of the better power law, with its interval, where power laws are `best`.
     - `refused`: how many of the `resamples` have no half-life by the same rules; its interval leaves them out.
     """
@@ -267,13 +267,14 @@ class _Judged:
 def _answer(judged: _Judged, curves: np.ndarray, resamples: int, level: float) -> HalfLife:
     lawful = judged.r2.max(axis=1) >= LEAST_R2
     leads = {"exponential": judged.lead(0) & lawful, "power law": judged.lead(1) & lawful}
-    best = next((name for name, is_best in leads.items() if is_best[0]), None)
+    agree = {name: int(is_best[1:].sum()) for name, is_best in leads.items()}
+    best = next((name for name in leads if leads[name][0] and agree[name] >= resamples / 2), None)
     accepted = np.flatnonzero(judged.accepted[1:]) + 1
     told = {
         "windows": _told_windows(judged),
         "laws": tuple(_law(judged, i) for i in range(3)),
         "best": best,
-        "agree": int(leads[best][1:].sum()) if best else 0,
+        "agree": agree[best] if best else 0,
         "refused": resamples - len(accepted),
         "resamples": resamples,
     }

@@ -111,7 +111,7 @@ def _reference(told: Told, rounds: Sequence[int]) -> str:
     ]
     above, below = [t for t, low, _ in known if low > 0], [t for t, _, high in known if high < 0]
     parts = [
-        f"the chains are {side} in rounds {_listed(those)}"
+        f"the chains are {side} in round{'s' * (len(those) > 1)} {_listed(those)}"
         for side, those in (("above", above), ("below", below))
         if those
     ]

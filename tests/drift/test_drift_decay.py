@@ -118,6 +118,13 @@ def test_a_curve_that_is_all_noise_has_no_law():
     assert found.rounds is None and found.best is None
 
 
+def test_a_law_that_leads_in_few_resamples_is_none():
+    falling, flat = 0.5 * ROUNDS**-0.4, np.full(10, 0.3)
+    sure, unsure = (half_life(ROUNDS, np.stack([falling] * n + [flat - 1e-3 * ROUNDS] * (9 - n))) for n in (7, 4))
+    assert (sure.best, sure.agree) == ("power law", 6) and (unsure.best, unsure.agree) == (None, 0)
+    assert unsure.exponent is None
+
+
 def test_a_fall_that_resampling_may_turn_around_is_refused():
     found = half_life(ROUNDS, resampled(exponential(2, 0.3, fall=0.01), noise=0.3))
     assert found.rounds is None and found.reason == "the curve does not surely fall"
