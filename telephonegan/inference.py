@@ -40,7 +40,7 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     if not torch.cuda.is_available():
         raise SettingsError(f"The device {name!r} was requested, but torch sees no GPU here. Use auto or cpu.")
     if int(number or 0) >= torch.cuda.device_count():
-        raise SettingsError(f"There is no device {name!r}: torch sees {torch.cuda.device_count()} GPUs, counted from 0.")
+        raise SettingsError(f"There is no device {name!r}: torch sees {torch.cuda.device_count()} GPU, counted from 0.")
     return torch.device(name)
 
 

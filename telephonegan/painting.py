@@ -26,7 +26,7 @@ class Painter(ABC):
     """A frozen network that paints, and the encoder of its texts.
 
     `latent_widths` are the widths of the parts of its latent vector, drawn in this order; `size` is the width and
-    height of its pictures in pixels. `teacher` is KIND/NAME of the matcher that guided its training, None if there is none.
+    height of its pictures in pixels. `teacher` is KIND/NAME of the matcher that guided its training, or None.
     """
 
     vocabulary: Vocabulary

@@ -303,7 +303,7 @@ class TestRefusals:
     def test_files_of_other_machines_and_pictures_in_addresses_are_named(self):
         with pytest.raises(ImageError, match=r"on another machine \(server\).*three slashes"):
             as_image("file://server/share/b.jpg")
-        with pytest.raises(ImageError, match=r"holds the picture itself.*b64decode"):
+        with pytest.raises(ImageError, match=r"is a data URL.*b64decode"):
             as_image("data:image/png;base64,iVBORw0KGgo=")
 
     @pytest.mark.parametrize("path", ["", "no_such_file.png", "a\0b.png", "x" * 5000])

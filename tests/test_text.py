@@ -183,7 +183,7 @@ def test_a_text_cannot_say_a_marker(vocabulary):
 
 @pytest.mark.parametrize("text", ["", "  ", "?!…", "\u200b", "🐕 ❤️", "\u0301"])
 def test_a_text_without_words_is_an_error(vocabulary, text):
-    with pytest.raises(TextError, match="holds no word"):
+    with pytest.raises(TextError, match="contains no word"):
         vocabulary.encode(text)
 
 

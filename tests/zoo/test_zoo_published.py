@@ -222,7 +222,7 @@ def test_an_unknown_kind_is_refused_before_anything_is_read():
 
 @pytest.mark.parametrize("name", LSTMDecoder(**DECODER).state_dict())
 def test_a_missing_tensor_is_named_or_what_it_tells_is_missed(decoder, name):
-    told = {"embed.weight": "none of the published", "lstm.weight_hh_l0": "incomplete: num_layers"}
+    told = {"embed.weight": "not one of the published", "lstm.weight_hh_l0": "incomplete: num_layers"}
     state = dict(decoder.state_dict())
     del state[name]
     with pytest.raises(WeightsError, match=told.get(name, re.escape(name))):
@@ -255,7 +255,7 @@ def test_a_network_of_our_own_is_not_taken_for_a_published_one():
 
 
 def test_a_stranger_is_told_what_there_is():
-    with pytest.raises(WeightsError, match=r"none of the published networks .*text encoder.*fc\.weight, fc\.bias"):
+    with pytest.raises(WeightsError, match=r"not one of the published networks .*text encoder.*fc\.weight, fc\.bias"):
         load_published(nn.Sequential(OrderedDict(fc=nn.Linear(1, 1))).state_dict())
 
 
@@ -296,7 +296,7 @@ END_OF_NO_ZIP = b"damaged" * 9 + b"PK\x05\x06" + b"\0" * 6 + b"\x01\0" + b"\xff\
         (b"\xef\xbb\xbf\r\n <html>", "web page"),
         (zipped(encoder__pkl=b"x", decoder__pkl=b"y"), r"zip of encoder\.pkl, decoder\.pkl\. Unpack it"),
         (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
-        (b"PK\x03\x04" + b"\0" * 4996, "a piece of a file, 5,000 bytes: the download broke off"),
+        (b"PK\x03\x04" + b"\0" * 4996, "incomplete, 5,000 bytes: the download broke off"),
         (zipped(inner__zip=zipped(encoder__pkl=b"x")), r"Unpack it, then inner\.zip in it"),
         (b"hello world\n" * 99, "damaged"),
         (END_OF_NO_ZIP, "damaged"),
