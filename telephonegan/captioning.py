@@ -105,8 +105,7 @@ class Captioner:
         beams = self._decode(self.vision.features(self.vision.pixels(pictures)), seeds, how)
         shown_seeds = seeds if how.method == "sample" else [None] * len(seeds)
         return [
-            self._caption(beam, picture, seed)
-            for beam, picture, seed in zip(beams, pictures, shown_seeds, strict=True)
+            self._caption(beam, picture, seed) for beam, picture, seed in zip(beams, pictures, shown_seeds, strict=True)
         ]
 
     def _decode(self, features: torch.Tensor, seeds: list[int], how: Decoding) -> list[list[decoding.Sentence]]:

@@ -20,9 +20,7 @@ _ROUNDING = 1e-3  # a quarter of a grey level: resizing and half precision overs
 _BAND = 1 << 20  # pixels converted at a time, so that intermediate results stay small
 
 
-def to_srgb(
-    picture: Image.Image, name: str, *, scale: int = 1, value_range: ValueRange | None = None
-) -> Image.Image:
+def to_srgb(picture: Image.Image, name: str, *, scale: int = 1, value_range: ValueRange | None = None) -> Image.Image:
     """A loaded picture of any mode as RGB in sRGB, composited on white, at 1/`scale` of its width and height.
 
     Its ICC profile is applied; one that cannot be used is ignored with a warning. 16-bit and float values are scaled

@@ -105,7 +105,7 @@ def no_segmenters(monkeypatch):
 
 @pytest.mark.parametrize(("language", "text"), [(name, text) for name, texts in UNPARTED.items() for text in texts])
 def test_a_language_without_blanks_is_refused_by_its_name(language, text, no_segmenters):
-    with pytest.raises(TextError, match=f"is {language}, .*without blanks"):
+    with pytest.raises(TextError, match=f"is {language}, .*without spaces"):
         tokenise(text)
 
 

@@ -172,9 +172,7 @@ def _fitted(family: _Family, rounds: np.ndarray, curves: np.ndarray) -> _Fit:
     return _Fit(family, float(rounds[0]), np.exp(centre), *picked)
 
 
-def _linear_fits(
-    basis: np.ndarray, curves: np.ndarray, has_plateau: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _linear_fits(basis: np.ndarray, curves: np.ndarray, has_plateau: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Fall, plateau (neither negative) and squared error (R,G) of each curve (R,T) by each basis (R,G,T)."""
     y = curves[:, None, :]
     fall = np.maximum((basis * y).sum(-1), 0) / (basis**2).sum(-1)

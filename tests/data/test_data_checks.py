@@ -207,7 +207,7 @@ def test_missing_photographs_are_listed_once(world):
 
 
 def test_a_folder_of_no_layout_is_an_error(tmp_path):
-    with pytest.raises(DataError, match="none of the layouts"):
+    with pytest.raises(DataError, match="no known layout"):
         run(tmp_path)
 
 
@@ -227,7 +227,7 @@ def test_problems_answer_one_and_name_what_is_wrong(world, capsys):
         path.unlink()
     assert run(world) == 1
     told = capsys.readouterr().out
-    assert "not there: 6\n  train/train-000000.png\n" in told
+    assert "do not exist: 6\n  train/train-000000.png\n" in told
     assert "… and 1 more" in told
     assert "Usable." not in told
 

@@ -331,7 +331,9 @@ class TestRefusals:
         assert asked == []
 
     def test_unknown_name_lists_the_published_ones(self):
-        with pytest.raises(UnknownModelError, match=r"No published model is called .stackgan..*attngan-bird, attngan-coco"):
+        with pytest.raises(
+            UnknownModelError, match=r"No published model is called .stackgan..*attngan-bird, attngan-coco"
+        ):
             download_model("stackgan", opener=failing(AssertionError()))
 
 

@@ -218,12 +218,12 @@ def refused(error: type[Exception], told: str, run: Any, *args: Any, **given: An
 def test_a_dictionary_of_another_size_is_refused_with_both_numbers_and_the_cause(attngan, tmp_path):
     files = attngan()
     files["dictionary"] = write_captions(tmp_path / "rebuilt.pickle", [*WORDS, "more"])
-    told = r"rebuilt\.pickle holds 13 words, but .*text_encoder\.pth was trained with 12\. .*rebuilt"
+    told = r"rebuilt\.pickle has 13 words, but .*text_encoder\.pth was trained with 12\. .*rebuilt"
     refused(WeightsError, told, import_attngan, "birds", **files)
 
 
 def test_a_vocabulary_of_another_size_is_refused_with_both_numbers(captioner):
-    told = r"vocab\.pkl holds 8 words, but .*decoder\.pkl was trained with 9"
+    told = r"vocab\.pkl has 8 words, but .*decoder\.pkl was trained with 9"
     refused(WeightsError, told, import_captioner, "yunjey", **captioner(size=9))
 
 
@@ -254,7 +254,13 @@ def test_files_in_each_others_place_are_refused(attngan, captioner):
     swapped = files | {"generator": files["text_encoder"], "text_encoder": files["generator"]}
     refused(WeightsError, "text encoder, not generator", import_attngan, "birds", **swapped)
     said = captioner()
-    refused(WeightsError, "not AttnGAN's captions.pickle", import_attngan, "birds", **files | {"dictionary": said["vocabulary"]})
+    refused(
+        WeightsError,
+        "not AttnGAN's captions.pickle",
+        import_attngan,
+        "birds",
+        **files | {"dictionary": said["vocabulary"]},
+    )
     refused(WeightsError, "no vocabulary", import_captioner, "x", **said | {"vocabulary": files["dictionary"]})
 
 
@@ -425,14 +431,14 @@ def test_the_command_replaces_only_when_asked(command, attngan):
         (["--generator=x"], "--text-encoder, --dictionary is missing"),
         (["--image-encoder=x"], "--generator, --text-encoder, --dictionary is missing"),
         (["--encoder=x", "--vocabulary=x"], "--decoder is missing"),
-        (["--generator=x", "--encoder=x"], "one after the other"),
-        (["--image-encoder=x", "--encoder=x", "--decoder=x", "--vocabulary=x"], "one after the other"),
+        (["--generator=x", "--encoder=x"], "one model at a time"),
+        (["--image-encoder=x", "--encoder=x", "--decoder=x", "--vocabulary=x"], "one model at a time"),
         (["--generator=nowhere", "--text-encoder=x", "--dictionary=x"], "nowhere cannot be read"),
         (["--generator=", "--text-encoder=", "--dictionary="], "cannot be read"),
         (["--generator"], "expected one argument"),
         (["--weights=x"], "unrecognized arguments"),
-        (["--checkpoint=x"], "--vocabulary is missing: --checkpoint, --vocabulary belong together"),
-        (["--checkpoint=x", "--encoder=x", "--vocabulary=x"], "one after the other"),
+        (["--checkpoint=x"], "--vocabulary is missing: give --checkpoint, --vocabulary together"),
+        (["--checkpoint=x", "--encoder=x", "--vocabulary=x"], "one model at a time"),
         (["--checkpoint=nowhere", "--vocabulary=x"], "nowhere cannot be read"),
     ],
 )
