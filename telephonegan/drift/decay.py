@@ -1,4 +1,4 @@
-"""By which law similarity falls over the rounds, and its half-life where it has one.
+"""The law by which similarity falls over the rounds, and its half-life if it has one.
 
 Only an exponential has a half-life: the same time for every halving of what is still to be lost. A power law t^-b falls
 ever more slowly and has none, yet an exponential with a plateau can be fitted to it with R² 0.99. So a half-life is

@@ -212,7 +212,7 @@ def test_more_captions_than_photographs_are_the_next_ones_of_each(evaluate):
     fewer = evaluate("generator", *FEW, "--samples=12", "--seeds-per-caption=2")
     assert fewer["fd_lite2"] == fewer["fd_lite2_matched"] != record["fd_lite2"] != record["fd_lite2_matched"]
     assert evaluate("generator", *FEW, "--samples=8", "--seeds-per-caption=2")["n_ceiling"] == 8
-    assert "61 captions were asked for" in evaluate("generator", *FEW, "--samples=61")
+    assert "61 captions were requested" in evaluate("generator", *FEW, "--samples=61")
 
 
 @pytest.mark.parametrize(

@@ -249,7 +249,7 @@ def test_two_years_of_coco_are_refused(tmp_path):
 def test_other_json_is_no_coco(tmp_path, content):
     coco(tmp_path)
     say(tmp_path / "annotations" / "captions_train2014.json", content)
-    with pytest.raises(DataError, match=r"captions_train2014\.json (is not|holds no)"):
+    with pytest.raises(DataError, match=r"captions_train2014\.json (is not|has no)"):
         read_data(tmp_path, "train")
 
 

@@ -41,7 +41,7 @@ def test_a_missing_file_is_named(own_drawings, missing):
 
 def test_missing_pictures_are_an_error(own_drawings):
     (own_drawings / "images").rename(own_drawings.parent / "pictures")
-    with pytest.raises(DataError, match=r"none of the 36 photographs that captions\.txt names.*no pictures"):
+    with pytest.raises(DataError, match=r"none of the 36 photographs in captions\.txt.*no pictures"):
         read_data(own_drawings, "dev", "plain")
 
 

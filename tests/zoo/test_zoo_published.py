@@ -268,7 +268,7 @@ def test_a_file_that_holds_no_tensors_by_name_is_refused(file, contents):
 @pytest.mark.parametrize("contents", [{}, {"netG": {}}, {"a": 1}, {"netG": [torch.zeros(1)]}, {1: {2: torch.zeros(1)}}])
 def test_a_dictionary_that_is_no_state_dict_is_refused(file, contents):
     for source in (contents, file(contents)):
-        with pytest.raises(WeightsError, match="not a (plain )?state dict"):
+        with pytest.raises(WeightsError, match=r"not a (plain )?state dict"):
             load_published(source)
 
 
