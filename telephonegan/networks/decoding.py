@@ -81,9 +81,7 @@ def sample(
     if not 0 < top_p <= 1:
         raise SettingsError(f"top_p must lie in (0, 1]; {top_p} was given.")
     if len(generators) != len(features):
-        raise SettingsError(
-            f"Every picture needs a generator: {len(generators)} given for {len(features)} pictures."
-        )
+        raise SettingsError(f"Every picture needs a generator: {len(generators)} given for {len(features)} pictures.")
 
     def choose(log_probabilities: Tensor) -> Tensor:
         probabilities, order = (log_probabilities / temperature).softmax(1).cpu().double().sort(1, descending=True)

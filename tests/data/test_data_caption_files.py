@@ -118,7 +118,7 @@ def test_a_column_called_split_that_names_no_split_is_told(tmp_path):
 def test_lines_of_no_split_are_told(tmp_path):
     path = say(tmp_path / "c.csv", "image,caption,split", "a.jpg,a dog,train", "b.jpg,a cat,", "c.jpg,a cow,unused")
     assert [split for *_, split in read(path)[0]] == ["train", None, None]
-    assert remark(path, "no split") == ["c.csv, line 3: ''", "c.csv, line 4: 'unused'"]
+    assert remark(path, "unknown split") == ["c.csv, line 3: ''", "c.csv, line 4: 'unused'"]
 
 
 def test_a_header_that_names_no_caption_is_an_error(tmp_path):
@@ -405,7 +405,7 @@ def test_null_captions_and_stray_annotations_of_coco_are_left_out_and_told(tmp_p
     (tmp_path / "c.json").write_text(json.dumps(coco(annotations=notes)))
     assert captions(tmp_path / "c.json") == [(each, "A dog.") for each in NAMES]
     assert remark(tmp_path / "c.json", "null") == ["c.json, annotation 12: None"]
-    assert "annotation 13" in remark(tmp_path / "c.json", "no image")[0]
+    assert "annotation 13" in remark(tmp_path / "c.json", "unlisted images")[0]
 
 
 def test_an_id_of_two_images_is_an_error(tmp_path):

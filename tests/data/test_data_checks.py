@@ -174,7 +174,7 @@ def test_what_the_reader_left_out_or_guessed_is_told_with_its_cases(world):
     reading = check(world)["reading"]
     assert [len(cases) for cases in reading.values()] == [1, 1, 1, 1]
     told = " ".join(f"{what}: {cases[0]}" for what, cases in reading.items())
-    for part in ("odd number of quotes", "begin with #", "guessed", "without a word", "line 62", "line 64", "cp1252"):
+    for part in ("odd number of quotes", "begin with #", "guessed", "without words", "line 62", "line 64", "cp1252"):
         assert part in told
 
 

@@ -597,7 +597,7 @@ def test_captions_without_a_word_are_left_out_and_told(three):
     say(three / "captions.txt", "a.jpg\t...", "a.jpg\ta dog", "b.jpg\t!", "c.jpg\ta cat")
     data = opened(three)
     assert data.captions == {"a.jpg": [["a", "dog"]], "c.jpg": [["a", "cat"]]}
-    assert remark(data, "without a word") == ["captions.txt, line 1: '...'", "captions.txt, line 3: '!'"]
+    assert remark(data, "without words") == ["captions.txt, line 1: '...'", "captions.txt, line 3: '!'"]
     assert remark(data, "without a caption") == ["b.jpg"]
     with pytest.warns(DataWarning) as caught:
         read_data(three, "train")
