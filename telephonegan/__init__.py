@@ -32,7 +32,7 @@ __all__ = [
     "play",
 ]
 
-# Importing is cheap because nothing is loaded before it is used.
+# Everything is loaded on first use, which keeps the import cheap.
 _HOMES = {
     "Caption": "results",
     "Chain": "chains",
@@ -47,7 +47,7 @@ _HOMES = {
 
 
 def models(kind: str | None = None) -> ModelTable:
-    """All models known here as a table: name, what it is, licence, size, measured quality.
+    """All available models as a table: name, description, licence, size, measured quality.
 
     `kind` is "captioner", "generator", "damsm" or "judge"; None lists all, after the worlds: names under which there is
     one of each kind, with what they know and sentences that they do well. Raises UnknownModelError for other kinds.

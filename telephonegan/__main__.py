@@ -1,4 +1,4 @@
-"""`python -m telephonegan`, and so `torchrun -m telephonegan`: the command line."""
+"""The command line as `python -m telephonegan` or `torchrun -m telephonegan`."""
 
 import sys
 

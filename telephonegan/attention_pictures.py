@@ -24,10 +24,10 @@ def attention_picture(image: Image.Image, attention: np.ndarray, words: Sequence
 
     `attention` is (L,H,W), not negative, one map per word, summing to 1 over the words. Words are ranked by how much of
     their map exceeds four times the even share 1/L, those that never do by how much exceeds twice that share, then by
-    how much exceeds the even share itself, then by their greatest value; the later word comes first in a tie. What a
-    tile shows is what exceeds twice the even share, or, where nothing does, the even share. A word that is nowhere
-    above it, as the only word of a caption, has a black map. Above each tile stand the word's place in the caption,
-    from 0, and its first six letters. Raises SettingsError for maps of other words.
+    how much exceeds the even share itself, then by their greatest value; ties go to the later word. A tile shows what
+    exceeds twice the even share or, if nothing does, the even share. A word that never exceeds it, such as the only
+    word of a caption, has a black map. Each tile is headed by the word's position in the caption, counted from 0, and
+    its first six letters. Raises SettingsError if the maps do not match the words.
 
     The picture of Xu et al., "AttnGAN: Fine-Grained Text to Image Generation with Attentional GANs", 2018, which ranks
     by the first of these amounts only and shows the last words where all of them are 0.
@@ -56,7 +56,7 @@ def _ranked(maps: np.ndarray, even: float) -> list[int]:
 
 
 def _grey(seen: np.ndarray) -> Image.Image:
-    """A map, blurred while it is enlarged, from 0 at its least to 255 at its most; a constant one is black."""
+    """A map, enlarged and blurred, scaled from 0 at its minimum to 255 at its maximum; a constant one is black."""
     if len(seen) < TILE:
         seen = pyramid_expand(seen, upscale=TILE / len(seen), sigma=BLUR, order=1, mode="reflect")
     low, high = seen.min(), seen.max()

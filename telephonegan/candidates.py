@@ -1,7 +1,7 @@
-"""Painting a text several times and keeping the picture that matches it best, in the eyes of the generator's teacher.
+"""Painting a text several times and keeping the picture that the generator's own DAMSM says matches it best.
 
-The choice is DAMSM's (Xu et al. 2018): cosine of the sentence and the whole picture. What it keeps is more faithful and
-less varied, so measure it apart from single pictures.
+The choice is DAMSM's (Xu et al. 2018): cosine of the sentence and the whole picture. The pictures kept are more
+faithful and less varied, so measure them separately from single pictures.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MOST_CANDIDATES = 64
 
 
 def candidate_seeds(seed: int, candidates: int) -> list[int]:
-    """The seed itself, and others that follow from it: no two neighbouring seeds share a candidate.
+    """The seed itself, and others derived from it: neighbouring seeds share no candidates.
 
     >>> candidate_seeds(3, 2)[0]
     3
@@ -35,9 +35,9 @@ def best_pictures(
     seeds: Sequence[int],
     candidates: int,
 ) -> list[Picture]:
-    """For every text the best of so many pictures (2–64); its `seed` paints it again, alone.
+    """For every text the best of `candidates` pictures (2–64); painting with its `seed` alone gives it again.
 
-    `paint(texts, seeds=…)` is a generator's.
+    `paint(texts, seeds=…)` is the call of a generator.
     """
     chosen: list[Picture] = []
     for text, seed in zip(texts, seeds, strict=True):

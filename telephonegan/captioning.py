@@ -1,4 +1,4 @@
-"""From pictures to captions: a trained captioner, its vocabulary and what it sees with."""
+"""From pictures to captions: a trained captioner, its vocabulary and its vision network."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ METHODS = ("beam", "greedy", "sample")
 
 @dataclass(frozen=True)
 class Decoding:
-    """How word probabilities become a caption. Raises SettingsError for what the method does not know.
+    """How word probabilities become a caption. Raises SettingsError for options the method does not take.
 
-    `beam_width` (1–20; None: what the model was measured with) belongs to "beam"; `temperature` (> 0) and `top_p`
+    `beam_width` (1–20; None: the width the model was measured with) belongs to "beam"; `temperature` (> 0) and `top_p`
     (0–1] belong to "sample".
     """
 
@@ -69,12 +69,12 @@ class Captioner:
 
     @classmethod
     def of(cls, entry: catalogue.Entry, device: str | torch.device = "auto") -> Captioner:
-        """The captioner of a manifest's entry. Raises WeightsError or, for the device, SettingsError."""
+        """The captioner of a manifest entry. Raises WeightsError, or SettingsError for the device."""
         return cls(entry, device)
 
     @classmethod
     def load(cls, name: str = "flickr8k", device: str | torch.device = "auto") -> Captioner:
-        """The captioner of that name. Raises UnknownModelError, WeightsError or, for the device, SettingsError."""
+        """The captioner of that name. Raises UnknownModelError, WeightsError, or SettingsError for the device."""
         return cls.of(catalogue.find("captioner", name), device)
 
     def __call__(
@@ -90,7 +90,7 @@ class Captioner:
     ) -> list[Caption]:
         """One caption per picture (anything `as_image` reads), computed together, at most 32 at a time.
 
-        `seeds`, one per picture (default: all 0), matter to the method "sample" only; see `Decoding` for the rest, and
+        `seeds`, one per picture (default: all 0), affect the method "sample" only; see `Decoding` for the rest, and
         `as_image` for `value_range`. Raises ImageError or SettingsError.
         """
         how = Decoding(method, beam_width, temperature, top_p)
@@ -105,8 +105,7 @@ class Captioner:
         beams = self._decode(self.vision.features(self.vision.pixels(pictures)), seeds, how)
         shown_seeds = seeds if how.method == "sample" else [None] * len(seeds)
         return [
-            self._caption(beam, picture, seed)
-            for beam, picture, seed in zip(beams, pictures, shown_seeds, strict=True)
+            self._caption(beam, picture, seed) for beam, picture, seed in zip(beams, pictures, shown_seeds, strict=True)
         ]
 
     def _decode(self, features: torch.Tensor, seeds: list[int], how: Decoding) -> list[list[decoding.Sentence]]:

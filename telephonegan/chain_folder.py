@@ -1,8 +1,8 @@
 """A chain on disk: strip.png, rounds/NN.png, attention/NN.png and .npz, and chain.json with all the rest.
 
-A chain that is being played adds round after round, and chain.json, written last, says which rounds are whole. Pictures
-have 8 bits per channel in memory as on disk, so a chain that is read back and played on ends as if it had never
-stopped. Pictures that were painted from edited latents have these in latents/NN.npz.
+While a chain is played its rounds are added one by one, and chain.json, written last, says which rounds are complete.
+Pictures have 8 bits per channel in memory as on disk, so a chain that is loaded and continued ends exactly as if it had
+never stopped. The edited latents that a picture was painted from are kept in latents/NN.npz.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ class _Rounds:
 
 
 class Kept(Protocol):
-    """What a folder keeps: a `chains.Chain`."""
+    """What a folder stores: a `chains.Chain`."""
 
     rounds: list[Round]
 
     def manifest(self) -> dict[str, Any]:
-        """What chain.json says of the chain as a whole."""
+        """The fields of chain.json that describe the whole chain."""
 
     def strip_png(self) -> bytes:
         """All rounds in one picture."""
@@ -62,7 +62,7 @@ class ChainFolder:
         self.path, self.written = path, written
 
     def update(self, chain: Kept) -> None:
-        """Write the rounds that are not there yet. Raises OutputError."""
+        """Write the rounds that are not on disk yet. Raises OutputError."""
         for each in chain.rounds[self.written :]:
             self._write_round(each)
         records = [_record(each) for each in chain.rounds]
@@ -107,9 +107,9 @@ def save(chain: Kept, folder: str | os.PathLike[str]) -> Path:
 
 
 def load(folder: str | os.PathLike[str], kind: type[K]) -> tuple[K, list[Round]]:
-    """What chain.json says of the chain as a whole, as a record of this kind, and its rounds.
+    """The fields of chain.json that describe the whole chain, as a record of this kind, and its rounds.
 
-    Raises DataError where something is missing or damaged.
+    Raises DataError if something is missing or damaged.
     """
     path = Path(folder).expanduser()
     remedy = "Name the folder of a saved chain."
@@ -152,7 +152,7 @@ def _round(path: Path, index: int, record: _RoundRecord) -> Round:
         raise DataError(f"The chain in {path} is damaged or incomplete: round {index} has no picture.")
     said = record.caption
     if said.probabilities and len(said.probabilities) != len(said.words):
-        raise DataError(f"The chain in {path} is damaged: round {index} has not one probability for each word.")
+        raise DataError(f"The chain in {path} is damaged: round {index} needs one probability per word.")
     seen = _maps_of(maps, "seen", said.words, path, index)
     return Round(index, Caption(image=image, attention=seen, **vars(said)), picture)
 
@@ -160,7 +160,7 @@ def _round(path: Path, index: int, record: _RoundRecord) -> Round:
 def _maps_of(maps: dict[str, np.ndarray], name: str, words: list[str], path: Path, index: int) -> np.ndarray | None:
     found = maps.get(name)
     if found is not None and (found.ndim != 3 or len(found) != len(words) or 0 in found.shape[1:]):
-        raise DataError(f"{_maps_path(path, index)} is damaged: {name} has not one map for each word.")
+        raise DataError(f"{_maps_path(path, index)} is damaged: {name} needs one map per word.")
     return found
 
 
@@ -171,7 +171,7 @@ def _latents(path: Path, index: int, parts: list[str]) -> dict[str, np.ndarray]:
     return {part: found[part] for part in parts}
 
 
-# A folder may come from somebody else, with links to other files of the user in it.
+# A folder may come from somebody else and contain links to the user's other files.
 
 
 def _picture_path(folder: Path, index: int) -> Path:
@@ -187,7 +187,7 @@ def _latents_path(folder: Path, index: int) -> Path:
 
 
 def _maps(each: Round) -> dict[str, np.ndarray]:
-    """Where the captioner looked while it spoke, and where each word was painted (in half precision: it is large)."""
+    """The attention of the captioner and of the generator (the latter in half precision, because it is large)."""
     painted = None if each.picture is None else each.picture.attention
     maps = {"seen": each.caption.attention, "painted": None if painted is None else painted.astype(np.float16)}
     return {name: values for name, values in maps.items() if values is not None}

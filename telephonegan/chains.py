@@ -1,4 +1,4 @@
-"""A chain of pictures and captions: its rounds, and how they are shown and kept."""
+"""A chain of pictures and captions: its rounds, and how they are displayed and saved."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class _Models:
 
 @dataclass(frozen=True)
 class _Record:
-    """What chain.json says of a chain as a whole."""
+    """The fields of chain.json that describe a whole chain."""
 
     source: _Source
     seed: Seed
@@ -79,7 +79,7 @@ class Chain:
 
     From an image, round 0 is that picture and its caption; from a text, round 0 is that text and no picture. In every
     later round the caption of the round before is painted, and the painting captioned.
-    `seed` and `number` (of the chain within its set) fix all that was sampled; `models` holds names and sha256.
+    `seed` and `number` (the chain's index within its set) determine every random draw; `models` holds names and sha256.
     """
 
     source: Image.Image | str
@@ -120,11 +120,11 @@ class Chain:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all rounds that were wanted are there."""
+        """Whether all requested rounds have been played."""
         return len(self) > self.wanted
 
     def strip(self) -> Image.Image:
-        """The rounds in one picture, numbered, captions beneath; of a long chain 48 spread evenly."""
+        """The rounds in one picture, numbered, with captions below; of a long chain 48 evenly spaced rounds."""
         tiles = self._tiles()
         shown = min(len(tiles), _LONGEST_STRIP)
         return strips.strip([tiles[round(i * (len(tiles) - 1) / max(1, shown - 1))] for i in range(shown)])
@@ -139,17 +139,17 @@ class Chain:
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write a new folder: strip.png, rounds/NN.png, attention/NN.png and chain.json.
 
-        Raises OutputError where the folder exists already or cannot be written; then nothing is left behind.
+        Raises OutputError if the folder already exists or cannot be written; nothing is left behind then.
         """
         return chain_folder.save(self, folder)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Chain:
-        """Read a chain back. Of each picture only the last stage is kept. Raises DataError."""
+        """Load a saved chain. Only the last stage of each picture is saved. Raises DataError."""
         record, rounds = chain_folder.load(folder, _Record)
         source = record.source.text
         if source is None and rounds[0].picture is None:
-            raise DataError(f"The chain in {folder} is damaged or incomplete: it starts from neither text nor picture.")
+            raise DataError(f"The chain in {folder} is damaged or incomplete: it starts from no text and no picture.")
         return cls(
             source=rounds[0].picture.image if source is None else source,
             source_name=record.source.name,
@@ -163,7 +163,7 @@ class Chain:
         )
 
     def manifest(self) -> dict[str, Any]:
-        """What chain.json says of the chain as a whole."""
+        """The fields of chain.json that describe the whole chain."""
         from_text = isinstance(self.source, str)
         return {
             "source": {"text": self.source} if from_text else {"image": "rounds/00.png", "name": self.source_name},
@@ -184,12 +184,12 @@ class Chain:
         """How the rounds move away from the first one, as a `telephonegan.drift.Drift`.
 
         It holds similarities, content words kept and lost, and how captions repeat. `measures` are names from
-        `telephonegan.drift.MEASURES`; None: all default ones that can be computed here.
+        `telephonegan.drift.MEASURES`; None: all default measures that can be computed here.
         Raises SettingsError, UnknownModelError or WeightsError.
 
         >>> chain.drift(["content_f1"]).values("content_f1")  # doctest: +SKIP
         """
-        # The measures know chains; by its name alone this convenience makes no circle of the two.
+        # `drift` imports chains; importing it by name keeps this shortcut from making a circle.
         drift = import_module("telephonegan.drift")
         return drift.Drift.of(drift.Track.of(self), measures, device=device)
 

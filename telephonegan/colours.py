@@ -1,4 +1,4 @@
-"""Colours as a screen shows them: any mode and depth, with its profile and its transparency, becomes sRGB on white."""
+"""Colour conversion: pictures of any mode and depth, with their profile and transparency, become sRGB on white."""
 
 from __future__ import annotations
 
@@ -17,16 +17,14 @@ ValueRange = tuple[float, float]
 
 _UNIT, _SIGNED, _SIXTEEN_BITS = (0, 1), (-1, 1), (0, 65535)
 _ROUNDING = 1e-3  # a quarter of a grey level: resizing and half precision overshoot by less
-_BAND = 1 << 20  # pixels converted at a time, so that what lies between stays small
+_BAND = 1 << 20  # pixels converted at a time, so that intermediate results stay small
 
 
-def to_srgb(
-    picture: Image.Image, name: str, *, scale: int = 1, value_range: ValueRange | None = None
-) -> Image.Image:
-    """A loaded picture of any mode as RGB in sRGB, laid on white, at 1/`scale` of its width and height.
+def to_srgb(picture: Image.Image, name: str, *, scale: int = 1, value_range: ValueRange | None = None) -> Image.Image:
+    """A loaded picture of any mode as RGB in sRGB, composited on white, at 1/`scale` of its width and height.
 
     Its ICC profile is applied; one that cannot be used is ignored with a warning. 16-bit and float values are scaled
-    from `value_range`, which is 0–65535, or 0–1 (see `float_range`), unless it is given. The picture stays as it was.
+    from `value_range` (default: 0–65535, or for floats see `float_range`). The input picture is not changed.
     Raises ImageError, which does not name the picture, for values outside the range.
     """
     as_srgb = _conversion(picture, name)
@@ -45,7 +43,7 @@ def to_srgb(
 
 
 def levels(values: np.ndarray, value_range: ValueRange) -> np.ndarray:
-    """Numbers of a range as uint8 from 0 to 255, rounded to the nearest."""
+    """Numbers within a range as uint8 from 0 to 255, rounded to the nearest."""
     low, high = value_range
     if value_range == _SIXTEEN_BITS and values.dtype.kind in "ui":
         return ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
@@ -54,10 +52,10 @@ def levels(values: np.ndarray, value_range: ValueRange) -> np.ndarray:
 
 
 def float_range(least: float, most: float, given: ValueRange | None, *, usual: ValueRange = _UNIT) -> ValueRange:
-    """Between which numbers float values are meant to lie: `given`, or 0–1, or −1…1 where some are negative.
+    """The range that float values are meant to cover: `given`, or else 0–1, or −1…1 if some are negative.
 
-    A guess that is not the `usual` one is reported in a warning. Raises ImageError for values beyond the range and for
-    NaN or infinite ones.
+    A guess other than the `usual` range is reported in a warning. Raises ImageError for values outside the range, NaN
+    and infinities.
     """
     allowed = given or (_UNIT if least >= -_ROUNDING else _SIGNED)
     low, high = allowed
@@ -66,7 +64,7 @@ def float_range(least: float, most: float, given: ValueRange | None, *, usual: V
     if least < low - _ROUNDING * (high - low) or most > high + _ROUNDING * (high - low):
         expected = "0 to 1, or -1 to 1" if given is None else f"{low:g} to {high:g}, the value_range given"
         raise ImageError(
-            f"its values run from {least:.4g} to {most:.4g}; allowed are {expected}. Say what range they have, as in "
+            f"its values run from {least:.4g} to {most:.4g}; allowed are {expected}. Give their range, for example "
             "value_range=(0, 255), or clip them."
         )
     if given is None and allowed != usual:
@@ -113,7 +111,7 @@ def _shown(band: Image.Image, as_srgb: Conversion | None, value_range: ValueRang
 
 
 def _taken_apart(band: Image.Image, value_range: ValueRange | None) -> tuple[Image.Image, Image.Image | None]:
-    """A picture without transparency, and its opacity where there is any."""
+    """A picture without its transparency, and its alpha channel if it has one."""
     if value_range is not None and band.mode[0] in "IF":
         values = np.asarray(band)
         if not np.isfinite(values).all():
@@ -131,7 +129,7 @@ def _taken_apart(band: Image.Image, value_range: ValueRange | None) -> tuple[Ima
 def _range_of(picture: Image.Image, given: ValueRange | None) -> ValueRange:
     if given is None and picture.mode.startswith("I;16"):
         return _SIXTEEN_BITS
-    values = picture.convert("I") if picture.mode.startswith("I;16") else picture  # not all of them have extremes
+    values = picture.convert("I") if picture.mode.startswith("I;16") else picture  # not every mode supports getextrema
     least, most = values.getextrema()
     if picture.mode == "F":
         return float_range(least, most, given)
@@ -147,13 +145,13 @@ def _range_of(picture: Image.Image, given: ValueRange | None) -> ValueRange:
 _GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
 _SPACES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}  # of profiles, and the mode in which they are applied
 _NAMES = {"RGB": "RGB", "L": "grey", "CMYK": "CMYK"}
-_MOST_BYTES = 4_000_000  # the largest profiles of printing presses have half as many
+_MOST_BYTES = 4_000_000  # twice the size of the largest profiles of printing presses
 _STEPS = 9  # along each axis of the grid of colours on which a profile is compared with sRGB
 _SAME = 2  # grey levels by which the tables of one sRGB profile differ from those of another
 
 
 def _conversion(picture: Image.Image, name: str) -> Conversion | None:
-    """From the picture's profile to sRGB; None where it has none, has sRGB's, or one that cannot be used."""
+    """From the picture's profile to sRGB; None if it has no profile, an sRGB profile, or one that cannot be used."""
     profile = picture.info.get("icc_profile")
     if not profile or picture.mode in ("F", "LAB", "YCbCr", "HSV"):
         return None
@@ -162,7 +160,7 @@ def _conversion(picture: Image.Image, name: str) -> Conversion | None:
         fits = {"RGB": picture.mode != "CMYK", "L": picture.mode in _GREY, "CMYK": picture.mode == "CMYK"}
         if not fits[mode]:
             raise ValueError(f"it is for {_NAMES[mode]} pictures, and this one is {picture.mode}")
-    except Exception as error:  # of what is no profile, and of what the colour library refuses
+    except Exception as error:  # for invalid profiles, and for those the colour library refuses
         warnings.warn(
             f"The colour profile in {name} was ignored ({error}); its colours are read as sRGB.", stacklevel=2
         )
@@ -174,7 +172,7 @@ def _conversion(picture: Image.Image, name: str) -> Conversion | None:
 
 @lru_cache(maxsize=8)
 def _transform(profile: bytes) -> tuple[str, ImageCms.ImageCmsTransform | None]:
-    """In which mode a profile is applied, and how it turns into sRGB; None where that changes nothing."""
+    """The mode in which a profile is applied, and its transform to sRGB; None if that changes nothing."""
     if len(profile) > _MOST_BYTES:
         raise ValueError(f"it has {len(profile)} bytes; at most {_MOST_BYTES} are read")
     source = ImageCms.ImageCmsProfile(BytesIO(profile))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def printable(text: str) -> str:
-    """A text on one line, with what a terminal would obey (escape sequences of a file, say) written out."""
+    """A text on one line, with terminal control characters (escape sequences in a file, say) escaped."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.splitlines()))
 
 
@@ -22,7 +22,7 @@ class ImageError(TelephoneganError, ValueError):
 
 
 class TextError(TelephoneganError, ValueError):
-    """A sentence holds nothing the model can use."""
+    """A sentence contains nothing the model can use."""
 
 
 class SettingsError(TelephoneganError, ValueError):
@@ -34,16 +34,16 @@ class UnknownModelError(TelephoneganError, ValueError):
 
 
 class WeightsError(TelephoneganError, RuntimeError):
-    """A weight file is missing, damaged or of another network."""
+    """A weight file is missing, damaged or belongs to another network."""
 
 
 class DataError(TelephoneganError, RuntimeError):
-    """A data folder or caption file is missing something."""
+    """A data folder or caption file is incomplete or damaged."""
 
 
 class OutputError(TelephoneganError, RuntimeError):
-    """Results cannot be written where they were asked to go."""
+    """Results cannot be written to the requested place."""
 
 
 class DownloadError(TelephoneganError, RuntimeError):
-    """A download failed, or what arrived is not what was asked for."""
+    """A download failed, or did not deliver the expected file."""

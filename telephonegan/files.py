@@ -1,4 +1,4 @@
-"""Files without loss or surprise: whole or not at all, nothing of the user's overwritten, errors that say where."""
+"""Safe file handling: atomic writes, nothing of the user's is ever overwritten, errors name the path."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn whatever the disk answers into an `OutputError` that names `path`."""
+    """Turn any OSError into an `OutputError` that names `path`."""
     try:
         yield
     except FileExistsError as error:
@@ -38,7 +38,7 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def check_free(path: Path) -> None:
-    """Raises `OutputError` when something has that name, even an empty folder."""
+    """Raises `OutputError` if something of that name exists, even an empty folder."""
     if os.path.lexists(path):
         raise OutputError(_taken(path))
 
@@ -48,7 +48,7 @@ def _taken(path: Path) -> str:
 
 
 def write_new(path: str | os.PathLike[str], content: bytes) -> Path:
-    """Write a file that must not be there yet; its folder is made. Raises `OutputError`."""
+    """Write a file that must not exist yet; its folder is created. Raises `OutputError`."""
     path = Path(path).expanduser()
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,9 +63,9 @@ def write_new(path: str | os.PathLike[str], content: bytes) -> Path:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give the name of a partial file, which takes the place of `path` at the end of the block, or goes if that fails.
+    """Yield the name of a temporary file, which replaces `path` at the end of the block or is deleted if that fails.
 
-    A reader sees the old or the new file, never a part. Raises `OutputError` when the disk refuses.
+    A reader sees the old or the new file, never a partial one. Raises `OutputError` if writing fails.
     """
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     with writing(path):
@@ -77,7 +77,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def replace(path: Path, content: bytes, *, durable: bool = False) -> None:
-    """Write one of our own files at once; a `durable` one outlives a loss of power. Raises `OutputError`."""
+    """Write one of our own files atomically; a `durable` one survives a loss of power. Raises `OutputError`."""
     with replacing(path) as partial:
         partial.write_bytes(content)
         if durable:
@@ -86,7 +86,7 @@ def replace(path: Path, content: bytes, *, durable: bool = False) -> None:
 
 
 def append_line(path: Path, record: Any) -> None:
-    """Add a value as one line of JSON to a log. Raises `OutputError`."""
+    """Append a value to a log as one line of JSON. Raises `OutputError`."""
     with writing(path), path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(record) + "\n")
 
@@ -95,13 +95,13 @@ def append_line(path: Path, record: Any) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and its parents unless they are there. Raises `OutputError`."""
+    """Create a folder and its parents if they do not exist. Raises `OutputError`."""
     with writing(path):
         path.mkdir(parents=True, exist_ok=True)
 
 
 def new_folder(path: Path) -> Path:
-    """Make a folder that must not be there yet, and its parents. Raises `OutputError`."""
+    """Create a folder that must not exist yet, and its parents. Raises `OutputError`."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir()
@@ -109,9 +109,9 @@ def new_folder(path: Path) -> Path:
 
 
 def place(out: str | None, title: str) -> Callable[[], Path]:
-    """How to make the folder of a command's results: exactly `out`, or a new one in out/.
+    """A function that creates the folder for a command's results: exactly `out`, or a new one in out/.
 
-    Raises `OutputError` at once when `out` exists already.
+    Raises `OutputError` at once if `out` already exists.
     """
     if out is None:
         return lambda: dated_folder(Path("out"), title)
@@ -121,7 +121,7 @@ def place(out: str | None, title: str) -> Callable[[], Path]:
 
 
 def dated_folder(parent: Path, title: str) -> Path:
-    """A new folder named by the time and the title; where two runs want one name, the second gets a number."""
+    """A new folder named after the time and the title; if that name is taken, a number is added."""
     slug = re.sub(r"[^a-z0-9]+", "-", title.lower()[:200]).strip("-")[:40].strip("-") or "game"
     stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{slug}"
     for number in count(1):
@@ -137,8 +137,8 @@ def dated_folder(parent: Path, title: str) -> Path:
 def locked(path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
     """Hold the lock file `path` for the block: one process at a time.
 
-    The kernel keeps the lock and drops it when its owner ends, however that comes about, so a file that a killed
-    process leaves behind means nothing. Raises `OutputError` when another process holds it longer than `wait_s`.
+    The kernel holds the lock and releases it when its owner ends, for whatever reason, so a lock file left behind by a
+    killed process does no harm. Raises `OutputError` if another process holds it longer than `wait_s`.
     """
     from filelock import FileLock, Timeout
 
@@ -149,10 +149,10 @@ def locked(path: Path, *, wait_s: float = 0.0) -> Iterator[None]:
                 lock.acquire(timeout=wait_s, poll_interval=0.05)
             except Timeout as error:
                 raise OutputError(
-                    f"Another process is at work in {path.parent}. Wait until it has ended, or stop it, then try again."
+                    f"Another process is working in {path.parent}. Wait until it ends, or stop it, then try again."
                 ) from error
     except NotImplementedError:  # some network and cloud drives
-        warnings.warn(f"{path.parent} is on a disk without locks: let one process at a time work there.", stacklevel=3)
+        warnings.warn(f"{path.parent} is on a disk without file locks: run one process at a time there.", stacklevel=3)
     try:
         yield
     finally:
@@ -172,7 +172,7 @@ def sha256(path: str | os.PathLike[str]) -> str:
 
 
 def json_bytes(value: Any) -> bytes:
-    """A value as readable JSON in UTF-8. What a terminal would obey, and halves of letters, are escaped."""
+    """A value as readable JSON in UTF-8, with terminal control characters and lone surrogates escaped."""
     text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"
     return re.sub(r"[\x7f-\x9f]", lambda found: f"\\u{ord(found[0]):04x}", text).encode(errors="backslashreplace")
 

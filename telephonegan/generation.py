@@ -1,4 +1,4 @@
-"""From texts to pictures: a trained generator, which paints through a back end of its architecture."""
+"""From texts to pictures: a trained generator, with one back end per architecture."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class Generator:
 
     @classmethod
     def of(cls, entry: catalogue.Entry, device: str | torch.device = "auto") -> Generator:
-        """The generator of a manifest's entry. Raises WeightsError or, for the device, SettingsError."""
+        """The generator of a manifest entry. Raises WeightsError, or SettingsError for the device."""
         device = inference.resolve_device(device)
         inference.settings_of(entry, *BACK_ENDS)
         return cls(BACK_ENDS[entry.architecture].of(entry, device), name=entry.name, sha256=entry.sha256)
 
     @classmethod
     def load(cls, name: str = "flickr8k", device: str | torch.device = "auto") -> Generator:
-        """The generator of that name. Raises UnknownModelError, WeightsError or, for the device, SettingsError."""
+        """The generator of that name. Raises UnknownModelError, WeightsError, or SettingsError for the device."""
         return cls.of(catalogue.find("generator", name), device)
 
     @property
@@ -68,12 +68,12 @@ class Generator:
     ) -> list[Picture]:
         """One picture per text, computed together, at most 32 at a time.
 
-        `seeds`, one per text, fix the pictures on every device and for every batch size, up to the rounding of sums.
-        `truncation` from 0 to 2 scales the noise: 0 gives each text one mean picture. Each picture reports the words
-        the model does not know and how many are beyond its limit. With `candidates` (to 64) above 1, the best of so
-        many, see `telephonegan.candidates`. `latents`, one for each text or None, replace parts of what the seed
-        draws: {"noise": array (Z,)}, say; see `latents` for the parts. The picture then keeps all of its parts.
-        Raises TextError for a text without a known word, and SettingsError.
+        `seeds`, one per text, determine the pictures on every device and at every batch size, up to rounding.
+        `truncation` from 0 to 2 scales the noise: 0 gives each text one mean picture. Each picture lists the words the
+        model does not know and counts those beyond its limit. `candidates` (2 to 64) keeps the best of that many
+        pictures, see `telephonegan.candidates`. `latents`, one dictionary or None per text, replace parts of what the
+        seed draws, such as {"noise": array (Z,)}; see the method `latents`. The picture then stores all of its latents.
+        Raises TextError for a text without any known word, and SettingsError.
         """
         check_truncation(truncation)
         if isinstance(texts, str) or len(texts) != len(seeds):
@@ -83,7 +83,7 @@ class Generator:
         edits = self._checked(latents, len(texts))
         if inference.check_whole(candidates, "candidates", 1, MOST_CANDIDATES) > 1:
             if any(edits):
-                raise SettingsError("candidates chooses among seeds, latents leave no choice: give one or the other.")
+                raise SettingsError("candidates tries several seeds, but latents fix the draw: give one or the other.")
             return best_pictures(partial(self, truncation=truncation), self._teacher(), texts, seeds, candidates)
         return inference.in_batches(partial(self._paint, truncation=truncation), texts, encoded, seeds, edits)
 
@@ -102,7 +102,7 @@ class Generator:
             raise TextError(f"{error} Other worlds know more: {told}.") from error
 
     def knows(self, text: str) -> bool:
-        """Whether the text holds a word that can be painted."""
+        """Whether the text contains a word that can be painted."""
         try:
             self.painter.encode(text)
         except TextError:
@@ -110,9 +110,9 @@ class Generator:
         return True
 
     def latents(self, seeds: Sequence[int], *, truncation: float = 1.0) -> Latents:
-        """What these seeds draw, by part: of an AttnGAN "noise" (B,Z) and "eps" (B,C), on its device.
+        """The latents that these seeds draw, by part: for an AttnGAN "noise" (B,Z) and "eps" (B,C), on its device.
 
-        To paint an edited one, hand its rows to the call above. Raises SettingsError.
+        To paint edited latents, pass their rows to the generator. Raises SettingsError.
 
         >>> generator.latents([3])["noise"].shape  # doctest: +SKIP
         torch.Size([1, 100])
@@ -161,7 +161,7 @@ class Generator:
         ]
 
     def _checked(self, latents: Sequence[Edit | None] | None, count: int) -> list[Latents]:
-        """The edits as tensors, {} where there is none."""
+        """The edits as tensors, {} for no edit."""
         if latents is None:
             return [{}] * count
         if isinstance(latents, Mapping) or len(latents) != count:
@@ -185,12 +185,12 @@ class Generator:
 
     def _teacher(self) -> Matcher:
         if self.painter.teacher is None:
-            raise SettingsError(f"candidates needs a DAMSM beside the generator {self.name!r}, and it has none.")
+            raise SettingsError(f"candidates needs the generator's DAMSM, and {self.name!r} has none.")
         return inference.shared_model(Matcher, catalogue.find(*self.painter.teacher.split("/")), self.device)
 
 
 def check_truncation(truncation: float) -> None:
-    """SettingsError for a noise scale outside 0 to 2."""
+    """Raises SettingsError for a noise scale outside 0 to 2."""
     if not inference.is_number(truncation) or not 0 <= truncation <= 2:
         raise SettingsError(f"truncation scales the noise and must be from 0 to 2; {truncation!r} was given.")
 

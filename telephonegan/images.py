@@ -1,4 +1,4 @@
-"""The one door for pictures: whatever a person holds becomes a clean RGB picture, or an error that says why not."""
+"""The only way in for pictures: any source becomes a clean RGB picture, or an error that says why not."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _ALLOWED = (
     "Allowed: the path of a picture file, the bytes of one, a binary file object, a PIL image, "
     "a numpy array or a torch tensor."
 )
-_MOST_BYTES = 256_000_000  # read from a file object, whose content has to be held in memory
+_MOST_BYTES = 256_000_000  # for file objects, whose content is held in memory
 _ORIENTATION_TAG = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -52,25 +52,25 @@ _TURNS = {
 def as_image(
     source: Any, *, value_range: ValueRange | None = None, max_pixels: int = MAX_PIXELS, whole: bool = False
 ) -> Image.Image:
-    """Read anything that holds one picture as a loaded PIL image of mode RGB, with colours in sRGB.
+    """Read one picture from any kind of source, as a loaded PIL image of mode RGB with colours in sRGB.
 
     `source` is one of
     - a path (str or Path; `~` is the home folder) or a file:// address, never a web address;
     - the bytes of an image file (bytes, bytearray, memoryview) or a binary file object, read from its start;
-    - a PIL image of any mode, which is left as it was (of an animation: the frame it stands on);
+    - a PIL image of any mode, which is not changed (for an animation: its current frame);
     - a numpy array (H,W), (H,W,C) or (C,H,W), or a torch tensor (C,H,W), (H,W,C) or (H,W), with C 1, 3 or 4; either
-      may have a batch axis of 1. uint8 0–255, uint16 0–65535, bool, or float: 0–1, or −1…1 where a value is negative.
+      may have a batch axis of 1. uint8 0–255, uint16 0–65535, bool, or float: 0–1, or −1…1 if a value is negative.
 
     `value_range` (low, high) says which numbers of an array, a tensor or a picture of 16-bit, 32-bit or float values
     stand for black and white, for instance (0, 1), (-1, 1), (0, 255) or (0, 4095); of other pictures it is ignored.
 
-    Photographs are turned as their EXIF tag says, colours are converted from the picture's ICC profile, transparency
-    is laid on white, 16-bit pictures and float pictures (mode F: as arrays) are scaled, and animated files give their
-    first frame. A picture of more than `max_pixels` pixels comes at a half, a quarter or an eighth of its width and
+    Photographs are rotated according to their EXIF tag, colours are converted from the ICC profile, transparency is
+    composited on white, 16-bit and float pictures (mode F: like arrays) are scaled, and animated files give their first
+    frame. A picture of more than `max_pixels` pixels is reduced to a half, a quarter or an eighth of its width and
     height; with `whole` it is an error instead. The result carries no metadata, so reading it again changes nothing.
 
-    Raises `ImageError` for everything else, and for files that would take more than 512 MB of memory or 4 seconds to
-    decode, which is known before decoding.
+    Raises `ImageError` for anything else, and for files that would take more than 512 MB of memory or 4 seconds to
+    decode; this is estimated before decoding.
 
     >>> as_image(np.zeros((2, 3), dtype=np.uint8)).size
     (3, 2)
@@ -95,8 +95,8 @@ def as_image(
 def working_image(source: Any, *, value_range: ValueRange | None = None) -> Image.Image:
     """Read a picture as `as_image` does, and shrink it to at most `LARGEST_SIDE` pixels on its longer side.
 
-    Models see less than that, and results keep this picture: a saved chain holds exactly what was captioned, and a list
-    of large photographs, opened one by one, takes the memory of one.
+    Models see fewer pixels than that. Results keep this picture, so a saved chain holds exactly what was captioned, and
+    a list of large photographs fits into memory.
 
     >>> working_image(Image.new("RGB", (2048, 100))).size
     (1024, 50)
@@ -111,7 +111,7 @@ def to_tensor(
 ) -> torch.Tensor:
     """Squash pictures to squares of `size` pixels and stack them: (B,3,size,size) float32 in [-1,1].
 
-    The aspect ratio is given up, as it is in training; antialiased when shrinking.
+    The aspect ratio is not kept, as in training; shrinking is antialiased.
     Elements may be anything `as_image` reads. Raises `ImageError` or, for a `size` below 1, `SettingsError`.
 
     >>> to_tensor([Image.new("RGB", (640, 480), "white")], 4).shape
@@ -132,7 +132,7 @@ def to_tensor(
 def to_images(tensor: torch.Tensor) -> list[Image.Image]:
     """Turn a (B,3,H,W) float tensor in [-1,1] into B RGB pictures, rounding to the nearest of 256 levels.
 
-    Values outside [-1,1] are clamped, as generators overshoot; NaN and infinities are an `ImageError`.
+    Values outside [-1,1] are clamped, because generators overshoot; NaN and infinities raise `ImageError`.
 
     >>> import torch
     >>> to_images(torch.full((1, 3, 1, 1), 1.5))[0].getpixel((0, 0))
@@ -166,7 +166,7 @@ def contact_sheet(tensor: torch.Tensor, columns: int = 8) -> Image.Image:
 
 
 class _Reading:
-    """How one picture is to be read, whatever it is given as."""
+    """How one picture is read, whatever its source."""
 
     def __init__(self, max_pixels: int, value_range: ValueRange | None, whole: bool) -> None:
         self.max_pixels, self.value_range, self.whole = max_pixels, value_range, whole
@@ -221,8 +221,8 @@ class _Reading:
     def pil_image(self, picture: Image.Image, name: str) -> Image.Image:
         if picture.width < 1 or picture.height < 1:
             raise _empty(name, *picture.size)
-        if picture.format == "EPS":  # decoding it would run Ghostscript on what may be a stranger's program
-            raise ImageError(f"EPS is a program, not pixels: {name}. Convert it to PNG first.")
+        if picture.format == "EPS":  # decoding it would run Ghostscript on an untrusted program
+            raise ImageError(f"{name} is EPS, a program rather than pixels. Convert it to PNG first.")
         if (content := _undecoded(picture)) is not None:
             return self.content(content, name)
         scale = cost_of(picture).scale(name, self.max_pixels, whole=self.whole)
@@ -274,7 +274,7 @@ def _empty(name: str, width: int, height: int) -> ImageError:
 
 
 def _local(given: str) -> str:
-    """The path in what was given, which may be a file:// address. Raises ImageError for other addresses."""
+    """The path given, perhaps as a file:// address. Raises ImageError for other addresses."""
     if _FILE_ADDRESS.match(given):
         from urllib.request import url2pathname  # slow to import
 
@@ -286,7 +286,7 @@ def _local(given: str) -> str:
             )
         return url2pathname(address.path)
     if given[:5].lower() == "data:":
-        raise ImageError(f"{_shown(given)} holds the picture itself. Decode it (base64.b64decode), and give the bytes.")
+        raise ImageError(f"{_shown(given)} is a data URL. Decode it (base64.b64decode) and give the bytes.")
     if _ADDRESS.match(given):
         raise ImageError(
             f"{_shown(given)} is a web address; pictures are read from files only. Download it first, "
@@ -296,11 +296,11 @@ def _local(given: str) -> str:
 
 
 def _undecoded(picture: Image.Image) -> bytes | None:
-    """The content of a file that was opened but not decoded yet, so that decoding it may be planned; else None."""
+    """The content of a file that was opened but not decoded yet, so that its cost can be estimated; else None."""
     stream = getattr(picture, "fp", None)
     if is_decoded(picture) or picture.format not in ("JPEG", "MPO", "PNG") or stream is None:
         return None
-    if picture.tell() != 0 or picture.decoderconfig:  # another frame, or a size that its user chose
+    if picture.tell() != 0 or picture.decoderconfig:  # another frame, or a size the user chose
         return None
     try:
         place = stream.tell()
@@ -321,7 +321,7 @@ def _turn(picture: Image.Image) -> Image.Transpose | None:
 
 
 def _turn_in_file(picture: Image.Image) -> Image.Transpose | None:
-    """As `_turn`, for a file whose EXIF block may hold anything: only the one tag is read."""
+    """Like `_turn`, for a file whose EXIF block is untrusted: only that one tag is read."""
     if "exif" not in picture.info:
         return _turn(picture)
     try:
@@ -333,7 +333,7 @@ def _turn_in_file(picture: Image.Image) -> Image.Transpose | None:
 
 def _turned(clean: Image.Image, turn: Image.Transpose | None) -> Image.Image:
     upright = clean if turn is None else clean.transpose(turn)
-    upright.info = {}  # an orientation tag left here would turn the picture again
+    upright.info = {}  # an orientation tag left here would rotate the picture again
     return upright
 
 
@@ -353,8 +353,8 @@ def _channels_last(array: np.ndarray, name: str, channels_first: bool) -> np.nda
         return single
     usual = "(3,H,W), (1,H,W), (1,3,H,W)" if channels_first else "(H,W), (H,W,1), (H,W,3), (H,W,4)"
     raise ImageError(
-        f"Cannot use {name}. Allowed: one picture, {usual}, or the same with the channels at the other end. Of a batch "
-        "give one, as in batch[0]."
+        f"Cannot use {name}. Allowed: one picture, {usual}, or the same with the channels at the other end. For a "
+        "batch, give one picture, such as batch[0]."
     )
 
 
@@ -369,7 +369,7 @@ def _whole_number(value: Any, option: str, unit: str) -> int:
 
 
 def _is_tensor(source: Any) -> bool:
-    torch = sys.modules.get("torch")  # who holds a tensor has imported torch already
+    torch = sys.modules.get("torch")  # whoever has a tensor has already imported torch
     return torch is not None and isinstance(source, torch.Tensor)
 
 
@@ -381,7 +381,7 @@ def _tensor_name(tensor: torch.Tensor) -> str:
 def _naming(name: str) -> Iterator[None]:
     try:
         yield
-    except Warning:  # which its user has made an error
+    except Warning:  # turned into an error by the user's filters
         raise
     except Exception as error:
         raise ImageError(f"Cannot use {name}: {error}") from error

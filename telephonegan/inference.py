@@ -1,4 +1,4 @@
-"""What captioning, generation and matching share: devices, the settings of models, models kept in memory, seeds."""
+"""Shared by captioning, generation and matching: devices, model settings, models kept in memory, seeds."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from telephonegan.zoo.catalogue import Entry
 from telephonegan.zoo.store import read_vocabulary
 
 BATCH = 32
-SEEDS = 2**32  # torch's CPU generator knows no more seeds than these
+SEEDS = 2**32  # torch's CPU generator has no more seeds than this
 
 T = TypeVar("T")
 _REQUIRED = object()
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
-    """The torch device of "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:N"; SettingsError for all else."""
+    """The torch device for "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:N"; otherwise SettingsError."""
     name = str(device)
     kind, _, number = name.partition(":")
     if name == "auto":
@@ -38,7 +38,7 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     if kind != "cuda" or (name != "cuda" and not number.isdecimal()):
         raise SettingsError(f"{name!r} is not a device. Allowed: auto, cpu, cuda or cuda:N, such as cuda:0.")
     if not torch.cuda.is_available():
-        raise SettingsError(f"The device {name!r} was asked for, but torch sees no GPU here. Use auto or cpu.")
+        raise SettingsError(f"The device {name!r} was requested, but torch sees no GPU here. Use auto or cpu.")
     if int(number or 0) >= torch.cuda.device_count():
         raise SettingsError(f"There is no device {name!r}: torch sees {torch.cuda.device_count()} GPU, counted from 0.")
     return torch.device(name)
@@ -48,14 +48,14 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
 
 
 def once(maxsize: int | None = None) -> Callable[[Callable[..., T]], Callable[..., T]]:
-    """As `functools.lru_cache`, and threads that ask at the same time wait for one of them to compute it."""
+    """Like `functools.lru_cache`, but threads that ask at the same time wait for one of them to compute the value."""
 
     def decorate(function: Callable[..., T]) -> Callable[..., T]:
         cached, lock = functools.lru_cache(maxsize)(function), threading.RLock()
 
         @functools.wraps(function)
         def call(*args: Any) -> T:
-            # Parameters that are made in inference mode would never have a gradient.
+            # Parameters created in inference mode could never have gradients.
             with lock, torch.inference_mode(False):
                 return cached(*args)
 
@@ -66,13 +66,13 @@ def once(maxsize: int | None = None) -> Callable[[Callable[..., T]], Callable[..
 
 @once()
 def shared_backbone(name: str, device: torch.device) -> Backbone:
-    """The frozen backbone of that name on a device, one for all models that look through it."""
+    """The frozen backbone of that name on a device, shared by all models that use it."""
     return Backbone(name).to(device=device, memory_format=torch.channels_last)
 
 
 @once(maxsize=8)
 def shared_model(kind: type[T], entry: Entry, device: torch.device) -> T:
-    """The `Captioner`, `Generator` or `Matcher` of an entry on a device, one for all calls. The last 8 are kept."""
+    """The `Captioner`, `Generator` or `Matcher` of an entry on a device, shared by all calls. The last 8 are kept."""
     return kind.of(entry, device)
 
 
@@ -81,9 +81,9 @@ def shared_model(kind: type[T], entry: Entry, device: torch.device) -> T:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a model is built from, as JSON has it. WeightsError for what is missing, unknown or of another type.
+    """A model's settings as JSON values. Missing or unknown settings and wrong types raise WeightsError.
 
-    `where` says in errors whose settings these are.
+    `where` names the model in error messages.
 
     >>> Settings("of captioner/mine", {"beam_width": 3}).value("beam_width", int)
     3
@@ -93,7 +93,7 @@ class Settings:
     values: Mapping[str, Any]
 
     def value(self, name: str, kind: Any, default: Any = _REQUIRED) -> Any:
-        """One value of a type such as `int` or `int | None`, or the default where there is none."""
+        """One value of a type such as `int` or `int | None`, or the default if it is missing."""
         if name not in self.values:
             if default is _REQUIRED:
                 raise self.error(f"{name} is missing")
@@ -108,11 +108,11 @@ class Settings:
         return Settings(f"{self.where}, {name}", self.value(name, dict))
 
     def without(self, name: str) -> Settings:
-        """All but one value."""
+        """These settings without one value."""
         return Settings(self.where, {key: value for key, value in self.values.items() if key != name})
 
     def build(self, network: Callable[..., T], *given: Any) -> T:
-        """Call `network` with `given` and these settings, which must be those that its signature wants."""
+        """Call `network` with `given` and these settings, which must match its signature."""
         wanted = dict(list(inspect.signature(network).parameters.items())[len(given) :])
         if unknown := self.values.keys() - wanted.keys():
             raise self.error(f"{network.__name__} has no {', '.join(sorted(unknown))}")
@@ -123,7 +123,7 @@ class Settings:
         return network(*given, **self.values)
 
     def error(self, problem: str) -> WeightsError:
-        """What to raise where they do not fit."""
+        """The exception to raise if they do not fit."""
         return WeightsError(
             f"The settings {self.where} do not fit this version: {problem}. "
             "Update telephonegan, or register the model again."
@@ -141,7 +141,7 @@ def settings_of(entry: Entry, *architectures: str) -> Settings:
 
 
 def vocabulary_of(entry: Entry) -> Vocabulary:
-    """The words of a model that must have some; WeightsError where the manifest lists none."""
+    """The words of a model that must have some; WeightsError if the manifest lists none."""
     vocabulary = read_vocabulary(entry)
     if vocabulary is None:
         raise WeightsError(f"{entry.kind}/{entry.name} has no vocabulary. Register it again with its list of words.")
@@ -152,19 +152,19 @@ def vocabulary_of(entry: Entry) -> Vocabulary:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a setting is a real number; True and False are not, whatever Python says."""
+    """Whether a setting is a real number; unlike in Python, True and False are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def check_whole(value: int, name: str, low: int, high: int) -> int:
-    """Return a whole number from `low` to `high`; SettingsError names the setting for all else."""
+    """Return the value if it is a whole number from `low` to `high`; otherwise SettingsError names the setting."""
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
         raise SettingsError(f"{name} must be a whole number from {low} to {high}; {value!r} was given.")
     return value
 
 
 def check_seed(seed: int) -> int:
-    """A whole number from 0 to 2³² - 1; SettingsError for all else."""
+    """Return the seed if it is a whole number from 0 to 2³² - 1; otherwise SettingsError."""
     return check_whole(seed, "seed", 0, SEEDS - 1)
 
 
@@ -175,11 +175,11 @@ def derived_seed(*parts: int | str) -> int:
 
 
 def random_generator(seed: int) -> torch.Generator:
-    """A CPU generator of its own for one picture: neither neighbours nor the device change what it draws."""
+    """A separate CPU generator for one picture, so that neither its batch nor the device changes what is drawn."""
     return torch.Generator().manual_seed(check_seed(seed))
 
 
 def in_batches(compute: Callable[..., list], *columns: Sequence) -> list:
-    """`compute` on at most `BATCH` rows at a time of lists of equal length; the results in one list."""
+    """Apply `compute` to lists of equal length, at most `BATCH` rows at a time; the results in one list."""
     starts = range(0, len(columns[0]), BATCH)
     return [result for i in starts for result in compute(*(column[i : i + BATCH] for column in columns))]

@@ -1,7 +1,7 @@
-"""Which text fits which picture: the text and the image encoder of a DAMSM, whose codes can be compared.
+"""How well texts fit pictures: the text and image encoders of a DAMSM, which share one embedding space.
 
-A generator's own matcher (kind "damsm") read its texts and taught it. A matcher that taught no generator is a judge
-(kind "judge"): the shipped ones look through EfficientNet-Lite2, which no generator here was trained against.
+A generator's own matcher (kind "damsm") encodes its texts and guided its training. A judge (kind "judge") guided no
+generator: the shipped judges use EfficientNet-Lite2, against which no generator here was trained.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from telephonegan.text import Vocabulary, pad
 from telephonegan.zoo import catalogue, store
 
 _INCEPTION = "inception"
-_PUBLISHED_SIZE = 256  # what the published generators paint; manifests of published encoders leave it out
+_PUBLISHED_SIZE = 256  # the size of published generators' pictures, missing from manifests of published encoders
 _READ_AT_ONCE = 500
 
 
 class Seen(NamedTuple):
-    """What a matcher sees in B pictures: regions (B,D,h,w), codes (B,D), pooled backbone features (B,P) or None.
+    """A matcher's encoding of B pictures: regions (B,D,h,w), codes (B,D), pooled backbone features (B,P) or None.
 
-    The Inception-v3 of a published DAMSM keeps no pooled features.
+    The Inception-v3 of a published DAMSM gives no pooled features.
     """
 
     regions: Tensor
@@ -39,7 +39,7 @@ class Seen(NamedTuple):
 
 
 class Read(NamedTuple):
-    """What a matcher reads in B texts: word embeddings (B,D,L), sentence embeddings (B,D) and lengths (B,)."""
+    """A matcher's encoding of B texts: word embeddings (B,D,L), sentence embeddings (B,D) and lengths (B,)."""
 
     words: Tensor
     sentences: Tensor
@@ -50,8 +50,8 @@ class Matcher:
     """A text encoder and, unless `image` is None, an image encoder into the same space, both frozen.
 
     Xu et al., "AttnGAN: Fine-Grained Text to Image Generation with Attentional GANs", 2018, section 3.2. Every picture
-    is first brought to `picture_size` pixels, so that real and painted pictures are seen at one resolution, and then
-    enlarged to `input_size` for the backbone. `name` is KIND/NAME as the manifest lists it.
+    is first resized to `picture_size` pixels, so that real and painted pictures have the same resolution, and then
+    enlarged to `input_size` for the backbone. `name` is KIND/NAME as in the manifest.
 
     >>> matcher = Matcher.load("judge/flickr8k")  # doctest: +SKIP
     >>> matcher.score(to_tensor([Image.open("dog.jpg")], 64), [["a", "dog"]])  # doctest: +SKIP
@@ -90,9 +90,9 @@ class Matcher:
 
     @classmethod
     def of(cls, entry: catalogue.Entry, device: str | torch.device = "cpu", *, image: bool = True) -> Matcher:
-        """The matcher of a manifest's entry; without `image` it only reads, and needs no image encoder.
+        """The matcher of a manifest entry; without `image` it only reads texts and needs no image encoder.
 
-        Raises WeightsError or, for the device, SettingsError.
+        Raises WeightsError, or SettingsError for the device.
         """
         return cls.of_parts(
             inference.vocabulary_of(entry),
@@ -116,9 +116,9 @@ class Matcher:
         sha256: str = "",
         device: str | torch.device = "cpu",
     ) -> Matcher:
-        """The matcher of tensors named "text_encoder.…" and "image_encoder.…", as a manifest or a run keeps them.
+        """A matcher from tensors named "text_encoder.…" and "image_encoder.…", as models and training runs store them.
 
-        Raises WeightsError for settings and tensors that do not fit.
+        Raises WeightsError if settings and tensors do not fit.
         """
         parts = nn.ModuleDict({"text_encoder": settings.part("text").build(TextEncoder, len(vocabulary))})
         if image and "image" not in settings.values:
@@ -139,12 +139,12 @@ class Matcher:
         )
 
     def see(self, images: Tensor) -> Seen:
-        """One batch of pictures (B,3,H,W) in [-1,1], on this matcher's device; gradients reach the pictures.
+        """Encode one batch of pictures (B,3,H,W) in [-1,1], on this matcher's device; gradients reach the pictures.
 
-        Raises WeightsError for a matcher that only reads.
+        Raises WeightsError for a matcher that only reads texts.
         """
         if self.image is None:
-            raise WeightsError(f"{self.name} was loaded to read texts alone, and cannot look at pictures.")
+            raise WeightsError(f"{self.name} was loaded for texts only and cannot encode pictures.")
         images = F.interpolate(images.to(self.device), size=(self.picture_size,) * 2, mode="area")
         if isinstance(self.image, InceptionEncoder):
             return Seen(*self.image(images), None)
@@ -158,13 +158,13 @@ class Matcher:
         return torch.cat([self.see(batch).codes.cpu() for batch in batches])
 
     def read_ids(self, captions: Sequence[Sequence[int]]) -> Read:
-        """One batch of captions as lists of word ids, on this matcher's device."""
+        """Encode one batch of captions, given as lists of word ids, on this matcher's device."""
         ids, lengths = pad(captions)
         words, sentences = self.text(ids.to(self.device), lengths)
         return Read(words, sentences, lengths.to(self.device))
 
     def read_words(self, captions: Sequence[Sequence[str]]) -> Read:
-        """One batch of captions as word lists; one without a known word counts as padding alone."""
+        """Encode one batch of captions, given as word lists; one without known words counts as padding only."""
         return self.read_ids(self.known_ids(captions))
 
     def read(self, captions: Sequence[Sequence[str]]) -> Tensor:
@@ -180,7 +180,7 @@ class Matcher:
         return F.cosine_similarity(self.see(images).codes.float().cpu(), self.read(captions))
 
     def known_ids(self, captions: Sequence[Sequence[str]]) -> list[list[int]]:
-        """What is read of each caption: ids of the known words within the limit."""
+        """The ids that are read from each caption: those of the known words within the limit."""
         return [self.vocabulary.known_ids(words, self.words_limit) for words in captions]
 
 
@@ -191,7 +191,7 @@ def _image_encoder(settings: Settings) -> ImageEncoder | InceptionEncoder:
 
 
 def _sizes(settings: Settings) -> dict[str, Any]:
-    """What the image side looks through, and at which sizes. Raises WeightsError where its package is missing."""
+    """The backbone of the image side and its sizes. Raises WeightsError if the backbone's package is missing."""
     if settings.part("image").value("backbone", str, None) == _INCEPTION:
         return {"backbone_name": _INCEPTION, "picture_size": _PUBLISHED_SIZE, "input_size": INPUT_SIZE}
     backbone = settings.value("backbone", str)

@@ -1,6 +1,6 @@
-"""What a generator paints with, one class per architecture: texts and latent vectors in, pictures out.
+"""The back ends of generators, one class per architecture: texts and latent vectors in, pictures out.
 
-Painting is a function of tensors that runs with or without gradients, as the caller decides.
+Painting is a function of tensors; the caller decides whether it runs with gradients.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Latents = dict[str, Tensor]
 
 
 class Painter(ABC):
-    """A frozen network that paints, and what reads its texts.
+    """A frozen network that paints, and the encoder of its texts.
 
-    `latent_widths` are the parts of its latent vector, drawn in this order; `size` is the width and height of its
-    pictures in pixels. `teacher` is KIND/NAME of the matcher that taught it, None where there is none.
+    `latent_widths` are the widths of the parts of its latent vector, drawn in this order; `size` is the width and
+    height of its pictures in pixels. `teacher` is KIND/NAME of the matcher that guided its training, or None.
     """
 
     vocabulary: Vocabulary
@@ -38,22 +38,22 @@ class Painter(ABC):
     @classmethod
     @abstractmethod
     def of(cls, entry: catalogue.Entry, device: torch.device) -> Painter:
-        """The painter of a manifest's entry. Raises WeightsError."""
+        """The painter of a manifest entry. Raises WeightsError."""
 
     @abstractmethod
     def encode(self, text: str) -> EncodedText:
-        """The words it knows of a text, and what it leaves out. Raises TextError where it knows none."""
+        """The words of a text that it knows, and those it drops. Raises TextError if it knows none."""
 
     @abstractmethod
     def read(self, texts: Sequence[EncodedText]) -> Any:
-        """What `paint` needs of a batch of texts."""
+        """Encode a batch of texts for `paint`."""
 
     @abstractmethod
     def paint(self, latents: Latents, read: Any) -> tuple[list[Tensor], list[Tensor]]:
         """Pictures (B,3,S,S) in [-1,1] of every stage from small to large, and attention maps (B,L,S,S)."""
 
     def latents(self, seeds: Sequence[int]) -> Latents:
-        """Standard normal vectors (B,W) by part. Each seed draws its own on the CPU, whatever the batch and device."""
+        """Standard normal vectors (B,W) by part. Each seed draws on the CPU, independently of batch and device."""
         rows = [
             [torch.randn(width, generator=generator) for width in self.latent_widths.values()]
             for generator in map(inference.random_generator, seeds)
@@ -63,7 +63,7 @@ class Painter(ABC):
 
 
 class DamsmPainter(Painter):
-    """A painter whose texts a matcher reads, up to `words_limit` words of each."""
+    """A painter whose texts a matcher encodes, up to `words_limit` words each."""
 
     architecture: str
     network_type: type[nn.Module]
@@ -115,7 +115,7 @@ class AttnGANPainter(DamsmPainter):
 
 
 class DFGANPainter(DamsmPainter):
-    """DF-GAN (Tao et al. 2022): "noise" (B,Z). It has one stage, and attends to no words."""
+    """DF-GAN (Tao et al. 2022): "noise" (B,Z). It has one stage and no attention."""
 
     architecture, network_type = "dfgan", DeepFusionGenerator
 

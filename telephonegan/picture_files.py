@@ -1,7 +1,7 @@
-"""Picture files: which kind a file is, what decoding it would cost, and its pixels if that is within the budget.
+"""Picture files: the format of a file, what decoding it would cost, and its pixels if that is within the budget.
 
-Headers and markers are read before Pillow decodes anything, because a file of a few bytes can ask for gigabytes or
-minutes. The rates below are upper bounds measured with Pillow 13 on one core.
+Headers and markers are read before Pillow decodes anything, because a file of a few bytes can demand gigabytes or
+minutes. The rates below are upper bounds, measured with Pillow 13 on one core.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Cost(NamedTuple):
     peak: float
     kept: float
     seconds: float
-    fixed: float = 0  # bytes beside the pixels
+    fixed: float = 0  # bytes besides the pixels
     decodes_reduced: bool = False
     note: str = ""
 
@@ -59,7 +59,7 @@ class Cost(NamedTuple):
         return max(self.fixed + decoded * self.peak, decoded * self.kept + 4 * pixels / scale**2)
 
     def scale(self, name: str, max_pixels: int, *, whole: bool, held: int = 0) -> int:
-        """By how much to reduce: 1, 2, 4 or 8, or if `whole`, not. Raises ImageError where the budget forbids it."""
+        """The reduction: 1, 2, 4 or 8; always 1 with `whole`. Raises ImageError if the budget does not allow it."""
         pixels = self.width * self.height
         if whole and pixels > max_pixels:
             raise ImageError(f"Too large: {name} is {self}; {max_pixels} pixels are allowed. Shrink it first.")
@@ -82,11 +82,11 @@ class Cost(NamedTuple):
 def decode(
     stream: BinaryIO, name: str, max_pixels: int, *, whole: bool = False, held: int = 0
 ) -> tuple[Image.Image, int]:
-    """The pixels of a picture file (of an animation: its first frame), and by how much they are still to be reduced.
+    """The pixels of a picture file (for an animation: its first frame), and by how much they remain to be reduced.
 
-    A JPEG of more than `max_pixels` is decoded at a half, a quarter or an eighth of its size already; `whole` forbids
-    that. `held` are bytes of memory that the file itself occupies. Raises ImageError for what is not a picture, is
-    damaged, or costs more than `MEMORY` bytes or `SECONDS` seconds.
+    A JPEG of more than `max_pixels` is decoded directly at a half, a quarter or an eighth of its size, unless `whole`.
+    `held` is the memory in bytes that the file itself occupies. Raises ImageError for a file that is not a picture, is
+    damaged, or would cost more than `MEMORY` bytes or `SECONDS` seconds.
     """
     kind = _kind(stream, name)
     opener = _opener(kind, name)
@@ -114,12 +114,12 @@ def decode(
         raise
     except Image.DecompressionBombError as error:
         raise ImageError(f"Too large: {name}. {error} Shrink it first.") from error
-    except Exception as error:  # decoders meet damage with exceptions of every kind
+    except Exception as error:  # decoders raise all kinds of exceptions for damaged files
         raise damaged(name, error) from error
 
 
 def cost_of(picture: Image.Image) -> Cost:
-    """What it takes to use a PIL image that its user has opened: decoding it, unless its pixels are in memory."""
+    """The cost of using a PIL image that the user has opened: decoding it, unless its pixels are in memory."""
     kept = _SMALL_MODES.get(picture.mode, 4)
     if is_decoded(picture):
         return Cost(*picture.size, peak=0, kept=0, seconds=0)
@@ -133,14 +133,14 @@ def is_decoded(picture: Image.Image) -> bool:
 
 
 def damaged(name: str, error: Exception) -> ImageError:
-    """The error for a file that begins like a picture and does not go on like one."""
+    """The error for a file that begins like a picture but is damaged."""
     reason = str(error) or type(error).__name__
     return ImageError(f"Damaged or not a picture: {name}: {reason}. Save or download it again. {READ_FORMATS}")
 
 
 @contextmanager
 def _without_bomb_warnings(cost: Cost | None) -> Iterator[None]:
-    """Pillow has a limit of its own, which it does not say to whoever may act on it; the budget here replaces it."""
+    """Silence Pillow's own limit, whose warning gives no remedy; the budget here replaces it."""
     if cost is None or Image.MAX_IMAGE_PIXELS is None or cost.width * cost.height <= Image.MAX_IMAGE_PIXELS:
         yield
         return
@@ -153,7 +153,7 @@ def _without_bomb_warnings(cost: Cost | None) -> Iterator[None]:
 
 
 _HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
-_OTHERS = (  # what else people give, by its first bytes
+_OTHERS = (  # other files that people give, by their first bytes
     (rb"%!PS|\xc5\xd0\xd3\xc6", "EPS, which is a program rather than pixels"),
     (rb"\s*(<!doctype html|<html)", "a web page, so the download failed"),
     (rb"\s*<(\?xml|svg)", "SVG or other XML, which holds no pixels"),
@@ -176,7 +176,7 @@ def _kind(stream: BinaryIO, name: str) -> str:
     head = stream.read(64)
     stream.seek(0)
     if not head:
-        raise ImageError(f"Empty: {name} holds nothing. Save or download the picture again.")
+        raise ImageError(f"Empty: {name} has no content. Save or download the picture again.")
     if head.startswith(b"\xff\xd8\xff"):
         return "JPEG"
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -196,7 +196,7 @@ def _kind(stream: BinaryIO, name: str) -> str:
     if brands & (_HEIC | {b"mif1", b"msf1"}):
         return "HEIF"
     what = next((what for start, what in _OTHERS if re.match(start, head, re.DOTALL | re.IGNORECASE)), None)
-    raise ImageError(f"Not a picture that is read: {name}{f' is {what}' if what else ''}. {READ_FORMATS}")
+    raise ImageError(f"Not a supported picture: {name}{f' is {what}' if what else ''}. {READ_FORMATS}")
 
 
 def _opener(kind: str, name: str) -> Callable[[BinaryIO], ImageFile.ImageFile]:
@@ -231,7 +231,7 @@ _DECODERS = {"WEBP": (16, 12), "AVIF": (16, 12), "HEIF": (10, 4)}  # bytes per p
 
 
 def _jpeg_cost(stream: BinaryIO, length: int) -> Cost:
-    """Every scan goes over its blocks again, and more than one keeps all coefficients (two bytes each) in memory."""
+    """Every scan visits its blocks again, and more than one scan keeps all coefficients (two bytes each) in memory."""
     blocks: dict[int, int] = {}
     width = height = scans = passes = skipped = 0
     buffered = reducible = False
@@ -245,7 +245,7 @@ def _jpeg_cost(stream: BinaryIO, length: int) -> Cost:
         if marker is None or marker[0] == b"\xff\xd9":
             break
         skipped += marker.start() - at if not scans else 0
-        if skipped > _MOST_SEGMENTS:  # Pillow goes over them byte by byte
+        if skipped > _MOST_SEGMENTS:  # Pillow scans them byte by byte
             raise ValueError(f"it has more than {_MOST_SEGMENTS} bytes between its segments")
         code, at = marker[0][1], marker.end()
         if code in (0x01, 0xD8):
@@ -254,7 +254,7 @@ def _jpeg_cost(stream: BinaryIO, length: int) -> Cost:
         if 0xC0 <= code <= 0xCF and code not in (0xC4, 0xC8, 0xCC):
             width, height, blocks = _jpeg_frame(segment)
             buffered |= code in (0xC2, 0xC6, 0xCA, 0xCE)
-            reducible = code not in (0xC3, 0xC7, 0xCB, 0xCF)  # lossless ones have no blocks
+            reducible = code not in (0xC3, 0xC7, 0xCB, 0xCF)  # lossless JPEGs have no blocks
         elif code == 0xDA and segment:
             scanned = [blocks.get(component, 0) for component in segment[1 : 1 + 2 * segment[0] : 2]]
             scans, passes = scans + 1, passes + sum(scanned)
@@ -274,12 +274,12 @@ def _jpeg_cost(stream: BinaryIO, length: int) -> Cost:
     )
 
 
-_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)  # not what stands for 255, restarts or filling
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)  # not stuffed 255s, restarts or fill bytes
 _JPEG_BLOCK, _BASELINE_BYTE, _BUFFERED_BYTE = 60e-9, 14e-9, 35e-9
 
 
 def _jpeg_frame(segment: bytes) -> tuple[int, int, dict[int, int]]:
-    """Width, height and, for each component, how many blocks it has."""
+    """Width, height and the number of blocks of each component."""
     height, width, count = struct.unpack(">HHB", segment[1:6])
     components = [(segment[at], segment[at + 1] >> 4, segment[at + 1] & 15) for at in range(6, 6 + 3 * count, 3)]
     most_across, most_down = max(across for _, across, _ in components), max(down for _, _, down in components)
@@ -314,7 +314,7 @@ def _png_cost(stream: BinaryIO, length: int) -> Cost:
 
 
 def _gif_cost(stream: BinaryIO, length: int) -> Cost:
-    """A first frame that exceeds the screen enlarges it."""
+    """A first frame larger than the screen enlarges it."""
     stream.seek(6)
     width, height, flags = struct.unpack("<HHB", stream.read(5))
     stream.seek(13 + (3 << (flags & 7) + 1 if flags & 128 else 0))
@@ -350,7 +350,7 @@ def _webp_cost(stream: BinaryIO, length: int) -> Cost:
 
 
 def _coded_cost(kind: str, width: int, height: int, length: int) -> Cost:
-    """Of the kinds whose decoders hold the file and planes of their own."""
+    """For formats whose decoders hold the file and planes of their own."""
     per_pixel, per_byte = {"WEBP": (9e-9, 50e-9), "AVIF": (9e-9, 100e-9), "HEIF": (10e-9, 130e-9)}[kind]
     peak, kept = _DECODERS[kind]
     seconds = width * height * per_pixel + length * per_byte
@@ -358,11 +358,11 @@ def _coded_cost(kind: str, width: int, height: int, length: int) -> Cost:
 
 
 def _tiff_cost(stream: BinaryIO, length: int) -> Cost:
-    """Compressed strips and tiles are decoded whole, each into a buffer of its own, from a file mapped into memory."""
+    """Compressed strips and tiles are decoded whole, each into its own buffer, from a memory-mapped file."""
     tags = ifd(stream)
     first = {tag: values[0] for tag, (_, values) in tags.items()}
     if 256 not in first or 257 not in first:
-        raise ValueError("its header tells no width or height")
+        raise ValueError("its header gives no width or height")
     width, height, samples, compression = first[256], first[257], first.get(277, 1), first.get(259, 1)
     bits = max(tags[258][1]) if 258 in tags else 1
     across, down = first.get(322, width), first.get(323, min(height, first.get(278, height)))
@@ -384,11 +384,11 @@ def _tiff_cost(stream: BinaryIO, length: int) -> Cost:
 
 _TIFF_LZMA, _TIFF_JPEG = {34925}, {6, 7}
 _TIFF_TYPES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
-_MOST_VALUES = 16  # of a tag: only samples per pixel have several that matter here
+_MOST_VALUES = 16  # per tag: only samples per pixel have several that matter here
 
 
 def ifd(stream: BinaryIO) -> dict[int, tuple[int, tuple[int, ...]]]:
-    """The whole numbers of the first directory of a TIFF: tag → how many there are, and the first of them."""
+    """The integers of the first directory of a TIFF: tag → their count, and the first of them."""
     stream.seek(0)
     head = stream.read(16)
     order = "<" if head[:2] == b"II" else ">"
@@ -435,16 +435,16 @@ _COSTS: dict[str, Callable[[BinaryIO, int], Cost]] = {
 
 
 def _scale_key(picture: Image.Image, levels: int) -> None:
-    """Pillow stretches grey of 2 and 4 bits to 0–255, but not the grey value that is transparent."""
+    """Pillow scales 2-bit and 4-bit grey to 0–255, but not the grey value that is transparent."""
     picture.info["transparency"] *= 255 // (levels - 1)
 
 
 def _compare_all_bits(picture: Image.Image, stream: BinaryIO) -> None:
-    """Pillow keeps the upper bytes of 16-bit colours; which of them is transparent is told by both bytes."""
+    """Pillow keeps the upper bytes of 16-bit colours, but the transparent colour is defined by both bytes."""
     key = np.array(picture.info.pop("transparency"))
     stream.seek(0)
     lower = PngImagePlugin.PngImageFile(stream)
-    lower.tile = [(*lower.tile[0][:3], "RGB;16L")]  # as little-endian, the upper byte is what is the lower one here
+    lower.tile = [(*lower.tile[0][:3], "RGB;16L")]  # read as little-endian, the upper byte is the lower one here
     lower.load()
     is_key = (np.asarray(picture) == key >> 8).all(axis=2) & (np.asarray(lower) == key & 255).all(axis=2)
     picture.putalpha(Image.fromarray(np.where(is_key, 0, 255).astype(np.uint8)))

@@ -1,4 +1,4 @@
-"""The command that made a result, as it is recorded with the result and as it may be published."""
+"""The command that made a result, as recorded with the result and as it may be published."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def command_line(arguments: Sequence[str]) -> str:
 
 
 def without_places(command: str) -> str:
-    """The command with every absolute path cut down to its last part, so that it can be published with a model.
+    """The command with every absolute path reduced to its last part, so that it can be published with a model.
 
     >>> without_places("telephonegan train damsm --data /home/ann/flickr8k --run runs/damsm")
     'telephonegan train damsm --data flickr8k --run runs/damsm'

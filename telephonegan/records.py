@@ -1,8 +1,8 @@
-"""What is read from a folder that somebody else may have written: JSON, YAML and arrays, checked at the door.
+"""Validated reading of untrusted files: JSON, YAML and arrays that somebody else may have written.
 
-Sizes, depths and declared lengths are checked before memory is spent, types and ranges before anybody uses a value, so
-that a damaged or hostile file ends in one error of the library that names the file, the field and what is allowed.
-A type is Python's own or a dataclass of such types, with the ranges below.
+Sizes, depths and declared lengths are checked before memory is allocated, types and ranges before a value is used, so
+a damaged or hostile file ends in one library error that names the file, the field and what is allowed.
+A type is a Python type or a dataclass of such types, with the ranges below.
 
 >>> checked({"seed": -1}, dict[str, Seed], "chain.json")
 Traceback (most recent call last):
@@ -60,7 +60,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Form:
-    """The texts that a regular expression matches from end to end, and what they are called in a message."""
+    """The texts that a regular expression matches in full, and their name in messages."""
 
     regex: str
     name: str
@@ -74,16 +74,16 @@ class Form:
 
 Count = Annotated[int, Range(0, 2**31 - 1)]
 Seed = Annotated[int, Range(0, 2**32 - 1)]
-Probability = Annotated[float, Range(0, 1.0001)]  # sums in single precision may end above 1
+Probability = Annotated[float, Range(0, 1.0001)]  # single-precision sums may exceed 1
 FileName = Annotated[str, Form(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,1000}", "a file name without control characters")]
 PathName = Annotated[str, Form(r"[^\x00]{1,4000}", "a path")]
 Sha256 = Annotated[str, Form(r"[0-9a-f]{64}", "64 hexadecimal digits")]
 
 
 def checked(value: Any, kind: type[T], where: str, error: type[TelephoneganError] = DataError, remedy: str = "") -> T:
-    """A value of JSON as `kind`: a number, text, list, dict, union or dataclass, perhaps with a `Range` or `Form`.
+    """A JSON value as `kind`: a number, text, list, dict, union or dataclass, perhaps with a `Range` or `Form`.
 
-    `where` names the file. Fields that a dataclass lacks are left out; whole numbers are taken for fractions. Raises
+    `where` names the file. Fields that a dataclass lacks are ignored; whole numbers are accepted as floats. Raises
     `error`, ending in the `remedy`.
 
     >>> checked([0, 7], list[Seed], "plan.json")
@@ -93,12 +93,12 @@ def checked(value: Any, kind: type[T], where: str, error: type[TelephoneganError
         return _checker(kind).read(value)
     except _Misfit as misfit:
         raise error(f"{where}: {misfit} {remedy}".rstrip()) from None
-    except TelephoneganError as cause:  # of a dataclass that compares its fields
+    except TelephoneganError as cause:  # from a dataclass that checks its fields
         raise error(f"{where}: {cause} {remedy}".rstrip()) from cause
 
 
 def misfit(value: Any, kind: Any) -> str | None:
-    """What is wrong with a value of JSON that is to be of a type; None where it is.
+    """What is wrong with a JSON value that must be of a type; None if it fits.
 
     >>> misfit("3", int | None)
     "must be a whole number or null; '3' was found"
@@ -111,7 +111,7 @@ def misfit(value: Any, kind: Any) -> str | None:
 
 
 def record_of(cls: type, *without: str, **changed: Any) -> type:
-    """The type of the records that a dataclass is kept as: its fields but those of `without`, some of other types."""
+    """The record type in which a dataclass is stored: its fields except `without`, some with other types."""
     hints = get_type_hints(cls, include_extras=True) | changed
     kept = [(each.name, hints[each.name], _like(each)) for each in fields(cls) if each.name not in without]
     return make_dataclass(cls.__name__, kept, kw_only=True)
@@ -122,7 +122,7 @@ def _like(each: Field) -> Field:
 
 
 class _Misfit(Exception):
-    """A value that is not what it must be, and its place, which grows on the way up."""
+    """A value that does not fit, and its path, which grows on the way up."""
 
     def __init__(self, allowed: str, found: Any, place: str = "") -> None:
         self.allowed, self.found, self.place = allowed, found, place
@@ -139,7 +139,7 @@ class _Misfit(Exception):
 
 @dataclass(frozen=True)
 class _Checker:
-    """What is allowed, in words, and how to read it: a function that returns the value or raises `_Misfit`."""
+    """What is allowed, in words, and a function that returns the value or raises `_Misfit`."""
 
     allowed: str
     read: Callable[[Any], Any]
@@ -273,14 +273,14 @@ def _part(part: _Checker, value: Any, place: str) -> Any:
 
 
 def inside(folder: Path, name: str, where: str, error: type[TelephoneganError] = DataError) -> Path:
-    """The path of a file that a record names, links resolved. Raises `error` unless it lies inside `folder`.
+    """The path of a file that a record names, with links resolved. Raises `error` unless it is inside `folder`.
 
-    `where` names the record, which may come from somebody else: it must not point to other files of the user.
+    `where` names the record, which is untrusted and must not point to the user's other files.
     """
     try:
         root = folder.resolve()
         path = (root / name).resolve()
-    except (OSError, RuntimeError, ValueError):  # a circle of links, a zero character, a name too long
+    except (OSError, RuntimeError, ValueError):  # circular links, a zero character, a name too long
         path = None
     if path is None or root not in path.parents:
         raise error(f"{where} names the file {name!r}, which is not inside that folder.")
@@ -297,9 +297,9 @@ def read_json(
     remedy: str = "",
     missing: str = "",
 ) -> T:
-    """The content of a JSON file in UTF-8, as `kind`. Raises `error`, with the `remedy`, for one that is damaged.
+    """The content of a JSON file in UTF-8, as `kind`. Raises `error` with the `remedy` if it is damaged.
 
-    `missing` is what to say of one that is not there.
+    `missing` is the message if it does not exist.
     """
     try:
         content = plain(json.loads(_content(path, _JSON_BYTES)))
@@ -311,7 +311,7 @@ def read_json(
 
 
 def plain(value: T) -> T:
-    """The value, where it is JSON of at most 32 levels with finite numbers below 2^63. Raises ValueError for others."""
+    """Return a JSON value of at most 32 levels with finite numbers below 2^63. Raises ValueError for others."""
     level: Iterable[Any] = [value]
     for _ in range(_DEEPEST):
         level = [part for each in level for part in _parts(each)]
@@ -326,9 +326,9 @@ def _parts(value: Any) -> Iterable[Any]:
     if isinstance(value, list):
         return value
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError("it holds a number that is not finite")
+        raise ValueError("it contains a number that is not finite")
     if isinstance(value, int) and abs(value) >= 2**63:
-        raise ValueError("it holds a number of more than 19 digits")
+        raise ValueError("it contains a number of more than 19 digits")
     return ()
 
 
@@ -344,10 +344,10 @@ def _content(path: Path, limit: int) -> bytes:
 
 
 def read_yaml(path: Path, error: type[TelephoneganError] = DataError, example: str = "KEY: VALUE") -> dict[str, Any]:
-    """The settings of a YAML file: a table of numbers, texts, lists and tables by name; none of an empty file.
+    """The settings of a YAML file: numbers, texts, lists and tables by name; {} for an empty file.
 
-    Tags and aliases, which settings do not need and attacks do, are refused; dates are text. Raises `error` for a file
-    that is missing, damaged, or larger or deeper than settings are; `example` is a line it could hold.
+    Tags and aliases, which settings do not need but attacks do, are refused; dates are text. Raises `error` for a file
+    that is missing, damaged, or larger or deeper than settings are; `example` is a line it could contain.
     """
     import yaml
 
@@ -368,7 +368,7 @@ def read_yaml(path: Path, error: type[TelephoneganError] = DataError, example: s
 
 
 def _loader() -> type:
-    """YAML's safe loader without dates, which no setting is; in C where it is there, as the other is slow."""
+    """YAML's safe loader without dates, which no setting needs; the C version if available, as the other is slow."""
     import yaml
 
     class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
@@ -381,7 +381,7 @@ def _loader() -> type:
 
 
 def _check_events(content: bytes) -> None:
-    """What a file asks for, before anything is built from it."""
+    """Check what a file asks for before anything is built from it."""
     import yaml
 
     depth = 0
@@ -408,16 +408,16 @@ def _check_texts(value: Any) -> None:
         for each in value:
             _check_texts(each)
     elif isinstance(value, str) and ("\0" in value or re.search("[\ud800-\udfff]", value)):
-        raise ValueError("it holds text with a zero character or half a letter")
+        raise ValueError("it contains text with a zero character or a lone surrogate")
 
 
 # ---------------------------------------------------------------------------------------------------- arrays
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of numbers of an .npz file, as float32; none where there is no file.
+    """The numeric arrays of an .npz file as float32; empty if the file does not exist.
 
-    Declared sizes are compared before anything is unpacked, and nothing is unpickled. Raises DataError for a file that
+    Declared sizes are checked before anything is unpacked, and nothing is unpickled. Raises DataError for a file that
     is damaged, or larger than the arrays of one round can be.
     """
     import numpy as np
@@ -430,10 +430,10 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
             if len(members) > _MOST_ARRAYS or sum(each.file_size for each in members) > _ARRAY_BYTES:
                 raise ValueError(f"it unpacks to more than {_MOST_ARRAYS} arrays or {_ARRAY_BYTES:,} bytes")
             found = {each.filename.removesuffix(".npy"): _array(_unpacked(archive, each)) for each in members}
-    except Exception as cause:  # damaged archives fail with exceptions of every kind
+    except Exception as cause:  # damaged archives raise all kinds of exceptions
         raise DataError(f"{path} is damaged: {cause or type(cause).__name__}.") from cause
     if odd := next((name for name, array in found.items() if not np.isfinite(array).all()), None):
-        raise DataError(f"{path} is damaged: {odd} holds numbers that are not finite.")
+        raise DataError(f"{path} is damaged: {odd} contains numbers that are not finite.")
     return found
 
 
@@ -454,7 +454,7 @@ def _array(content: bytes) -> np.ndarray:
     shape, fortran, dtype = read_header(stream, max_header_size=1000)
     numbers = content[stream.tell() :]
     if dtype.kind != "f" or dtype.itemsize > 8 or math.prod(shape) * dtype.itemsize != len(numbers):
-        raise ValueError("its arrays are not what their headers say")
+        raise ValueError("its arrays do not match their headers")
     with np.errstate(over="ignore"):
         flat = np.frombuffer(numbers, dtype).astype(np.float32)
     return flat.reshape(shape, order="F" if fortran else "C")

@@ -1,4 +1,4 @@
-"""What the calls return. Captions and pictures show themselves in a notebook, without loading anything from the web."""
+"""The results of calls. Captions and pictures display themselves in a notebook, without loading from the web."""
 
 from __future__ import annotations
 
@@ -27,27 +27,27 @@ if TYPE_CHECKING:
 
 
 class _Shown:
-    """What a caption and a picture have in common: words, each with a map of where it belongs."""
+    """Shared by captions and pictures: words, each with an attention map."""
 
     words: list[str]
     attention: np.ndarray | None
     image: Image.Image | None
 
     def overlay(self, word: int) -> Image.Image:
-        """The picture, bright where the network looked for `words[word]`. SettingsError without such a map."""
+        """The picture, bright where the network looked for `words[word]`. Raises SettingsError if there is none."""
         self._check_attention()
         if not -len(self.words) <= word < len(self.words):
             raise SettingsError(f"There is no word {word}; the {len(self.words)} words are counted from 0.")
         return strips.overlay(self.image, self.attention[word])
 
     def attention_sheet(self) -> Image.Image:
-        """The picture once per word, bright where the network looked. SettingsError without attention."""
+        """The picture once per word, bright where the network looked. Raises SettingsError without attention."""
         self._check_attention()
         return strips.attention_sheet(self.image, self.words, self.attention, getattr(self, "probabilities", ()))
 
     def _check_attention(self) -> None:
         if self.attention is None or self.image is None:
-            raise SettingsError("There are no attention maps here: some models have none, and so have given texts.")
+            raise SettingsError("There are no attention maps: given texts and some models have none.")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -56,9 +56,9 @@ class Caption(_Shown):
 
     - `words`, and for each its probability from 0 to 1 and its map: `attention` is (L,H,W), each map summing to 1;
       None for a captioner without attention.
-    - `alternatives`: the other sentences that were considered, with their log-probabilities, best first.
-    - `log_probability` of the whole sentence; None where a person gave the text.
-    - `model`, the captioner's name; `seed`, where words were drawn; `image`, the picture that was captioned.
+    - `alternatives`: the other sentences considered, with their log-probabilities, best first.
+    - `log_probability` of the whole sentence; None for a text that a person gave.
+    - `model`, the captioner's name; `seed`, if words were sampled; `image`, the picture that was captioned.
     """
 
     text: str
@@ -93,13 +93,13 @@ class Caption(_Shown):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Picture(_Shown):
-    """A picture, and how it came about; of a photograph, `image` alone.
+    """A picture, and how it came about; a photograph has an `image` only.
 
     - `image`, the last of the `stages` from small to large.
-    - `attention` (L,H,W) of the last attention stage: how much each pixel took from each word, summing to 1 over words.
-    - `words` that were painted, `dropped_words` the model does not know, `truncated`: how many were beyond its limit.
-    - `text` and `seed`: with them and the `model` (a name) the picture can be made again.
-    - `latents` by part, such as {"noise": (Z,)}, where they were given instead of drawn from the seed; else None.
+    - `attention` (L,H,W) of the last attention stage: the weight of each word at each pixel, summing to 1 over words.
+    - `words` that were painted, `dropped_words` that the model does not know, `truncated`: the number beyond its limit.
+    - `text`, `seed` and `model` (a name), from which the picture can be made again.
+    - `latents` by part, such as {"noise": (Z,)}, if they were given instead of drawn from the seed; else None.
     """
 
     image: Image.Image
@@ -114,11 +114,11 @@ class Picture(_Shown):
     latents: dict[str, np.ndarray] | None = None
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the picture to a new file; the suffix (.png, .jpg, …) decides the format. Raises OutputError."""
+        """Write the picture to a new file; the suffix (.png, .jpg, …) selects the format. Raises OutputError."""
         suffix = Path(path).suffix.lower()
         formats = Image.registered_extensions()
         if suffix not in formats:
-            raise OutputError(f"{os.fspath(path)!r} does not end like a picture file. End it with .png or .jpg.")
+            raise OutputError(f"{os.fspath(path)!r} does not end in a picture suffix. End it with .png or .jpg.")
         buffer = BytesIO()
         self.image.save(buffer, format=formats[suffix])
         return write_new(path, buffer.getvalue())
@@ -210,7 +210,7 @@ def _html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def wrapped(text: str, start: str) -> str:
-    """A text wrapped to the terminal, with `start` before its first line and as many blanks before the others.
+    """A text wrapped to the terminal, with `start` before its first line and the others indented to match.
 
     >>> wrapped("a model", "name  ")
     'name  a model'
@@ -227,13 +227,13 @@ def wrapped(text: str, start: str) -> str:
 
 
 def inline_image(image: Image.Image, alt: str) -> str:
-    """An HTML image that carries its own bytes, so that it is seen without a network."""
+    """An HTML image with embedded data, so that it displays without a network."""
     data = base64.b64encode(png_bytes(image)).decode("ascii")
     return f'<img src="data:image/png;base64,{data}" alt="{escape(alt)}" style="max-width:100%">'
 
 
 def _for_screen(image: Image.Image) -> Image.Image:
-    """At least 256 and at most 512 pixels wide or high: small ones cannot be seen, large ones swell the notebook."""
+    """Scaled to between 256 and 512 pixels: smaller is hard to see, larger bloats the notebook."""
     longest = max(image.size)
     target = min(max(longest, 256), 512)
     return image if target == longest else strips.scaled(image, target)

@@ -1,4 +1,4 @@
-"""Which pixels a word of a caption depends on: gradients, for captioners with and without attention.
+"""Which pixels each word of a caption depends on, by gradients: for captioners with and without attention.
 
 Simonyan et al., "Deep Inside Convolutional Networks: Visualising Image Classification Models and Saliency Maps", 2014.
 """
@@ -15,15 +15,15 @@ from telephonegan.errors import SettingsError
 from telephonegan.networks.decoding import log_probabilities
 from telephonegan.results import Caption
 
-CELLS = 32  # rows and columns of a map: single pixels of a gradient are noise to the eye
+CELLS = 32  # rows and columns of a map: single pixels of a gradient look like noise
 
 
 def saliency(captioner: Captioner, caption: Caption) -> np.ndarray:
     """Maps (L,H,W) of how much each word's log-probability depends on each part of the picture, each summing to 1.
 
-    The largest size of the gradient among the colours of a pixel (section 3 of the paper), averaged over the cells of a
-    grid of at most 32 × 32 over the picture. Shaped as `Caption.attention`, for `AttentionViewer(caption, maps=…)`.
-    Raises SettingsError for a caption without words or picture, or with a word that the captioner does not know.
+    The largest absolute gradient among a pixel's colours (section 3 of the paper), averaged over the cells of a grid of
+    at most 32 × 32. Shaped like `Caption.attention`, for `AttentionViewer(caption, maps=…)`. Raises SettingsError for a
+    caption without words or picture, or with a word that the captioner does not know.
 
     >>> saliency(captioner, captioner([image])[0]).sum((1, 2))  # doctest: +SKIP
     """
@@ -35,11 +35,11 @@ def saliency(captioner: Captioner, caption: Caption) -> np.ndarray:
 def word_gradients(captioner: Captioner, caption: Caption) -> Tensor:
     """d log p(word | words before it, picture) / d input of the vision network, for each word: (L,3,S,S) float32.
 
-    The input is the picture squashed to the captioner's S × S and normalised as the network wants it. Raises
-    SettingsError as `saliency`.
+    The input is the picture squashed to the captioner's S × S and normalised for the network. Raises SettingsError like
+    `saliency`.
     """
     ids, vision = _checked_ids(captioner, caption), captioner.vision
-    # cudnn's LSTMs have gradients in training mode only.
+    # cuDNN's LSTMs compute gradients in training mode only.
     with torch.inference_mode(False), torch.enable_grad(), torch.backends.cudnn.flags(enabled=False):
         pixels = vision.pixels([caption.image]).requires_grad_()
         state = vision.decoder.start(vision.features(pixels))

@@ -1,4 +1,4 @@
-"""Sample photographs: those that come with scikit-image, and COCO photographs that are downloaded on request."""
+"""Sample photographs: those included with scikit-image, and COCO photographs downloaded on request."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _DOWNLOAD_BYTES = 20_000_000
 def samples() -> dict[str, Path]:
     """List the sample photographs on this machine, name → path, sorted by name. Needs no network.
 
-    They are the photographs that the scikit-image package carries, and every picture file in `data/coco_samples`
+    They are the photographs included in the scikit-image package, and every picture file in `data/coco_samples`
     (see `download_samples`).
 
     >>> "chelsea" in samples()
@@ -47,7 +47,7 @@ def samples() -> dict[str, Path]:
 
 
 def sample(name: str) -> Image.Image:
-    """Open one of the `samples` by name. Raises `ImageError`, listing the names there are, for any other.
+    """Open one of the `samples` by name. Raises `ImageError` for any other name, listing the available ones.
 
     >>> sample("chelsea").size
     (451, 300)
@@ -64,11 +64,11 @@ def download_samples(
 ) -> list[Path]:
     """Download the COCO photographs of `data/coco_samples/manifest.json` into `folder`, and return their paths.
 
-    Without `folder` they go beside the manifest, where `samples` finds them. Pictures already there are kept and not
-    asked for again. `opener(url, timeout=seconds)` gives a response with headers, as `urllib.request.urlopen` does.
+    Without `folder` they go beside the manifest, where `samples` finds them. Pictures that already exist are kept and
+    not downloaded again. `opener(url, timeout=seconds)` returns a response with headers, like `urllib.request.urlopen`.
 
-    Raises `DownloadError` if one does not arrive, is not a picture, or if a damaged file is in its place;
-    `OutputError` if the folder cannot be written. What arrived before stays. Photographs: Lin et al., "Microsoft COCO:
+    Raises `DownloadError` if a download fails, is not a picture, or if a damaged file is in its place; `OutputError` if
+    the folder cannot be written. Photographs that arrived before are kept. Photographs: Lin et al., "Microsoft COCO:
     Common Objects in Context", ECCV 2014.
 
     >>> download_samples("photos")  # doctest: +SKIP

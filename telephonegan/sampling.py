@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from telephonegan.generation import Generator
     from telephonegan.text import EncodedText, Vocabulary
 
-_BATCH = 8  # of 256-pixel pictures: more is no faster on a CPU and may not fit on a small GPU
+_BATCH = 8  # of 256-pixel pictures: more is not faster on a CPU and may not fit on a small GPU
 _TOLD_WORDS = 20
 
 
@@ -41,16 +41,16 @@ def sample(
     """Paint every line of a caption file `n` times into the new folder `out` (default: one in out/), and return it.
 
     `generator` is the name of a generator (default: flickr8k). Instead `config` may be one of AttnGAN's own YAML files,
-    whose files are used where they are; `data_dir` replaces its DATA_DIR, and without `captions` the caption files that
-    DATA_DIR/example_filenames.txt lists are painted, each into a sub-folder.
+    whose files are used in place; `data_dir` replaces its DATA_DIR, and without `captions` the caption files listed in
+    DATA_DIR/example_filenames.txt are painted, each into a sub-folder.
 
     Picture i of line s is i_s_s_g0.png, i_s_s_g1.png, … from the smallest size to the largest; unless `attention` is
-    False, i_s_s_a0.png, … show where its words went. s counts the lines that hold a known word, from 0; the others, and
-    unknown words, are listed on stderr. A picture depends on `seed`, i and s alone. `on_folder` is called with the
-    folder before anything is painted.
+    False, i_s_s_a0.png, … show the attention. s counts the lines that contain a known word, from 0; other lines and
+    unknown words are listed on stderr. A picture depends only on `seed`, i and s. `on_folder` is called with the folder
+    before anything is painted.
 
-    Raises SettingsError, DataError for files that are missing, TextError where no line holds a known word,
-    WeightsError, UnknownModelError or OutputError. Xu et al., "AttnGAN: Fine-Grained Text to Image Generation with
+    Raises SettingsError, DataError for missing files, TextError if no line contains a known word, WeightsError,
+    UnknownModelError or OutputError. Xu et al., "AttnGAN: Fine-Grained Text to Image Generation with
     Attentional Generative Adversarial Networks", CVPR 2018.
 
     >>> sample("captions.txt", n=4, out="painted")  # doctest: +SKIP
@@ -82,13 +82,13 @@ def sample(
 
 @dataclass(frozen=True)
 class _Registered:
-    """A generator with a name; its captions come from a file."""
+    """A registered generator; its captions come from a file."""
 
     name: str
 
     def caption_files(self, given: Path | None) -> dict[str, Path]:
         if given is None:
-            raise SettingsError("What is to be painted? Give --captions FILE, a text file of one caption per line.")
+            raise SettingsError("No captions were given. Give --captions FILE, a text file of one caption per line.")
         return {"": given}
 
     def generator(self, device: str) -> Generator:
@@ -99,7 +99,7 @@ class _Registered:
 
 @dataclass(frozen=True)
 class _Published:
-    """The files that one of AttnGAN's YAML files names, used where they are."""
+    """The files that one of AttnGAN's YAML files names, used in place."""
 
     path: Path
     config: EasyDict
@@ -110,7 +110,7 @@ class _Published:
         return Path(self.config.TRAIN.NET_G).stem or self.path.stem
 
     def caption_files(self, given: Path | None) -> dict[str, Path]:
-        """By sub-folder: the file given, or each that DATA_DIR/example_filenames.txt lists."""
+        """Caption files by sub-folder: the given one, or those listed in DATA_DIR/example_filenames.txt."""
         from telephonegan.text import read_lines
 
         if given is not None:
@@ -120,7 +120,7 @@ class _Published:
         for name in filter(None, map(str.strip, read_lines(listing))):
             folder = Path(name).name
             if folder in found or folder in ("", ".."):
-                raise DataError(f"{listing}: results would go to {folder!r}, which is taken or no name. Rename it.")
+                raise DataError(f"{listing}: results would go to {folder!r}, which is taken or invalid. Rename it.")
             found[folder] = self._data() / f"{name}.txt"
         if not found:
             raise DataError(f"{listing} lists no caption file. Give --captions FILE.")
@@ -144,7 +144,7 @@ class _Published:
         return self._found("DATA_DIR", self.data_dir or self.config.DATA_DIR)
 
     def _found(self, key: str, given: str | Path) -> Path:
-        """From here, or from the folder AttnGAN runs in: code/, which holds cfg/ with the YAML."""
+        """A path relative to the current folder or the one AttnGAN runs in: code/, which holds cfg/ with the YAML."""
         if not str(given):
             raise SettingsError(f"{self.path} leaves {key} empty. Name it there, as AttnGAN's eval_*.yml files do.")
         code = self.path.absolute().parent.parent
@@ -157,7 +157,7 @@ class _Published:
 def _source(generator: str | None, config: str | Path | None, data_dir: str | Path | None) -> _Registered | _Published:
     if config is None:
         if data_dir is not None:
-            raise SettingsError("--data-dir changes the DATA_DIR of --cfg YAML: give both or neither.")
+            raise SettingsError("--data-dir replaces the DATA_DIR of --cfg YAML: give both or neither.")
         return _Registered(generator or "flickr8k")
     if generator is not None:
         raise SettingsError("Give either the name of a generator or --cfg YAML, not both.")
@@ -167,8 +167,8 @@ def _source(generator: str | None, config: str | Path | None, data_dir: str | Pa
     settings = read_config(path)
     if settings.B_VALIDATION:
         raise SettingsError(
-            f"{path} has B_VALIDATION True, which asks for a whole test split. Caption files alone are painted: "
-            "set it to False."
+            f"{path} sets B_VALIDATION to True, which asks for a whole test split. Only caption files can be "
+            "painted: set it to False."
         )
     return _Published(path.expanduser(), settings, None if data_dir is None else Path(data_dir))
 
@@ -177,7 +177,7 @@ def _source(generator: str | None, config: str | Path | None, data_dir: str | Pa
 
 
 def known_lines(lines: Sequence[str], vocabulary: Vocabulary) -> list[EncodedText]:
-    """The lines that hold a known word, never cut; what is left out is told on stderr. TextError where none does."""
+    """The lines that contain a known word, never cut; skipped ones are listed on stderr. Raises TextError if none."""
     kept = []
     for number, line in enumerate(lines, 1):
         try:
@@ -185,9 +185,9 @@ def known_lines(lines: Sequence[str], vocabulary: Vocabulary) -> list[EncodedTex
         except TextError:
             if line.strip():
                 shown = printable(line.strip()[:60])
-                print(f"Line {number} holds no known word and is skipped: {shown}", file=sys.stderr)
+                print(f"Line {number} has no known word and is skipped: {shown}", file=sys.stderr)
     if not kept:
-        raise TextError(f"No line holds a word this model knows. Try words such as {', '.join(vocabulary.common(8))}.")
+        raise TextError(f"No line has a word this model knows. Try words such as {', '.join(vocabulary.common(8))}.")
     dropped = list(dict.fromkeys(word for line in kept for word in line.dropped))
     if dropped:
         print(f"Not known, so not painted: {printable(', '.join(dropped[:_TOLD_WORDS]))}", file=sys.stderr)
@@ -214,7 +214,7 @@ def _paint_all(
             for k, image in enumerate(images):
                 files.replace(folder / f"{i}_s_{s}_g{k}.png", files.png_bytes(image))
             for k, seen in enumerate(maps if attention else []):
-                image = images[min(k + 1, len(images) - 1)]  # the size it led to; G_DCGAN shows its last size only
+                image = images[min(k + 1, len(images) - 1)]  # the next size; G_DCGAN shows its last size only
                 picture = attention_picture(image, seen, sentence.words)
                 files.replace(folder / f"{i}_s_{s}_a{k}.png", files.png_bytes(picture))
 
@@ -222,7 +222,7 @@ def _paint_all(
 def _painted(
     generator: Generator, sentences: Sequence[EncodedText], seeds: Sequence[int]
 ) -> Iterator[tuple[list[Image.Image], list[np.ndarray]]]:
-    """Per sentence its pictures from small to large, and the attention (L,H,W) of each but the last size."""
+    """For each sentence its pictures from small to large, and the attention (L,H,W) of every size but the last."""
     stages, attentions = generator.stages(sentences, seeds)
     pictures = zip(*map(truncated_images, stages), strict=True)
     maps = [batch.float().cpu().numpy() for batch in attentions]
@@ -231,7 +231,7 @@ def _painted(
 
 
 def truncated_images(batch: torch.Tensor) -> list[Image.Image]:
-    """Pictures (B,3,H,W) in [-1,1] as AttnGAN stores them: grey levels cut off, where `to_images` rounds.
+    """Pictures (B,3,H,W) in [-1,1] as AttnGAN stores them: grey levels are truncated, whereas `to_images` rounds.
 
     >>> import torch
     >>> truncated_images(torch.zeros(1, 3, 1, 1))[0].getpixel((0, 0))

@@ -1,4 +1,4 @@
-"""Pictures of results, drawn with Pillow alone: strips of a chain, and where a network looked."""
+"""Pictures of results, drawn with Pillow only: strips of a chain, and attention overlays."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ LINES = 5
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture (None: the text takes its place), the text beneath it, and a head such as the number of a round.
+    """A picture (None: the text takes its place), the text below it, and a heading such as the round number.
 
-    `arrow` points at the picture from the one before.
+    `arrow` draws an arrow from the previous picture.
     """
 
     image: Image.Image | None
@@ -31,7 +31,7 @@ class Tile:
 
 
 def strip(tiles: Sequence[Tile]) -> Image.Image:
-    """Numbered pictures with their captions beneath, in reading order, three or four to a row."""
+    """Numbered pictures with captions below, in reading order, three or four to a row."""
     columns = _columns(len(tiles))
     rows = [tiles[i : i + columns] for i in range(0, len(tiles), columns)]
     heights = [max(_tile_height(tile) for tile in row) for row in rows]
@@ -56,7 +56,7 @@ def frames(tiles: Sequence[Tile]) -> list[Image.Image]:
 def attention_sheet(
     image: Image.Image, words: Sequence[str], maps: np.ndarray, probabilities: Sequence[float] = ()
 ) -> Image.Image:
-    """The picture, then the picture as each word saw it: bright where the network looked. `maps` is (L,H,W)."""
+    """The picture, then once per word, bright where the network looked. `maps` is (L,H,W)."""
     width, gap, footer = 168, 14, 46
     views = [scaled(view, width) for view in (image, *(overlay(image, seen) for seen in maps))]
     notes = ["", *(f"{p:.0%}" for p in probabilities), *[""] * len(words)]
@@ -74,7 +74,7 @@ def attention_sheet(
 
 
 def overlay(image: Image.Image, seen: np.ndarray) -> Image.Image:
-    """The picture, dimmed where the network did not look. `seen` is (H,W), not negative; at least 256 pixels wide."""
+    """The picture, at least 256 pixels wide, dimmed where the network did not look. `seen` is (H,W), not negative."""
     shown = scaled(image, max(TILE, *image.size))
     brightness = Image.fromarray((seen / max(float(seen.max()), 1e-12)).astype(np.float32))
     light = np.asarray(brightness.resize(shown.size, Image.Resampling.BICUBIC)).clip(0, 1)[..., None]
@@ -84,7 +84,7 @@ def overlay(image: Image.Image, seen: np.ndarray) -> Image.Image:
 
 
 def _columns(count: int) -> int:
-    """Rows of at most four, as full as can be: a wider strip would be too small to read where it is shown."""
+    """The number of columns, at most four and evenly filled: a wider strip would be too small to read."""
     return count if count <= 4 else min((4, 3), key=lambda columns: -count % columns)
 
 
@@ -129,21 +129,21 @@ def _draw_disc(sheet: Image.Image, left: int, top: int, size: int, colour: str) 
 
 
 def _place(sheet: Image.Image, image: Image.Image, left: int, top: int, size: int) -> None:
-    """Fit a picture into a square, keeping its aspect."""
+    """Fit a picture into a square, keeping its aspect ratio."""
     shown = scaled(image, size)
     ImageDraw.Draw(sheet).rectangle([left, top, left + size - 1, top + size - 1], "#ebe6db")
     sheet.paste(shown, (left + (size - shown.width) // 2, top + (size - shown.height) // 2))
 
 
 def scaled(image: Image.Image, size: int) -> Image.Image:
-    """The longer side becomes `size` pixels; small pictures are enlarged smoothly."""
+    """Scale the longer side to `size` pixels; small pictures are enlarged smoothly."""
     scale = size / max(image.size)
     fitting = tuple(max(1, round(side * scale)) for side in image.size)
     return image if fitting == image.size else image.resize(fitting, Image.Resampling.LANCZOS)
 
 
 def wrapped(text: str, font: ImageFont.ImageFont, width: float, limit: int) -> list[str]:
-    """Lines no wider than `width` in this font, at most `limit`; long words are broken, and the rest is an ellipsis."""
+    """At most `limit` lines no wider than `width` in this font; long words are broken, cut text ends in an ellipsis."""
     printable = "".join(c if c.isprintable() else " " for c in text[: 100 * limit])
     lines, cut = [""], len(text) > 100 * limit
     for word in printable.split():
@@ -172,7 +172,7 @@ def _broken(word: str, font: ImageFont.ImageFont, width: float) -> list[str]:
 
 @cache
 def font(size: int) -> ImageFont.ImageFont:
-    """DejaVu Sans, which knows most alphabets, from matplotlib's data files; else the one inside Pillow."""
+    """DejaVu Sans, which covers most alphabets, from matplotlib's data files; else Pillow's built-in font."""
     found = importlib.util.find_spec("matplotlib")
     for place in (found.submodule_search_locations if found else None) or []:
         file = Path(place) / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"

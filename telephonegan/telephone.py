@@ -1,4 +1,4 @@
-"""The broken telephone: image → caption → image → caption → …, and the short calls for either half of it."""
+"""The broken telephone: image → caption → image → caption → …, and shortcuts for either half."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ OnRound = Callable[[Chain], None]
 
 @dataclass(frozen=True)
 class Position:
-    """Where a chain stands: all that its next round depends on, but for the settings of the play.
+    """Where a chain stands: everything its next round depends on, except the settings of the play.
 
     `round` is the number of the next round, and `before` the caption of the one before it; for round 0 the picture or
-    the text that the chain starts from. `seed` and `number` are those of the chain.
+    text the chain starts from. `seed` and `number` are those of the chain.
     """
 
     round: int
@@ -49,7 +49,7 @@ class Position:
 
 
 class Telephone:
-    """A captioner and a generator that play against each other. `load` makes one from their names.
+    """A captioner and a generator that play the game together. `load` makes one from their names.
 
     >>> phone = Telephone(Captioner.load("flickr8k"), Generator.load("flickr8k"))  # doctest: +SKIP
     """
@@ -66,17 +66,17 @@ class Telephone:
         }
 
     def caption(self, image: Any, **decoding: Any) -> Caption | list[Caption]:
-        """As the function `caption`, with this captioner."""
+        """Like the function `caption`, with this captioner."""
         return _describe(self.captioner, image, **decoding)
 
     def generate(self, text: str | list[str], **options: Any) -> Picture | list[Picture] | list[list[Picture]]:
-        """As the function `generate`, with this generator."""
+        """Like the function `generate`, with this generator."""
         return _paint(self.generator, text, **options)
 
     def play(
         self, image: Any = None, text: str | list[str] | None = None, *, number: int = 0, **options: Any
     ) -> Chain | list[Chain]:
-        """Play from a picture or from a text; a list of either gives a list of chains, as `play_many` does.
+        """Play from a picture or a text; a list of either gives a list of chains. See `play_many`.
 
         `number` is that of the (first) chain: `play(image=images[3], number=3)` repeats chain 3 of
         `play(image=images)`.
@@ -103,11 +103,11 @@ class Telephone:
     ) -> list[Chain]:
         """Play one chain per picture or text, all advancing together; images come first in the result.
 
-        The chains are numbered from `number` on. What a chain samples depends on `seed`, its number and the round
-        alone, so its neighbours make no difference but for the rounding of sums. `settings` are those of
-        `PlaySettings`: method, beam_width, temperature, top_p, truncation. `value_range` is that of `images.as_image`.
-        `on_round` is called with each chain that has grown.
-        A chain ends early when its caption holds no word the generator knows.
+        The chains are numbered from `number` on. What a chain samples depends only on `seed`, its number and the round,
+        so the other chains make no difference beyond rounding. `settings` are those of `PlaySettings`: method,
+        beam_width, temperature, top_p, truncation. `value_range` is that of `images.as_image`. `on_round` is called
+        with each chain after every new round.
+        A chain ends early if its caption contains no word the generator knows.
         Raises ImageError, TextError or SettingsError before the first round.
         """
         inference.check_whole(rounds, "rounds", 1, MOST_ROUNDS)
@@ -121,7 +121,7 @@ class Telephone:
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
         for text in texts:
-            self.generator.encode(text)  # says now what it would say in round 1
+            self.generator.encode(text)  # fails now rather than in round 1
         sources = [(working_image(image, value_range=value_range), _name_of(image)) for image in images]
         sources += [(text, "") for text in texts]
         chains = [Chain(source, name, number=each, **shared) for each, (source, name) in enumerate(sources, number)]
@@ -131,12 +131,12 @@ class Telephone:
     def resume(
         self, chain: Chain, *, rounds: int | None = None, progress: bool = True, on_round: OnRound | None = None
     ) -> Chain:
-        """Play a chain on, up to `rounds` (default: those it was meant to have), as if it had never been interrupted.
+        """Continue a chain up to `rounds` (default: the number first requested), as if it had never been interrupted.
 
-        Raises SettingsError when other models played it so far, or when it has more rounds than that.
+        Raises SettingsError if it was played with other models, or already has more rounds than that.
         """
         if chain.models != self.models:
-            raise SettingsError(f"The chain was played with {chain.models}; here are {self.models}. Load those models.")
+            raise SettingsError(f"The chain was played with {chain.models}, not with {self.models}. Load those models.")
         chain.wanted = inference.check_whole(
             chain.wanted if rounds is None else rounds, "rounds", max(1, len(chain) - 1), MOST_ROUNDS
         )
@@ -156,22 +156,22 @@ class Telephone:
                 bar.update()
 
     def can_go_on(self, chain: Chain) -> bool:
-        """Whether the last caption, if there is one, holds a word that can be painted."""
+        """Whether the last caption, if there is one, contains a word that can be painted."""
         return not chain.rounds or self.generator.knows(chain[-1].caption.text)
 
     def advance(self, chains: Sequence[Chain], *, seed_policy: str = "fresh") -> None:
-        """Give every chain one more round, computed together; `play_many` is this, repeated.
+        """Add one round to every chain, computed together; `play_many` repeats this.
 
-        `seed_policy` "fresh" takes new noise in every round; "fixed" takes the same noise in every round of a chain,
-        which makes a round a function of the caption before. The chains have equally many rounds, equal settings, and
-        can go on. Raises SettingsError.
+        `seed_policy` "fresh" uses new noise every round; "fixed" uses the same noise in every round of a chain, so that
+        each round is a function of the caption before. All chains must have the same number of rounds and the same
+        settings, and be able to go on. Raises SettingsError.
 
         >>> phone.advance([Chain("a dog on the beach"), Chain("a man in the snow")])  # doctest: +SKIP
         """
         if seed_policy not in SEED_POLICIES:
             raise SettingsError(f"{seed_policy!r} is not a seed policy. Allowed: {', '.join(SEED_POLICIES)}.")
         if len({(len(chain), chain.settings) for chain in chains}) > 1:
-            raise SettingsError("Chains advance together that have equally many rounds and equal settings.")
+            raise SettingsError("Chains advance together only with the same number of rounds and the same settings.")
         if not chains:
             return
         rounds = self.next_rounds([Position.of(chain) for chain in chains], chains[0].settings, seed_policy=seed_policy)
@@ -181,7 +181,7 @@ class Telephone:
     def next_rounds(
         self, positions: Sequence[Position], settings: PlaySettings, *, seed_policy: str = "fresh"
     ) -> list[Round]:
-        """The next round of chains that stand at these positions, all in the same round, computed together."""
+        """The next round of chains at these positions, all in the same round, computed together."""
         pictures = self._repaint(positions, settings, seed_policy) if positions[0].round else _start(positions)
         captions = self._recaption(positions, pictures, settings, seed_policy)
         return [
@@ -199,7 +199,7 @@ class Telephone:
     def _recaption(
         self, positions: Sequence[Position], pictures: list[Picture | None], settings: PlaySettings, seed_policy: str
     ) -> list[Caption]:
-        """Caption the pictures together; where there is none, the text that was given is the caption."""
+        """Caption the pictures together; without a picture, the given text is the caption."""
         seen = [(where, picture) for where, picture in zip(positions, pictures, strict=True) if picture is not None]
         said = iter(
             self.captioner(
@@ -248,10 +248,9 @@ def generate(
     """Paint a text, or each of a list of texts.
 
     With n > 1 every text gives a list of n pictures, with the seeds seed, seed + 1, …. `truncation` (0 to 2) scales the
-    noise. With `candidates` (2 to 64), each picture is the one of so many that matches the text best, in the eyes of
-    the generator's teacher. `latents` (for a list of texts a list) replace parts of what the seed draws, such as
-    {"noise": array}; see `generation.Generator.latents`. Raises TextError, SettingsError, UnknownModelError,
-    WeightsError.
+    noise. With `candidates` (2 to 64), each picture is the best match among that many, according to the generator's own
+    DAMSM. `latents` (for a list of texts a list) replace parts of what the seed draws, such as {"noise": array}; see
+    `generation.Generator.latents`. Raises TextError, SettingsError, UnknownModelError, WeightsError.
 
     >>> generate("a brown bear in the grass", seed=3).save("bear.png")  # doctest: +SKIP
     """
@@ -271,7 +270,7 @@ def play(
     device: str = "auto",
     **options: Any,
 ) -> Chain | list[Chain]:
-    """Play the broken telephone from a picture or from a text; a list of either gives a list of chains.
+    """Play the broken telephone from a picture or a text; a list of either gives a list of chains.
 
     Models are chosen as in `load`; `options` are those of `Telephone.play_many`. Raises the errors of `caption` and
     `generate`.
@@ -352,11 +351,11 @@ def _start(positions: Sequence[Position]) -> list[Picture | None]:
 
 
 def _round_seed(position: Position, what: str, seed_policy: str) -> int:
-    """The seed of the picture or caption of the round that comes next."""
+    """The seed of the next round's picture or caption."""
     rounds = (position.round,) if seed_policy == "fresh" else ()
     return inference.derived_seed(position.seed, position.number, *rounds, what)
 
 
 def _name_of(image: Any) -> str:
-    """The name of a file, without the folders of this machine; empty for anything else."""
+    """The name of a file without its folder; empty for anything else."""
     return Path(os.fsdecode(image)).name if isinstance(image, str | os.PathLike) else ""

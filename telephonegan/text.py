@@ -1,4 +1,4 @@
-"""Text: files in any encoding, sentences cut into words, words looked up as ids, and an account of what was dropped."""
+"""Text: files in any encoding, tokenisation, and vocabularies that look up word ids and report what was dropped."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ PAD, START, END, UNKNOWN = "<pad>", "<start>", "<end>", "<unk>"
 def read_text(path: str | Path) -> str:
     """Content of a text file in UTF-8, UTF-16, UTF-32 or a Western encoding; line ends stay as they are.
 
-    Where the encoding had to be guessed a warning says so, because letters may come out wrong. Raises DataError when
-    the file cannot be read or is not text.
+    A guessed encoding is reported in a warning, because letters may come out wrong. Raises DataError if the file cannot
+    be read or is not text.
 
     >>> read_text("captions.txt")  # doctest: +SKIP
     'a.jpg\\ta dog runs\\n'
@@ -41,12 +41,12 @@ def read_text(path: str | Path) -> str:
 
 
 def read_lines(path: str | Path) -> list[str]:
-    """The lines of a text file, which is read as `read_text` reads it. Raises DataError."""
+    """The lines of a text file, read like `read_text`. Raises DataError."""
     return lines_of(read_text(path))
 
 
 def lines_of(text: str) -> list[str]:
-    r"""Lines as editors count them: ended by \n, \r\n or \r, and by none of Unicode's other separators.
+    r"""Lines as editors count them: ended by \n, \r\n or \r, but not by Unicode's other separators.
 
     >>> lines_of("one\r\ntwo\u2028still two\n")
     ['one', 'two\u2028still two']
@@ -56,7 +56,7 @@ def lines_of(text: str) -> list[str]:
 
 
 def decoded(path: str | Path) -> tuple[str, str, bool]:
-    """Content of a text file, the name of its encoding, and whether that is a guess. Raises DataError."""
+    """Content of a text file, the name of its encoding, and whether that was guessed. Raises DataError."""
     path = Path(path).expanduser()
     try:
         content = path.read_bytes()
@@ -69,11 +69,11 @@ def decoded(path: str | Path) -> tuple[str, str, bool]:
             f"{path} begins as {error.encoding.upper()} but is damaged further on. Save it as text in UTF-8."
         ) from error
     if "\0" in text:
-        raise DataError(f"{path} is not a text file: it holds zero bytes. Save it as text in UTF-8.")
+        raise DataError(f"{path} is not a text file: it contains zero bytes. Save it as text in UTF-8.")
     return text, encoding, is_guess
 
 
-_MARKS = {  # byte order marks, that of UTF-32 before that of UTF-16, which it begins with
+_MARKS = {  # byte order marks; UTF-32 comes before UTF-16, whose mark begins it
     b"\xff\xfe\0\0": "utf-32",
     b"\0\0\xfe\xff": "utf-32",
     b"\xff\xfe": "utf-16",
@@ -96,7 +96,7 @@ def _decoded(content: bytes) -> tuple[str, str, bool]:
 
 
 def _western(content: bytes) -> tuple[str, str]:
-    """A file that is not UTF-8, in cp1252 or latin-1; or in UTF-8 where just a few bytes are of cp1252."""
+    """Decode a file that is not UTF-8: as cp1252 or latin-1, or as UTF-8 if only a few bytes are cp1252."""
     marked = content.decode("utf-8-sig", "surrogateescape")
     strays = sum("\udc80" <= c <= "\udcff" for c in marked)
     if strays < sum(c > "\x7f" for c in marked) - strays:
@@ -112,7 +112,7 @@ def _stray(match: re.Match[str]) -> str:
 
 
 def _unmarked_utf_16(head: bytes) -> str | None:
-    """The byte order of UTF-16 without a mark: every other byte is mostly zero, and those between are mostly text."""
+    """The byte order of UTF-16 without a mark: every other byte is mostly zero, the rest mostly text."""
     for codec, zeros, others in (("utf-16-le", head[1::2], head[::2]), ("utf-16-be", head[::2], head[1::2])):
         texts = sum(byte >= 32 or byte in b"\t\n\r" for byte in others)
         if zeros.count(0) > 0.4 * len(zeros) and texts > 0.8 * len(others) and 0 not in others:
@@ -122,13 +122,13 @@ def _unmarked_utf_16(head: bytes) -> str | None:
 
 # ---------------------------------------------------------------------------------------------------------------- words
 
-_PLAIN_WORD = regex.compile(r"[\p{L}\p{N}_]+")  # what \w+ of `re` finds, whatever Unicode this Python knows
-# Where a text has none of these, that is all there is to it, and several times as fast.
+_PLAIN_WORD = regex.compile(r"[\p{L}\p{N}_]+")  # like \w+ of `re`, but independent of Python's Unicode version
+# A text without any of these takes the simple path, several times as fast.
 _MARKS_AND_OTHERS = regex.compile(
     r"[\p{M}\u200c\u200dİ\p{Han}\p{Hiragana}\p{Katakana}ー\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
 )
 # A mark, such as a vowel sign of Hindi, belongs to the letter before it, and a joiner to the letters around it.
-# Variation selectors and keycaps are marks that change the looks alone.
+# Variation selectors and keycaps are marks that change the appearance only.
 _MARK = r"[\p{M}--[\ufe00-\ufe0f\u20e3\U000e0100-\U000e01ef]]"
 _WORD = rf"[\p{{L}}\p{{N}}_](?:[\p{{L}}\p{{N}}_]|{_MARK}|[\u200c\u200d](?=[\p{{L}}\p{{N}}]))*"
 _SYMBOL = (
@@ -136,32 +136,31 @@ _SYMBOL = (
     r"(?:[\ufe0f\p{Emoji_Modifier}\U000e0020-\U000e007f]|\u200d\p{Extended_Pictographic})*"
 )
 _PIECE = regex.compile(rf"(?P<word>{_WORD})|{_SYMBOL}", regex.V1)
-_MARKS_OF_A_LETTER = 30  # at most, as in Unicode's stream-safe format: normalising takes the square of their number
+_MARKS_OF_A_LETTER = 30  # at most, as in Unicode's stream-safe format: normalising takes quadratic time
 _MORE_MARKS = regex.compile(rf"(\p{{M}}{{{_MARKS_OF_A_LETTER}}})\p{{M}}+")
 
 
 def tokenise(text: str) -> list[str]:
     r"""Lower-case words of a sentence: letters with their marks, digits and `_`; everything else is dropped.
 
-    Words are in composed form (NFC). The published AttnGAN dictionaries hold ASCII words only and know no others.
-    Chinese, Japanese, Thai, Lao, Khmer and Burmese are written without blanks between words: such a text must have them
-    put in, or for Chinese and Thai jieba or pythainlp must be installed. Raises TextError where that is not so, and
-    when `text` is not a string.
+    Words are in composed form (NFC). The published AttnGAN dictionaries contain ASCII words only.
+    Chinese, Japanese, Thai, Lao, Khmer and Burmese are written without spaces between words: insert them, or for
+    Chinese and Thai install jieba or pythainlp. Otherwise raises TextError, as it does if `text` is not a string.
 
     >>> tokenise("A dog's t-shirt, in 2 colours.")
     ['a', 'dog', 's', 't', 'shirt', 'in', '2', 'colours']
     """
     if isinstance(text, str) and not _MARKS_AND_OTHERS.search(text):
         lowered = unicodedata.normalize("NFC", text.lower())
-        if not _MARKS_AND_OTHERS.search(lowered):  # normalising takes marks off a few letters
+        if not _MARKS_AND_OTHERS.search(lowered):  # normalising removes marks from a few letters
             return _PLAIN_WORD.findall(lowered)
     return [piece for piece, is_word in _pieces(text) if is_word]
 
 
 def _pieces(text: str) -> list[tuple[str, bool]]:
-    """Words and symbols of a text in their order, and which of them are words."""
+    """Words and symbols of a text in order, and which of them are words."""
     if not isinstance(text, str):
-        raise TextError(f"A text is a str; {type(text).__name__} was given.")
+        raise TextError(f"A text must be a str; {type(text).__name__} was given.")
     parted = _with_blanks(_lowered(text))
     return [(match[0], match["word"] is not None) for match in _PIECE.finditer(parted)]
 
@@ -180,15 +179,15 @@ _RUN = regex.compile(
     r"|(?P<Thai>\p{Thai}+)|(?P<Lao>\p{Lao}+)|(?P<Khmer>\p{Khmer}+)|(?P<Burmese>\p{Myanmar}+)"
 )
 _LETTER = regex.compile(r"\p{L}")
-_WORD_LETTERS = {"Chinese": 2.5, "Japanese": 3}  # on average; text whose pieces are longer has not been parted
+_WORD_LETTERS = {"Chinese": 2.5, "Japanese": 3}  # on average; text with longer pieces has not been segmented
 _WORD_LETTERS_ELSEWHERE = 4.5
 _SEGMENTERS = {"Chinese": "jieba", "Thai": "pythainlp"}
 
 
 def _with_blanks(text: str) -> str:
-    """The text with blanks between its words. Raises TextError where nobody has put them in and nobody here can.
+    """The text with spaces between its words. Raises TextError if there are none and no segmenter is installed.
 
-    A few such words in a text of another script, a street sign say, are words as they stand.
+    A few such words within a text of another script, a street sign say, are kept as they are.
     """
     runs = list(_RUN.finditer(text))
     letters = [len(_LETTER.findall(run[0])) for run in runs]
@@ -218,10 +217,10 @@ def _segmented(run: str, language: str, text: str) -> list[str]:
 
 def _unparted(text: str, language: str) -> str:
     package = _SEGMENTERS.get(language)
-    install = f", or install {package}, which does (pip install {package})" if package else ""
+    install = f", or install {package}, which finds them (pip install {package})" if package else ""
     return (
-        f"{_short(text)} is {language}, which is written without blanks between words, so its words cannot be told "
-        f"apart. Put blanks between the words{install}."
+        f"{_short(text)} is {language}, which is written without spaces between words, so its words cannot be "
+        f"separated. Put spaces between the words{install}."
     )
 
 
@@ -230,7 +229,7 @@ def _unparted(text: str, language: str) -> str:
 
 @dataclass(frozen=True)
 class EncodedText:
-    """Ids of the known words of one sentence, those words, and what was left out and why."""
+    """Ids of the known words of one sentence, those words, and what was dropped and why."""
 
     ids: list[int]
     words: list[str]
@@ -239,10 +238,10 @@ class EncodedText:
 
 
 class Vocabulary:
-    """Words and their ids, fixed for the life of a model.
+    """Words and their ids, fixed for each model.
 
     `words[i]` is the word of id i. `specials` at the front (padding first) are never produced by `encode`. With
-    `ascii_only`, as the published AttnGAN dictionaries need it, letters outside ASCII are left out before a look-up.
+    `ascii_only`, for the published AttnGAN dictionaries, letters outside ASCII are removed before the look-up.
 
     >>> v = Vocabulary(["<pad>", "a", "dog"])
     >>> v.encode("A happy dog").dropped
@@ -254,7 +253,7 @@ class Vocabulary:
         self.ids = {word: index for index, word in enumerate(self.words)}
         if len(self.ids) != len(self.words):
             repeated = next(word for word, count in Counter(self.words).items() if count > 1)
-            raise WeightsError(f"The vocabulary holds {repeated!r} twice; every word has one id.")
+            raise WeightsError(f"The vocabulary contains {repeated!r} twice; every word must have one id.")
 
     def __len__(self) -> int:
         return len(self.words)
@@ -283,7 +282,7 @@ class Vocabulary:
     def encode(self, text: str, *, limit: int | None = None) -> EncodedText:
         """Look up the words of `text`; unknown ones and symbols are in `dropped`, words beyond `limit` are counted.
 
-        Raises TextError when nothing is left.
+        Raises TextError if nothing is left.
 
         >>> Vocabulary(["a", "dog", "runs"]).encode("a dog 🐕 runs").dropped
         ['🐕']
@@ -291,7 +290,7 @@ class Vocabulary:
         pieces = _pieces(text)
         if not any(is_word for _, is_word in pieces):
             raise TextError(
-                f"The text {_short(text)} holds no word. Give a sentence, such as 'a dog runs on the beach'."
+                f"The text {_short(text)} contains no word. Give a sentence, such as 'a dog runs on the beach'."
             )
         spelled = [self._spell(piece) for piece, _ in pieces]
         known = [word for word in spelled if word in self]
@@ -308,7 +307,7 @@ class Vocabulary:
         return token.encode("ascii", "ignore").decode() if self.ascii_only else token
 
     def known_ids(self, words: Iterable[str], limit: int) -> list[int]:
-        """Ids of the first `limit` known words; padding alone, which says nothing, where none is known.
+        """Ids of the first `limit` known words; a single padding id if none is known.
 
         >>> Vocabulary(["<pad>", "a", "dog"]).known_ids(["a", "happy", "dog"], 20)
         [1, 2]
@@ -316,7 +315,7 @@ class Vocabulary:
         return [self.ids[word] for word in map(self._spell, words) if word in self][:limit] or [0]
 
     def common(self, n: int) -> list[str]:
-        """The first `n` words of some length: a hint at what the model can talk about."""
+        """The first `n` words that are not too short, as examples of what the model knows."""
         return [word for word in self.words if len(word) > 2 and not word.startswith("<")][:n]
 
     def decode(self, ids: Iterable[int]) -> list[str]:
@@ -332,7 +331,7 @@ class Vocabulary:
 
 
 def pad(sequences: Sequence[Sequence[int]], *, value: int = 0) -> tuple[Tensor, Tensor]:
-    """Stack id lists to (B,L) with `value` at the ends, and their lengths (B,)."""
+    """Stack id lists to (B,L), padded with `value`, and their lengths (B,)."""
     lengths = torch.tensor([len(sequence) for sequence in sequences])
     ids = torch.full((len(sequences), int(lengths.max())), value, dtype=torch.long)
     for row, sequence in zip(ids, sequences, strict=True):
@@ -341,7 +340,7 @@ def pad(sequences: Sequence[Sequence[int]], *, value: int = 0) -> tuple[Tensor, 
 
 
 def padding_mask(lengths: Tensor, width: int | None = None) -> Tensor:
-    """(B,L) bool, True on padding: the mask every attention of this library takes."""
+    """(B,L) bool, True on padding: the mask that every attention of this library takes."""
     width = int(lengths.max()) if width is None else width
     return torch.arange(width, device=lengths.device) >= lengths[:, None]
 

@@ -1,3 +1,3 @@
-"""The version, in a file of its own: the root of the package names what stands on it."""
+"""The version, in a separate file because the package root imports modules that need it."""
 
 __version__ = "0.1.0"

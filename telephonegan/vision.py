@@ -1,7 +1,7 @@
-"""What a captioner sees with, one class per architecture: pictures → pixels → the features its decoder starts from.
+"""The vision networks of captioners, one class per architecture: pictures → pixels → features for the decoder.
 
-Both steps are functions of tensors that run with or without gradients, as the caller decides: so a caption's
-log-probability can be followed back to a picture, and through a painted one to the generator.
+Both steps are functions of tensors, with or without gradients as the caller decides, so that a caption's
+log-probability can be differentiated with respect to a picture, and through a painted one the generator.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _STRIDE = 32  # pixels between the cells of a backbone's last stage
 
 
 class Vision(ABC):
-    """A frozen network that looks at pictures, and the decoder that was trained with it.
+    """A frozen vision network, and the decoder that was trained with it.
 
-    `grid` is the rows and columns of the cells that the decoder attends to, None for one without cells.
+    `grid` is the rows and columns of the cells the decoder attends to, None without attention.
     """
 
     decoder: Decoder
@@ -42,10 +42,10 @@ class Vision(ABC):
     @classmethod
     @abstractmethod
     def of(cls, entry: catalogue.Entry, settings: Settings, words: int, device: torch.device) -> Vision:
-        """The vision of a captioner that knows so many words. Raises WeightsError."""
+        """The vision of a captioner with a vocabulary of `words` words. Raises WeightsError."""
 
     def pixels(self, images: Sequence[Image.Image] | Tensor) -> Tensor:
-        """Pictures, or a batch (B,3,H,W) in [-1,1], as the network wants them: (B,3,S,S), squashed and normalised."""
+        """Pictures, or a batch (B,3,H,W) in [-1,1], as input for the network: (B,3,S,S), squashed and normalised."""
         if not isinstance(images, Tensor):
             images = to_tensor(list(images), self.input_size, resample=self.resample)
         elif images.shape[-2:] != (self.input_size,) * 2:
@@ -55,15 +55,15 @@ class Vision(ABC):
 
     @abstractmethod
     def normalised(self, images: Tensor) -> Tensor:
-        """Pictures (B,3,S,S) in [-1,1] on the scale of the network's training, on its device."""
+        """Pictures (B,3,S,S) in [-1,1], normalised as in the network's training, on its device."""
 
     @abstractmethod
     def features(self, pixels: Tensor) -> Tensor:
-        """What `pixels` gives → features for `decoder.start`, the batch first."""
+        """The output of `pixels` → features for `decoder.start`, batch first."""
 
 
 class LiteVision(Vision):
-    """The cells of an EfficientNet-Lite, as our own captioners see them: frozen, or its last stages tuned."""
+    """The feature cells of an EfficientNet-Lite, for our own captioners: frozen, or with its last stages tuned."""
 
     def __init__(self, model: CaptionModel, backbone: str, input_size: int, device: torch.device) -> None:
         self.model = model.eval().requires_grad_(False).to(device)
@@ -87,7 +87,7 @@ class LiteVision(Vision):
 
 
 class ResNetVision(Vision):
-    """One feature vector of a ResNet-152, as the published captioner sees (Vinyals et al., "Show and Tell", 2015)."""
+    """One feature vector of a ResNet-152, for the published captioner (Vinyals et al., "Show and Tell", 2015)."""
 
     resample = Image.Resampling.LANCZOS
 
@@ -109,7 +109,7 @@ class ResNetVision(Vision):
         words: int,
         device: torch.device,
     ) -> ResNetVision:
-        """The vision of these networks, with the weights of a manifest's entry."""
+        """The vision made of these networks, with the weights of a manifest entry."""
         network = settings.part("network")
         parts = nn.ModuleDict(
             {
@@ -129,7 +129,7 @@ class ResNetVision(Vision):
 
 
 class CellsVision(ResNetVision):
-    """The cells of a ResNet-101, as the captioner of sgrvinod's tutorial sees (Xu et al. 2015)."""
+    """The feature cells of a ResNet-101, for the captioner of sgrvinod's tutorial (Xu et al. 2015)."""
 
     resample = Image.Resampling.BILINEAR
 

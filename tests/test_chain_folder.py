@@ -114,12 +114,12 @@ def changed(folder, *way, value):
         (("rounds", 1, "picture", "seed"), -1, r"rounds\[1\]\.picture\.seed must be a whole number from 0"),
         (("rounds", 1, "picture", "words"), "dog", r"rounds\[1\]\.picture\.words must be a list"),
         (("rounds", 1, "picture"), None, "round 1 has no picture"),
-        (("rounds", 2, "caption", "probabilities"), [0.5], "round 2 has not one probability for each word"),
+        (("rounds", 2, "caption", "probabilities"), [0.5], "round 2 needs one probability per word"),
         (("rounds", 2, "caption", "probabilities"), ["x"], r"probabilities\[0\] must be a number"),
         (("rounds", 2, "caption", "log_probability"), 10**400, "number of more than 19 digits"),
         (("rounds", 2, "caption", "alternatives"), [["a"]], r"alternatives\[0\] must be a list of 2"),
         (("rounds",), [], "No round"),
-        (("source",), {}, "starts from neither text nor picture"),
+        (("source",), {}, "starts from no text and no picture"),
         (("settings", "temperature"), "hot", "temperature must be a number; 'hot' was found"),
         (("settings", "beam_width"), 99, "beam_width must be a whole number from 1 to 20; 99 was given"),
         (("models", "captioner"), {"name": "x"}, r"models\.captioner\.sha256 is missing"),
@@ -165,7 +165,7 @@ def test_mutated_arrays_are_refused_or_drawn(shared_chain):
 @pytest.mark.parametrize("shape", [(1, 2, 2), (9, 4), (9, 0, 0), (0, 2, 2)])
 def test_maps_that_do_not_belong_to_the_words_are_refused(shared_chain, shape):
     np.savez(shared_chain / "attention" / "01.npz", seen=np.zeros(shape, dtype=np.float32))
-    with pytest.raises(DataError, match="seen has not one map for each word"):
+    with pytest.raises(DataError, match="seen needs one map per word"):
         tg.Chain.load(shared_chain)
 
 

@@ -67,5 +67,5 @@ def test_a_disk_without_locks_is_used_with_a_warning(tmp_path, monkeypatch):
         raise NotImplementedError
 
     monkeypatch.setattr("filelock.FileLock.acquire", refusing)
-    with pytest.warns(UserWarning, match="without locks"), locked(tmp_path / "lock"):
+    with pytest.warns(UserWarning, match="without file locks"), locked(tmp_path / "lock"):
         pass

@@ -134,7 +134,7 @@ def test_latents_that_do_not_fit_are_refused(generator, latents, told):
 
 
 def test_candidates_of_a_given_latent_are_refused(generator):
-    with pytest.raises(SettingsError, match="no choice"):
+    with pytest.raises(SettingsError, match="latents fix the draw"):
         generator(["a dog"], seeds=[0], candidates=2, latents=[{"noise": [0.0] * 8}])
 
 

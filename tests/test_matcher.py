@@ -135,5 +135,5 @@ def test_a_damsm_without_an_image_encoder_reads_and_cannot_look(tiny):
         Matcher.load("damsm/reader")
     alone = Matcher.of(catalogue.find("damsm", "reader"), image=False)
     assert alone.read([["a"], ["a", "dog"]]).shape == (2, 8)
-    with pytest.raises(WeightsError, match="cannot look"):
+    with pytest.raises(WeightsError, match="cannot encode pictures"):
         alone.see(torch.zeros(1, 3, 8, 8))

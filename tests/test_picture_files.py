@@ -102,7 +102,7 @@ class TestKinds:
         ],
     )
     def test_what_else_people_give_is_named(self, content, named):
-        with pytest.raises(ImageError, match=f"Not a picture that is read: .*{named}.*JPEG, PNG"):
+        with pytest.raises(ImageError, match=f"Not a supported picture: .*{named}.*JPEG, PNG"):
             as_image(content)
 
     @pytest.mark.parametrize("suffix", PICTURE_SUFFIXES)

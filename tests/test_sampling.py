@@ -320,7 +320,7 @@ def test_paths_are_looked_for_from_here_first(published, monkeypatch):
     monkeypatch.chdir(published / "data" / "coco")
     (published / "data" / "models").mkdir()
     (published / "data" / "models" / "tiny_AttnGAN2.pth").write_bytes(b"\0" * 600)
-    with pytest.raises(WeightsError, match="empty or holds only zeros"):
+    with pytest.raises(WeightsError, match="empty or contains only zeros"):
         run(**cfg(published), out="out")
 
 

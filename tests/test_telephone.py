@@ -358,7 +358,7 @@ def test_a_fixed_seed_policy_draws_the_same_in_every_round(phone):
 
 
 def test_chains_that_cannot_advance_together_are_told(phone, chain):
-    with pytest.raises(SettingsError, match="equally many rounds"):
+    with pytest.raises(SettingsError, match="the same number of rounds"):
         phone.advance([chain, tg.Chain("a red dog", settings=chain.settings)])
     with pytest.raises(SettingsError, match="fresh, fixed"):
         phone.advance([chain], seed_policy="random")

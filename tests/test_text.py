@@ -105,7 +105,7 @@ def no_segmenters(monkeypatch):
 
 @pytest.mark.parametrize(("language", "text"), [(name, text) for name, texts in UNPARTED.items() for text in texts])
 def test_a_language_without_blanks_is_refused_by_its_name(language, text, no_segmenters):
-    with pytest.raises(TextError, match=f"is {language}, .*without blanks"):
+    with pytest.raises(TextError, match=f"is {language}, .*without spaces"):
         tokenise(text)
 
 
@@ -183,7 +183,7 @@ def test_a_text_cannot_say_a_marker(vocabulary):
 
 @pytest.mark.parametrize("text", ["", "  ", "?!…", "\u200b", "🐕 ❤️", "\u0301"])
 def test_a_text_without_words_is_an_error(vocabulary, text):
-    with pytest.raises(TextError, match="holds no word"):
+    with pytest.raises(TextError, match="contains no word"):
         vocabulary.encode(text)
 
 

@@ -1,4 +1,4 @@
-"""`telephonegan data`: look a data folder over before training, and make new ones out of others."""
+"""`telephonegan data`: check data folders before training, and make new ones from others."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EXAMPLES = """examples:
   telephonegan data products clothes fashion
   telephonegan data caption birds-told birds --captioner birds
   telephonegan data pack flowers flowers.pack --size 128
-Exit code of check: 0 usable, 1 something would break a training, 2 not a data folder."""
+Exit code of check: 0 usable, 1 problems that would break training, 2 not a data folder."""
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -26,45 +26,45 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EXAMPLES
     actions = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
 
-    check = _action(actions, "check", "tell whether a folder can be trained on, and what is odd about it", _check)
+    check = _action(actions, "check", "check whether a folder can be trained on, and report problems", _check)
     check.add_argument("folder", metavar="DIR", type=Path, help="a folder of captioned photographs")
-    check.add_argument("--layout", help="such as coco, flickr or plain (default: told by its files)")
-    check.add_argument("--json", action="store_true", help="print all that was found, as JSON")
+    check.add_argument("--layout", help="such as coco, flickr or plain (default: detected from its files)")
+    check.add_argument("--json", action="store_true", help="print the full report as JSON")
 
-    join = _action(actions, "join", "join data folders; the first one's dev and test stay what is measured on", _join)
+    join = _action(actions, "join", "join data folders; dev and test stay those of the first", _join)
     _add_out(join)
     join.add_argument("folders", metavar="DIR", type=Path, nargs="+", help="folders of captioned photographs")
 
-    name = _action(actions, "name", "give photographs sentences that name what they surely show", _name)
+    name = _action(actions, "name", "caption photographs with sentences that name what they show", _name)
     _add_out(name)
     name.add_argument("photos", metavar="PHOTOS", type=Path, help="a folder of photographs without captions")
     name.add_argument("--sentences", type=Path, required=True, help="sentences to sample from: lines id<TAB>sentence")
-    name.add_argument("--without", type=Path, metavar="LIST", help="names of photographs to leave out, one per line")
-    name.add_argument("--confidence", type=float, default=0.5, help="of what is seen, 0 to 1 (default: 0.5)")
+    name.add_argument("--without", type=Path, metavar="LIST", help="photographs to leave out, one name per line")
+    name.add_argument("--confidence", type=float, default=0.5, help="least confidence, 0 to 1 (default: 0.5)")
     name.add_argument("--seed", type=int, default=0, help="random seed of the sampling (default: 0)")
 
-    products = _action(actions, "products", "make sentences of the attributes of products", _products)
+    products = _action(actions, "products", "make sentences from product attributes", _products)
     _add_out(products)
     products.add_argument("source", metavar="DIR", type=Path, help="a folder with products.csv and images/")
 
-    caption = _action(actions, "caption", "let a captioner describe the photographs nobody described", _caption)
+    caption = _action(actions, "caption", "let a captioner describe photographs without captions", _caption)
     _add_out(caption)
     caption.add_argument("folder", metavar="DIR", type=Path, help="a folder or pack of photographs, some captioned")
-    caption.add_argument("--captioner", required=True, metavar="NAME", help="the model that describes them")
+    caption.add_argument("--captioner", required=True, metavar="NAME", help="the captioner to use")
     caption.add_argument("--device", default="auto", help="auto, cpu or cuda")
 
-    pack = _action(actions, "pack", "put small photographs, captions and splits into one file", _pack)
+    pack = _action(actions, "pack", "pack small photographs, captions and splits into one file", _pack)
     pack.add_argument("folder", metavar="DIR", type=Path, help="a folder of captioned photographs")
     pack.add_argument("out", metavar="OUT", type=Path, help="the new file, such as flowers.pack")
-    pack.add_argument("--size", type=int, default=128, help="pixels, at most (default: 128)")
+    pack.add_argument("--size", type=int, default=128, help="largest side in pixels (default: 128)")
     pack.add_argument("--format", default="webp", help="webp, jpeg or png (default: webp)")
-    pack.add_argument("--quality", type=int, default=88, help="of the encoding, 1 to 100 (default: 88)")
+    pack.add_argument("--quality", type=int, default=88, help="encoding quality, 1 to 100 (default: 88)")
     pack.add_argument("--splits", nargs="+", help="some of train, dev, test and uncaptioned (default: all there are)")
     pack.add_argument("--without-classes", type=Path, metavar="LIST", help="class numbers to leave out, one per line")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do what was asked for."""
+    """Run the action."""
     return options.act(options)
 
 

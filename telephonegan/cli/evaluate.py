@@ -1,4 +1,4 @@
-"""`telephonegan evaluate …`: the numbers of the README, one JSON line for each measurement."""
+"""`telephonegan evaluate …`: the numbers in the README, one JSON line per measurement."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _EXAMPLES = """examples:
   telephonegan evaluate cycle --captioner flickr8k --generator flickr8k --data flickr8k
 Each prints one line of JSON; --out FILE also appends it there."""
 
-_MEASURES = {  # what can be measured → the function of `evaluation` that does
+_MEASURES = {  # measurement → its function in `evaluation`
     "captioner": "captioner_scores",
     "nearest": "nearest_scores",
     "cycle": "cycle_scores",
@@ -39,15 +39,15 @@ _DIGITS = 4  # significant ones
 
 
 def add_evaluate(parser: argparse.ArgumentParser) -> None:
-    """Declare what can be measured, each with its options."""
+    """Declare the measurements and their options."""
     parser.epilog = _EXAMPLES
     measures = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
 
-    captioner = _measure(measures, "captioner", "captions of photographs against those people wrote")
+    captioner = _measure(measures, "captioner", "a captioner's captions against those people wrote")
     _add_name(captioner)
     _add_beam(captioner)
 
-    _measure(measures, "nearest", "captions of the most similar training photograph: a floor for captioners")
+    _measure(measures, "nearest", "captions of the most similar training photograph, a floor for captioners")
 
     damsm = _measure(measures, "damsm", "a matching model on real photographs")
     _add_name(damsm, "name of the model, or judge/NAME for a judge")
@@ -56,7 +56,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
 
     generator = _measure(measures, "generator", "R-precision, distances from photographs, and diversity")
     _add_name(generator)
-    _add_samples(generator, None, "captions that are painted (default: the first one of every photograph)")
+    _add_samples(generator, None, "captions to paint (default: the first one of every photograph)")
     _add_judge(generator)
     _add_protocol(generator)
     _add_seed(generator)
@@ -64,31 +64,31 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         "--features",
         choices=("lite2", "inception"),
         default="lite2",
-        help="inception: FID and KID too, where the weights of Inception-v3 are on this machine",
+        help="inception: also FID and KID, if the weights of Inception-v3 are on this machine",
     )
     generator.add_argument(
         "--inception-weights",
         type=Path,
         metavar="FILE",
-        help="those of pytorch-fid or torchvision (default: in torch.hub's folder)",
+        help="file of pytorch-fid or torchvision (default: in torch.hub's folder)",
     )
     generator.add_argument(
         "--reference",
         choices=("test", "dev", "test+dev"),
-        help="photographs to measure from (default: those of --split)",
+        help="photographs to compare with (default: those of --split)",
     )
     generator.add_argument(
         "--seeds-per-caption",
         type=int,
         default=4,
         metavar="K",
-        help="pictures of one caption, for diversity (default: 4)",
+        help="pictures per caption, for diversity (default: 4)",
     )
     generator.add_argument(
         "--pixels",
         type=int,
         metavar="N",
-        help="Lite2 compares pictures brought to this size (default: that of the generator's)",
+        help="size in pixels at which Lite2 compares pictures (default: the generator's)",
     )
     generator.add_argument("--truncation", type=float, default=1.0, help="scale of the noise, 0 to 2 (default: 1)")
     generator.add_argument(
@@ -99,16 +99,16 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     )
     generator.add_argument("--grid", type=Path, metavar="FILE", help="also write the first 32 pictures as a PNG file")
 
-    words = _measure(measures, "words", "whether colours and names of things change the picture")
+    words = _measure(measures, "words", "whether words for colours and things change the picture")
     _add_name(words)
-    _add_samples(words, 300, "pairs of each kind of word, at most (default: 300)")
+    _add_samples(words, 300, "most pairs for each kind of word (default: 300)")
     _add_judge(words)
     _add_seed(words)
 
     cycle = _measure(measures, "cycle", "captions of painted captions")
     cycle.add_argument("--captioner", default="flickr8k", metavar="NAME")
     cycle.add_argument("--generator", default="flickr8k", metavar="NAME")
-    _add_samples(cycle, None, "captions that are painted (default: the first one of every photograph)")
+    _add_samples(cycle, None, "captions to paint (default: the first one of every photograph)")
     _add_beam(cycle)
     _add_seed(cycle)
 
@@ -118,7 +118,7 @@ def run(options: argparse.Namespace) -> int:
     started = time.monotonic()
     for path in filter(None, (options.out, getattr(options, "grid", None))):
         if not path.parent.is_dir():
-            raise OutputError(f"{path} cannot be written: {path.parent} is no folder. Make it first.")
+            raise OutputError(f"{path} cannot be written: {path.parent} is not a folder. Create it first.")
     arguments = {name: value for name, value in vars(options).items() if name not in _OUR_OWN}
     if arguments.get("classes") is not None:
         arguments["classes"] = class_numbers(arguments["classes"])
@@ -139,7 +139,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def rounded(value: Any) -> Any:
-    """Numbers with four significant digits, all else as it is; what is not finite becomes None, as JSON has no nan.
+    """Round numbers to four significant digits; nan and infinities become None, because JSON has neither.
 
     >>> rounded({"kid": 0.0306049, "n": 12345, "std": float("nan")})
     {'kid': 0.0306, 'n': 12345, 'std': None}
@@ -158,7 +158,7 @@ def _measure(measures: Any, name: str, what: str) -> argparse.ArgumentParser:
     parser = add_command(measures, name, what, _EXAMPLES)
     parser.add_argument("--data", type=Path, required=True, help="a folder of captioned photographs")
     parser.add_argument("--split", default="test", choices=("dev", "test"), help="(default: test)")
-    parser.add_argument("--limit", type=int, metavar="N", help="only the first photographs")
+    parser.add_argument("--limit", type=int, metavar="N", help="use only the first N photographs")
     parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:N (default: cpu)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="a file the JSON line is appended to")
     return parser
@@ -170,7 +170,7 @@ def _add_name(parser: argparse.ArgumentParser, what: str = "name of the model") 
 
 def _add_beam(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--beam-width", type=int, metavar="N", help="sentences kept while searching (default: the model's)"
+        "--beam-width", type=int, metavar="N", help="sentences kept during beam search (default: the model's)"
     )
 
 
@@ -183,7 +183,7 @@ def _add_judge(parser: argparse.ArgumentParser) -> None:
         "--judge",
         default="flickr8k",
         metavar="NAME",
-        help="the matching model that judges: name of a judge, or damsm/NAME (default: flickr8k)",
+        help="the matching model: name of a judge, or damsm/NAME (default: flickr8k)",
     )
 
 
@@ -193,9 +193,9 @@ def _add_protocol(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=100,
         metavar="N",
-        help="captions among which a picture's own is sought (default: 100)",
+        help="captions to choose from for R-precision (default: 100)",
     )
-    parser.add_argument("--folds", type=int, default=10, help="parts whose results give the ± (default: 10)")
+    parser.add_argument("--folds", type=int, default=10, help="parts over which the ± is computed (default: 10)")
 
 
 def _add_seed(parser: argparse.ArgumentParser) -> None:

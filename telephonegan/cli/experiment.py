@@ -21,27 +21,27 @@ _EXAMPLES = """examples:
   telephonegan experiment resume out/drift
   telephonegan experiment summary out/drift
   telephonegan experiment figures out/drift --format pdf --family sans
-A plan is a YAML file; only sources is needed, the others stand here with their defaults:
+A plan is a YAML file; only sources is required, the other settings are shown with their defaults:
   sources: photos        # a folder of pictures, a text file of one caption per line, or samples
-  split: null            # train, dev or test, where sources is a data folder: people's captions to compare with
-  limit: null            # the first so many sources
+  split: null            # train, dev or test, if sources is a data folder with human captions to compare with
+  limit: null            # how many sources to use, from the first
   captioner: flickr8k
   generator: flickr8k
   rounds: 10
   seeds: [0]             # each source is played once with each
   seed_policy: fresh     # fixed: the same noise in every round of a chain
   method: beam           # greedy, or sample
-  beam_width: null       # 1 to 20, for beam; null: what the captioner was measured with
+  beam_width: null       # 1 to 20, for beam; null: the width the captioner was measured with
   temperature: 1.0       # temperature and top_p (0 to 1) are for sample
   top_p: 1.0
   truncation: 1.0        # scales the noise of the pictures, 0 to 2
-  pictures: all          # which are kept: all, ends or none
-  block: 8               # chains that one call of a network computes
-  threads: 1             # of the CPU, in each process"""
+  pictures: all          # which to keep: all, ends or none
+  block: 8               # chains computed in one call of a network
+  threads: 1             # CPU threads per process"""
 
 
 def add_experiment(parser: argparse.ArgumentParser) -> None:
-    """Declare what can be done with an experiment, each with its options."""
+    """Declare the actions on an experiment and their options."""
     parser.epilog = _EXAMPLES
     commands = parser.add_subparsers(dest="what", required=True, metavar="WHAT")
 
@@ -51,7 +51,7 @@ def add_experiment(parser: argparse.ArgumentParser) -> None:
     _add_playing(play)
     play.set_defaults(do=_play)
 
-    resume = add_command(commands, "resume", "go on with an experiment that was interrupted", _EXAMPLES)
+    resume = add_command(commands, "resume", "continue an interrupted experiment", _EXAMPLES)
     resume.add_argument("folder", type=Path, metavar="FOLDER")
     _add_playing(resume)
     resume.set_defaults(do=_resume)
@@ -59,33 +59,33 @@ def add_experiment(parser: argparse.ArgumentParser) -> None:
     summary = add_command(
         commands,
         "summary",
-        "measure how meaning drifts, and write summary.json and similarities.csv in place of older ones",
+        "measure how meaning drifts, and write (or replace) summary.json and similarities.csv",
         _EXAMPLES,
     )
     summary.add_argument("folder", type=Path, metavar="FOLDER")
     summary.add_argument(
-        "--measures", nargs="+", metavar="NAME", help="such as semantic_cosine (default: all usual ones)"
+        "--measures", nargs="+", metavar="NAME", help="such as semantic_cosine (default: all default measures)"
     )
-    summary.add_argument("--resamples", type=int, default=2000, help="for the intervals (default: 2000)")
+    summary.add_argument("--resamples", type=int, default=2000, help="resamples for the intervals (default: 2000)")
     summary.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     summary.add_argument("--json", action="store_true", help="print the summary as JSON")
     summary.set_defaults(do=_summary)
 
     figures = add_command(
-        commands, "figures", "draw the figures and the LaTeX table of an experiment that has a summary", _EXAMPLES
+        commands, "figures", "draw the figures and the LaTeX table of a summarised experiment", _EXAMPLES
     )
     figures.add_argument("folder", type=Path, metavar="FOLDER")
     figures.add_argument("--out", metavar="FOLDER", help="the new folder for the figures (default: FOLDER/figures)")
     figures.add_argument("--format", choices=("pdf", "svg", "png"), default="pdf")
     figures.add_argument("--family", default="serif", help="serif or sans (default: serif)")
-    figures.add_argument("--size", type=float, default=8, help="of letters, in points (default: 8)")
-    figures.add_argument("--column", type=float, default=3.25, help="width of a figure in inches (default: 3.25)")
-    figures.add_argument("--chain", help="whose pictures and words are drawn (default: the first)")
+    figures.add_argument("--size", type=float, default=8, help="font size in points (default: 8)")
+    figures.add_argument("--column", type=float, default=3.25, help="figure width in inches (default: 3.25)")
+    figures.add_argument("--chain", help="the chain whose pictures and words are drawn (default: the first)")
     figures.set_defaults(do=_figures)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do what was asked for."""
+    """Run the action."""
     return options.do(options)
 
 
@@ -94,10 +94,10 @@ def _add_playing(parser: argparse.ArgumentParser) -> None:
         "--batch-size",
         type=int,
         metavar="N",
-        help="chains that advance side by side; results do not depend on it (default: all)",
+        help="chains that advance together; results do not depend on it (default: all)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    parser.add_argument("--json", action="store_true", help="print what was played as JSON")
+    parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
 
 
 def _play(options: argparse.Namespace) -> int:
@@ -136,7 +136,7 @@ def _resume(options: argparse.Namespace) -> int:
 
 def _tell_how_to_go_on(folder: Path) -> None:
     print(
-        f"What was played is kept. Go on with: telephonegan experiment resume {shlex.quote(str(folder))}",
+        f"Finished rounds are kept. Continue with: telephonegan experiment resume {shlex.quote(str(folder))}",
         file=sys.stderr,
     )
 
@@ -156,13 +156,13 @@ def _tell(folder: Path, as_json: bool) -> int:
         f"sources were skipped, and {told['silent']} chains ended early."
     )
     if not told["complete"]:
-        print("Other processes have not finished their share yet.")
+        print("Other processes have not finished yet.")
     print(folder)
     return 0
 
 
 def _account(played: Experiment) -> dict[str, Any]:
-    """Counts; `silent` are chains that ended early, as their last caption held no word that can be painted."""
+    """Counts; `silent` chains ended early, because their last caption contained no word that can be painted."""
     last: dict[str, int] = {}
     for record in played.records:
         last[record["chain"]] = record["round"]

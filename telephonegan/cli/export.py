@@ -1,4 +1,4 @@
-"""`telephonegan export`: the model of a training run under a name."""
+"""`telephonegan export`: register the model of a training run under a name."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def add_export(parser: argparse.ArgumentParser) -> None:
         type=Path,
         action="append",
         default=[],
-        help="average the weights with those of this run, one of the two begun --from the other; may be repeated",
+        help="average the weights with those of this run, which started --from the same weights; may be repeated",
     )
     parser.add_argument("--name", required=True, help="name of the model, such as flickr8k")
     parser.add_argument("--kind", choices=("judge",), help="register a DAMSM run as a judge")
     parser.add_argument("--damsm-name", help="a generator's DAMSM model (default: the same name)")
-    parser.add_argument("--folder", type=Path, help="where to keep it (default: with your own models)")
-    parser.add_argument("--description", default="", help="what the model is, for the list of models")
+    parser.add_argument("--folder", type=Path, help="where to store it (default: with your own models)")
+    parser.add_argument("--description", default="", help="a description for the list of models")
     parser.add_argument("--data", default="", help="what it was trained on")
-    parser.add_argument("--licence", default="", help="under which terms it may be used")
+    parser.add_argument("--licence", default="", help="the licence of the model")
     parser.add_argument("--quality", type=json.loads, default={}, help="measured quality as JSON")
     parser.add_argument("--replace", action="store_true", help="replace a model of that name")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Store the model of a run, and print where."""
+    """Store the model of a run, and print its path."""
     entry, step = training.export(
         options.run_folder,
         name=options.name,

@@ -1,4 +1,4 @@
-"""`telephonegan generate`: a sentence to pictures."""
+"""`telephonegan generate`: sentence to pictures."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def add_generate(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Paint a text into a new folder, and print where a strip of the pictures is."""
+    """Paint a text into a new folder, and print the path of a strip of the pictures."""
     open_folder = place(options.out, options.text)
     from telephonegan.strips import Tile, strip
     from telephonegan.telephone import generate

@@ -1,4 +1,4 @@
-"""`telephonegan import`: which files make up a published model."""
+"""`telephonegan import`: register a published model from its files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def add_import(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Import what the given files make up: a generator, or a captioner."""
+    """Import the generator or captioner that the given files make up."""
     from telephonegan.zoo.importing import import_model
 
     print_models(import_model(options.name, **given(options, *_FILES), replace=options.replace))

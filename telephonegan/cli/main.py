@@ -1,4 +1,4 @@
-"""The command line: which commands there are, and how each ends. Every command has a module of its own."""
+"""The command line: its commands and exit codes. Every command has its own module."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ from telephonegan.errors import TelephoneganError, printable
 from telephonegan.provenance import command_line
 
 INTERRUPTED = 130
-_COMMANDS = {  # name → what declares its options, what runs it, and what it does in words
+_COMMANDS = {  # name → the function that declares its options, the one that runs it, and a description
     "caption": (caption.add_caption, caption.run, "describe pictures in words"),
     "generate": (generate.add_generate, generate.run, "paint a text"),
     "play": (play.add_play, play.run, "play the broken telephone"),
-    "models": (models.add_models, models.run, "list the models there are"),
+    "models": (models.add_models, models.run, "list the available models"),
     "download": (download.add_download, download.run, "get sample photographs or a published model"),
     "import": (
         importing.add_import,
         importing.run,
-        "use checkpoints that AttnGAN's or the captioner's authors published",
+        "register checkpoints published by the authors of AttnGAN or of a captioner",
     ),
     "sample": (sample.add_sample, sample.run, "paint files of captions, as AttnGAN does"),
-    "data": (data.add_data, data.run, "look data folders over, and make them"),
+    "data": (data.add_data, data.run, "check data folders, and make new ones"),
     "train": (train.add_train, train.run, "train a model of your own"),
-    "export": (export.add_export, export.run, "give the model of a training run a name"),
+    "export": (export.add_export, export.run, "register the model of a training run under a name"),
     "evaluate": (evaluate.add_evaluate, evaluate.run, "measure a model on photographs"),
     "experiment": (experiment.add_experiment, experiment.run, "play many chains, and measure how meaning drifts"),
-    "report": (report.add_report, report.run, "rewrite the quality tables of the README, for those who ship weights"),
+    "report": (report.add_report, report.run, "update the quality tables of the README (for maintainers)"),
 }
 _EXAMPLES = """examples:
   telephonegan caption bear.jpg
@@ -62,7 +62,7 @@ _EXAMPLES = """examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0, 2 for a mistake that is explained, 130 after Ctrl-C.
+    """Run one command and return its exit code: 0, 2 for an error that is explained, 130 after Ctrl-C.
 
     >>> main(["play", "--text=a dog", "--rounds=2"])  # doctest: +SKIP
     0
@@ -81,9 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("telephonegan: stopped.", file=sys.stderr)
         return INTERRUPTED
-    except OSError as error:  # of the terminal or pipe: files have errors of their own
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still held back has nowhere to go
-        if isinstance(error, BrokenPipeError):  # whoever read our output has gone, as `head` does
+    except OSError as error:  # from the terminal or pipe: files have errors of their own
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # discard what is still buffered
+        if isinstance(error, BrokenPipeError):  # the reader of our output has gone, such as `head`
             return 1
         print(f"telephonegan: the output cannot be written: {error.strerror or error}.", file=sys.stderr)
         return 2

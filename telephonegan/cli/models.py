@@ -20,7 +20,7 @@ _EXAMPLES = """examples:
 def add_models(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `telephonegan models`."""
     parser.epilog = _EXAMPLES
-    parser.add_argument("name", nargs="?", metavar="NAME", help="tell all about this model; KIND/NAME for one kind")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="show details of this model; KIND/NAME for one kind")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""What several commands share: their options, pictures by name, and how models are printed."""
+"""Shared by several commands: options, pictures by name, and printing of models."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def add_command(commands: Any, name: str, what: str, examples: str = "") -> argparse.ArgumentParser:
     """Declare a command, and show the first of the examples that calls it below its options.
 
-    `commands` is what `add_subparsers` gives, `what` tells in lower case what the command does.
+    `commands` is the result of `add_subparsers`, `what` describes the command in lower case.
     """
     example = next((line.strip() for line in examples.splitlines() if f" {name} " in line), None)
     return commands.add_parser(
@@ -36,16 +36,16 @@ def add_command(commands: Any, name: str, what: str, examples: str = "") -> argp
 
 
 def add_captioner(parser: argparse.ArgumentParser) -> None:
-    """Declare which captioner speaks, and how it chooses words."""
-    parser.add_argument("--method", help="how to choose words: beam, greedy or sample (default: beam)")
-    parser.add_argument("--beam-width", type=whole, metavar="N", help="sentences kept while searching")
-    parser.add_argument("--temperature", type=number, help="sample words; below 1 likelier ones, above 1 odder ones")
-    parser.add_argument("--top-p", type=number, help="sample from the likeliest words that make up this share, up to 1")
+    """Declare the captioner and its decoding options."""
+    parser.add_argument("--method", help="decoding method: beam, greedy or sample (default: beam)")
+    parser.add_argument("--beam-width", type=whole, metavar="N", help="sentences kept during beam search")
+    parser.add_argument("--temperature", type=number, help="sample words: below 1 likelier ones, above 1 rarer ones")
+    parser.add_argument("--top-p", type=number, help="sample from the likeliest words with this total probability")
     parser.add_argument("--captioner", metavar="NAME", help="which captioner (default: flickr8k)")
 
 
 def add_generator(parser: argparse.ArgumentParser) -> None:
-    """Declare which generator paints, how far its noise reaches, and where pictures go."""
+    """Declare the generator, the scale of its noise, and the output folder."""
     parser.add_argument("--truncation", type=number, help="scale of the noise, 0 to 2 (default: 1)")
     parser.add_argument("--generator", metavar="NAME", help="which generator (default: flickr8k)")
     add_out(parser)
@@ -57,7 +57,7 @@ def add_out(parser: argparse.ArgumentParser) -> None:
 
 
 def add_seed_and_device(parser: argparse.ArgumentParser) -> None:
-    """Declare --seed and --device, whose defaults the library knows."""
+    """Declare --seed and --device; the library supplies the defaults."""
     parser.add_argument("--seed", type=whole, help="random seed: the same seed gives the same result (default: 0)")
     parser.add_argument("--device", help="auto, cpu, cuda or cuda:N (default: auto)")
 
@@ -82,29 +82,29 @@ def number(typed: str) -> float:
 
 
 def given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
-    """The options that were typed; the library knows the defaults of the others."""
+    """The options that were given; the library supplies the defaults of the others."""
     return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
 
 
 def decoding(options: argparse.Namespace) -> dict[str, Any]:
-    """How the captioner is to choose words; --temperature or --top-p alone asks for sampling."""
+    """The captioner's decoding options; --temperature or --top-p alone selects sampling."""
     typed = given(options, "method", "beam_width", "temperature", "top_p")
     return {"method": "sample"} | typed if typed.keys() & {"temperature", "top_p"} else typed
 
 
 def open_picture(typed: str) -> Image.Image:
-    """The picture in a file or, where there is no such file, the sample photograph of that name. Raises ImageError."""
+    """The picture in a file, or else the sample photograph of that name. Raises ImageError."""
     from telephonegan.images import working_image
     from telephonegan.samples import samples
 
     try:
         return working_image(locate_picture(typed))
     except ImageError as error:
-        raise ImageError(f"{error} Sample photographs are here by name: {', '.join(samples())}.") from error
+        raise ImageError(f"{error} Available sample photographs: {', '.join(samples())}.") from error
 
 
 def locate_picture(typed: str) -> str | Path:
-    """The file of a sample photograph where no file has the name that was typed, else what was typed."""
+    """The path that was typed, or the file of the sample photograph of that name if no such file exists."""
     from telephonegan.samples import samples
 
     return typed if Path(typed).exists() else samples().get(typed, typed)
@@ -126,12 +126,12 @@ def class_numbers(path: Path | None) -> list[int]:
 
 
 def record(result: Any, names: Sequence[str]) -> dict[str, Any]:
-    """These attributes of a caption or picture, as JSON holds them."""
+    """These attributes of a caption or picture, as JSON values."""
     return {name: getattr(result, name) for name in names}
 
 
 def print_left_out(picture: Picture) -> None:
-    """Say on stderr which words of a text were not painted."""
+    """Report on stderr which words of a text were not painted."""
     from tqdm.auto import tqdm
 
     from telephonegan.zoo.worlds import explained
@@ -144,6 +144,6 @@ def print_left_out(picture: Picture) -> None:
 
 
 def print_models(entries: Sequence[Entry], note: str = "") -> None:
-    """A line for each model that was stored: its name, its file and its size."""
+    """Print a line for each stored model: its name, file and size."""
     for entry in entries:
         print(f"{entry.kind}/{entry.name}: {entry.path} ({entry.size / 1e6:.1f} MB{note})")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from telephonegan.chains import Chain
 
 LOCK = ".lock"  # of a game that is being played
-DEFAULT_PICTURE = "astronaut"  # of the photographs that come with the packages, the one closest to the training world
+DEFAULT_PICTURE = "astronaut"  # of the bundled photographs, the one closest to the training data
 _EXAMPLES = """examples:
   telephonegan play --image=bear.jpg --rounds 8 --seed 1
   telephonegan play --world flowers --text "a pale pink flower with pointed petals"
@@ -56,7 +56,7 @@ def add_play(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Play a game, or go on with one; every round is printed and kept as soon as it is done."""
+    """Play a game, or continue one; every round is printed and saved as soon as it is done."""
     if options.resume is not None:
         return _resume(options)
     if options.image is not None and options.text is not None:
@@ -103,7 +103,7 @@ def _go_on(folder: Path, options: argparse.Namespace) -> int:
 
 
 class _Keeper:
-    """Prints and keeps every round as soon as it is done. The folder is made when there is something to keep."""
+    """Prints and saves every round as soon as it is done. The folder is created with the first round."""
 
     def __init__(
         self,
@@ -140,13 +140,13 @@ class _Keeper:
 
 
 def _program() -> str:
-    """This program as it was called, so that what we tell to type works without an activated environment."""
+    """This program as it was called, so that the suggested command works without an activated environment."""
     called = Path(sys.argv[0])
     return shlex.quote(str(called)) if called.name == "telephonegan" else "telephonegan"
 
 
 def _watch(play: Callable[..., Chain], keeper: _Keeper) -> int:
-    """Play and keep; what was played before a Ctrl-C, an error or a full disk stays, and can be gone on with."""
+    """Play and save; rounds played before a Ctrl-C, an error or a full disk are kept and can be continued."""
     with keeper.held:
         return _kept(play, keeper)
 

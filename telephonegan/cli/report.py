@@ -1,4 +1,4 @@
-"""`telephonegan report`: the quality tables of the README and of the model cards, for those who ship weights."""
+"""`telephonegan report`: update the quality tables of the README and the model cards (for maintainers)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _EXAMPLES = """examples:
 def add_report(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `telephonegan report`."""
     parser.epilog = _EXAMPLES
-    parser.add_argument("--check", action="store_true", help="write nothing; the exit code is 1 if a table is old")
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a table is out of date")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Rewrite the documents whose tables are old, or only say which those are."""
+    """Update the documents whose tables are out of date, or only list them."""
     from telephonegan import files
     from telephonegan.evaluation.report import outdated
     from telephonegan.zoo import catalogue

@@ -24,7 +24,7 @@ _EXAMPLES = """examples:
   telephonegan train --resume runs/captioner
   telephonegan train attngan   --data flickr8k --run runs/attngan --damsm runs/damsm --minutes 30
   torchrun --nproc-per-node 4 -m telephonegan train damsm --data flickr8k --run runs/damsm --device cuda
-A run that was stopped goes on when the same command is given again, or with --resume."""
+A stopped run continues when the same command is given again, or with --resume."""
 
 
 def add_train(parser: argparse.ArgumentParser) -> None:
@@ -34,37 +34,37 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         "recipe",
         nargs="?",
         choices=(*recipes.NAMES, "all", "world"),
-        help="all: the three, one after the other; world: all models of a world of pictures",
+        help="all: the three in turn; world: all models for one data set",
     )
-    parser.add_argument("name", nargs="?", help="world: what its models are called, such as birds")
+    parser.add_argument("name", nargs="?", help="world: the name of its models, such as birds")
     parser.add_argument("--data", type=Path, help="a folder of captioned photographs, see `telephonegan data check`")
     parser.add_argument("--run", dest="run_folder", type=Path, help="folder for checkpoints, log and samples")
     parser.add_argument(
-        "--resume", type=Path, metavar="RUN", help="go on with a run as it was begun; attngan: --steps may be more"
+        "--resume", type=Path, metavar="RUN", help="continue a run with its settings; attngan: --steps may be larger"
     )
     parser.add_argument("--cache", type=Path, help="folder for packed photographs and features (default: RUN/../cache)")
     parser.add_argument("--damsm", help="attngan: the DAMSM run that guides it, or the name of a DAMSM model")
-    parser.add_argument("--judge", help="world: a judge that is there already, so that none is trained")
-    parser.add_argument("--parts", nargs="+", choices=("damsm", "judge", "captioner", "generator"), help="world: of it")
-    parser.add_argument("--pieces", action="store_true", help="world: leave checkpoints in files of at most 16 MiB")
+    parser.add_argument("--judge", help="world: an existing judge, instead of training one")
+    parser.add_argument("--parts", nargs="+", choices=("damsm", "judge", "captioner", "generator"), help="world: parts")
+    parser.add_argument("--pieces", action="store_true", help="world: split checkpoints into files of at most 16 MiB")
     parser.add_argument("--from", dest="origin", type=Path, metavar="RUN", help="start with the weights of another run")
     parser.add_argument(
         "--without-classes", type=Path, metavar="FILE", help="class numbers of photographs to leave out, one per line"
     )
     parser.add_argument("--preset", help="cpu (default), gpu, tiny, world; captioner: cider; others: birds, coco, …")
-    parser.add_argument("--config", type=Path, metavar="YAML", help="settings of the recipe, or AttnGAN's own file")
+    parser.add_argument("--config", type=Path, metavar="YAML", help="settings of the recipe, or an AttnGAN file")
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of the recipe")
-    parser.add_argument("--steps", type=int, help="optimiser steps in all")
+    parser.add_argument("--steps", type=int, help="total optimiser steps")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--threads", type=int, help="CPU threads")
-    parser.add_argument("--checkpoint-minutes", type=float, default=5.0, help="between two checkpoints (default: 5)")
-    parser.add_argument("--minutes", type=float, help="stop after so much time in all, as Ctrl-C would")
-    parser.add_argument("--evaluate-every", type=int, metavar="STEPS", help="default: ten times in a run")
+    parser.add_argument("--checkpoint-minutes", type=float, default=5.0, help="between checkpoints (default: 5)")
+    parser.add_argument("--minutes", type=float, help="stop after this many minutes in total, as Ctrl-C would")
+    parser.add_argument("--evaluate-every", type=int, metavar="STEPS", help="default: a tenth of the run")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train a recipe, all of them or a world, or go on with a run."""
+    """Train one recipe, all of them or a world, or continue a run."""
     how = {
         "device": options.device,
         "threads": options.threads,
@@ -77,12 +77,12 @@ def run(options: argparse.Namespace) -> int:
         training.resume(options.resume, steps=options.steps, **how)
         return 0
     if options.recipe is None or options.run_folder is None:
-        raise SettingsError("What is to be trained, and where? Give a recipe and --run FOLDER, or --resume RUN.")
+        raise SettingsError("Give a recipe and --run FOLDER, or --resume RUN.")
     how |= {"seed": options.seed, "cache": options.cache}
     if options.recipe == "world":
         return _train_world(options, how)
     if options.name is not None or options.parts or options.pieces or options.judge is not None:
-        raise SettingsError("A name, --parts, --pieces and --judge belong to `train world`.")
+        raise SettingsError("A name, --parts, --pieces and --judge are for `train world` only.")
     how |= {"preset": options.preset or "cpu", "steps": options.steps}
     how |= {"without": class_numbers(options.without_classes)}
     if options.recipe == "all":
@@ -104,11 +104,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _train_all(options: argparse.Namespace, how: dict[str, Any]) -> int:
     if options.config is not None or options.set or options.origin is not None:
-        raise SettingsError("train all takes a preset as it is: leave out --config, --set and --from.")
+        raise SettingsError("train all uses a preset unchanged: leave out --config, --set and --from.")
     root = options.run_folder
     if not training.train_all(root, data=options.data, **how):
-        raise KeyboardInterrupt  # the loop has saved what it had
-    print("To play with them, give them a name:")
+        raise KeyboardInterrupt  # the loop has saved its state
+    print("To play with them, register them under a name:")
     for recipe in ORDER:
         print(f"  telephonegan export {root / recipe} --name {root.name.lower()}")
     return 0

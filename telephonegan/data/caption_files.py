@@ -1,6 +1,6 @@
-"""One file of captions, whatever its form: a table, JSON lines, or JSON as COCO, Karpathy and others lay it out.
+"""Reading caption files of any form: a table, JSON lines, or JSON in the layout of COCO, Karpathy and others.
 
-What was found out about the file is kept beside what it says, and everything that was left out is listed.
+How the file was understood is kept with its content, and everything left out is listed.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from telephonegan.text import decoded, lines_of
 _JSON_SUFFIXES = frozenset({".json", ".jsonl", ".ndjson"})
 SUFFIXES = _JSON_SUFFIXES | {".txt", ".csv", ".tsv", ".token"}
 SPLITS = ("train", "dev", "test")
-NO_SPLIT = "entries of no split that is known, left out of the splits"
-_NO_NAME = "entries that name no photograph, left out"
+NO_SPLIT = "entries of an unknown split, left out of the splits"
+_NO_NAME = "entries without a photograph's name, left out"
 _NOT_TEXT = "captions that are null or not text, left out"
 _NEARLY_ALL = 0.98
-_SAMPLE = 200  # lines that tell what a file is
+_SAMPLE = 200  # lines examined to identify a file
 _LONGEST_LIST = 100_000  # characters
-_MOST_UNNAMED_JSON = 200_000_000  # bytes of a file that is read just to see whether it holds captions
+_MOST_UNNAMED_JSON = 200_000_000  # largest file in bytes that is read just to see whether it contains captions
 SPLIT_WORDS = {
     **dict.fromkeys(("train", "training", "trn", "restval"), "train"),
     **dict.fromkeys(("dev", "development", "val", "valid", "validation"), "dev"),
@@ -46,7 +46,7 @@ SPLIT_WORDS = {
 
 
 class Entry(NamedTuple):
-    """What a file says of one photograph, once: its name, captions as they are written, its split, and the place."""
+    """One entry for a photograph in a file: its name, captions as written, split, and position in the file."""
 
     name: str
     captions: list[str]
@@ -58,8 +58,8 @@ class Entry(NamedTuple):
 class CaptionFile:
     """A file of captions as it was read.
 
-    `form` is "table", "coco", "karpathy" or "json", and `read_as` says in words how it was understood. `remarks` list,
-    by what they are, the places where something was guessed, left out or repaired.
+    `form` is "table", "coco", "karpathy" or "json", and `read_as` describes how it was understood. `remarks` list, by
+    kind, the places where something was guessed, left out or repaired.
     """
 
     path: Path
@@ -70,7 +70,7 @@ class CaptionFile:
 
 
 def split_of_word(word: str) -> str | None:
-    """The split that a word means; None for other words.
+    """The split that a word stands for; None for other words.
 
     >>> split_of_word("Validation"), split_of_word("restval"), split_of_word("dog")
     ('dev', 'train', None)
@@ -79,7 +79,7 @@ def split_of_word(word: str) -> str | None:
 
 
 def split_of_file(path: Path) -> str | None:
-    """The split that a file's name, or else one of its folders, is called after.
+    """The split named by a file or else by one of its folders.
 
     >>> split_of_file(Path("annotations/captions_val2017.json")), split_of_file(Path("valid/metadata.csv"))
     ('dev', 'dev')
@@ -91,8 +91,8 @@ def split_of_file(path: Path) -> str | None:
 def form_of(path: Path) -> str | None:
     """The form of a file of captions, by its content: "table", "json", "coco" or "karpathy"; None for other files.
 
-    A table without a header counts when its lines are names of pictures and, on average, two words or more. JSON that
-    is damaged is "damaged".
+    A table without a header counts if its lines are picture names followed by at least two words on average. Damaged
+    JSON gives "damaged".
     """
     try:
         if path.suffix.lower() in _JSON_SUFFIXES:
@@ -105,7 +105,7 @@ def form_of(path: Path) -> str | None:
 
 
 def read_caption_file(path: Path) -> CaptionFile:
-    """Read a file of captions. Raises DataError, with the line, where it cannot be understood."""
+    """Read a file of captions. Raises DataError, with the line number, if it cannot be understood."""
     text, encoding, is_guess = decoded(path)
     found = _read_json(path, text) if _is_json(path, text) else _read_table(parsed_table(text, path))
     found.read_as += f"; {encoding}"
@@ -113,7 +113,7 @@ def read_caption_file(path: Path) -> CaptionFile:
         found.remarks["encodings that were guessed, so look at letters with accents"].append(f"{path.name}: {encoding}")
     if not found.entries:
         raise DataError(
-            f"{path} holds no caption. A caption file has a line `name<TAB>caption` or `name,caption` for each, or is "
+            f"{path} has no captions. A caption file has a line `name<TAB>caption` or `name,caption` for each, or is "
             "JSON with the names of photographs and their captions."
         )
     return found
@@ -133,10 +133,10 @@ def _is_json(path: Path, text: str) -> bool:
 
 @dataclass(frozen=True)
 class _Columns:
-    """Where a table has what. Indices are counted from the end where they are negative.
+    """The meaning of a table's columns. Negative indices count from the end.
 
-    A caption is what lies between `before` cells on the left and `after` on the right, for it may hold the delimiter
-    outside quotes; where a header names several columns of captions, these are `captions`. `numbers` hold numbers only.
+    A caption is everything between `before` cells on the left and `after` on the right, because it may contain the
+    unquoted delimiter; if a header names several caption columns, these are `captions`. `numbers` contain numbers only.
     """
 
     name: int
@@ -166,7 +166,7 @@ def _read_table(table: Table) -> CaptionFile:
         cells = _fitting(row, table, columns, found)
         name = cells[columns.name]
         if not name:
-            raise DataError(f"{path}, line {row.line}, names no photograph beside its caption.")
+            raise DataError(f"{path}, line {row.line}, has a caption but no photograph's name.")
         stem, _, number = name.rpartition("#")
         if number.isdigit() and (numbered or is_picture(stem)):
             name = stem
@@ -192,15 +192,15 @@ def _list_oddities(table: Table, found: CaptionFile) -> None:
     seen: dict[tuple[str, ...], int] = {}
     for row in table.rows:
         if seen.setdefault(tuple(row.cells), row.line) != row.line:
-            note("lines that stand there twice, and are both kept", row)
+            note("lines that occur twice, both kept", row)
     if table.titles and not has_titles(table.titles):
-        note("first lines read as a header, though its words are not known", Row(1, [", ".join(table.titles)]))
+        note("first lines read as a header, although their words are unknown", Row(1, [", ".join(table.titles)]))
 
 
 def _columns_by_header(table: Table, found: CaptionFile) -> tuple[_Columns, str]:
     titles, width = table.titles, len(table.titles)
     names, captions, splits = (_by_rank(titles, what) for what in ("name", "caption", "split"))
-    # Behind a caption, columns are counted from the end: it may hold the delimiter.
+    # After a caption, columns are counted from the end: it may contain the delimiter.
     behind = captions[0] + 1 if captions else width
     values = [table.column(index if index < behind else index - width) for index in range(width)]
     pictures = [share(column, is_picture) > 0.5 for column in values]
@@ -219,7 +219,7 @@ def _columns_by_header(table: Table, found: CaptionFile) -> tuple[_Columns, str]
         texts = [i for i in range(width) if i not in (name, split) and share(values[i], is_number) < 1]
         captions = sorted(texts, key=lambda i: -_mean_words(values[i]))[:1]
     if not captions or name in captions:
-        raise DataError(f"{table.path}: the header {', '.join(titles)} names no caption. Call its column `caption`.")
+        raise DataError(f"{table.path}: the header {', '.join(titles)} has no caption column. Call one `caption`.")
     unread = [titles[i] or f"column {i + 1}" for i in range(width) if i not in (name, split, *captions)]
     how = f"; not read: {', '.join(unread)}" if unread else ""
     if unread or not has_titles(titles):
@@ -233,13 +233,13 @@ def _columns_by_header(table: Table, found: CaptionFile) -> tuple[_Columns, str]
 
 
 def _by_rank(titles: list[str], what: str) -> list[int]:
-    """Columns whose title says that they hold this, the best title first."""
+    """Columns whose titles match this role, the best title first."""
     ranks = {i: known[1] for i, title in enumerate(titles) if (known := role(title)) and known[0] == what}
     return sorted(ranks, key=ranks.__getitem__)
 
 
 def _columns_by_values(table: Table) -> tuple[_Columns, str]:
-    """Without a header: names, numbers and splits are known by their values, and the caption is what lies between."""
+    """Columns without a header: names, numbers and splits are recognised by their values; the rest is the caption."""
     least = min((len(row.cells) for row in table.rows if len(row.cells) > 1), default=2)
     sides = (range(least), range(-1, -least - 1, -1))
     named = {index for side in sides for index in side if share(table.column(index), is_picture) > 0.9}
@@ -267,8 +267,8 @@ def _columns_by_values(table: Table) -> tuple[_Columns, str]:
     widths = {len(row.cells) for row in table.rows}
     if "photograph" not in found or (table.delimiter != "," and len(widths) == 1 and least - before - after > 1):
         raise DataError(
-            f"{table.path} has {least} columns and no header, so it is not known which is the caption. Put a line "
-            f"before them, such as {table.delimiter.join(['image', 'caption', *['other'] * (least - 2)])!r}."
+            f"{table.path} has {least} columns and no header, so the caption column is unknown. Add a first line "
+            f"such as {table.delimiter.join(['image', 'caption', *['other'] * (least - 2)])!r}."
         )
     told = [kinds[i] for i in range(before)] + ["caption"] + [kinds[i] for i in range(-after, 0)]
     numbers = tuple(i for i, kind in kinds.items() if kind == "number")
@@ -296,7 +296,7 @@ def _fitting(row: Row, table: Table, columns: _Columns, found: CaptionFile) -> l
 
 
 def _completed(cells: list[str], width: int, columns: _Columns) -> list[str]:
-    """A row that ends early: empty cells are added behind its caption, or what Flickr30k lost before one is put in."""
+    """Complete a short row: add empty cells after its caption, or restore the delimiter that Flickr30k lost."""
     needed = max((*columns.captions, columns.before, columns.name))
     if columns.name >= 0 and len(cells) > needed:
         return cells + [""] * (width - len(cells))
@@ -315,7 +315,7 @@ def _no_caption(row: Row, table: Table) -> str:
 
 
 def _listed(text: str) -> list[str]:
-    """The captions of a cell, which may be a list as JSON or Python write it."""
+    """The captions in a cell, which may be a JSON or Python list."""
     if text[:1] != "[" or text[-1:] != "]" or len(text) > _LONGEST_LIST:
         return [text]
     for read in (json.loads, ast.literal_eval):
@@ -357,7 +357,7 @@ def _is_table_of_captions(table: Table) -> bool:
 
 
 def _json_form(path: Path) -> str | None:
-    """The form of a JSON file by the keys it mentions; only small ones are read, for COCO's may have 500 MB."""
+    """The form of a JSON file by its keys; only small files are parsed, because COCO's may have 500 MB."""
     if not path.stat().st_size:
         return None
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
@@ -401,7 +401,7 @@ def _read_json(path: Path, text: str) -> CaptionFile:
 
 
 def _with_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON; a key that stands there twice has a list of its values, so that none is lost."""
+    """A JSON object in which a repeated key gets the list of its values, so that none is lost."""
     found = dict(pairs)
     if len(found) < len(pairs):
         found = {}
@@ -414,7 +414,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_with_repeats)
 
 
 def _are_json_lines(lines: list[str]) -> bool:
-    """Whether the first of several lines that hold something is JSON by itself."""
+    """Whether the first of several non-empty lines is JSON by itself."""
     some = [line for line in lines[:_SAMPLE] if line.strip()]
     return len(some) > 1 and isinstance(_parsed(some[0]), dict | list)
 
@@ -466,19 +466,19 @@ def _read_coco(path: Path, content: dict[str, Any]) -> CaptionFile:
             continue
         key = str(image["id"])
         if names.setdefault(key, name) != name:
-            raise DataError(f"{path} gives the id {key} to two images, {names[key]} and {name}.")
+            raise DataError(f"{path} uses the id {key} for two images, {names[key]} and {name}.")
         splits[key] = split_of_word(str(image.get("split", "")))
     captions: dict[str, list[str]] = {key: [] for key in names}
     for number, each in enumerate(content["annotations"]):
         place = f"{path.name}, annotation {number}"
         key = str(each.get("image_id")) if isinstance(each, dict) else None
         if key not in names:
-            found.remarks["annotations of no image that is listed, left out"].append(f"{place}: {each!r:.60}")
+            found.remarks["annotations of unlisted images, left out"].append(f"{place}: {each!r:.60}")
             continue
         captions[key] += _texts(each.get("caption"), place, found)
     if not names or not any(isinstance(each, dict) and "caption" in each for each in content["annotations"]):
         raise DataError(
-            f"{path} is not a caption file of COCO: it holds `images` with id and file_name, and `annotations` with "
+            f"{path} is not a COCO caption file: that has `images` with id and file_name, and `annotations` with "
             "image_id and caption."
         )
     found.entries = [
@@ -492,7 +492,7 @@ def _is_image(image: Any) -> bool:
 
 
 def _read_other_json(path: Path, content: Any) -> CaptionFile:
-    """A list of records or of pairs, or captions by name; any of them also by split, or below one key of many."""
+    """Read a list of records or pairs, or captions by name; each also by split, or under one key of many."""
     found = CaptionFile(path, "json")
     parts: dict[str | None, Any] = {None: content}
     if isinstance(content, dict) and content and all(map(split_of_word, content)):
@@ -547,7 +547,7 @@ def _read_records(found: CaptionFile, records: list[tuple[str, Any]], split: str
 
 
 def _record(value: Any) -> tuple[str | None, str | None, str | None]:
-    """The keys of a record's name, caption and split; None for each that it lacks."""
+    """The keys of a record's name, caption and split; None for those it lacks."""
     if not isinstance(value, dict):
         return None, None, None
     best: dict[str, tuple[int, str]] = {}

@@ -1,4 +1,4 @@
-"""`telephonegan data check`: how a data folder was read, whether it can be trained on, and what is odd about it."""
+"""Checking a data folder before training: how it was read, whether it can be trained on, and its oddities."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ TINY = 32  # pixels of the shorter side: the smallest picture any recipe paints
 
 _SHOWN = 5
 _WIDTH = 80
-_PROBLEMS = {  # each would break a training
-    "absent_splits": "splits that are not there or empty",
-    "missing": "photographs that are listed and not there",
+_PROBLEMS = {  # each would break training
+    "absent_splits": "splits that are missing or empty",
+    "missing": "listed photographs that do not exist",
     "unreadable": "photographs that cannot be read",
     "without_caption": "photographs of a split without a caption",
 }
@@ -41,10 +41,9 @@ def check(folder: str | Path, layout: str | None = None, *, progress: bool = Fal
     """Read every caption and photograph of a data folder, and report counts, problems and remarks.
 
     Returns folder, layout, read_as (how each file was understood), samples (three captions, as written and as words),
-    usable, splits (counts by split), problems (what would break a training), reading (what the reader left out, guessed
-    or repaired) and remarks; the last three are lists by kind. Photographs are duplicates when their files, or their
-    decoded pixels, are equal to the last bit. `progress` shows a bar. Raises DataError when the folder has no layout
-    that is read.
+    usable, splits (counts by split), problems (which would break training), reading (what the reader left out, guessed
+    or repaired) and remarks; the last three are lists by kind. Photographs are duplicates if their files or their
+    decoded pixels are identical. `progress` shows a bar. Raises DataError if the folder has no known layout.
 
     >>> check("flickr8k")["splits"]["train"]["photographs"]  # doctest: +SKIP
     6000
@@ -89,7 +88,7 @@ def check(folder: str | Path, layout: str | None = None, *, progress: bool = Fal
 
 @dataclass(frozen=True)
 class _Look:
-    """What one photograph of a split is: digests of file and pixels, and size; or the fault that hides them."""
+    """One photograph of a split: digests of file and pixels, and size; or the fault that prevented reading it."""
 
     split: str
     name: str
@@ -126,7 +125,7 @@ def _look_at_all(contents: DataFolder, progress: bool) -> list[_Look]:
 def _look(split: str, photos: CaptionedPhotos, row: int) -> _Look:
     name = photos.names[row]
     if not photos.is_there(row):
-        return _Look(split, name, fault="there is no such file", is_missing=True)
+        return _Look(split, name, fault="the file does not exist", is_missing=True)
     try:
         image = photos.image(row)
         file = hashlib.sha256(photos.content(row)).hexdigest()
@@ -190,7 +189,7 @@ def _counts(contents: DataFolder, names: list[str]) -> dict[str, Any]:
 
 
 def in_words(report: dict[str, Any]) -> str:
-    """The report of `check` for people, with the first few of every list."""
+    """The report of `check` as text, with the first few entries of every list."""
     lines = [f"{report['folder']}: {report['layout']} layout"]
     lines += [f"read as: {each}" for each in report["read_as"]]
     for each in report["samples"]:
@@ -208,7 +207,7 @@ def in_words(report: dict[str, Any]) -> str:
         lines += _listed(what, cases)
     for kind, what in _REMARKS.items():
         lines += _listed(what, report["remarks"][kind])
-    lines.append("Usable." if report["usable"] else "Not usable as it is: see the first of these.")
+    lines.append("Usable." if report["usable"] else "Not usable: fix the first problem.")
     return "\n".join(map(printable, lines)) + "\n"
 
 

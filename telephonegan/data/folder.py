@@ -1,4 +1,4 @@
-"""What a data folder is once it is read: captions by photograph, the photographs of each split, and what was odd."""
+"""A data folder once it is read: captions by photograph, the photographs of each split, and remarks."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ Remarks = dict[str, list[str]]
 
 _LONGEST_CASE = 300  # characters
 BY_MODEL = "captions_by_model.txt"  # names of the photographs whose captions a captioner made
-MISSING = "photographs that are named and not there, left out"
-_WITHOUT_WORD = "captions without a word, left out"
-_UNPARTED = "captions in a language without blanks between words, left out"
+MISSING = "named photographs that do not exist, left out"
+_WITHOUT_WORD = "captions without words, left out"
+_UNPARTED = "captions in a language without spaces between words, left out"
 _UNCAPTIONED = "photographs without a caption"
 _TWO_SPLITS = "photographs in two splits, kept in the first"
 _GUESSED = "files whose encoding was guessed, so look at letters with accents"
 
 
 class DataWarning(UserWarning):
-    """Something of a data folder was left out, guessed or repaired."""
+    """Something in a data folder was left out, guessed or repaired."""
 
 
 @dataclass(frozen=True)
 class DataFolder:
-    """What a data folder tells, whatever its layout: all captions by photograph, and the names of each split.
+    """The content of a data folder, whatever its layout: all captions by photograph, and the names of each split.
 
-    `absent` has the reason for each split that is not there. Names are relative to `photos`. `read_as` says in words
-    how each file was understood, `remarks` list by what they are all cases where something was left out, guessed or
-    repaired, and `written` has a photograph's first caption as it stands in the file.
+    `absent` has the reason for each missing split. Names are relative to `photos`. `read_as` describes how each file
+    was understood, `remarks` list by kind all cases where something was left out, guessed or repaired, and `written`
+    has each photograph's first caption as it is in the file.
     """
 
     folder: Path
@@ -56,7 +56,7 @@ class DataFolder:
     written: dict[str, str] = field(default_factory=dict)
 
     def split(self, name: str) -> CaptionedPhotos:
-        """One split. Raises DataError when it is not there or empty, or when a photograph of it has no caption."""
+        """One split. Raises DataError if it is missing or empty, or if one of its photographs has no caption."""
         if name not in SPLITS:
             raise DataError(f"There is no split {name!r}. There are: {', '.join(SPLITS)}.")
         if name in self.absent:
@@ -73,7 +73,7 @@ class DataFolder:
         return self.rows(names)
 
     def rows(self, names: list[str]) -> CaptionedPhotos:
-        """Any photographs of this folder by name; one that has no caption gets an empty list."""
+        """Any photographs of this folder by name; those without a caption get an empty list."""
         return CaptionedPhotos(
             self.photos,
             names,
@@ -84,7 +84,7 @@ class DataFolder:
         )
 
     def samples(self) -> list[tuple[str, str, str]]:
-        """Three photographs for the eye: name, first caption as it is written, and the words that were read."""
+        """Three photographs for inspection: name, first caption as written, and the words read from it."""
         names = list(self.captions)
         chosen = [names[row] for row in sorted({0, (len(names) - 1) // 2, len(names) - 1})] if names else []
         words = {name: " ".join(self.captions[name][0]) for name in chosen}
@@ -95,7 +95,7 @@ class DataFolder:
         return sorted(self.pictures() - self.captions.keys())
 
     def pictures(self) -> set[str]:
-        """Names of the picture files in every folder where a captioned photograph lies, or in the pack."""
+        """Names of the picture files in the pack, or in every folder that contains a captioned photograph."""
         if self.pack is not None:
             return set(self.pack.sizes)
         parents = {Path(name).parent for name in self.captions}
@@ -109,7 +109,7 @@ class DataFolder:
 
 
 class Gathering:
-    """Captions, splits and remarks, while the files of a folder are read."""
+    """Captions, splits and remarks, collected while the files of a folder are read."""
 
     def __init__(self, folder: Path, layout: str) -> None:
         self.folder, self.layout = folder, layout
@@ -122,7 +122,7 @@ class Gathering:
         self._refusal = ""
 
     def add(self, name: str, captions: Iterable[str], place: str, split: str | None = None) -> None:
-        """Take in captions of a photograph and its split; `place` is where they stand."""
+        """Add a photograph's captions and split; `place` is their position in the file."""
         self._named.setdefault(name)
         if split is not None and self.splits.setdefault(name, split) != split:
             self.remarks[_TWO_SPLITS].append(f"{place}: {name}, {self.splits[name]} and {split}")
@@ -140,22 +140,22 @@ class Gathering:
                 self.remarks[_WITHOUT_WORD].append(f"{place}: {caption[:60]!r}")
 
     def note(self, remarks: Mapping[str, list[str]]) -> None:
-        """Take in the remarks on a file."""
+        """Add the remarks on a file."""
         for what, cases in remarks.items():
             self.remarks[what] += cases
 
     def lines(self, path: Path) -> list[str]:
-        """The lines of a text file that hold something, without the blanks around them."""
+        """The non-empty lines of a text file, stripped."""
         text, encoding, is_guess = decoded(path)
         if is_guess:
             self.remarks[_GUESSED].append(f"{path.relative_to(self.folder).as_posix()}: {encoding}")
         return [line.strip() for line in lines_of(text) if line.strip()]
 
     def finished(self, photos: Path, splits: dict[str, list[str]], absent: dict[str, str], **more: Any) -> DataFolder:
-        """The data folder. Raises DataError where no caption is left."""
+        """The data folder. Raises DataError if no caption is left."""
         if not self.captions:
             why = self._refusal or "; ".join(f"{what}: {cases[0]}" for what, cases in self.remarks.items() if cases)
-            raise DataError(f"{self.folder} has no caption with words that can be read. {why}".rstrip())
+            raise DataError(f"{self.folder} has no readable caption. {why}".rstrip())
         self.remarks[_UNCAPTIONED] += [name for name in self._named if name not in self.captions]
         return DataFolder(
             self.folder,
@@ -179,17 +179,17 @@ def _cut(case: str) -> str:
 
 
 def tenth(name: str) -> int:
-    """0 to 9 by the name alone, so that photographs added later move no other one to another split."""
+    """0 to 9 by the name only, so that adding photographs never moves others to another split."""
     return int(hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest(), 16) % 10
 
 
 def split_by_name(name: str) -> str:
-    """The split of a photograph where nothing else tells: a tenth is dev, another test, by the name alone."""
+    """The default split of a photograph by its name: a tenth is dev, another tenth test."""
     return {0: "dev", 1: "test"}.get(tenth(name), "train")
 
 
 def divided(gathering: Gathering, photos: Path) -> dict[str, list[str]]:
-    """The splits that there are: as the files of captions tell, else by folders called after splits, else by name."""
+    """The splits: as given in the caption files, else by folders named after splits, else by name."""
     names = [*gathering.captions]
     given = gathering.splits or _splits_of_folders(names)
     if not given:
@@ -201,7 +201,7 @@ def divided(gathering: Gathering, photos: Path) -> dict[str, list[str]]:
 
 
 def _splits_of_folders(names: Iterable[str]) -> dict[str, str]:
-    """Splits by folders called after them; none where a photograph lies elsewhere."""
+    """Splits by folders named after them; empty if a photograph is elsewhere."""
     found = {}
     for name in names:
         split = next(filter(None, map(split_of_word, name.split("/")[:-1])), None)
@@ -212,7 +212,7 @@ def _splits_of_folders(names: Iterable[str]) -> dict[str, str]:
 
 
 def held_out(splits: dict[str, list[str]]) -> dict[str, list[str]]:
-    """The splits, with a tenth of train as dev where there is no dev."""
+    """The splits, with a tenth of train as dev if there is no dev."""
     if "train" not in splits or "dev" in splits:
         return splits
     held_out = {name for name in splits["train"] if tenth(name) == 0}

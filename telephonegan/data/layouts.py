@@ -1,7 +1,7 @@
-"""Reading data folders as they are found: which layout a folder has, and which of its files are read.
+"""Reading data folders as they come: detecting the layout of a folder, and choosing the files to read.
 
-A data set that divides its photographs into train and test, or as COCO does into train and val, keeps the second part
-whole, as "test"; "dev" is then a tenth of the first, chosen by the names.
+If a data set has only train and test photographs, or train and val as COCO, the second part becomes "test" as a whole;
+"dev" is then a tenth of the first, chosen by name.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ _FORMS = frozenset({"table", "json", "coco", "karpathy"})
 _SHOWN = 3
 
 _NOT_READ = "files that were not read, because another one was"
-_DAMAGED = "files that are damaged, so that it is not known whether they hold captions"
-_SPELLED = "names that are spelled unlike their photograph, and were matched"
+_DAMAGED = "damaged files, which may or may not contain captions"
+_SPELLED = "names spelled differently from their photograph, matched"
 _AMBIGUOUS = "names that fit no single photograph"
 _OVERRULED = "splits in the file of captions that the lists of names overrule"
 _LONE_TEXTS = "text files without a photograph, left out"
@@ -61,7 +61,7 @@ _LONE_TEXTS = "text files without a photograph, left out"
 
 @dataclass(frozen=True)
 class Layout:
-    """One way to lay out a data folder: what it needs, in words, how it is recognised, and its reader."""
+    """One layout of data folders: a description of what it needs, how it is recognised, and its reader."""
 
     needs: str
     fits: Callable[[Path], bool]
@@ -69,11 +69,10 @@ class Layout:
 
 
 def read_data(folder: str | Path, split: str, layout: str | None = None) -> CaptionedPhotos:
-    """Read one split ("train", "dev", "test") of a data folder, in the layout its files tell or the one given.
+    """Read one split ("train", "dev", "test") of a data folder, in the given layout or the one detected.
 
-    Photographs are not opened: see `CaptionedPhotos.readable` for those that are damaged or not there. Warns as
-    `open_data` does. Raises DataError when the layout is unknown, the split is not there, or a photograph of it has no
-    caption.
+    Photographs are not opened: see `CaptionedPhotos.readable` for damaged or missing ones. Warns like `open_data`.
+    Raises DataError if the layout is unknown, the split is missing, or one of its photographs has no caption.
 
     >>> len(read_data("flickr8k", "train"))  # doctest: +SKIP
     6000
@@ -82,10 +81,10 @@ def read_data(folder: str | Path, split: str, layout: str | None = None) -> Capt
 
 
 def open_data(folder: str | Path, layout: str | None = None) -> DataFolder:
-    """Read the captions and splits of a data folder, a pack, or the folder around a file of captions that is given.
+    """Read the captions and splits of a data folder, a pack, or the folder of the given caption file.
 
-    Whatever is left out, guessed or repaired is reported in a `DataWarning`, with numbers and examples; all of it is in
-    `DataFolder.remarks`. Raises DataError, which lists the layouts there are.
+    Anything left out, guessed or repaired is reported in a `DataWarning` with counts and examples; the full list is in
+    `DataFolder.remarks`. Raises DataError, which lists the known layouts.
     """
     folder = Path(folder).expanduser()
     if not folder.exists():
@@ -93,7 +92,7 @@ def open_data(folder: str | Path, layout: str | None = None) -> DataFolder:
     if layout is None:
         layout = next((name for name, each in LAYOUTS.items() if each.fits(folder)), None)
         if layout is None:
-            raise DataError(f"{folder} has none of the layouts that are read. {_all_layouts()}")
+            raise DataError(f"{folder} has no known layout. {_all_layouts()}")
     if layout not in LAYOUTS:
         raise DataError(f"There is no layout {layout!r}. {_all_layouts()}")
     if not LAYOUTS[layout].fits(folder):
@@ -114,14 +113,14 @@ def _all_layouts() -> str:
 
 @dataclass(frozen=True)
 class _Part:
-    """A file of captions, and the split that its name or its folder's tells."""
+    """A file of captions, and the split given by its name or its folder's."""
 
     path: Path
     split: str | None = None
 
 
 def _parts(folder: Path, forms: Iterable[str]) -> list[_Part]:
-    """All files of captions of these forms in a folder, in annotations/ and in folders called after splits."""
+    """All caption files of these forms in a folder, in annotations/ and in folders named after splits."""
     if folder.is_file():
         return [_Part(folder)] if _form(folder) in forms else []
     below = sorted(path for path in folder.iterdir() if path.is_dir())
@@ -136,7 +135,7 @@ def _parts(folder: Path, forms: Iterable[str]) -> list[_Part]:
 
 
 def _form(path: Path) -> str | None:
-    """The form of a file of captions. A name that tells it counts first, so that mistakes in the file are named."""
+    """The form of a caption file, by its name if possible, so that mistakes in the file are reported."""
     if path.name in _PLAIN_CAPTIONS:
         return "table"
     if _OF_COCO.fullmatch(path.name):
@@ -152,7 +151,7 @@ def _form_then(path: Path, _time: int, _size: int) -> str | None:
 
 
 def _chosen(folder: Path, parts: list[_Part]) -> list[_Part]:
-    """The file to read, or one for each split. Raises DataError where it is not clear which."""
+    """The file to read, or one for each split. Raises DataError if the choice is ambiguous."""
     whole = [part for part in parts if part.split is None]
     divided = [part for part in parts if part.split is not None]
     if whole and whole[0].path.name in _NAMED:
@@ -161,18 +160,18 @@ def _chosen(folder: Path, parts: list[_Part]) -> list[_Part]:
         same = [part.path.relative_to(folder).as_posix() for part in divided if part.split == split]
         if len(same) > 1:
             raise DataError(
-                f"{folder} holds {' and '.join(same)}, which are of one split; the years of COCO share photographs. "
+                f"{folder} has {' and '.join(same)} for the same split; the years of COCO share photographs. "
                 "Leave one of them in the folder."
             )
     if not divided and len(whole) > 1:
         names = ", ".join(part.path.relative_to(folder).as_posix() for part in whole)
-        raise DataError(f"{folder} holds several files of captions: {names}. Give the one you mean instead.")
+        raise DataError(f"{folder} has several files of captions: {names}. Give one of them instead.")
     return divided or whole
 
 
 @dataclass(frozen=True)
 class _Source:
-    """Entries of one file, or of many small ones, and where the photographs they name may lie."""
+    """Entries of one file, or of many small ones, and the places where their photographs may be."""
 
     title: str
     entries: list[Entry]
@@ -181,14 +180,14 @@ class _Source:
 
 
 def _read_files(given: Path, layout: str, parts: list[_Part]) -> DataFolder:
-    """The data folder that files of captions describe: one file, or one for each split."""
+    """The data folder described by caption files: one file, or one for each split."""
     folder = given.parent if given.is_file() else given
     gathering = Gathering(folder, layout)
     sources = []
     for part in parts:
         file = read_caption_file(part.path)
         if layout in ("coco", "karpathy") and file.form != layout:
-            raise DataError(f"{part.path} is not a file of captions as {layout} lays it out, but {file.read_as}.")
+            raise DataError(f"{part.path} is not a caption file of the {layout} layout, but {file.read_as}.")
         title = part.path.relative_to(folder).as_posix()
         gathering.note(file.remarks)
         gathering.read_as.append(f"{file.read_as} [{title}]")
@@ -202,14 +201,14 @@ def _read_files(given: Path, layout: str, parts: list[_Part]) -> DataFolder:
 
 
 def _places(folder: Path, part: _Part) -> list[str]:
-    """Where the photographs of a file may lie: in a folder of its name, beside it, or where they usually are."""
+    """The places where the photographs of a file may be: a folder of its name, beside it, or the usual folders."""
     own = part.path.stem.removeprefix("captions_")
     beside = part.path.parent.relative_to(folder).as_posix()
     return list(dict.fromkeys((*((beside,) if part.split else ()), own, f"images/{own}", *_PHOTO_FOLDERS)))
 
 
 def _assembled(gathering: Gathering, sources: list[_Source], lists: dict[str, list[str]]) -> DataFolder:
-    """The data folder of these entries, with every name that of a file and every photograph in a split."""
+    """The data folder of these entries, in which every name is that of a file and every photograph is in a split."""
     folder = gathering.folder
     labels = _read_labels(folder / "labels.csv") if gathering.layout in ("plain", "flickr", "sidecars") else {}
     asked = [[entry.name for entry in source.entries] for source in sources]
@@ -222,7 +221,7 @@ def _assembled(gathering: Gathering, sources: list[_Source], lists: dict[str, li
     absent = {}
     for source, found in zip(sources, located, strict=True):
         if not found.names:
-            absent[source.split] = f"none of the photographs that {source.title} names is here"
+            absent[source.split] = f"none of the photographs in {source.title} exists"
             continue
         gathering.note({_SPELLED: found.differing, _AMBIGUOUS: found.ambiguous})
         below = found.photos.relative_to(photos).as_posix()
@@ -249,8 +248,8 @@ def _none_found(gathering: Gathering, source: _Source) -> str:
     holds = f"{len(there)} pictures, first {there[0]}" if there else "no pictures"
     names = list(dict.fromkeys(entry.name for entry in source.entries))
     return (
-        f"{gathering.folder} has none of the {len(names)} photographs that {source.title} names, first {names[0]}; it "
-        f"holds {holds}. The file was read as {gathering.read_as[0]}."
+        f"{gathering.folder} has none of the {len(names)} photographs in {source.title}, first {names[0]}; it "
+        f"has {holds}. The file was read as {gathering.read_as[0]}."
     )
 
 
@@ -259,7 +258,7 @@ def _first_file(folder: Path, names: Iterable[str]) -> Path | None:
 
 
 def _split_lists(gathering: Gathering, excluded: set[Path]) -> dict[str, list[str]]:
-    """Names by split, of the files that list them; none where there is no such file."""
+    """Names by split, from the files that list them; empty if there is no such file."""
     lists = {}
     for split in SPLITS:
         words = [word for word, meant in SPLIT_WORDS.items() if meant == split]
@@ -282,7 +281,7 @@ def _divided_by_lists(gathering: Gathering, lists: dict[str, list[str]]) -> tupl
 
 
 def _read_labels(path: Path) -> dict[str, int]:
-    """Class numbers by name, of a table with the columns image and class_id; none where it is something else."""
+    """Class numbers by name, from a table with the columns image and class_id; empty for any other file."""
     table = read_table(path) if path.is_file() else None
     if table is None or not {"image", "class_id"} <= set(table.titles or ()):
         return {}
@@ -320,7 +319,7 @@ def _read_flickr(folder: Path) -> DataFolder:
 
 
 def _texts_of(name: str) -> Iterator[str]:
-    """Where the captions of a photograph may stand: beside it, or in a folder of texts beside that of photographs."""
+    """The paths of a photograph's caption file: beside it, or in a folder of texts beside that of photographs."""
     stem = without_suffix(name)
     yield f"{stem}.txt"
     _, _, below = stem.partition("/")
@@ -331,7 +330,7 @@ def _texts_of(name: str) -> Iterator[str]:
 
 
 def _has_sidecars(folder: Path) -> bool:
-    """Whether a text with letters, and not just numbers as for boxes, goes with one of the first photographs."""
+    """Whether one of the first photographs has a text file with letters, not just numbers as for boxes."""
     if not folder.is_dir():
         return False
     texts = (_first_file(folder, _texts_of(name)) for name in islice(pictures_below(folder), 50))
@@ -361,7 +360,7 @@ def _is_attngan(folder: Path) -> bool:
 
 
 def _name_pickles(folder: Path) -> dict[str, Path]:
-    """The filenames.pickle of each split there is."""
+    """The filenames.pickle of each existing split."""
     found: dict[str, Path] = {}
     for word, split in SPLIT_WORDS.items():
         path = folder / word / "filenames.pickle"
@@ -408,7 +407,7 @@ def _read_attngan(folder: Path) -> DataFolder:
 
 
 def _with_suffixes(names: list[str], photos: Path) -> list[str]:
-    """Names with the suffix that AttnGAN's lists leave out: that of the first photograph."""
+    """Names with the suffix that AttnGAN's lists omit: that of the first photograph."""
     bare = next((name for name in names if without_suffix(name) == name), "")
     there = (each for each in (".jpg", *sorted(PICTURE_SUFFIXES)) if os.path.isfile(photos / f"{bare}{each}"))
     suffix = next(there, ".jpg")
@@ -421,8 +420,8 @@ def _add_numbered(
     each, rest = divmod(len(sentences), len(names)) if names else (0, 0)
     if rest or not each:
         raise DataError(
-            f"captions.pickle has {len(sentences)} captions for the {len(names)} photographs of {path}, and not "
-            "equally many of each. The two are of different data."
+            f"captions.pickle has {len(sentences)} captions for the {len(names)} photographs of {path}, not the "
+            "same number for each. The two files are from different data."
         )
     if not all(isinstance(i, int) and 0 <= i < len(words) for sentence in sentences for i in sentence):
         raise DataError(
@@ -446,7 +445,7 @@ def _classes_of(names: list[str], path: Path) -> dict[str, int]:
         return {}
     classes = legacy_pickles.read_classes(path)
     if len(classes) != len(names):
-        raise DataError(f"{path} has {len(classes)} class numbers for {len(names)} photographs. Both come together.")
+        raise DataError(f"{path} has {len(classes)} class numbers for {len(names)} photographs. Use matching files.")
     return dict(zip(names, classes, strict=True))
 
 
@@ -458,11 +457,11 @@ def _read_boxes(gathering: Gathering, birds: Path, names: list[str]) -> dict[str
             found[_stem(paths[number])] = tuple(int(float(edge)) for edge in edges)
         except (ValueError, KeyError, OverflowError) as error:
             raise DataError(
-                f"{birds}/bounding_boxes.txt has no box in {number} {' '.join(edges)}: a line is four numbers behind "
-                "an id of images.txt."
+                f"{birds}/bounding_boxes.txt has an invalid line {number} {' '.join(edges)}: a line is an id of "
+                "images.txt and four numbers."
             ) from error
     if without := [name for name in names if _stem(name) not in found]:
-        raise DataError(f"{birds}/bounding_boxes.txt has no box of {len(without)} photographs, first {without[0]}.")
+        raise DataError(f"{birds}/bounding_boxes.txt has no box for {len(without)} photographs, first {without[0]}.")
     return {name: found[_stem(name)] for name in names}
 
 
@@ -474,7 +473,7 @@ def _cub_table(gathering: Gathering, path: Path, columns: str) -> Iterator[list[
     for line in gathering.lines(path):
         cells = line.split()
         if len(cells) != len(columns.split()):
-            raise DataError(f"{path} holds the line {line[:60]!r}; a line is `{columns}`.")
+            raise DataError(f"{path} has the line {line[:60]!r}; a line must be `{columns}`.")
         yield cells
 
 

@@ -1,9 +1,8 @@
-"""A data folder in one file: photographs made small, captions and splits, for machines that get one file only.
+"""A data folder in one file: small photographs, captions and splits, easy to copy to another machine.
 
-A pack is a zip that unpacks to a plain data folder (images/, captions.txt, train.txt, …) with pack.json beside it. Zip
-because every part carries a checksum, a photograph is read without the others, and any machine can look inside.
-Photographs are stored as they are encoded, texts are deflated; dates and order are fixed, so that the same photographs
-make the same bytes.
+A pack is a zip that unpacks to a plain data folder (images/, captions.txt, train.txt, …) with pack.json beside it. It
+is a zip because every member has a checksum and can be read alone, and any machine can open it. Photographs are stored
+as encoded, texts are deflated; dates and order are fixed, so that the same photographs give the same bytes.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ _ENCODINGS: dict[str, Callable[[int], dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Pack:
-    """The photographs of a pack by name. Raises DataError for a file that is none, or damaged."""
+    """The photographs of a pack by name. Raises DataError if the file is damaged or not a pack."""
 
     path: Path
 
@@ -66,11 +65,11 @@ class Pack:
         return self.read(_IMAGES + name)
 
     def read(self, member: str) -> bytes:
-        """The bytes of one part, its checksum compared."""
+        """The bytes of one member, with its checksum verified."""
         try:
             return self._zip.read(member)
         except KeyError as error:
-            raise DataError(f"{self.path} has no part {member}. {_REMEDY}") from error
+            raise DataError(f"{self.path} lacks {member}. {_REMEDY}") from error
         except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError) as error:
             raise DataError(f"{self.path} is damaged at {member}: {error}. {_REMEDY}") from error
 
@@ -85,18 +84,18 @@ class Pack:
 
 
 _IMAGES = "images/"
-_REMEDY = "Copy it again, or make it anew with `telephonegan data pack`."
+_REMEDY = "Copy it again, or rebuild it with `telephonegan data pack`."
 
 
 def open_pack(path: str | Path) -> DataFolder:
-    """Read captions and splits of a pack, as `open_data` reads those of a folder. Raises DataError."""
+    """Read captions and splits of a pack, like `open_data` for a folder. Raises DataError."""
     path = Path(path)
     pack = Pack(path)
     told = _told(pack)
     captions = _captions(pack)
     splits = {split: pack.lines(f"{split}.txt") for split in SPLITS if pack.has(f"{split}.txt")}
     if lost := [name for listed in splits.values() for name in listed if name not in pack.sizes]:
-        raise DataError(f"{path} lists {len(lost)} photographs that it lacks, first {lost[0]}. {_REMEDY}")
+        raise DataError(f"{path} lists {len(lost)} photographs that are missing, first {lost[0]}. {_REMEDY}")
     absent = {split: f"the pack was made of {', '.join(splits)}" for split in SPLITS if split not in splits}
     classes, read_as = told.get("classes"), (f"a pack of photographs of at most {told.get('size')} pixels",)
     return DataFolder(path, "pack", path, captions, splits, absent, classes=classes, pack=pack, read_as=read_as)
@@ -145,10 +144,10 @@ def write_pack(
 ) -> Path:
     """Pack a data folder's photographs, at most `size` pixels wide and high, with their captions and splits.
 
-    `splits` are some of train, dev, test and uncaptioned (default: all there are); photographs whose class number is in
-    `without` stay out. A photograph is squashed to a square, as every recipe does, and never enlarged. Those of a pack
-    that is small enough are copied as they are.
-    Raises DataError, ImageError, SettingsError, or OutputError where `out` is there already.
+    `splits` are some of train, dev, test and uncaptioned (default: all that exist); photographs whose class number is
+    in `without` are left out. Photographs are squashed to a square, as in every recipe, and never enlarged. Photographs
+    from a pack that are small enough are copied unchanged.
+    Raises DataError, ImageError, SettingsError, or OutputError if `out` already exists.
 
     >>> write_pack(open_data("flowers"), "flowers.pack", splits=["train", "dev"])  # doctest: +SKIP
     """
@@ -173,7 +172,7 @@ def write_pack(
 
 
 def with_captions(data: DataFolder, out: str | Path, said: dict[str, list[list[str]]]) -> Path:
-    """A copy of a pack whose uncaptioned photographs of `said` joined the training split with these captions.
+    """Copy a pack, adding its uncaptioned photographs in `said` to the training split with these captions.
 
     captions_by_model.txt lists them. Raises DataError or OutputError.
     """
@@ -189,7 +188,7 @@ def with_captions(data: DataFolder, out: str | Path, said: dict[str, list[list[s
 
 def _check_how(size: int, encoding: str, quality: int) -> None:
     if encoding not in _ENCODINGS:
-        raise SettingsError(f"format is one of {', '.join(_ENCODINGS)}; {encoding!r} was given.")
+        raise SettingsError(f"format must be one of {', '.join(_ENCODINGS)}; {encoding!r} was given.")
     if not 8 <= size <= LARGEST:
         raise SettingsError(f"size must be from 8 to {LARGEST} pixels; {size} was given.")
     if not 1 <= quality <= 100:
@@ -231,10 +230,10 @@ def _write(
     out = out.expanduser()
     names = [name for listed in splits.values() for name in listed]
     if not names:
-        raise DataError("There are no photographs to pack: name a split that has some.")
+        raise DataError("There are no photographs to pack: choose a split that has some.")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"{twice} is in two splits. A pack has every photograph once.")
+        raise DataError(f"{twice} is in two splits. A pack can have each photograph only once.")
     texts = {
         "pack.json": json_bytes(told | ({} if classes is None else {"classes": {n: classes[n] for n in names}})),
         "captions.txt": _caption_lines(names, captions).encode(),

@@ -1,4 +1,4 @@
-"""Which photograph a caption file means: names are compared as people write them, and every difference is reported."""
+"""Matching names in caption files to photographs, tolerating different spellings and reporting every difference."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from urllib.parse import unquote, urlsplit
 
 from telephonegan.images import PICTURE_SUFFIXES
 
-_SAMPLE = 500  # names that decide on the folder
+_SAMPLE = 500  # names used to choose the folder
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Located:
-    """Where photographs are: the folder, and by the name that was given the file's name in that folder.
+    """The folder of the photographs, and the file name in it for each given name.
 
-    `differing` has a line for each name that is not spelled like its file, and `ambiguous` one for each name without a
-    file because several would fit, or because its file belongs to another name.
+    `differing` has a line for each name spelled differently from its file, and `ambiguous` one for each name without a
+    file because several fit, or because its file belongs to another name.
     """
 
     photos: Path
@@ -35,9 +35,9 @@ class Located:
 def locate(folder: Path, names: Iterable[str], places: Sequence[str]) -> Located:
     """Find photographs by name in one of the `places` of a folder, or else anywhere below the folder.
 
-    Names and files match when they differ only in Unicode form, case, separators (a backslash, a leading ./), the
-    suffix (missing, or that of another picture format), or in folders that one of them does not mention. Of an absolute
-    path or an address the end counts. A name that fits several files matches none.
+    Names and files match if they differ only in Unicode form, case, separators (a backslash, a leading ./), suffix
+    (missing, or of another picture format), or in folders that one of them omits. For absolute paths and URLs the end
+    counts. A name that fits several files matches none.
     """
     names = list(dict.fromkeys(names))
     place = _best_place(folder, names, places)
@@ -58,8 +58,8 @@ def locate(folder: Path, names: Iterable[str], places: Sequence[str]) -> Located
 
 
 def pictures_below(folder: Path) -> Iterator[str]:
-    """Names of all picture files below a folder, relative to it; what begins with a dot is left out."""
-    seen: set[tuple[int, int]] = set()  # folders, by device and inode: links may lead round in a circle
+    """Names of all picture files below a folder, relative to it; hidden files and folders are left out."""
+    seen: set[tuple[int, int]] = set()  # folders, by device and inode: links may be circular
     waiting = [""]
     while waiting:
         below = waiting.pop()
@@ -81,7 +81,7 @@ def pictures_below(folder: Path) -> Iterator[str]:
 
 
 def without_suffix(name: str) -> str:
-    """A name without the suffix of a picture; other dots belong to it.
+    """A name without its picture suffix; other dots are kept.
 
     >>> without_suffix("a.b.jpg"), without_suffix("a.b")
     ('a.b', 'a.b')
@@ -91,7 +91,7 @@ def without_suffix(name: str) -> str:
 
 
 def spelled(name: str) -> str:
-    r"""A name as names are compared: composed (NFC), without case, / between folders, of an address the path alone.
+    r"""A name normalised for comparison: NFC, lower case, / between folders, only the path of a URL.
 
     >>> spelled(".\\Images\\A.JPG")
     'images/a.jpg'
@@ -118,7 +118,7 @@ def _is_absolute(name: str) -> bool:
 
 
 def _best_place(folder: Path, names: Sequence[str], places: Sequence[str]) -> str:
-    """The place that holds most of the photographs, of equals the first."""
+    """The place with the most photographs; the first in a tie."""
     some = names[:: max(1, len(names) // _SAMPLE)]
     there = [place for place in places if (folder / place).is_dir()] or ["."]
     counts = {place: sum(_exact(folder, place, name) is not None for name in some) for place in there}
@@ -126,12 +126,12 @@ def _best_place(folder: Path, names: Sequence[str], places: Sequence[str]) -> st
 
 
 def _exact(folder: Path, place: str, name: str) -> str | None:
-    """The file of this very name: relative to the place, or absolute where it lies elsewhere."""
+    """The file of exactly this name: relative to the place, or absolute if it is elsewhere."""
     path = _local(name) if name.lower().startswith("file://") else name
     try:
         if not path or not os.path.isfile(os.path.join(folder, place, path)):
             return None
-    except ValueError:  # a zero byte, or a letter that the file system cannot write
+    except ValueError:  # a zero byte, or a character that the file system cannot encode
         return None
     if not os.path.isabs(path):
         return posixpath.normpath(path)
@@ -144,7 +144,7 @@ def _joined(place: str, name: str) -> str:
 
 
 def _inside(place: str, file: str) -> str | None:
-    """The name in a place of a file of the folder; None where it lies elsewhere."""
+    """The name of a file relative to a place; None if it is elsewhere."""
     if place == ".":
         return file
     return file.removeprefix(f"{place}/") if file.startswith(f"{place}/") else None
@@ -154,7 +154,7 @@ def _inside(place: str, file: str) -> str | None:
 
 
 class _Matcher:
-    """All pictures below a folder, by the last part of their names."""
+    """All pictures below a folder, indexed by the last part of their names."""
 
     def __init__(self, folder: Path, places: Sequence[str]) -> None:
         self._places = sorted((spelled(place).split("/") for place in places if place != "."), key=len, reverse=True)
@@ -166,7 +166,7 @@ class _Matcher:
             self._by_stem[without_suffix(base)].append(file)
 
     def match(self, names: Sequence[str], taken: set[str]) -> tuple[dict[str, str], list[str]]:
-        """Files by name, and what is to be said of names that several files fit, or whose file is that of another."""
+        """Files by name, and remarks on names that fit several files or whose file belongs to another name."""
         candidates = {name: self._files(name) for name in names}
         found = {name: files[0] for name, files in candidates.items() if len(files) == 1}
         found |= self._lone_absolutes([name for name in names if not candidates[name]], {*taken, *found.values()})
@@ -177,7 +177,7 @@ class _Matcher:
         for name, file in found.items():
             whole, own = self._identity(file).split("/"), self._identity(name).split("/")
             if not _ends_with(whole, own) and (file in taken or len(claims[file]) > 1):
-                unsure[name] = f"{file} is the photograph of another name"
+                unsure[name] = f"{file} belongs to another name"
         kept = {name: file for name, file in found.items() if name not in unsure}
         return kept, [f"{name}: {why}" for name, why in unsure.items()]
 
@@ -192,25 +192,25 @@ class _Matcher:
         return []
 
     def _fits(self, named: list[str], own: list[str]) -> bool:
-        """Whether the folders of a name and of a file agree as far as both mention them."""
+        """Whether the folders of a name and a file agree as far as both have them."""
         below = self._below_place(own)
         named = self._below_place(named)
         return _ends_with(own, named) or _ends_with(named, below)
 
     def _below_place(self, folders: list[str]) -> list[str]:
-        """Folders without a place of photographs that they begin with."""
+        """Folders without a leading place of photographs."""
         for place in self._places:
             if folders[: len(place)] == place:
                 return folders[len(place) :]
         return folders
 
     def _identity(self, name: str) -> str:
-        """What tells one photograph from another: the name without place and suffix."""
+        """The identity of a photograph: its name without place and suffix."""
         *folders, base = spelled(name).split("/")
         return "/".join([*self._below_place(folders), without_suffix(base)])
 
     def _lone_absolutes(self, names: Sequence[str], taken: set[str]) -> dict[str, str]:
-        """Absolute names of other folders, where name and file are the only ones that end so."""
+        """Absolute names in other folders, if name and file are the only ones with that ending."""
         ends: dict[str, list[str]] = defaultdict(list)
         for name in filter(_is_absolute, names):
             ends[posixpath.basename(spelled(name))].append(name)

@@ -1,4 +1,4 @@
-"""Captioned photographs: those of one split, packing their pixels, cutting crops."""
+"""Captioned photographs: one split, its packed pixels, and random crops."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Packed(Protocol):
 class CaptionedPhotos:
     """One split: file names, and for each photograph its captions as word lists.
 
-    Some data sets also have a class number for each photograph, and the box (left, top, width, height), in pixels,
-    around the animal in it; `image` then cuts the photograph to that animal's surroundings. Where `pack` is given, the
-    photographs lie in that one file and not in the folder.
+    Some data sets also have a class number for each photograph, and a box (left, top, width, height), in pixels, around
+    the animal in it; `image` then crops the photograph around that box. With `pack` the photographs are in that file
+    and not in the folder.
     """
 
     folder: Path
@@ -80,7 +80,7 @@ class CaptionedPhotos:
         return self.take([row for row in range(len(self)) if row not in left_out])
 
     def is_there(self, row: int) -> bool:
-        """Whether the file of a photograph is there, readable or not."""
+        """Whether the file of a photograph exists, readable or not."""
         name = self.names[row]
         return os.path.isfile(self.folder / name) if self.pack is None else name in self.pack.sizes
 
@@ -90,8 +90,8 @@ class CaptionedPhotos:
         return (self.folder / name).read_bytes() if self.pack is None else self.pack.photograph(name)
 
     def image(self, row: int) -> Image.Image:
-        """One photograph, cut to its box where there is one. Raises ImageError or DataError if it cannot be used."""
-        whole = self.boxes is not None  # which count in the pixels of the file
+        """One photograph, cropped around its box if it has one. Raises ImageError or DataError if unreadable."""
+        whole = self.boxes is not None  # boxes are in pixels of the file
         image = as_image(self.folder / self.names[row], whole=whole) if self.pack is None else self._unpacked(row)
         if self.boxes is None:
             return image
@@ -107,9 +107,9 @@ class CaptionedPhotos:
             raise ImageError(f"{self.names[row]} in {self.folder}: {error}") from error
 
     def readable(self, progress: bool = False) -> tuple[CaptionedPhotos, list[tuple[str, str]]]:
-        """The photographs that can be read, and the name of each other one with the reason; every file is decoded.
+        """The readable photographs, and the names of the others with the reason; every file is decoded.
 
-        Captions go with their photographs, so that rows stay together. `progress` shows a bar.
+        Captions stay with their photographs. `progress` shows a bar.
 
         >>> kept, lost = photos.readable()  # doctest: +SKIP
         """
@@ -124,7 +124,7 @@ class CaptionedPhotos:
         return (self.take(kept) if lost else self), lost
 
     def fingerprint(self) -> str:
-        """Eight hex digits of file names, sizes and boxes: other photographs under the same names have others."""
+        """Eight hex digits of file names, sizes and boxes, which change if the photographs change."""
         sizes = self.pack.sizes if self.pack is not None else None
         lines = [f"{name} {_file_size(self.folder / name) if sizes is None else sizes[name]}" for name in self.names]
         if self.boxes is not None:
@@ -133,9 +133,9 @@ class CaptionedPhotos:
 
 
 def cut_to_box(image: Image.Image, box: Box) -> Image.Image:
-    """Cut a square around a box (left, top, width, height), 1.5 times its longer side, as far as the picture goes.
+    """Crop a square around a box (left, top, width, height), 1.5 times its longer side, clipped to the picture.
 
-    Xu et al. (2018) show their networks birds cut this way. Raises DataError when nothing is left.
+    Xu et al. (2018) crop their birds this way. Raises DataError if nothing is left.
 
     >>> cut_to_box(Image.new("RGB", (100, 80)), (40, 30, 20, 10)).size
     (30, 30)
@@ -145,15 +145,15 @@ def cut_to_box(image: Image.Image, box: Box) -> Image.Image:
     x, y = int((2 * left + width) / 2), int((2 * top + height) / 2)
     edges = (max(0, x - reach), max(0, y - reach), min(image.width, x + reach), min(image.height, y + reach))
     if edges[0] >= edges[2] or edges[1] >= edges[3]:
-        raise DataError(f"The box {box} leaves nothing of a picture of {image.width}×{image.height} pixels.")
+        raise DataError(f"The box {box} is outside the picture of {image.width}×{image.height} pixels.")
     return image.crop(edges)
 
 
 def pack_photos(photos: CaptionedPhotos, size: int, cache: str | Path) -> Tensor:
-    """Return the photographs as (N,3,size,size) uint8, read once and kept in `cache` as one .npy file.
+    """Return the photographs as (N,3,size,size) uint8, read once and cached in `cache` as one .npy file.
 
-    The cache file's name carries the photographs' fingerprint, so another folder, split or size never meets the wrong
-    pixels. A photograph that cannot be read is a DataError: rows must stay beside their captions, and
+    The file name contains the photographs' fingerprint, so that other folders, splits and sizes never get the wrong
+    pixels. An unreadable photograph raises DataError, because rows must match their captions;
     `CaptionedPhotos.readable` leaves out both.
     """
     path = Path(cache) / f"photos-{photos.fingerprint()}-{size}.npy"
@@ -178,14 +178,14 @@ def unit_range(pixels: Tensor) -> Tensor:
 
 
 def random_crop(pixels: Tensor, size: int) -> Tensor:
-    """Cut one random `size` window per picture of (B,3,H,W), and mirror half of them."""
+    """Cut one random `size` window from each picture of (B,3,H,W), and mirror half of them."""
     batch, _, height, width = pixels.shape
     top = torch.randint(height - size + 1, (batch,))
     left = torch.randint(width - size + 1, (batch,))
     rows = top[:, None] + torch.arange(size)
     columns = left[:, None] + torch.arange(size)
     columns = torch.where(torch.rand(batch, 1) < 0.5, columns.flip(1), columns)
-    # The windows are drawn on the host, whatever the device, so that they depend on the seed alone.
+    # Windows are drawn on the host, whatever the device, so that they depend only on the seed.
     index = torch.arange(batch)[:, None, None].to(pixels.device)
     rows, columns = rows.to(pixels.device), columns.to(pixels.device)
     return pixels.permute(0, 2, 3, 1)[index, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)

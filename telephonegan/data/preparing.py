@@ -1,7 +1,7 @@
-"""Making data folders out of others: joining several, naming what photographs show, sentences on products.
+"""Making data folders from others: joining them, captioning photographs by what they show, sentences on products.
 
-What is written is a plain data folder (images/, captions.txt, train.txt, dev.txt, test.txt). Photographs are linked to,
-not copied, where the disk allows links.
+The result is a plain data folder (images/, captions.txt, train.txt, dev.txt, test.txt). Photographs are linked rather
+than copied if the disk allows it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from telephonegan.files import new_folder, replace, writing
 from telephonegan.images import as_image, to_tensor
 from telephonegan.text import read_lines, tokenise
 
-# Pictures in, for each a result with `text` and `alternatives` out, as `telephonegan.captioning.Captioner` is called.
+# Called like `telephonegan.captioning.Captioner`: pictures in, results with `text` and `alternatives` out.
 Describer = Callable[[list[Image.Image]], Sequence[Any]]
 
 SENTENCES_EACH = 5
@@ -40,9 +40,9 @@ _AT_ONCE = 128  # photographs
 
 @dataclass(frozen=True)
 class Captioned:
-    """A photograph with sentences, and the split it belongs to; `name` is what it is called in the new folder.
+    """A photograph with sentences and its split; `name` is its name in the new folder.
 
-    `content` are the bytes of one that is no file of its own, but lies in a pack at `path`.
+    `content` holds its bytes if it is not a file but part of a pack at `path`.
     """
 
     path: Path
@@ -53,9 +53,9 @@ class Captioned:
 
 
 def write_folder(folder: str | Path, photographs: Iterable[Captioned]) -> Path:
-    """Write a plain data folder that must not be there yet; when writing fails, nothing of it stays.
+    """Write a plain data folder that must not exist yet; if writing fails, nothing is left behind.
 
-    Raises OutputError, or DataError when two photographs have one name or none is left.
+    Raises OutputError, or DataError if two photographs have the same name or there are none.
     """
     photographs = list(photographs)
     names = [each.name for each in photographs]
@@ -74,7 +74,7 @@ def write_folder(folder: str | Path, photographs: Iterable[Captioned]) -> Path:
 
 
 def join(folders: Sequence[str | Path], out: str | Path) -> Path:
-    """Join data folders: the training splits of all, the development and test splits of the first alone.
+    """Join data folders: the training splits of all, but the development and test splits of the first only.
 
     Photographs of the others keep their folder's name as a prefix. Raises DataError or OutputError.
 
@@ -106,16 +106,16 @@ def _captioned(part: CaptionedPhotos, split: str, prefix: str = "") -> list[Capt
 
 
 def caption_photographs(data: DataFolder, captioner: Describer, out: str | Path, *, progress: bool = False) -> Path:
-    """Copy a data folder or pack; a captioner describes photographs without captions, which join the training split.
+    """Copy a data folder or pack; photographs without captions are captioned and join the training split.
 
-    Each gets the sentences of the captioner's beam. captions_by_model.txt lists these photographs; development and test
-    splits stay as people described them. Raises DataError or OutputError.
+    Each gets all sentences of the captioner's beam. captions_by_model.txt lists these photographs; development and test
+    splits keep human captions only. Raises DataError or OutputError.
 
     >>> caption_photographs(open_data("birds"), Captioner.load("birds"), "birds-told")  # doctest: +SKIP
     """
     photos = data.rows(data.uncaptioned())
     if not len(photos):
-        raise DataError(f"Every photograph of {data.folder} has a caption already.")
+        raise DataError(f"Every photograph of {data.folder} already has a caption.")
     said = _said(photos, captioner, progress)
     if data.pack is not None:
         from telephonegan.data.packs import with_captions
@@ -144,7 +144,7 @@ def _said(photos: CaptionedPhotos, captioner: Describer, progress: bool) -> dict
 
 
 def write_captions(folder: Path, sentences: Mapping[str, Sequence[str]], splits: Mapping[str, Sequence[str]]) -> None:
-    """Write captions.txt and a list of names for each split beside images/: what makes a folder a plain data folder."""
+    """Write captions.txt and a list of names for each split, which make a plain data folder together with images/."""
     for split, names in splits.items():
         replace(folder / f"{split}.txt", "".join(f"{name}\n" for name in names).encode())
     lines = [
@@ -152,7 +152,7 @@ def write_captions(folder: Path, sentences: Mapping[str, Sequence[str]], splits:
         for name, told in sentences.items()
         for number, sentence in enumerate(told)
     ]
-    replace(folder / "captions.txt", "".join(lines).encode())  # last: without it no reader takes the folder for data
+    replace(folder / "captions.txt", "".join(lines).encode())  # last: without it the folder is not recognised as data
 
 
 def _fill(folder: Path, photographs: list[Captioned]) -> None:
@@ -170,13 +170,13 @@ def _fill(folder: Path, photographs: list[Captioned]) -> None:
 def _link(source: Path, target: Path) -> None:
     try:
         target.symlink_to(source)
-    except OSError:  # Windows asks for a right to link
+    except OSError:  # linking may need a privilege on Windows
         shutil.copyfile(source, target)
 
 
 # ------------------------------------------------------------------------------------------ naming what is shown
 
-# Words of everyday sentences, and the ImageNet classes (torchvision's names) that are such things.
+# Everyday words, and the ImageNet classes (torchvision's names) they cover.
 _THINGS: dict[str, tuple[str, ...]] = {
     "cat": ("tabby", "tiger cat", "Persian cat", "Siamese cat", "Egyptian cat"),
     "bear": ("brown bear", "American black bear", "sloth bear"),
@@ -231,7 +231,7 @@ _DOGS, _BIRDS = range(151, 269), (*range(7, 25), *range(80, 101), *range(127, 14
 
 
 def things_by_class() -> dict[int, str]:
-    """ImageNet class number (0–999) → the everyday word for it, where there is one."""
+    """ImageNet class number (0–999) → its everyday word, if it has one."""
     from torchvision.models import EfficientNet_B0_Weights
 
     names = EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"]
@@ -248,11 +248,11 @@ def name_photographs(
     confidence: float = 0.5,
     seed: int = 0,
 ) -> Path:
-    """Give photographs without captions sentences that name the thing they show.
+    """Caption photographs with sentences that name the thing they show.
 
-    A photograph is kept where EfficientNet-Lite0 sees one of the things of `things_by_class` with at least
-    `confidence` (0–1); its sentences are drawn from those of `sentences` (a table id<TAB>sentence, of other pictures)
-    that name the thing. They are true of that word alone, and serve to widen a captioner's world, not to measure it.
+    A photograph is kept if EfficientNet-Lite0 recognises one of `things_by_class` with at least `confidence` (0–1); its
+    sentences are sampled from those in `sentences` (a table id<TAB>sentence, about other pictures) that name the thing.
+    Only that word is known to be true, so use them to widen a captioner's vocabulary and never to measure it.
     Raises DataError or OutputError.
 
     >>> name_photographs("coco2014/images", "coco2014/text_only_captions.tsv", "named")  # doctest: +SKIP
@@ -330,10 +330,10 @@ _PATTERNS = {
 
 
 def write_products(source: str | Path, out: str | Path) -> Path:
-    """Make a data folder of a table of products (products.csv beside images/): sentences from their attributes.
+    """Make a data folder from a table of products (products.csv beside images/), with sentences from their attributes.
 
-    Every sentence tells kind and colour; some the pattern named in the title, whom it is for, or its season and use.
-    The tenth of the photographs by their names is the development split, another the test split.
+    Every sentence gives kind and colour; some the pattern in the title, who it is for, or its season and use. A tenth
+    of the photographs, chosen by name, is the development split, another tenth the test split.
     Raises DataError or OutputError.
 
     >>> write_products("fashion", "fashion-sentences")  # doctest: +SKIP
@@ -352,7 +352,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
     table = read_table(path)
     lost = [title for title in _PRODUCT_COLUMNS if title not in (table.titles or ())]
     if lost:
-        raise DataError(f"{path} has no column {', '.join(lost)}. Its first line names: {', '.join(_PRODUCT_COLUMNS)}.")
+        raise DataError(f"{path} lacks {', '.join(lost)}. Its first line must name: {', '.join(_PRODUCT_COLUMNS)}.")
     return [dict(zip(table.titles, row.cells, strict=False)) for row in table.rows]
 
 

@@ -1,7 +1,7 @@
-"""A small world of coloured shapes with exact captions, to try a recipe on before photographs are at hand.
+"""A synthetic data set of coloured shapes with exact captions, to try a recipe without photographs.
 
-Every caption is true, and `measure` reads back from any picture, drawn or generated, what it shows; so it can
-be counted how often a generator obeys its words.
+Every caption is true, and `measure` reads from any picture, drawn or generated, what it shows, so that one can count
+how often a generator obeys its text.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ _PHRASINGS = (
 )
 _OVERSAMPLING = 8
 _JITTER = 0.02
-_SHADES = 4  # levels to either side; they keep small pictures of one scene from being the same to the pixel
-_REACH = 0.44  # how far from the middle a shape may go: random crops must not lose it
+_SHADES = 4  # levels either way, so that small pictures of one scene are not identical
+_REACH = 0.44  # how far from the centre a shape may be: random crops must not lose it
 _LARGE_FROM = 0.073  # share of the picture: between the largest small shape and the smallest large one
 _MIDDLE_TO = 0.09
 _SEEN_FROM = 0.01  # a share of the picture below this is noise
@@ -59,7 +59,7 @@ _SEEN_FROM = 0.01  # a share of the picture below this is noise
 
 @dataclass(frozen=True)
 class Scene:
-    """What a picture shows, in the words of its captions."""
+    """The content of a picture, in the words of its captions."""
 
     shape: str
     colour: str
@@ -78,9 +78,9 @@ class Drawing:
 
 
 def draw(count: int, size: int, seed: int = 0) -> list[Drawing]:
-    """Draw the first `count` pictures of `size` pixels of the world of this seed, each with five captions.
+    """Draw the first `count` pictures, `size` pixels wide, of the world of this seed, each with five captions.
 
-    Picture i depends on (seed, i) alone, and its scene on neither count nor size. Raises SettingsError.
+    Picture i depends only on (seed, i), and its scene on neither count nor size. Raises SettingsError.
 
     >>> draw(1, 64)[0].captions[0]
     'a small blue triangle on a grey background'
@@ -104,8 +104,8 @@ def write_world(
 ) -> Path:
     """Write a data folder of drawn pictures: images/, captions.txt, train.txt, dev.txt and test.txt.
 
-    The splits are picture 0 to train-1 of the seed's world, then dev, then test. Returns the folder, which must not be
-    there yet; when writing fails, nothing of it stays. Raises OutputError or SettingsError.
+    The splits are pictures 0 to train-1 of the seed's world, then dev, then test. Returns the folder, which must not
+    exist yet; if writing fails, nothing is left behind. Raises OutputError or SettingsError.
 
     >>> write_world("shapes", train=2000)  # doctest: +SKIP
     """
@@ -124,9 +124,9 @@ def write_world(
 
 
 def attributes_of(caption: str) -> dict[str, str]:
-    """What a caption says of shape, colour, background, size and position; of two colours the first.
+    """Shape, colour, background, size and position in a caption; the first of two colours.
 
-    Raises TextError when `caption` is not a string.
+    Raises TextError if `caption` is not a string.
 
     >>> attributes_of("There is a small red circle at the top of a black background.")
     {'size': 'small', 'colour': 'red', 'shape': 'circle', 'position': 'top', 'background': 'black'}
@@ -140,11 +140,11 @@ def attributes_of(caption: str) -> dict[str, str]:
 
 
 def measure(picture: Any) -> dict[str, str]:
-    """What a picture shows: background and, where a shape is seen, its colour, size and position.
+    """Read a picture's background and, if there is a shape, its colour, size and position.
 
-    `picture` is anything `as_image` reads. Every pixel counts for the named colour nearest to it: the background is the
-    commonest at the border, the shape's colour the commonest other. The kind of shape is not read.
-    Exact for what `draw` draws at 32 pixels or more. Raises ImageError.
+    `picture` is anything `as_image` reads. Every pixel counts for the nearest named colour: the background is the most
+    common one at the border, the shape's colour the most common other. The kind of shape is not read.
+    Exact for pictures by `draw` of 32 pixels or more. Raises ImageError.
 
     >>> measure(draw(1, 64)[0].picture)
     {'background': 'grey', 'colour': 'blue', 'size': 'small', 'position': 'bottom'}
@@ -180,7 +180,7 @@ def _fill(folder: Path, counts: dict[str, int], size: int, seed: int) -> None:
 
 
 def _outline(scene: Scene, chance: random.Random) -> list[tuple[float, float]] | tuple[float, float, float]:
-    """Corners of the shape, or of a circle its middle and radius, in shares of the picture's side."""
+    """Corners of the shape, or centre and radius of a circle, as fractions of the picture's side."""
     radius = SIZES[scene.size] + chance.uniform(-0.005, 0.005)
     across, down = PLACES[scene.position]
     x = 0.5 + across * (_REACH - radius) + chance.uniform(-_JITTER, _JITTER)

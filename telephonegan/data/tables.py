@@ -1,7 +1,7 @@
-"""Tables in text files, whose delimiter, quotes and header are found by looking at what they hold.
+"""Tables in text files, whose delimiter, quotes and header are detected from their content.
 
-A line is a row and a row is a line, so that one stray quote never joins or loses others: a line with an odd number of
-quotes is read as plain text.
+Every line is one row, so that a stray quote never joins or loses others: a line with an odd number of quotes is read as
+plain text.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from telephonegan.text import decoded, lines_of
 
 BLANK = " "
 _KINDS = {"\t": "TSV", ",": "CSV", ";": "CSV with semicolons", "|": "table with bars", BLANK: "name, blank, caption"}
-_SAMPLE = 400  # rows that decide on the delimiter
+_SAMPLE = 400  # rows used to find the delimiter
 
-# Titles by what they head, those first that are chosen first where a table has several.
+# Titles by role, in order of preference if a table has several.
 TITLES = {
     "name": (
         *("file_name", "filename", "image_file", "image_name", "image_path", "img_path", "image", "img", "path"),
@@ -39,7 +39,7 @@ _TITLE = re.compile(r"[^\W\d][\w-]{0,30}(?: [\w-]{1,30}){0,2}")
 
 
 class Row(NamedTuple):
-    """One line of a table: its number, counted from 1, and its cells without the blanks around them."""
+    """One line of a table: its number, counted from 1, and its stripped cells."""
 
     line: int
     cells: list[str]
@@ -50,7 +50,7 @@ class Table:
     """A table as it was found: `titles` is None without a header.
 
     `unbalanced` are the lines with an odd number of quotes, read as plain text, and `left_out` those that begin with #
-    or repeat the header; `quoted` counts the lines with quotes that were read as such.
+    or repeat the header; `quoted` counts the lines with balanced quotes.
     """
 
     path: Path
@@ -62,25 +62,25 @@ class Table:
     quoted: int = 0
 
     def described(self) -> str:
-        """In a few words: kind and header."""
+        """A short description: kind and header."""
         header = "without a header" if self.titles is None else f"with header {', '.join(self.titles)}"
         return f"{_KINDS.get(self.delimiter, 'table')} {header}"
 
     def column(self, index: int) -> list[str]:
-        """The cells of one column, counted from either end, of the rows that reach as far."""
+        """The cells of one column, counted from either end, in the rows long enough to have it."""
         needed = index + 1 if index >= 0 else -index
         return [row.cells[index] for row in self.rows if len(row.cells) >= needed]
 
 
 def read_table(path: Path) -> Table:
-    """Read a table; a file without a line has no rows. Raises DataError where the file is not text."""
+    """Read a table; an empty file has no rows. Raises DataError if the file is not text."""
     return parsed_table(decoded(path)[0], path)
 
 
 def parsed_table(text: str, path: Path) -> Table:
-    """The table that a text is; `path` is where it comes from."""
+    """Parse a text as a table; `path` is where it comes from."""
     lines = [(number, line) for number, line in enumerate(lines_of(text), 1) if line.strip()]
-    told = re.fullmatch(r"\"?sep=(.)\"?", lines[0][1].strip("\ufeff \r")) if lines else None  # as Excel tells it
+    told = re.fullmatch(r"\"?sep=(.)\"?", lines[0][1].strip("\ufeff \r")) if lines else None  # as written by Excel
     kept = [(number, line) for number, line in lines[bool(told) :] if not _is_comment(line)]
     delimiter = told[1] if told else _delimiter([line for _, line in kept[:_SAMPLE]])
     rows = [Row(number, _cells(line, delimiter)) for number, line in kept]
@@ -98,14 +98,14 @@ def parsed_table(text: str, path: Path) -> Table:
 
 
 def _trimmed(cells: list[str], width: int) -> list[str]:
-    """Cells without empty ones at the end beyond a width, which spreadsheets add."""
+    """Cells without the empty ones beyond a width that spreadsheets append."""
     while len(cells) > width and not cells[-1]:
         cells = cells[:-1]
     return cells
 
 
 def role(title: str) -> tuple[str, int] | None:
-    """What a column of this title holds ("name", "caption" or "split"), and its rank among such titles.
+    """The role of a column with this title ("name", "caption" or "split"), and its rank among such titles.
 
     >>> role("File-Name"), role("Caption 2"), role("score")
     (('name', 0), ('caption', 0), None)
@@ -119,7 +119,7 @@ def role(title: str) -> tuple[str, int] | None:
 
 
 def is_picture(cell: str) -> bool:
-    """Whether a cell ends as names of pictures do; a number of the caption (`#0`) may follow."""
+    """Whether a cell is a picture's name; a caption number (`#0`) may follow."""
     return _PICTURE.fullmatch(cell) is not None
 
 
@@ -129,7 +129,7 @@ def is_number(cell: str) -> bool:
 
 
 def share(cells: Sequence[str], condition: Callable[[str], object]) -> float:
-    """The share (0–1) of cells that fulfil a condition."""
+    """The fraction (0–1) of cells that fulfil a condition."""
     return sum(map(bool, map(condition, cells))) / len(cells) if cells else 0.0
 
 
@@ -142,13 +142,13 @@ def _is_comment(line: str) -> bool:
 
 
 def has_titles(cells: Iterable[str]) -> bool:
-    """Whether cells name a column of photographs and one of captions."""
+    """Whether the cells contain titles for photographs and for captions."""
     found = {known[0] for known in map(role, cells) if known}
     return {"name", "caption"} <= found
 
 
 def _is_header(cells: list[str], rows: list[Row]) -> bool:
-    """By known titles, or because a column of pictures' names does not begin with one."""
+    """Detect a header by known titles, or by a column of picture names whose first cell is not one."""
     if len(cells) < 2 or any(map(is_picture, cells)):
         return False
     if has_titles(cells):
@@ -162,7 +162,7 @@ def _is_header(cells: list[str], rows: list[Row]) -> bool:
 
 
 def _delimiter(lines: list[str]) -> str:
-    """What a header of known titles is parted by; else what leaves names of pictures alone in their cells."""
+    """The delimiter that splits a header into known titles, or else isolates picture names in their cells."""
     if not lines:
         return ","
     present = [mark for mark in "\t|;," if any(mark in line for line in lines)]
@@ -180,7 +180,7 @@ def _delimiter(lines: list[str]) -> str:
 
 
 def _names_a_picture(line: str, mark: str) -> float:
-    """1 where a cell is the name of a picture; a little less where the name holds another mark and no tab parts it."""
+    """1 if a cell is a picture's name; slightly less if it contains another delimiter and is not set off by tabs."""
     cells = _cells(line, mark)
     names = [cell for cell in (cells[:1] if mark == BLANK else cells) if is_picture(cell)]
     if len(cells) < 2 or not names:
@@ -199,7 +199,7 @@ def _cells(line: str, delimiter: str) -> list[str]:
     if '"' not in line or line.count('"') % 2:
         return [cell.strip() for cell in line.split(delimiter)]
     cells = _unquoted(line, delimiter)
-    if len(cells) == 1 and delimiter in cells[0]:  # the whole line stands in quotes
+    if len(cells) == 1 and delimiter in cells[0]:  # the whole line is quoted
         cells = _unquoted(cells[0], delimiter)
     return [cell.strip() for cell in cells]
 

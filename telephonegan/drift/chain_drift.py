@@ -1,4 +1,4 @@
-"""What one chain lost: its similarities, words and repetition in one object that shows itself."""
+"""The drift of one chain: similarities, words and repetition in one object with a notebook display."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _shown(value: float | None) -> str:
 class Repetition:
     """How the captions of one chain repeat.
 
-    - `first`: the first round whose caption equals that of the round before; None where none does.
+    - `first`: the first round whose caption equals that of the round before; None if there is none.
     - `left`: the first round after it that says something else; None where there is none.
     - `period`: with the same noise in every round, how many captions the cycle has that the chain is caught in: 1 is a
       fixed point. A round is then a function of the caption before, so any earlier caption said again is a cycle for

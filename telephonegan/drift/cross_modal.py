@@ -28,8 +28,8 @@ def damsm_score(
     """Cosine of the image and sentence codes of N pairs of a picture and a caption: (N,) in [-1, 1], 1 the best fit.
 
     About 0 for what has nothing to do with each other; nan for a caption without a word the model knows. With
-    damsm/flickr8k this is the teacher's own opinion: the generator was trained to please it. judge/flickr8k taught
-    nobody and looks through another network (extra `judge`); prefer it. Xu et al., "AttnGAN", 2018, section 3.2.
+    damsm/flickr8k the score is biased, because it guided the generator's training. Prefer judge/flickr8k, which guided
+    no generator and uses another network (extra `judge`). Xu et al., "AttnGAN", 2018, section 3.2.
 
     >>> damsm_score([Image.open("dog.jpg")], [["a", "dog"]])  # doctest: +SKIP
     """

@@ -1,4 +1,4 @@
-"""By which law similarity falls over the rounds, and its half-life where it has one.
+"""The law by which similarity falls over the rounds, and its half-life if it has one.
 
 Only an exponential has a half-life: the same time for every halving of what is still to be lost. A power law t^-b falls
 ever more slowly and has none, yet an exponential with a plateau can be fitted to it with R² 0.99. So a half-life is
@@ -172,9 +172,7 @@ def _fitted(family: _Family, rounds: np.ndarray, curves: np.ndarray) -> _Fit:
     return _Fit(family, float(rounds[0]), np.exp(centre), *picked)
 
 
-def _linear_fits(
-    basis: np.ndarray, curves: np.ndarray, has_plateau: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _linear_fits(basis: np.ndarray, curves: np.ndarray, has_plateau: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Fall, plateau (neither negative) and squared error (R,G) of each curve (R,T) by each basis (R,G,T)."""
     y = curves[:, None, :]
     fall = np.maximum((basis * y).sum(-1), 0) / (basis**2).sum(-1)

@@ -28,8 +28,8 @@ class CaptionDiversity:
     `per_seed`; each of these is the mean over the seeds:
 
     - `unique_per_seed`: different captions.
-    - `effective`: exp of their entropy, how many equally common captions would be as diverse. It can never exceed the
-      number of chains, so it says little of captions most of which are said once.
+    - `effective`: the effective number of captions, exp of their entropy. It can never exceed the number of chains, so
+      it says little if most captions occur once.
     - `chao_shen`: the same, with the entropy estimated by `chao_shen_entropy`, which allows for captions that were not
       met; NaN where every caption was met once.
     """

@@ -61,7 +61,7 @@ def all_pairs(
 
 
 def strangers(sources: Sequence[str], seed: int = 0) -> dict[str, str]:
-    """For each source another one, which is that of no third. Raises DataError for fewer than two sources."""
+    """For each source an unrelated one, used only once. Raises DataError for fewer than two sources."""
     names = sorted(set(sources))
     if len(names) < 2:
         raise DataError(f"Chance needs chains of two sources or more; {len(names)} was given.")

@@ -1,4 +1,4 @@
-"""What many chains say together: their curves, means over chains and over pairs of chains, and intervals.
+"""Statistics of many chains: curves, means over chains and over pairs of chains, and intervals.
 
 Every interval comes from resampling the sources (the photographs). It says how the numbers would vary over other
 photographs like these; it does not cover other weights of the networks.

@@ -57,7 +57,7 @@ def content_words(words: Sequence[str]) -> tuple[str, ...]:
     ('man', 'dog', 'snow')
     """
     if isinstance(words, str):
-        raise SettingsError(f"Words are wanted; the text {words!r} was given. Use a caption's .words, or split it.")
+        raise SettingsError(f"Give a list of words; the text {words!r} was given. Use a caption's .words, or split it.")
     return tuple(dict.fromkeys(word for word in words if word not in FUNCTION_WORDS))
 
 

@@ -1,4 +1,4 @@
-"""Measuring models on photographs and captions that no training has seen; each function gives numbers by name.
+"""Measuring models on photographs and captions not used in training; each function returns numbers by name.
 
 >>> from telephonegan import evaluation
 >>> evaluation.captioner_scores("flickr8k", "flickr8k")["CIDEr-D"]  # doctest: +SKIP
@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-# Importing is cheap because nothing is loaded before it is used.
+# Everything is loaded on first use, which keeps the import cheap.
 _HOMES = {
     "captioner_scores": "captioners",
     "cycle_scores": "captioners",

@@ -36,9 +36,9 @@ def captioner_scores(
 ) -> dict[str, Any]:
     """BLEU, METEOR, ROUGE-L, CIDEr and CIDEr-D of the captioner `name` on photographs, against their human captions.
 
-    The photographs are the `split` of the data folder, or its first `limit`. `beam_width` is how many sentences are
-    kept while searching (default: the model's own). The scores are described in `caption_scores`. METEOR is None, and
-    METEOR_absent says why, where WordNet is not installed.
+    The photographs are the `split` of the data folder, or its first `limit`. `beam_width` is the number of sentences
+    kept during the search (default: the model's own). For the scores see `caption_scores`. Without WordNet METEOR is
+    None, and METEOR_absent says why.
 
     Raises UnknownModelError, WeightsError, DataError or SettingsError.
 
@@ -61,7 +61,7 @@ def nearest_scores(
 ) -> dict[str, Any]:
     """A floor for captioners: the scores of `captioner_scores` for a nearest neighbour's captions.
 
-    Each photograph is given the first caption of the training photograph with the nearest pooled Lite0 features. Raises
+    Each photograph gets the first caption of the training photograph with the nearest pooled Lite0 features. Raises
     DataError or SettingsError.
 
     >>> nearest_scores("flickr8k")["CIDEr-D"]  # doctest: +SKIP
@@ -88,8 +88,8 @@ def cycle_scores(
     """CIDEr-D of the captions of painted captions, against all captions of the photograph that the text belongs to.
 
     `samples` captions are painted (default: the first of every photograph), each with a seed of its own from `seed`
-    on. CIDEr-D_shuffled, the floor, takes the captions of other texts' pictures; CIDEr-D_photographs is what the
-    captioner says of the photographs themselves.
+    on. CIDEr-D_shuffled, the floor, takes the captions of other texts' pictures; CIDEr-D_photographs scores the
+    captions of the photographs themselves.
 
     Raises UnknownModelError, WeightsError, DataError or SettingsError.
 

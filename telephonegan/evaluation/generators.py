@@ -1,4 +1,4 @@
-"""Measuring generators: do pictures say their texts, do they look like photographs, what do noise and words change?"""
+"""Measuring generators: do pictures match their texts and look like photographs, what do noise and words change?"""
 
 from __future__ import annotations
 
@@ -269,7 +269,7 @@ def _matching(
 
 
 def _guided(name: str, judge: Matcher) -> bool:
-    """Whether the judge taught the generator: then its praise says little."""
+    """Whether the judge guided the generator's training, which makes its scores biased."""
     return judge.name == f"damsm/{catalogue.find('generator', name).settings.get('damsm')}"
 
 
@@ -324,7 +324,7 @@ def _sampled(count: int, most: int, seed: int) -> list[int]:
 
 
 def _ceiling(reference: str) -> str:
-    """The split whose distance from the reference is the ceiling."""
+    """The split whose distance from the reference gives the ceiling."""
     return next(name for name in ("dev", "test", "train") if name not in _REFERENCES[reference])
 
 

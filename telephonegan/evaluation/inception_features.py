@@ -139,6 +139,6 @@ def _variant(state: dict[str, Tensor], path: Path) -> str:
             return variant
     told = "no layer fc" if classes is None else f"{classes} classes"
     raise WeightsError(
-        f"{path} is no Inception-v3 that FID is measured with: it has {told}; pytorch-fid's has 1008 classes, "
+        f"{path} is not an Inception-v3 used for FID: it has {told}; pytorch-fid's has 1008 classes, "
         "torchvision's 1000."
     )

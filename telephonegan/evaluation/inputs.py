@@ -1,4 +1,4 @@
-"""What evaluations are fed: photographs as batches of pixels, captions chosen from them, and painted pictures."""
+"""Inputs of evaluations: photographs as batches of pixels, captions chosen from them, and painted pictures."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def choose_texts(photos: CaptionedPhotos, count: int | None, knows: Callable[[st
             left_out += 1
     if len(chosen) < max(wanted, 1):
         raise SettingsError(
-            f"{wanted} captions were asked for; the {len(photos)} photographs have {len(chosen)} that hold a word the "
+            f"{wanted} captions were requested; the {len(photos)} photographs have {len(chosen)} with a word the "
             "generator knows. Give a smaller --samples."
         )
     return chosen, left_out

@@ -1,4 +1,4 @@
-"""Whether pictures say what their captions say: R-precision and retrieval recall over codes of a joint encoder."""
+"""Whether pictures match their captions: R-precision and retrieval recall over codes of a joint encoder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RPrecision:
 
     @property
     def chance(self) -> float:
-        """What a guess scores."""
+        """The score of random guessing."""
         return 1 / self.candidates
 
 
@@ -53,7 +53,7 @@ def r_precision(
 
     Codes are (N,D); row i of both belong together. For every picture the mismatched captions are drawn without
     replacement, never from its own `groups` label: give the photograph or class where rows share one. The own caption
-    must win strictly, a tie is a failure, so an encoder that says the same of everything scores 0; equal captions of
+    must win strictly, a tie is a failure, so a constant encoder scores 0; equal captions of
     different pictures therefore need a shared group. `std` is over `folds` random disjoint parts of the pictures. The
     same seed gives the same draws. Raises SettingsError. Xu et al. 2018 (AttnGAN), section 4.1, R = 1.
 

@@ -59,8 +59,8 @@ def kernel_distance(
 
     Averaged over random subsets of `subset_size` pictures from each set, by default min(1000, N, M). Where that takes
     all of both sets it is computed once. Being unbiased it may be negative. Subsets overlap, so `std` says how much an
-    estimate from n pictures varies; it is no standard error of the mean. The same seed gives the same subsets. Raises
-    SettingsError. Bińkowski et al. 2018.
+    estimate from n pictures varies; it is not a standard error of the mean. The same seed gives the same subsets.
+    Raises SettingsError. Bińkowski et al. 2018.
 
     >>> x = np.random.default_rng(0).normal(size=(50, 3))
     >>> kernel_distance(x, x + 1).mean > kernel_distance(x, x[::-1] + 0.1).mean
@@ -117,7 +117,7 @@ def as_features(values: Features, name: str = "features") -> np.ndarray:
     try:
         array = np.array(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise SettingsError(f"{name} is no matrix of numbers ({error}); give (N,D), one row per picture.") from error
+        raise SettingsError(f"{name} is not a matrix of numbers ({error}); give (N,D), one row per picture.") from error
     if array.ndim != 2 or array.shape[0] < 2 or array.shape[1] < 1:
         raise SettingsError(f"{name} has shape {array.shape}; give (N,D), one row per picture and at least two rows.")
     if not np.isfinite(array).all():

@@ -28,9 +28,9 @@ Record = Mapping[str, Any]
 
 
 def outdated(root: Path) -> dict[Path, str]:
-    """The documents of the repository at `root` whose tables are old, with what they should hold.
+    """The documents of the repository at `root` whose tables are out of date, with their new content.
 
-    Raises DataError for a folder that is not the repository, a damaged evaluation, and a block of no model.
+    Raises DataError for a folder that is not the repository, a damaged evaluation, and a block without a model.
 
     >>> outdated(catalogue.SHIPPED.parent)  # doctest: +SKIP
     {}
@@ -50,7 +50,7 @@ def _read(path: Path) -> str:
 
 
 def read_evaluations(path: Path) -> list[Record]:
-    """The lines of an evaluation file, none where there is no file. Raises DataError for a line that is no record."""
+    """The records of an evaluation file, empty if it does not exist. Raises DataError for an invalid line."""
     if not path.exists():
         return []
     records = []
@@ -60,7 +60,7 @@ def read_evaluations(path: Path) -> list[Record]:
             record["what"], record["n"], _SPLITS.index(record["split"])
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
-                f"{path}, line {number}, is no evaluation ({type(error).__name__}: {error}). "
+                f"{path}, line {number}, is not an evaluation ({type(error).__name__}: {error}). "
                 "Delete it, and measure again with: telephonegan evaluate … --out"
             ) from error
         records.append(record)
@@ -68,7 +68,7 @@ def read_evaluations(path: Path) -> list[Record]:
 
 
 def regenerated(text: str, entries: Sequence[Entry], records: Sequence[Record]) -> str:
-    """`text` with every block of tables written anew. Raises DataError for a block of no model, or without an end.
+    """`text` with every block of tables rewritten. Raises DataError for a block without a model or an end.
 
     >>> regenerated("<!-- quality captioner -->\\nold\\n<!-- /quality -->", [], [])
     Traceback (most recent call last):
@@ -131,7 +131,7 @@ def _captioners(entries: Sequence[Entry], records: Sequence[Record]) -> str:
 
 
 def _data(record: Record) -> str:
-    """The data folder named in the command, for numbers of different data do not belong into one table."""
+    """The data folder named in the command, because numbers from different data do not belong in one table."""
     found = re.search(r"--data[ =](\S+)", record.get("command", ""))
     return found[1] if found else ""
 
@@ -184,7 +184,7 @@ def _generator(entry: Entry, records: Sequence[Record]) -> str:
 
 
 def _variant(record: Record) -> str | None:
-    """What was done otherwise than usual in measuring a generator, in words; None for the usual way."""
+    """What was done otherwise than usual in measuring a generator, in words; None for the default way."""
     if record["what"] != "generator":
         return None
     best_of, truncation = record.get("best_of", 1), record.get("truncation", 1.0)
@@ -196,7 +196,7 @@ def _variant(record: Record) -> str | None:
 
 
 def _pixels(record: Record) -> int | None:
-    """The size at which Lite2 compared pictures, where it is told."""
+    """The size at which Lite2 compared pictures, if recorded."""
     return int(record["lite2_pixels"].partition(",")[0]) if "lite2_pixels" in record and "size" in record else None
 
 

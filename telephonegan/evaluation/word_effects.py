@@ -44,7 +44,7 @@ class Swap:
 
 @dataclass(frozen=True)
 class Effect:
-    """What n pairs say of a word or a kind.
+    """The effect of a word or a kind of words, from n pairs.
 
     `margin` is the mean over the pairs of [s(A,a) - s(A,b) + s(B,b) - s(B,a)] / 2, s the score of a picture (A, B) with
     a text (a, b): 0 where the word changes nothing. `both_prefer` is the share of pairs in which both pictures score
@@ -65,10 +65,10 @@ def draw_swaps(
     limit: int,
     seed: int,
 ) -> list[Swap]:
-    """At most `limit` swaps of words of one kind, drawn by lot among the captions (row, words) that hold one.
+    """At most `limit` swaps of words of one kind, sampled from the captions (row, words) that contain one.
 
-    Each caption gives at most one. Only words for which `knows` is true take part; `differ` tells whether two captions
-    are two to whoever reads them, who may stop at a limit.
+    Each caption gives at most one. Only words for which `knows` is true are used; `differ` says whether two captions
+    still differ for their reader, who may stop at a word limit.
 
     >>> swaps = draw_swaps([(0, "a red ball".split())], "colour", knows=lambda word: word in ("red", "blue"),
     ...                    differ=lambda first, second: True, limit=1, seed=0)

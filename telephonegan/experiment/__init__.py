@@ -1,11 +1,11 @@
-"""Many chains for one answer: a plan, a run that can be killed and resumed, and a summary of how meaning drifts."""
+"""Experiments with many chains: a plan, a run that can be interrupted and resumed, and a summary of the drift."""
 
 from __future__ import annotations
 
 import importlib
 from typing import Any
 
-# Importing is cheap because nothing is loaded before it is used: the command line imports this package.
+# Everything is loaded on first use, because the command line imports this package.
 _HOMES = {"Experiment": "reading", "Plan": "plan", "resume": "runner", "run": "runner"}
 __all__ = [*_HOMES]
 

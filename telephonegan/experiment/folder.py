@@ -1,7 +1,7 @@
 """An experiment's folder: how it begins, its manifest, and the log of who played it where.
 
-The manifest is what another person needs to repeat the experiment, and is the same for every run of a plan. What may
-differ between two runs stands apart from it: where the sources were, and when, where and how long it was played.
+The manifest is what another person needs to repeat the experiment, and is the same for every run of a plan. Anything
+that differs between runs is kept separately: where the sources were, and when, where and how long it was played.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def begin(
     command: str,
     progress: bool,
 ) -> Path:
-    """Look at every source, report those that cannot be used, and make the folder.
+    """Check every source, report those that cannot be used, and create the folder.
 
     The manifest is written last: a folder that has one is complete. `command` is noted beside the place of the
     sources. Raises DataError when no source can be used, or OutputError.
@@ -102,12 +102,12 @@ def begin(
 def begun(folder: Path, plan: Plan) -> Path:
     """The main process's folder, as soon as it is there.
 
-    Raises OutputError when it does not come, SettingsError when it is another experiment's.
+    Raises OutputError if it does not appear, SettingsError if it belongs to another experiment.
     """
     deadline = time.monotonic() + _WAIT_S
     while not (folder / MANIFEST).exists():
         if time.monotonic() > deadline:
-            raise OutputError(f"The process of RANK 0 has made no {folder / MANIFEST}. See what it says.")
+            raise OutputError(f"The process of RANK 0 has not written {folder / MANIFEST}. See its output.")
         time.sleep(0.1)
     if Plan.of(read_manifest(folder)["plan"]) != plan:
         raise SettingsError(f"{folder} is an experiment with another plan. Choose another name with --out.")

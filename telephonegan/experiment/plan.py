@@ -1,4 +1,4 @@
-"""What an experiment is to do: everything that decides its results, and nothing else."""
+"""The plan of an experiment: everything that determines its results, and nothing else."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _MOST = 1_000_000
 
 @dataclass(frozen=True)
 class Plan:
-    """An experiment: each source with each seed is one chain. Raises SettingsError for what is not allowed.
+    """An experiment: each source with each seed is one chain. Invalid settings raise SettingsError.
 
     - `sources`: a folder of pictures, a text file of one caption per line, or "samples", the sample photographs. With
       `split` ("train", "dev" or "test") the folder is a data folder (see `telephonegan data check`), whose human
       captions are kept as references. `limit`: the first so many that can be used.
     - `captioner`, `generator`: names of models. `rounds` (1–1000). `seeds`: different whole numbers.
-    - `seed_policy`: "fresh" draws noise and words anew in every round, "fixed" the same in every round of a chain.
+    - `seed_policy`: "fresh" samples new noise every round, "fixed" uses the same noise in every round of a chain.
     - `method`, `beam_width`, `temperature`, `top_p`, `truncation`: see `chains.PlaySettings`.
     - `pictures`: which are kept, "all", "ends" (the first and last of each chain) or "none".
     - `block` (1–32): how many chains one call of a network computes, and `threads` (1–64), those of the CPU in one
-      process. They are part of the plan since float sums round otherwise with another number of either. The blocks
+      process. They are part of the plan because they change the rounding of float sums. The blocks
       are fixed by the plan, so neither processes nor the batch size of a run change results; with 1, a chain's
       results do not even depend on which other chains there are.
 

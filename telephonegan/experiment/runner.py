@@ -52,7 +52,7 @@ def run(
     >>> run(Plan("photos", seeds=(0, 1, 2)), "out/drift")  # doctest: +SKIP
     """
     if not isinstance(plan, Plan):
-        raise SettingsError(f"A Plan is wanted, such as Plan(sources=…); {type(plan).__name__} was given.")
+        raise SettingsError(f"A Plan is needed, such as Plan(sources=…); {type(plan).__name__} was given.")
     _check_batch(batch_size)
     shard = Shard.of_environment()
     if out is None and shard.processes > 1:
@@ -74,10 +74,10 @@ def run(
 def resume(
     folder: str | os.PathLike[str], *, batch_size: int | None = None, device: str = "auto", progress: bool = True
 ) -> Path:
-    """Go on with an experiment that was interrupted; of one that is complete nothing is changed. Returns its folder.
+    """Continue an interrupted experiment and return its folder; a complete one is not changed.
 
-    The number of processes may be another than before. Raises DataError where the folder is damaged or the sources
-    have changed, SettingsError where a model has, OutputError where another process is at work.
+    The number of processes may differ. Raises DataError if the folder is damaged or the sources have changed,
+    SettingsError if a model has, OutputError if another process is working on it.
 
     >>> resume("out/drift")  # doctest: +SKIP
     """
@@ -106,7 +106,7 @@ def _play(
     manifest = folders.read_manifest(folder)
     models = folders.models(phone)
     if models != manifest["models"]:
-        raise SettingsError(f"The experiment began with {manifest['models']}; here are {models}. Load those models.")
+        raise SettingsError(f"The experiment began with {manifest['models']}, not with {models}. Load those models.")
     chains = sources.chains_of(plan, sources.listed(manifest["sources"], sources.candidates(plan, where)))
     with (
         shard.alone_in(folder),

@@ -110,7 +110,7 @@ def candidates(plan: Plan, place: Path | None) -> list[Candidate]:
     """Everything there is at the plan's place, in a fixed order, not yet opened. Raises DataError where nothing is."""
     found = list(_found(plan, place))
     if not found:
-        raise DataError(f"{place} holds nothing a chain can begin with: no picture, or no line of text.")
+        raise DataError(f"{place} has nothing a chain can start from: no picture, or no line of text.")
     return found
 
 
@@ -144,7 +144,7 @@ def listed(records: Iterable[Mapping[str, str]], found: Iterable[Candidate]) -> 
     by_name = {candidate.name: candidate for candidate in found}
     gone = next((record["name"] for record in records if record["name"] not in by_name), None)
     if gone is not None:
-        raise DataError(f"{gone} is not among the sources any more. Put it back where it was.")
+        raise DataError(f"{gone} is missing from the sources. Put it back where it was.")
     return [Source(number, each["sha256"], by_name[each["name"]]) for number, each in enumerate(records)]
 
 

@@ -34,7 +34,7 @@ _CHAINS, _STRANGERS = "chains", "unrelated"
 _PICTURES = "lite2_cosine"  # pictures are as far apart as they are unlike by this measure
 _COMMONEST, _DIGITS, _TABLE_DIGITS = 10, 6, 4
 _SETTLED = 3  # rounds in a row
-_MOST_PAIRS = 1_000_000  # of distinct captions; beyond, chance is measured with one stranger for each source
+_MOST_PAIRS = 1_000_000  # of distinct captions; beyond, chance is measured with one unrelated source for each
 
 Told = dict[str, Any]
 
@@ -49,10 +49,10 @@ def summarise(
     seed: int = 0,
     device: str = "cpu",
 ) -> Told:
-    """All that can be said of many chains together, as JSON holds it.
+    """A summary of many chains as JSON values.
 
-    Intervals are of 95 %, resampled over sources (see `Resamples`): they speak of other photographs like these, and not
-    of other weights. `unknown`, where it is there, counts resamples without a value.
+    Intervals are of 95 %, resampled over sources (see `Resamples`): they cover other photographs like these, but not
+    other weights. `unknown`, if present, counts resamples without a value.
 
     - `measures`, by name: direction and range; `rounds`; similarity to the `start` and to the `previous` round, round
       by round; `chance`, what unrelated chains have in common, over so many ordered `pairs` of sources; `references` by
@@ -70,7 +70,7 @@ def summarise(
       `settled`: they said it in the last three rounds.
     - `chains`: each one's source, seed, last round, repetition, and similarity of its last round to its start.
 
-    What is not known is null, and what has no bound "Infinity" or "-Infinity". `measures`, `observers` and `device`:
+    Unknown values are null, unbounded ones "Infinity" or "-Infinity". `measures`, `observers` and `device`:
     see `drift.similarities`.
     Raises DataError for no chain of two rounds, and the errors of `drift.similarities`.
 
@@ -82,10 +82,10 @@ def summarise(
 def write_summary(
     folder: str | Path, measures: Sequence[str] | None = None, *, resamples: int = 2000, device: str = "auto"
 ) -> Told:
-    """Summarise an experiment, and put summary.json and similarities.csv into its folder, in place of older ones.
+    """Summarise an experiment, and write summary.json and similarities.csv to its folder, replacing older ones.
 
     The table has a row for every round from 1 on of every chain, and its similarity to round 0 by each measure.
-    Raises the errors of `Experiment.open` and `summarise`, and OutputError where the older summary holds more.
+    Raises the errors of `Experiment.open` and `summarise`, and OutputError if the older summary contains more.
     """
     played = Experiment.open(folder)
     observers = drift.Observers(captioner=played.plan.captioner)
@@ -209,7 +209,7 @@ def _of_measure(
     objection = "there are no pictures to begin with" if np.isnan(start).all() else ""
     pairs = None if len(drawn.sources) < 2 else _chance(measure, chains, tracks, material, rows[_STRANGERS])
     if pairs is None or np.isnan(pairs).all():
-        objection = objection or "there are no other sources to measure chance with"
+        objection = objection or "there are no other sources to estimate chance from"
     if objection:
         refused = _halving(HalfLife(None, None, reason=objection))
         return {**told, "chance": None, "pairs": 0, "above_chance": None, "half_life": refused}

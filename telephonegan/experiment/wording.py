@@ -82,7 +82,7 @@ def _similarities(measures: Told) -> Iterator[str]:
         )
         yield "{:26} {:>7} {:>7}  {:16} {:>7} {:>7} {:>7}  {}".format(name, *cells)
     if any(name.startswith("damsm") for name in measures):
-        yield "damsm is the teacher's own opinion: the generator was trained to please it."
+        yield "damsm is biased: it guided the training of the generator."
     pairs = {name: told["pairs"] for name, told in measures.items() if told["pairs"]}
     for count in sorted(set(pairs.values()), reverse=True):
         names = ", ".join(name for name, those in pairs.items() if those == count)

@@ -1,4 +1,4 @@
-"""What captions say: the words a chain kept, lost and found, and the captions that chains end in."""
+"""Figures of captions: the words a chain kept, lost and gained, and the captions that chains end in."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _BAR_ROW, _BAR_MARGIN = 0.3, 0.5
 
 @styled
 def caption_changes(captions: Sequence[Sequence[str]], axes: Axes | None = None) -> Axes:
-    """A matrix of words (down, in order of their first coming) and rounds (across), each kept, new or lost.
+    """A matrix of words (rows, in order of first appearance) and rounds (columns), each kept, new or lost.
 
-    `captions[t]` are the words of round t; content words alone make the clearer figure. A word is new where the round
-    before had it not, and lost in the round that no longer has it. Raises SettingsError for captions without a word.
+    `captions[t]` are the words of round t; content words only make a clearer figure. A word is new if the round before
+    did not have it, and lost in the first round without it. Raises SettingsError for captions without any word.
 
     >>> caption_changes([["dog", "grass"], ["dog", "snow"]])  # doctest: +SKIP
     """
     words = list(dict.fromkeys(word for caption in captions for word in caption))
     if not words:
-        raise SettingsError(f"{len(captions)} captions without a word were given; there is nothing to draw.")
+        raise SettingsError(f"{len(captions)} captions without any word were given; there is nothing to draw.")
     axes = new_axes(_WORD_MARGIN + _WORD_ROW * len(words), axes)
     for row, word in enumerate(words):
         _draw_word(axes, row, [word in caption for caption in captions])
@@ -46,10 +46,10 @@ def caption_changes(captions: Sequence[Sequence[str]], axes: Axes | None = None)
 
 @styled
 def attractor_histogram(captions: Sequence[Sequence[str]], axes: Axes | None = None, *, top: int = 8) -> Axes:
-    """How many chains end in each of the `top` commonest last captions, each written over its bar.
+    """How many chains end in each of the `top` most common last captions, each written above its bar.
 
-    `captions` holds the words of every chain's end, one for each chain; the rest is counted beneath. Raises
-    SettingsError for none.
+    `captions` holds the words of each chain's last caption; the remaining chains are counted below. Raises
+    SettingsError for an empty list.
 
     >>> attractor_histogram([["a", "dog"], ["a", "dog"], ["a", "man"]])  # doctest: +SKIP
     """
@@ -62,7 +62,7 @@ def attractor_histogram(captions: Sequence[Sequence[str]], axes: Axes | None = N
     axes.set(ylim=(len(shown) - 0.4, -0.6), yticks=[], xlabel=_bar_label(counts, len(shown)))
     axes.margins(x=0.1)  # room for the numbers
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
-    axes.figure.figure.draw_without_rendering()  # only now is it known how wide the axes are
+    axes.figure.figure.draw_without_rendering()  # the width of the axes is known only now
     width, size = 72 * axes.bbox.width / axes.figure.dpi - 2, 0.83 * matplotlib.rcParams["font.size"]
     near = {"textcoords": "offset points", "fontsize": size}
     for row, (caption, count) in enumerate(shown):

@@ -1,4 +1,4 @@
-"""Similarities: curves over rounds with bands, beside named levels; words that survive; meaning against looks."""
+"""Figures of similarity: curves over rounds with bands and reference levels; word survival; meaning against looks."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def similarity_curves(
     levels: Mapping[str, Any] | None = None,
     ylabel: str = "similarity to round 0",
 ) -> Axes:
-    """One line per label over `rounds` (T,), with a band where it is an `Estimate` of arrays (T,).
+    """One line per label over `rounds` (T,), with a band if it is an `Estimate` of arrays (T,).
 
-    `levels` are what the curves are compared with, by name: numbers or arrays (T,), drawn as grey lines, at most four.
-    Raises SettingsError for no lines or more than can be distinguished, and for one that is not as long as `rounds`.
+    `levels` are at most four reference values by name, numbers or arrays (T,), drawn as grey lines. Raises
+    SettingsError for no lines, for more than can be distinguished, and for a line whose length differs from `rounds`.
 
     >>> similarity_curves([1, 2, 3], {"tf-idf cosine": [0.6, 0.4, 0.3]}, levels={"chance": 0.05})  # doctest: +SKIP
     """
@@ -54,7 +54,7 @@ def similarity_curves(
     axes.set(xlabel="round", ylabel=ylabel)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     rows = legend_above(axes)
-    if is_new:  # the curves stay as high, whatever is written above
+    if is_new:  # the curves keep their height, whatever is written above
         axes.figure.set_figheight(
             _HEIGHT * column_width() + (rows - 1) * _LEGEND_ROW * matplotlib.rcParams["font.size"]
         )
@@ -91,9 +91,9 @@ def meaning_and_looks(
     resamples: int = 2000,
     seed: int = 0,
 ) -> Axes:
-    """One dot for each chain (N,), and Spearman's ρ with its 95 % bootstrap interval over sources above.
+    """One dot for each chain (N,), headed by Spearman's ρ with its 95 % bootstrap interval over sources.
 
-    A ρ near 0 says that meaning stays or goes whatever becomes of the looks. Raises DataError where no pair is known.
+    A ρ near 0 means that meaning changes independently of looks. Raises DataError if no chain has both values.
     """
     visual, semantic = np.asarray(visual, dtype=float), np.asarray(semantic, dtype=float)
     count = int((~np.isnan(visual + semantic)).sum())

@@ -1,4 +1,4 @@
-"""The figures of an experiment, and its table for a paper."""
+"""All figures of an experiment, and its LaTeX table."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def draw(
 ) -> Path:
     """Draw all figures that an experiment's summary and chains allow into a new folder, and return it.
 
-    `out` is by default figures/ in the experiment's folder; `suffix` pdf, svg or png; `chain` names the one whose words
-    and pictures are drawn (default: the first that has more than one round). Use within `figures.style`.
-    Raises DataError without a summary of all that was played, SettingsError for a chain that is not there, OutputError.
+    `out` is by default figures/ in the experiment's folder; `suffix` is pdf, svg or png; `chain` names the chain whose
+    words and pictures are drawn (default: the first with more than one round). Use within `figures.style`.
+    Raises DataError without an up-to-date summary, SettingsError for an unknown chain, OutputError.
 
     >>> with figures.style("sans"):
     ...     draw("out/drift", suffix="png")  # doctest: +SKIP
@@ -43,8 +43,8 @@ def draw(
     summary, tracks = read_summary(played.folder), played.tracks()
     if played.is_complete and not summary["experiment"]["complete"]:
         raise DataError(
-            f"{played.folder} was played on since its summary was made. "
-            f"Make it again: telephonegan experiment summary {played.folder}"
+            f"{played.folder} has more rounds than its summary covers. "
+            f"Make the summary again: telephonegan experiment summary {played.folder}"
         )
     shown = _chosen(tracks, chain)
     out = files.new_folder(played.folder / "figures" if out is None else Path(out).expanduser())
@@ -90,7 +90,7 @@ def _of_summary(summary: dict[str, Any]) -> Iterator[tuple[str, Axes]]:
 
 
 def _scatter(chains: Sequence[dict[str, Any]], measured: Container[str]) -> Iterator[tuple[str, Axes]]:
-    """One dot for each chain: how its last round looks and what it says, against the start."""
+    """One dot for each chain: similarity of its last round to the start, in looks and in meaning."""
     semantic = next((name for name in _TEXTS if name in measured), None)
     for visual in _LOOKS:
         if semantic is None or visual not in measured:
@@ -147,23 +147,23 @@ def _last(found: Estimate) -> Estimate:
 
 
 def _is_known(told: dict[str, Any]) -> bool:
-    """Whether round 0 has what the measure compares with: a chain from a text begins without a picture."""
+    """Whether round 0 has what the measure compares: a chain from a text starts without a picture."""
     return any(value is not None for value in told["start"]["value"])
 
 
 def levels_of(told: dict[str, Any]) -> dict[str, Any]:
-    """What a measure's curve is drawn beside: chance, and its references."""
+    """The reference levels for a measure's curve: chance, and its references."""
     chance = {} if told["chance"] is None else {"unrelated chains": estimate(told["chance"]).value}
     return chance | {name: each["value"] for name, each in told["references"].items()}
 
 
 def _counted(kind: str, told: dict[str, Any]) -> str:
-    """A kind of word with the sources that have some: few make a rough curve."""
+    """A kind of word with its number of sources: few make a rough curve."""
     return kind if told["sources"] is None else f"{kind} ({told['sources']})"
 
 
 def _title(name: str) -> str:
-    """A measure as a figure calls it; of those that compare texts with pictures there are two by one title."""
+    """The title of a measure in figures; measures between texts and pictures share one title per pair."""
     across = len(set(MEASURES[name].direction.split("→"))) > 1
     return f"{MEASURES[name].title}, {_direction(name)}" if across else MEASURES[name].title
 

@@ -1,6 +1,6 @@
-"""How figures look: one set of sizes, fonts and colours, right for print, for colour-blind eyes and in grey.
+"""The style of figures: one set of sizes, fonts and colours, readable in print, in grey and by colour-blind eyes.
 
-Words are broken into lines by their width in the font they will be drawn in.
+Text is broken into lines by its width in the font it will be drawn in.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from telephonegan.files import write_new
 from telephonegan.strips import wrapped
 
 COLUMN, SERIF, SANS = 3.25, "serif", "sans"
-# The colours of Okabe and Ito, without the yellow that vanishes on white, ordered so that neighbours differ in grey.
+# Okabe and Ito's colours, without yellow (invisible on white), ordered so that neighbours differ in grey.
 BLUE, VERMILION, SKY, GREEN, ORANGE, PURPLE, BLACK = (
     "#0072B2",
     "#D55E00",
@@ -47,14 +47,14 @@ LINES = tuple(
         strict=True,
     )
 )
-_WIDE = 0.8  # of the figure: a legend that sticks out to one side of the axes makes them narrower
+_WIDE = 0.8  # of the figure: a legend that extends beyond the axes makes them narrower
 INK, FAINT = "#222222", "#767676"
 _EM = 100  # letters are measured large, where no hinting rounds the widths
 _SAFE = 0.97  # on a screen hinting makes letters a little wider
 
-_FONTS = {SERIF: ["STIXGeneral", "DejaVu Serif"], SANS: ["DejaVu Sans"]}  # matplotlib brings them: the same everywhere
+_FONTS = {SERIF: ["STIXGeneral", "DejaVu Serif"], SANS: ["DejaVu Sans"]}  # bundled with matplotlib: the same everywhere
 _SUFFIXES = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}, ".png": {}}
-# Fonts as TrueType outlines, not the Type 3 that publishers refuse; letters of an SVG as paths, so none can be missing.
+# TrueType fonts, because publishers refuse Type 3; letters of an SVG as paths, so that no font can be missing.
 _EMBEDDING = {"pdf.fonttype": 42, "ps.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": "telephonegan"}
 _active: ContextVar[bool] = ContextVar("style", default=False)
 
@@ -64,7 +64,7 @@ R = TypeVar("R")
 
 @contextmanager
 def style(family: Literal["serif", "sans"] = SERIF, size: float = 8, column: float = COLUMN) -> Iterator[None]:
-    """Draw what is drawn in the block in this font family and size (points), new figures `column` inches wide.
+    """A context in which figures use this font family and size (points), and new ones are `column` inches wide.
 
     Raises SettingsError.
 
@@ -87,7 +87,7 @@ def style(family: Literal["serif", "sans"] = SERIF, size: float = 8, column: flo
 
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:
-    """Draw in the default style where no other was chosen, and settle the layout before the style ends."""
+    """Draw in the default style unless another is active, and fix the layout before the style ends."""
 
     @functools.wraps(draw)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -105,7 +105,7 @@ def column_width() -> float:
 
 
 def new_axes(height: float, axes: Axes | None = None) -> Axes:
-    """The axes given, or those of a new figure: a column wide, `height` inches high, outside pyplot's memory."""
+    """The axes given, or those of a new figure: a column wide, `height` inches high, not registered with pyplot."""
     if axes is not None:
         return axes
     return new_figure(height, layout="constrained").add_subplot()
@@ -119,7 +119,7 @@ def new_figure(height: float, *, layout: str | None = None) -> Figure:
 
 
 def legend_above(axes: Axes, **options: Any) -> int:
-    """The legend over the axes, in as few rows as it is not too wide with; how many these are."""
+    """Draw the legend above the axes in as few rows as fit the width, and return their number."""
     count = len(options.get("handles") or axes.get_legend_handles_labels()[0])
     for columns in sorted({-(-count // rows) for rows in range(1, count + 1)}, reverse=True):
         legend = axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=columns, columnspacing=1.2, **options)
@@ -129,24 +129,24 @@ def legend_above(axes: Axes, **options: Any) -> int:
 
 
 def lines_of(text: str, width: float, size: float, limit: int, *, weight: str = "normal") -> list[str]:
-    """At most `limit` lines no wider than `width` points at font size `size`; what is left out is an ellipsis."""
+    """At most `limit` lines no wider than `width` points at font size `size`; cut text ends in an ellipsis."""
     return [line for line in wrapped(text, _font(weight), _SAFE * width * _EM / size, limit) if line]
 
 
 def width_of(text: str, size: float, *, weight: str = "normal") -> float:
-    """How wide a text is, in points."""
+    """The width of a text in points."""
     return _font(weight).getlength(text) * size / _EM
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
-    """Write a figure to a new PDF, SVG or PNG file, in the size it was made for, byte for byte the same each time.
+    """Write a figure to a new PDF, SVG or PNG file, at its own size and byte-identical every time.
 
-    Raises OutputError for another suffix, and where the file already exists.
+    Raises OutputError for another suffix, or if the file already exists.
     """
     path = Path(path).expanduser()
     suffix = path.suffix.lower()
     if suffix not in _SUFFIXES:
-        raise OutputError(f"{path} has no suffix of a figure. Allowed: {', '.join(_SUFFIXES)}.")
+        raise OutputError(f"{path} does not end in a figure suffix. Allowed: {', '.join(_SUFFIXES)}.")
     buffer = BytesIO()
     with matplotlib.rc_context(_EMBEDDING):
         figure.savefig(buffer, format=suffix[1:], metadata=_SUFFIXES[suffix], dpi=300)
@@ -159,7 +159,7 @@ def _settings(family: str, size: float, column: float) -> dict[str, Any]:
         **_EMBEDDING,
         "font.family": _FONTS[family],
         "mathtext.fontset": "stix" if family == SERIF else "dejavusans",
-        "text.parse_math": False,  # a dollar in a caption is a dollar
+        "text.parse_math": False,  # a dollar sign in a caption is not maths
         "font.size": size,
         "axes.titlesize": size,
         "axes.labelsize": size,
@@ -194,8 +194,8 @@ def _settings(family: str, size: float, column: float) -> dict[str, Any]:
 
 
 def _settled(drawn: Any) -> Any:
-    # Ticks come to be when they are drawn, and would take the style of that moment.
-    drawn.figure.figure.draw_without_rendering()  # the figure of a part of a figure is the whole
+    # Ticks are created when drawn, and would take the style of that moment.
+    drawn.figure.figure.draw_without_rendering()  # a subfigure's figure is the whole figure
     return drawn
 
 

@@ -1,4 +1,4 @@
-"""Numbers for a paper: a LaTeX table in the manner of booktabs."""
+"""Numbers for a paper: a LaTeX table with booktabs rules."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _ESCAPES = {
 def latex_table(rows: Sequence[Mapping[str, Any]], *, caption: str = "", label: str = "", decimals: int = 2) -> str:
     r"""A table environment with a column for each key of the first row; needs `\usepackage{booktabs}`.
 
-    Texts are escaped. Whole numbers stay whole, others get `decimals`; an `Estimate` is its value with the interval in
-    brackets; None and NaN are a dash. Raises SettingsError for no rows, or rows of other keys.
+    Text is escaped. Whole numbers stay whole, others get `decimals`; an `Estimate` shows its value with the interval in
+    brackets; None and NaN are a dash. Raises SettingsError for no rows, or rows with different keys.
 
     >>> print(latex_table([{"measure": "tf-idf", "GC@T": 0.25}]))
     \begin{table}
@@ -49,7 +49,7 @@ def latex_table(rows: Sequence[Mapping[str, Any]], *, caption: str = "", label: 
     """
     columns = list(rows[0]) if rows else []
     if not columns or any(list(row) != columns for row in rows):
-        raise SettingsError(f"A table needs rows of the same columns, one at least; these were given: {list(rows)}.")
+        raise SettingsError(f"A table needs at least one row, and the same columns in all; {list(rows)} was given.")
     sides = "".join("l" if any(isinstance(row[column], str) for row in rows) else "r" for column in columns)
     lines = [
         r"\begin{table}",
@@ -69,7 +69,7 @@ def latex_table(rows: Sequence[Mapping[str, Any]], *, caption: str = "", label: 
 
 
 def escaped(text: str) -> str:
-    r"""A text as LaTeX sets it, on one line.
+    r"""A text escaped for LaTeX, on one line.
 
     >>> print(escaped("50 % of_it"))
     50 \% of\_it

@@ -1,6 +1,6 @@
-"""Pictures in rows with words beneath: a chain as a film strip, many chains as a grid.
+"""Pictures in rows with captions below: a chain as a film strip, many chains as a grid.
 
-All is laid out in points from the upper left corner of a figure.
+Positions are in points from the upper left corner of the figure.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ _LINE, _MOST_LINES = 1.2, 6
 def film_strip(
     track: Track, figure: Figure | SubFigure | None = None, *, rounds: Sequence[int] | None = None, columns: int = 0
 ) -> Figure | SubFigure:
-    """The pictures of a chain with round and caption beneath, in reading order; returns the figure.
+    """The pictures of a chain with round and caption below, in reading order; returns the figure.
 
-    `rounds` picks some (all by default); at most `columns` stand in a row (0: as many as are 0.75 inches wide). A round
-    without a picture shows its words in its place. Raises SettingsError for rounds that the chain does not have, and
-    for a given figure that is too low.
+    `rounds` selects some (default: all); a row has at most `columns` pictures (0: as many as fit at 0.75 inches each).
+    A round without a picture shows its words instead. Raises SettingsError for rounds that the chain does not have, and
+    for a given figure that is not high enough.
 
     >>> film_strip(track, rounds=[0, 1, 2, 8])  # doctest: +SKIP
     """
     turns = {turn.round: turn for turn in track.turns}
     wanted = list(turns) if rounds is None else list(rounds)
     if not wanted or not set(wanted) <= set(turns):
-        raise SettingsError(f"The rounds {wanted} were asked for. The chain {track.chain} has {sorted(turns)}.")
+        raise SettingsError(f"Rounds {wanted} were requested. The chain {track.chain} has {sorted(turns)}.")
     width = column_width() if figure is None else figure.bbox.width / figure.dpi
     most = columns if columns > 0 else max(1, int(width / _NARROWEST))
     columns = -(-len(wanted) // -(-len(wanted) // most))  # rows as even as can be
@@ -54,11 +54,11 @@ def image_grid(
 ) -> Figure | SubFigure:
     """The first and the last round of each chain side by side, `pairs` of them in a row; returns the figure.
 
-    Captions stand beneath, the number of the last round before its own. Raises SettingsError for no chains.
+    Captions are below, the last one after its round number. Raises SettingsError for no chains.
     """
     if not tracks or pairs < 1:
         raise SettingsError(
-            f"{len(tracks)} chains and {pairs} pairs in a row were given. Needed: one of each at least."
+            f"{len(tracks)} chains and {pairs} pairs in a row were given. Needed: at least one of each."
         )
     tiles = [
         tile
@@ -73,9 +73,9 @@ def image_grid(
 
 
 def draw_tiles(rows: Sequence[Sequence[Tile]], figure: Figure | SubFigure | None = None) -> Figure | SubFigure:
-    """Draw rows of tiles, all as wide as the longest row asks for; long words end in an ellipsis after six lines.
+    """Draw rows of tiles, sized for the longest row; captions end in an ellipsis after six lines.
 
-    A figure given keeps its size. Raises SettingsError where it is too low, saying how high it must be.
+    A given figure keeps its size. Raises SettingsError if it is not high enough, with the height needed.
     """
     width = 72 * (column_width() if figure is None else figure.bbox.width / figure.dpi)
     size = _tile_size(rows, width)
@@ -88,8 +88,8 @@ def draw_tiles(rows: Sequence[Sequence[Tile]], figure: Figure | SubFigure | None
     height = 72 * figure.bbox.height / figure.dpi
     if height < needed - 0.01:
         raise SettingsError(
-            f"The figure is {height / 72:.2f} inches high; these pictures and words need {needed / 72:.2f}. "
-            "Give a higher one, fewer pictures, or none to have one made."
+            f"The figure is {height / 72:.2f} inches high; these pictures and captions need {needed / 72:.2f}. "
+            "Give a higher one or fewer pictures, or leave the figure out."
         )
     axes = _canvas(figure, width, height)
     top = 1.0
@@ -155,12 +155,12 @@ def _draw_line(axes: Axes, line: str, head: str, left: float, top: float) -> Non
         axes.text(left, top, line, **place)
         return
     axes.text(left, top, head, **place, fontweight="bold")
-    # Hinting on a screen widens letters at the cost of a single space.
+    # On screen, hinting widens letters by up to one space.
     axes.text(left + width_of(f"{head}  ", _font_size(), weight="bold"), top, line[len(head) :].lstrip(), **place)
 
 
 def _draw_picture(axes: Axes, picture: Image.Image, left: float, bottom: float, size: float) -> None:
-    """The whole picture, `size` wide or high, in no more pixels than print shows."""
+    """Draw the whole picture, its longer side `size`, with no more pixels than print needs."""
     most = max(1, round(size / 72 * _DOTS_PER_INCH))
     shown = picture.convert("RGB")
     shown.thumbnail((most, most), Image.Resampling.LANCZOS)
@@ -182,7 +182,7 @@ def _draw_words(axes: Axes, words: str, left: float, top: float, size: float) ->
 
 
 def _fitted(words: str, side: float) -> tuple[float, list[str]]:
-    """The font size and lines that fill a square: smaller letters for long texts, an ellipsis for longer ones."""
+    """The font size and lines that fill a square: smaller for long texts, cut with an ellipsis for longer ones."""
     for font_size in (share * _font_size() for share in (1.0, 0.9, 0.8, 0.7)):
         limit = max(1, int(side / (_LINE * font_size)))
         lines = lines_of(words, side, font_size, limit + 1)

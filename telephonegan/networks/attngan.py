@@ -399,7 +399,7 @@ class Discriminator(nn.Module):
     ) -> None:
         super().__init__()
         if size not in (64, 128, 256):
-            raise SettingsError(f"No discriminator sees pictures of {size} pixels; there are 64, 128 and 256.")
+            raise SettingsError(f"There is no discriminator for pictures of {size} pixels, only for 64, 128 and 256.")
         d = channels
         self.img_code_s16 = _encode_by_16(d)
         self.names = ["img_code_s16"]

@@ -94,7 +94,7 @@ class Backbone(nn.Module):
     def tail(self, stages: int) -> nn.Sequential:
         """A copy of the last `stages` (1–3) and the last convolution, to be trained: `front` → cells (B,1280,h,w)."""
         if not 1 <= stages <= 3:
-            raise SettingsError(f"1 to 3 stages can be trained; {stages} were asked for.")
+            raise SettingsError(f"1 to 3 stages can be trained; {stages} was given.")
         return copy.deepcopy(nn.Sequential(*self.stages[-stages:], self.head)).requires_grad_(True)
 
 
@@ -104,7 +104,7 @@ def normalise(image: Tensor) -> Tensor:
 
 
 def backbone_file(name: str) -> Path:
-    """The weight file inside the installed package. Raises WeightsError, naming the package, where it is missing."""
+    """The weight file inside the installed package. Raises WeightsError, naming the package, if it is missing."""
     _check_name(name)
     module_name, holder, package = _PACKAGES[name]
     try:

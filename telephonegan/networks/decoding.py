@@ -17,7 +17,7 @@ _NEVER = float("-inf")
 
 
 class Decoder(Protocol):
-    """What decoding needs of a captioner: see `captioner`."""
+    """The interface of a captioner's decoder, see `captioner`."""
 
     def start(self, features: Tensor) -> State: ...
 
@@ -34,7 +34,7 @@ class Markers:
 
     @classmethod
     def of(cls, vocabulary: Vocabulary) -> Markers:
-        """Padding, the start marker and the unknown word are never said."""
+        """The markers of a vocabulary; padding, the start marker and the unknown word are never generated."""
         ids = vocabulary.ids
         return cls(ids[START], ids[END], (ids[PAD], ids[START], ids[UNKNOWN]))
 
@@ -81,9 +81,7 @@ def sample(
     if not 0 < top_p <= 1:
         raise SettingsError(f"top_p must lie in (0, 1]; {top_p} was given.")
     if len(generators) != len(features):
-        raise SettingsError(
-            f"Every picture needs its own: {len(generators)} generator(s) for {len(features)} pictures."
-        )
+        raise SettingsError(f"Every picture needs a generator: {len(generators)} given for {len(features)} pictures.")
 
     def choose(log_probabilities: Tensor) -> Tensor:
         probabilities, order = (log_probabilities / temperature).softmax(1).cpu().double().sort(1, descending=True)

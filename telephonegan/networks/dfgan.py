@@ -1,4 +1,4 @@
-"""DF-GAN's generator: one network without stages, whose every layer is bent by the sentence.
+"""DF-GAN's generator: one network without stages, in which the sentence modulates every layer.
 
 Tao et al., "DF-GAN: A Simple and Effective Baseline for Text-to-Image Synthesis" (2022), section 3. Layer names are
 those of the code that was published with the paper; the first release, of 2020, is another network, see
@@ -58,8 +58,8 @@ class DeepFusionGenerator(nn.Module):
     """NetG: noise (B,Z) and a sentence (B,D) to a picture of 4·2ⁿ pixels, n `blocks` of doubling.
 
     Published sizes: channels 32, or 64 in the first release, six blocks (256 px). Every block doubles the size and is
-    bent by noise and sentence together. The `first_release` has one block more, at 4 px, blocks are bent by the
-    sentence alone, and a learned factor scales what each adds.
+    modulated by noise and sentence together. The `first_release` has one more block, at 4 px; its blocks are modulated
+    by the sentence only, and a learned factor scales each residual.
 
     >>> DeepFusionGenerator(channels=2, blocks=2)(torch.randn(3, 100), torch.randn(3, 256)).shape
     torch.Size([3, 3, 16, 16])

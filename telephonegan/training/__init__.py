@@ -1,4 +1,4 @@
-"""Training: one recipe per file over one shared loop, and run folders that can be stopped, resumed and exported.
+"""Training: recipes that share one loop, and run folders that can be stopped, resumed and exported.
 
 >>> from telephonegan import training
 >>> training.train("damsm", data="flickr8k", run="runs/damsm", settings={"steps": 900})  # doctest: +SKIP

@@ -52,7 +52,7 @@ class GanSettings:
     # The features are nearly blind to colour and contrast; one more head sees the pixels themselves, this small.
     thumbnail: int = 16
     words_limit: int = 20
-    mirror: bool = True  # half the photographs; False where captions tell left from right
+    mirror: bool = True  # half the photographs; False if captions distinguish left and right
     batch_size: int = 32
     learning_rate: float = 2e-4
     ema_half_life: int = 20_000  # in pictures
@@ -61,10 +61,10 @@ class GanSettings:
     preview_weight: float = 1.0  # keeps the earlier stages' pictures close to the last one's
     mismatched_weight: float = 0.5
     twins: float = 0.25  # share of a batch that paints a caption of the same batch once more, with other noise
-    twin_distance: float = 0.6  # what twins are pushed to; for unrelated photographs it is 0.86
+    twin_distance: float = 0.6  # the distance twins are pushed to; unrelated photographs have 0.86
     twin_weight: float = 3.0
     moment_weight: float = 0.0
-    moment_queue: int = 1024  # pictures; the discrepancy is told from the last ones
+    moment_queue: int = 1024  # pictures; the discrepancy is estimated from the latest ones
     # Compiled once per run, in one to two minutes with a C++ compiler; then half as fast again at 128 pixels on a CPU.
     # On a GPU the backbone and the discriminator are compiled too.
     compile: bool = False
@@ -129,7 +129,7 @@ PRESETS = {
 }
 
 
-_WON = 0.02  # a discriminator's hinge loss; at chance it is 2
+_WON = 0.02  # a discriminator's hinge loss; 2 when guessing
 
 
 def check_backbone(matcher: Matcher, backbone: Backbone) -> None:
@@ -145,7 +145,7 @@ def check_backbone(matcher: Matcher, backbone: Backbone) -> None:
 class SentenceBank:
     """Word and sentence embeddings of every training caption, computed once and kept on the device.
 
-    Which captions are drawn, and how long they are, is known on the host: nobody waits for the device to tell.
+    Which captions are drawn, and how long they are, is known on the host: nobody waits for the device.
     """
 
     @torch.no_grad()
@@ -281,7 +281,7 @@ class GanRecipe:
         _load_fitting(self.discriminator, checkpoint["discriminator"], "discriminator")
 
     def collapse(self, means: dict[str, float]) -> str | None:
-        """What is wrong where the discriminator always wins: beyond the hinge it has nothing to teach."""
+        """The problem if the discriminator always wins: beyond the hinge there is no gradient; else None."""
         if means["discriminator"] > _WON:
             return None
         return f"The discriminator always wins (its hinge loss is {means['discriminator']:.2g}), so nothing is learned."
@@ -444,5 +444,5 @@ def _load_fitting(net: torch.nn.Module, found: dict[str, Tensor], name: str) -> 
     own = net.state_dict()
     fitting = {key: value for key, value in found.items() if key in own and own[key].shape == value.shape}
     if not fitting:
-        raise WeightsError(f"The other run's {name} fits in no tensor: begin from a run with the same widths.")
+        raise WeightsError(f"No tensor of the other run's {name} fits: start from a run with the same widths.")
     net.load_state_dict(own | fitting)

@@ -1,7 +1,7 @@
 """Batches as AttnGAN was trained on: epochs in random order, one caption of each photograph, the longest first.
 
-Everything a step draws here follows from the seed of that step's random stream and can be told a step ahead: threads
-read the next batch while this one is learned, and a resumed run still continues exactly.
+Everything a step draws here follows from the seed of its random stream and is known a step ahead: threads read the next
+batch during the current step, and a resumed run still continues exactly.
 """
 
 from __future__ import annotations
@@ -94,5 +94,5 @@ class Batches:
 
 
 def known_ids(vocabulary: Vocabulary, caption: list[str]) -> list[int]:
-    """Ids of all known words of a caption; padding alone where none is known."""
+    """Ids of all known words of a caption; a single padding id if none is known."""
     return vocabulary.known_ids(caption, len(caption))

@@ -156,7 +156,7 @@ class CaptionerRecipe:
         Raises WeightsError for another network's.
         """
         if "average" not in checkpoint:
-            raise WeightsError(f"A captioner's checkpoint is needed; this one holds {', '.join(checkpoint)}.")
+            raise WeightsError(f"A captioner's checkpoint is needed; this one contains {', '.join(checkpoint)}.")
         found = _for_vocabulary(checkpoint["average"], self.model.state_dict(), checkpoint, self.vocabulary)
         try:
             for net in (self.model, self.average):
@@ -202,7 +202,7 @@ class CaptionerRecipe:
         return distributed.share(photos).tolist(), cells
 
     def cross_entropy(self, cells: Tensor, photos: list[int]) -> Tensor:
-        """How badly the words of every caption of these photographs are foretold, averaged over all processes' words.
+        """Cross-entropy of the words of every caption of these photographs, averaged over all processes' words.
 
         Each process gives its part times the number of processes, as `average_gradients` wants it.
         """

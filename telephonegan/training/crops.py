@@ -41,7 +41,7 @@ class Crops:
 
     @staticmethod
     def wait(reading: list[Future]) -> list[Tensor]:
-        """Pixels (N,3,S,S) uint8 for each size S. Raises ImageError or DataError for a photograph that is no use."""
+        """Pixels (N,3,S,S) uint8 for each size S. Raises ImageError or DataError for an unreadable photograph."""
         return [torch.stack(pixels) for pixels in zip(*(each.result() for each in reading), strict=True)]
 
     def centres(self, rows: Sequence[int]) -> list[Tensor]:

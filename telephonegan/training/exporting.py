@@ -1,4 +1,4 @@
-"""From a training run to a model with a name."""
+"""Exporting the model of a training run under a name."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def export(
 ) -> Exported:
     """Store the averaged weights of the run in the folder `run` as a model, and list it in a manifest.
 
-    With `others`, runs that began from one another, the model has the mean of all their weights. `as_judge` registers
-    a DAMSM run as a judge. `damsm_name` is the DAMSM model whose text encoder a generator reads with (default: `name`).
+    With `others`, runs that started from the same weights, the model is the mean of all of them. `as_judge` registers
+    a DAMSM run as a judge. `damsm_name` is the DAMSM model whose text encoder a generator uses (default: `name`).
     `folder` is where models are kept (default: the user's own). `description`, `data` (what it was trained on),
     `licence` and `quality` (measured numbers) go into the manifest. `replace` replaces a model of that name.
 
@@ -60,7 +60,7 @@ def export(
     record, checkpoint = runs[0]
     check_alike([each for each, _ in runs])
     if as_judge and record["recipe"] != "damsm":
-        raise SettingsError(f"Only a DAMSM run can become a judge; {run} is a {record['recipe']} run.")
+        raise SettingsError(f"Only a DAMSM run can be registered as a judge; {run} is a {record['recipe']} run.")
     tensors = mean_weights([_tensors(each["recipe"], state) for each, state in runs])
     entry = store.register(
         "judge" if as_judge else _KINDS[record["recipe"]],

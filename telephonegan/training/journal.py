@@ -1,4 +1,4 @@
-"""What a training run tells: a progress bar, log.jsonl, and TensorBoard where it is installed."""
+"""Logging of a training run: a progress bar, log.jsonl, and TensorBoard if it is installed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Journal:
             self.board.close()
 
     def watched(self, steps: range) -> Iterator[int]:
-        """The steps, counted by a bar that tells pictures per second."""
+        """The steps, with a progress bar that shows pictures per second."""
         pictures = self.batch_size
         with tqdm(
             total=steps.stop * pictures,
@@ -76,7 +76,7 @@ class Journal:
 
 
 def _board(folder: Path) -> Any:
-    """A TensorBoard writer, or None: the package is heavy and log.jsonl tells the same."""
+    """A TensorBoard writer, or None: the package is heavy, and log.jsonl has the same numbers."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

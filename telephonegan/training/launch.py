@@ -42,21 +42,21 @@ def train(
     evaluate_every: int | None = None,
     command: str = "",
 ) -> bool:
-    """Train a recipe into the folder `run`, or go on from the checkpoint there; False if it was stopped before its end.
+    """Train a recipe into the folder `run`, or continue from its checkpoint; False if stopped before the end.
 
     - `recipe`: "damsm", "attngan" or "captioner". `data`: a folder of captioned photographs.
-    - Settings: those of the `preset`, changed by the YAML file `config`, then by `settings`, a dictionary or KEY=VALUE
-      texts. `steps`: how many optimiser steps in all.
+    - Settings: those of the `preset`, overridden by the YAML file `config`, then by `settings`, a dictionary or
+      KEY=VALUE texts. `steps`: the total number of optimiser steps.
     - `damsm`, for attngan: the folder of a DAMSM run, or the name of a DAMSM model. `origin`: the folder of another
       run, whose weights this one starts with. `without`: class numbers of photographs to leave out.
     - `cache`: a folder for packed photographs and features, which runs may share (default: `run`/../cache).
     - `device`, CPU `threads`, `checkpoint_minutes` between two checkpoints and steps between two evaluations
-      (`evaluate_every`, default: a tenth of all) may change when a run goes on. `command` is kept in run.json.
+      (`evaluate_every`, default: a tenth of all) may change when a run is resumed. `command` is stored in run.json.
 
-    Ctrl-C stops a run, and so does the end of its `minutes`; what it has learned is saved. Called again with the same
-    arguments, or by `resume`, it goes on and gives what an uninterrupted run would. Raises SettingsError for arguments
-    out of range or other than those the run began with, DataError for data that cannot be read, WeightsError for a
-    DAMSM or a checkpoint that does not fit, and TrainingDiverged.
+    Ctrl-C or the end of `minutes` stops a run and saves its state. Called again with the same arguments, or with
+    `resume`, it continues exactly as an uninterrupted run would. Raises SettingsError for arguments out of range or
+    different from those the run started with, DataError for unreadable data, WeightsError for a DAMSM or a checkpoint
+    that does not fit, and TrainingDiverged.
 
     >>> train("damsm", data="flickr8k", run="runs/damsm", settings={"batch_size": 32})  # doctest: +SKIP
     True
@@ -123,9 +123,9 @@ def _check(seed: int, checkpoint_minutes: float, minutes: float | None, evaluate
 
 
 def resume(run: str | Path, *, steps: int | None = None, **how: Any) -> bool:
-    """Go on with the run in the folder `run` as it was begun; False if it was stopped before its end.
+    """Continue the run in the folder `run` with its original settings; False if stopped before the end.
 
-    `steps` may be more than before for attngan, which has no schedule. `how` is what may change when a run goes on, as
+    `steps` may be more than before for attngan, which has no schedule. `how` is what may change on resuming, as
     `train` takes it: device, threads, minutes, checkpoint_minutes, evaluate_every. Raises what `train` raises.
 
     >>> resume("runs/damsm", device="cuda")  # doctest: +SKIP
@@ -149,10 +149,10 @@ def train_all(
     minutes: float | None = None,
     **how: Any,
 ) -> bool:
-    """Train `ORDER` into sub-folders of `run`; False if one of them was stopped: the rest is not begun then.
+    """Train `ORDER` into sub-folders of `run`; False if one of them was stopped, in which case the rest is not started.
 
-    Without `data` the preset "tiny" draws itself a world of coloured shapes. `minutes` are for all of them together.
-    `how` is steps, seed, device and so on, as `train` takes them, and so are the errors.
+    Without `data` the preset "tiny" draws a data set of coloured shapes. `minutes` is the total for all of them. `how`
+    is steps, seed, device and so on, as for `train`, which also describes the errors.
 
     >>> train_all("runs/shapes", preset="tiny")  # doctest: +SKIP
     True
@@ -169,7 +169,7 @@ def train_all(
 
 
 def time_left(minutes: float | None) -> Callable[[], float | None]:
-    """A clock that tells how many of these minutes are left, 0 when they are over; None where there is no limit.
+    """A function that returns how many of these minutes are left, at least 0; None without a limit.
 
     >>> time_left(None)() is None
     True
@@ -228,7 +228,7 @@ class _Sources:
         return [self.train, self.measured, *([] if self.matcher is None else [self.matcher])]
 
     def fingerprints(self) -> dict[str, str]:
-        """What tells these sources from others, in run.json."""
+        """What identifies these sources in run.json."""
         damsm = {} if self.matcher is None else {"damsm": _fingerprint(self.matcher.text, self.matcher.image)}
         return {"data": self.train.fingerprint(), **damsm}
 
@@ -249,9 +249,9 @@ def _sources(
 
 
 def _usable(photos: Any, cache: Path) -> Any:
-    """The photographs that can be read; the others are told. What was found is kept, for it takes a while.
+    """The readable photographs; the others are reported. The result is cached, because the check takes a while.
 
-    A pack has a checksum of every photograph and is not looked through.
+    A pack has a checksum for every photograph and is not checked.
     """
     from tqdm.auto import tqdm
 
@@ -259,7 +259,7 @@ def _usable(photos: Any, cache: Path) -> Any:
 
     if photos.pack is not None:
         return photos
-    broken = [(name, "it is not there") for row, name in enumerate(photos.names) if not photos.is_there(row)]
+    broken = [(name, "it does not exist") for row, name in enumerate(photos.names) if not photos.is_there(row)]
     there = _without(photos, broken)
     found = cache / f"unreadable-{there.fingerprint()}.json"
     if not found.exists():

@@ -24,8 +24,7 @@ _ADVICE = "Lower the learning rate."
 class Recipe(Protocol):
     """What a training recipe gives to the loop.
 
-    It may also have `collapse(means)`: what is wrong where the logged numbers show a run that no longer learns, else
-    None.
+    It may also have `collapse(means)`: the problem if the logged numbers show that the run no longer learns, else None.
     """
 
     batch_size: int
@@ -41,7 +40,7 @@ class Recipe(Protocol):
 
 
 class TrainingDiverged(TelephoneganError, RuntimeError):
-    """A loss became NaN or infinite, or nothing is learned any more; the last checkpoint is still good."""
+    """A loss became NaN or infinite, or the run no longer learns; the last checkpoint is still good."""
 
 
 def run(
@@ -58,8 +57,8 @@ def run(
     """Train `recipe` to `steps`, resuming from `folder`/checkpoint.pt when it is there.
 
     Every step draws from its own random stream, seeded by (seed, step): a resumed run therefore continues exactly as an
-    uninterrupted one would. Ctrl-C ends the step, saves and returns False, and so does `deadline`, a time of
-    `time.monotonic()`; a run that came to its end returns True. Numbers go to log.jsonl and, where TensorBoard is
+    uninterrupted one would. Ctrl-C, or the `deadline` (a time of `time.monotonic()`), finishes the step, saves and
+    returns False; a completed run returns True. Numbers go to log.jsonl and, where TensorBoard is
     installed, to its event files; of several processes one writes. Raises TrainingDiverged on NaN or a collapse and
     keeps the last checkpoint, WeightsError when the checkpoint does not fit the recipe, OutputError when another
     process trains in that folder.
@@ -125,7 +124,7 @@ def _steps(
                 save_checkpoint(recipe, folder, done)
                 saved = time.monotonic()
     except KeyboardInterrupt:
-        journal.say(f"Stopped at step {done}; run the same command again to go on.")
+        journal.say(f"Stopped at step {done}; run the same command again to continue.")
         return done, False
     return done, True
 
@@ -167,7 +166,7 @@ def seed_step(seed: int, step: int) -> None:
 def save_checkpoint(recipe: Recipe, folder: Path, step: int) -> None:
     """Write checkpoint.pt atomically: a crash while saving leaves the previous one.
 
-    Raises TrainingDiverged, and keeps the previous one, when a weight is no finite number.
+    Raises TrainingDiverged, and keeps the previous one, if a weight is not finite.
     """
     if not distributed.is_main():
         return
@@ -218,14 +217,14 @@ def _resume(recipe: Recipe, folder: Path) -> int:
     checkpoint = read_checkpoint(path)
     parts = recipe.state()
     if set(parts) != set(checkpoint) - {"step"}:
-        raise WeightsError(f"{path} is of another recipe: it holds {sorted(checkpoint)}, this one {sorted(parts)}.")
+        raise WeightsError(f"{path} is from another recipe: it has {sorted(checkpoint)}, this one {sorted(parts)}.")
     for name, part in parts.items():
         try:
             part.load_state_dict(checkpoint[name])
         except (RuntimeError, ValueError) as error:
             raise WeightsError(
-                f"The checkpoint {path} is of another network: {name} does not fit ({error}). "
-                "Go on with the settings it began with, or name another folder."
+                f"The checkpoint {path} is from another network: {name} does not fit ({error}). "
+                "Resume with the original settings, or name another folder."
             ) from error
     return checkpoint["step"]
 

@@ -1,6 +1,6 @@
 """Maximum mean discrepancy between painted pictures and photographs, as a loss over a queue of recent features.
 
-A discriminator tells one picture from another; this sees what the pictures are like as a crowd (too few faces, too much
+A discriminator judges single pictures; this loss compares the distributions (too few faces, too much
 grass). Li, Swersky and Zemel, "Generative Moment Matching Networks" (2015), with the cubic kernel of Binkowski et al.,
 "Demystifying MMD GANs" (2018), on the pooled features of a frozen network.
 """

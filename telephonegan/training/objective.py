@@ -13,7 +13,7 @@ from telephonegan.networks.attngan import Discriminator
 
 
 def discriminator_loss(discriminator: Discriminator, real: Tensor, fake: Tensor, sentences: Tensor) -> Tensor:
-    """How badly photographs (B,3,S,S) are told from painted pictures and from photographs of other sentences (B,D).
+    """Loss of telling photographs (B,3,S,S) from painted pictures and from photographs of other sentences (B,D).
 
     Each photograph but the last also meets its neighbour's sentence, as in the published code.
     """
@@ -28,7 +28,7 @@ def discriminator_loss(discriminator: Discriminator, real: Tensor, fake: Tensor,
 
 
 def adversarial_loss(discriminator: Discriminator, fake: Tensor, sentences: Tensor) -> Tensor:
-    """How far the discriminator is from taking painted pictures (B,3,S,S) for photographs of their sentences (B,D)."""
+    """The generator's loss: how far the discriminator is from accepting pictures (B,3,S,S) of sentences (B,D)."""
     features = discriminator(fake)
     loss = _is_real(discriminator.COND_DNET(features, sentences))
     return loss if discriminator.UNCOND_DNET is None else loss + _is_real(discriminator.UNCOND_DNET(features))

@@ -1,4 +1,4 @@
-"""A large file as pieces that fit where only small files do, each with its checksum, and whole again."""
+"""Splitting a large file into small pieces with checksums, and joining them again."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def split_file(path: Path, *, limit: int = PIECE) -> list[Path]:
 
 
 def join_file(path: Path) -> bool:
-    """Make a file whole again of its pieces, which go, unless it is there; whether there was something to do.
+    """Join a file's pieces and delete them, unless the file exists; returns whether there was anything to do.
 
-    Raises DataError where a piece is missing or damaged: then all of them stay.
+    Raises DataError if a piece is missing or damaged; all pieces are kept then.
     """
     if path.exists() or not _list_of(path).exists():
         return False
@@ -48,7 +48,7 @@ def join_file(path: Path) -> bool:
             file.write(content)
         if [whole.hexdigest(), path.name] != last:
             raise DataError(
-                f"The pieces of {path} make another file than {_list_of(path).name} lists. Copy them again."
+                f"The pieces of {path} do not make the file listed in {_list_of(path).name}. Copy them again."
             )
     for _, name in lines:
         path.with_name(name).unlink()

@@ -55,7 +55,7 @@ class PublishedGanSettings:
     previews: bool = True  # False is AttnDCGAN: only the last stage paints, and one discriminator judges
     noise_width: int = 100
     condition_width: int = 100
-    words_limit: int = 18  # of a longer caption as many words are drawn anew each time
+    words_limit: int = 18  # of a longer caption this many words are sampled each time
     batch_size: int = 20
     epochs: int = 600
     generator_learning_rate: float = 2e-4
@@ -66,7 +66,7 @@ class PublishedGanSettings:
     gamma2: float = 5.0
     gamma3: float = 10.0
     average_keep: float = 0.999  # each step
-    gradient_clip: float = 0.0  # largest norm of a network's gradient; 0 is none, as published
+    gradient_clip: float = 0.0  # largest norm of a network's gradient; 0 means no limit, as published
     bfloat16: bool = True  # the networks' arithmetic; False is float32, as published
     workers: int = 4  # threads that read photographs
 
@@ -184,7 +184,7 @@ class PublishedGanRecipe:
         return {**self._nets(), "generator_optimiser": self.generator_optimiser, **optimisers}
 
     def warm_start(self, checkpoint: Mapping[str, Any]) -> None:
-        """Begin from the networks of another run's checkpoint. Raises WeightsError when they do not fit.
+        """Start from the networks of another run's checkpoint. Raises WeightsError if they do not fit.
 
         What a published run left, its generator and maybe its discriminators, will do: the average then begins there.
         """
@@ -258,7 +258,7 @@ class PublishedGanRecipe:
                 net.requires_grad_(True)
 
     def collapse(self, means: Mapping[str, float]) -> str | None:
-        """What is wrong where every discriminator always wins: then the generator has nothing to learn from."""
+        """The problem if every discriminator always wins, so that the generator cannot learn; else None."""
         highest = max(means[f"discriminator{size}"] for size in self.settings.sizes)
         lowest = min(means[f"adversarial{size}"] for size in self.settings.sizes)
         heads = 2 if self.settings.previews else 1
@@ -306,7 +306,7 @@ def looker(matcher: Matcher, device: torch.device) -> Look:
 
 
 def settings_from_config(config: EasyDict) -> PublishedDamsmSettings | PublishedGanSettings:
-    """What one of AttnGAN's YAML files for training says, see `telephonegan.zoo.attngan_config.read_config`.
+    """The settings in one of AttnGAN's YAML files for training, see `telephonegan.zoo.attngan_config.read_config`.
 
     A file named DAMSM, or of pictures of 299 pixels, is for the encoders. Raises SettingsError for a file that is not
     for training, and for values that cannot be.

@@ -47,7 +47,7 @@ class PublishedDamsmSettings:
 
     picture_size: int = INPUT_SIZE
     minimum_count: int = 1  # a word seen less often in the training captions is unknown
-    words_limit: int = 18  # of a longer caption as many words are drawn anew each time
+    words_limit: int = 18  # of a longer caption this many words are sampled each time
     word_width: int = 300
     width: int = 256
     cell: str = "LSTM"  # or GRU
@@ -229,14 +229,14 @@ def load_networks(nets: Mapping[str, nn.Module], checkpoint: Mapping[str, Any]) 
     missing = [name for name in nets if name not in checkpoint]
     if missing:
         raise WeightsError(
-            f"That run cannot be begun from: it holds no {' and no '.join(missing)}, only {', '.join(checkpoint)}."
+            f"Cannot start from that run: it lacks {' and '.join(missing)} and has only {', '.join(checkpoint)}."
         )
     for name, net in nets.items():
         try:
             net.load_state_dict(dict(checkpoint[name]))
         except RuntimeError as error:
             raise WeightsError(
-                f"The {name} of that run is of other sizes ({error}). Give the settings and the data it had."
+                f"The {name} of that run has other sizes ({error}). Use its settings and data."
             ) from error
 
 
@@ -270,7 +270,7 @@ def load_inception(encoder: InceptionEncoder, path: str | Path) -> None:
     unfit = [name for name in wanted if name not in given or given[name].shape != own[name].shape]
     if unfit:
         raise WeightsError(
-            f"{path} is no state dict of torchvision's inception_v3: {len(unfit)} of {len(wanted)} tensors are missing "
-            f"or of another shape, first {unfit[0]}."
+            f"{path} is not a state dict of torchvision's inception_v3: {len(unfit)} of {len(wanted)} tensors are "
+            f"missing or of another shape, first {unfit[0]}."
         )
     encoder.load_state_dict({name: given[name] for name in wanted}, strict=False)

@@ -1,4 +1,4 @@
-"""Settings within their ranges, told before anything is written."""
+"""Checking that settings are within their ranges, before anything is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The recipes by name: their presets, and settings from a preset, a file and what was typed."""
+"""The recipes by name: their presets, and settings from a preset, a file and the command line."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def assignments_of(values: Mapping[str, Any]) -> list[str]:
 
 
 def changed(settings: Any, assignments: Sequence[str]) -> Any:
-    """Return the settings dataclass with KEY=VALUE texts applied; SettingsError lists the keys there are."""
+    """Return the settings dataclass with KEY=VALUE texts applied; SettingsError lists the known keys."""
     kinds = {field.name: type(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
     values = {}
     for assignment in assignments:
@@ -89,7 +89,7 @@ def changed(settings: Any, assignments: Sequence[str]) -> Any:
         try:
             values[key] = _READERS[kinds[key]](text)
         except (KeyError, ValueError):
-            raise SettingsError(f"{key} is {_ALLOWED[kinds[key]]}; {text!r} was given.") from None
+            raise SettingsError(f"{key} must be {_ALLOWED[kinds[key]]}; {text!r} was given.") from None
     return dataclasses.replace(settings, **values)
 
 

@@ -1,4 +1,4 @@
-"""Run folders: what a run began with, in run.json, and how another run, or `export`, reads it."""
+"""Run folders: run.json, which records how a run was started, and its readers for other runs and `export`."""
 
 from __future__ import annotations
 
@@ -106,13 +106,13 @@ def describe(run: Path, recipe_name: str, recipe: Any, settings: Any, *, command
 
 
 def refuse_other(run: Path, record: dict[str, Any]) -> None:
-    """Raise SettingsError when the run in this folder began otherwise; what its run.json does not tell is accepted."""
+    """Raise SettingsError if the run in this folder was started differently; missing fields are ignored."""
     path = run / "run.json"
     if not path.exists():
         return
     known = read_record(path)
     if known["recipe"] != record["recipe"]:
-        raise SettingsError(f"{run} is a {known['recipe']} run, no {record['recipe']} run; name another folder.")
+        raise SettingsError(f"{run} is a {known['recipe']} run, not a {record['recipe']} run; name another folder.")
     # A GAN has no schedule: it may go on for longer than it was begun for, compiled or not.
     ignored = {"steps", "compile"} if record["recipe"] == "attngan" else set()
     told = known["settings"].keys() - ignored
@@ -120,8 +120,8 @@ def refuse_other(run: Path, record: dict[str, Any]) -> None:
     differing += [key for key in _ORIGIN if key in known and key in record and known[key] != record[key]]
     if differing:
         raise SettingsError(
-            f"{run} began with other values of: {', '.join(differing)}. "
-            "Give the command it began with to go on, or name another folder."
+            f"{run} was started with other values of: {', '.join(differing)}. "
+            "Give the original command to continue, or name another folder."
         )
 
 
@@ -131,7 +131,7 @@ def read_run(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
     missing = [name for name in ("run.json", "checkpoint.pt") if not (run / name).exists()]
     if missing:
-        raise DataError(f"{run} has no {' and no '.join(missing)}; it is not the folder of a training run.")
+        raise DataError(f"{run} lacks {' and '.join(missing)}; it is not the folder of a training run.")
     return read_record(run / "run.json"), read_checkpoint(run / "checkpoint.pt")
 
 
@@ -140,7 +140,7 @@ def read_exportable(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     record, checkpoint = read_run(run)
     checked(record["settings"], _EXPORTED[record["recipe"]], f"{run / 'run.json'}: settings")
     if missing := [part for part in _PARTS[record["recipe"]] if part not in checkpoint]:
-        raise DataError(f"{run / 'checkpoint.pt'} has no {' and no '.join(missing)}: it is of another run.")
+        raise DataError(f"{run / 'checkpoint.pt'} lacks {' and '.join(missing)}: it is from another run.")
     return record, checkpoint
 
 

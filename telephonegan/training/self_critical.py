@@ -1,4 +1,4 @@
-"""Self-critical training: a captioner that foretells people's words learns to say what scores well against them.
+"""Self-critical training: a captioner trained on human captions learns to say what scores well against them.
 
 Rennie et al., "Self-Critical Sequence Training for Image Captioning" (2017): sampled captions are rewarded with CIDEr-D
 and made more or less likely as they beat a baseline or not. The baseline is the mean reward of the photograph's other
@@ -127,10 +127,10 @@ class SelfCriticalRecipe(CaptionerRecipe):
         return -(advantages.to(said.device)[number] * said).mean() * share_of_words(len(target))
 
     def collapse(self, means: dict[str, float]) -> str | None:
-        """What is wrong where no caption earns anything: there is nothing to learn from."""
+        """The problem if no caption earns a reward, so that there is nothing to learn from; else None."""
         if means["reward"] > 0.01:
             return None
-        return f"The captions drawn earn nothing (CIDEr-D {means['reward']:.3f}): start --from a captioner's run."
+        return f"The sampled captions earn no reward (CIDEr-D {means['reward']:.3f}): start --from a captioner's run."
 
 
 def log_policy(logits: Tensor, markers: Markers, temperature: float = 1.0) -> Tensor:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from telephonegan.errors import SettingsError
 
 _ALIKE = "recipe", "network", "vocabulary"
-_KIN = 0.5  # cosine of a weight matrix in two runs: above 0.7 after long training apart, about 0 for strangers
+_KIN = 0.5  # cosine of a weight matrix in two runs: above 0.7 after long separate training, about 0 for unrelated runs
 
 
 def check_alike(records: Sequence[dict[str, Any]]) -> None:
@@ -21,14 +21,14 @@ def check_alike(records: Sequence[dict[str, Any]]) -> None:
         if any(record[part] != records[0][part] for record in records):
             raise SettingsError(
                 f"These runs differ in their {part}, so their weights cannot be averaged. "
-                "Name runs that were begun with --from one another, or from the same run."
+                "Name runs that were started with --from one another, or from the same run."
             )
 
 
 def mean_weights(runs: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     """The mean of each tensor over the runs; what counts in whole numbers is the first run's.
 
-    Raises SettingsError for runs that do not share their beginning, for they stand in different valleys of the loss.
+    Raises SettingsError for runs that do not share their start, because they are in different valleys of the loss.
 
     >>> mean_weights([{"bias": torch.tensor([0.0])}, {"bias": torch.tensor([1.0])}])["bias"]
     tensor([0.5000])
@@ -38,8 +38,8 @@ def mean_weights(runs: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
             alike = min(float(F.cosine_similarity(tensor.flatten(), run[name].flatten(), dim=0)) for run in runs)
             if alike < _KIN:
                 raise SettingsError(
-                    f"{name} of these runs has a cosine of {alike:.2f}: they do not share their beginning, and the "
-                    "mean of their weights would know nothing. Name runs that were begun with --from one another."
+                    f"{name} of these runs has a cosine of {alike:.2f}: they do not share their start, and the mean "
+                    "of their weights would be useless. Name runs that were started with --from one another."
                 )
     return {
         name: torch.stack([run[name] for run in runs]).mean(0) if tensor.is_floating_point() else tensor

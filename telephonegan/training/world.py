@@ -1,7 +1,7 @@
-"""All four models of one world of pictures, in the time there is.
+"""Training all four models for one data set ("world") within a time limit.
 
-DAMSM, judge and captioner are trained by steps, the generator for what is left of the time. Photographs that nobody
-described are described by the captioner first, and serve the generator alone.
+DAMSM, judge and captioner are trained for a number of steps, the generator for the remaining time. Photographs without
+captions are first captioned by the captioner, and are used for the generator only.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ def train_world(
     evaluate_every: int | None = None,
     **how: Any,
 ) -> bool:
-    """Train the `PARTS` of a world one after the other, as far as `minutes` go; whether all is done.
+    """Train the `PARTS` of a world one after the other within `minutes`; returns whether all are done.
 
-    The runs lie in sub-folders of `run`, the models there are in `run`/models, each called `name`. Called again it goes
-    on. `data` is a folder or pack of captioned photographs, `preset` is "world" or "tiny", and `settings` change it run
-    by run: a dictionary of "RUN.KEY", or RUN.KEY=VALUE texts. A `damsm` (a run's folder or a model's name) or `judge`
-    that is given is not trained, nor is a part that is not among `parts`. `pieces` leaves checkpoints in files of at
+    The runs are in sub-folders of `run`, finished models in `run`/models, each called `name`. Calling it again
+    continues. `data` is a folder or pack of captioned photographs, `preset` is "world" or "tiny", and `settings` change
+    it for single runs: a dictionary of "RUN.KEY", or RUN.KEY=VALUE texts. A given `damsm` (a run's folder or a model's
+    name) or `judge` is not trained, nor is a part that is not in `parts`. `pieces` leaves checkpoints in files of at
     most 16 MiB. `how` is device, threads, checkpoint_minutes and command, as `train` takes them. Raises SettingsError
     before anything is written, and what `train` and `export` raise.
 
@@ -124,7 +124,7 @@ class _World:
     how: dict[str, Any]
 
     def check(self) -> None:
-        """Raises SettingsError for what cannot be trained, or not be stored when all is trained."""
+        """Raises SettingsError for anything that cannot be trained, or could not be stored afterwards."""
         if not catalogue.is_name(self.name):
             raise SettingsError(f"{self.name!r} cannot name a model: use a-z, 0-9, '.', '_' and '-', such as birds.")
         if self.preset not in _PRESETS:

@@ -1,7 +1,7 @@
-"""Views over results for notebooks: sliders over the rounds of a chain, words over their maps, pictures in a grid.
+"""Notebook widgets for results: a slider over the rounds of a chain, attention maps per word, pictures in a grid.
 
-Each takes a result and runs no model; `Studio` alone plays, through the telephone it is given. What is seen is drawn
-once per state and kept. A still picture stands beneath each view, for where no kernel runs.
+They take results and run no model, except `Studio`, which plays with the telephone it is given. Every state is rendered
+once and cached. A still picture is shown below each view for readers without a kernel.
 
 >>> from telephonegan.widgets import ChainExplorer
 >>> ChainExplorer(chain)  # doctest: +SKIP

@@ -1,4 +1,4 @@
-"""One result, word by word: where a captioner looked, or where a generator painted."""
+"""Attention of one result, word by word: where a captioner looked, or where a generator painted."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from telephonegan.widgets.view import View
 
 
 class AttentionViewer(View):
-    """A caption or a painted picture, and for the word chosen in `words` where it belongs; `words.index` is the word.
+    """A caption or painted picture with the attention map of the word selected in `words` (index `words.index`).
 
-    `maps` gives others than the result's own attention, each (L,H,W) with one map per word, not negative: both stages
-    of a generator, or gradients where a captioner has no attention. They stand side by side under their names.
-    A caption's map is brightest where the captioner looked most. In a painting every pixel is shared among the words,
-    so its map is stretched from the least to the greatest share; the shares stand beneath.
-    Raises SettingsError where there is no picture, no word or no map, and for maps of other words.
+    `maps` replaces the result's own attention by named arrays (L,H,W), one map per word, not negative: both stages of a
+    generator, or gradients for a captioner without attention. They are shown side by side.
+    A caption's map is brightest where the captioner looked most. In a painting the words share every pixel, so the map
+    is stretched from the smallest to the largest share, which are shown below.
+    Raises SettingsError without a picture, words or maps, and if the maps do not match the words.
 
     >>> AttentionViewer(tg.caption("bear.jpg"))  # doctest: +SKIP
     >>> AttentionViewer(caption, maps={"gradient": saliency(captioner, caption)})  # doctest: +SKIP
@@ -48,7 +48,7 @@ class AttentionViewer(View):
         super().__init__([self.words, ipywidgets.Box([self.picture, *columns], layout=wrapped)])
 
     def still(self) -> tuple[Image.Image, str]:
-        """A caption's words each over its map; of a painting the five clearest words, as AttnGAN draws them."""
+        """For a caption every word with its map; for a painting the five clearest words, as AttnGAN draws them."""
         seen, words = [*self._maps.values()][-1], self._result.words
         if isinstance(self._result, Picture):
             sheet = attention_picture(self._result.image, seen, words)
@@ -80,14 +80,14 @@ class AttentionViewer(View):
 
 def _checked(result: Caption | Picture, maps: Mapping[str, np.ndarray | None]) -> dict[str, np.ndarray]:
     if result.image is None or not result.words:
-        raise SettingsError("There is nothing to look at: the result has no picture or no word.")
+        raise SettingsError("There is nothing to show: the result has no picture or no words.")
     if not maps or any(seen is None for seen in maps.values()):
         raise SettingsError(
-            "There is no attention here: not every model has it. For a caption give "
+            "This result has no attention: not every model has it. For a caption give "
             "maps={'gradient': telephonegan.saliency.saliency(captioner, caption)}."
         )
     arrays = {name: np.asarray(seen, dtype=np.float32) for name, seen in maps.items()}
     shapes = {name: seen.shape for name, seen in arrays.items()}
     if any(len(shape) != 3 or shape[0] != len(result.words) for shape in shapes.values()):
-        raise SettingsError(f"{len(result.words)} words need maps ({len(result.words)},H,W); given were {shapes}.")
+        raise SettingsError(f"{len(result.words)} words need maps ({len(result.words)},H,W); {shapes} was given.")
     return arrays

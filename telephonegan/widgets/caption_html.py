@@ -1,4 +1,4 @@
-"""Captions as HTML, their words marked as kept, lost or new: by colour, and by a line or weight beside it."""
+"""Captions as HTML, with words marked as kept, lost or new: by colour and also by line or weight."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from telephonegan.strips import CARD, INK
 
 KEPT, LOST, NEW = "kept", "lost", "new"
 
-# A card of its own colour, so that the words are read in a dark theme too.
-# As high as the widget it is in, so that no edge moves with the text.
+# The card has its own background, so that words are readable in a dark theme too.
+# It is as high as its widget, so that no edge moves with the text.
 _CARD = (
     f"background:{CARD};color:{INK};padding:8px 12px;border-radius:6px;font:15px/1.45 system-ui,sans-serif;"
     "box-sizing:border-box;min-height:100%"
@@ -22,10 +22,10 @@ _COLOURS = {KEPT: "#00598b", LOST: _FAINT, NEW: "#a84300"}
 
 
 def round_html(captions: Sequence[Sequence[str]], index: int, title: str = "") -> str:
-    """One round of a chain in four lines: its number, the caption before, its own, what is left of the first one.
+    """One round of a chain in four lines: number, previous caption, own caption, words left of the first caption.
 
-    `captions` are the words of all rounds. Content words of the caption before are lost or kept in this one, those of
-    this one kept or new.
+    `captions` are the words of all rounds. Content words of the previous caption are marked as lost or kept, those of
+    this one as kept or new.
 
     >>> "<del" in round_html([["red", "ball"], ["blue", "ball"]], 1)
     True
@@ -43,12 +43,12 @@ def card_html(content: str) -> str:
 
 
 def faint_html(text: str) -> str:
-    """A text that steps back, escaped."""
+    """A text in a muted colour, escaped."""
     return f'<span style="color:{_FAINT}">{escape(text)}</span>'
 
 
 def error_html(text: str) -> str:
-    """What went wrong, escaped; a screen reader reads it at once."""
+    """An error message, escaped; screen readers announce it at once."""
     style = f"{_CARD};border-left:4px solid #b3261e"
     return f'<div role="alert" style="{style}"><b>That did not work.</b> {escape(text)}</div>'
 

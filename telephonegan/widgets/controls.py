@@ -1,4 +1,4 @@
-"""Controls that several views share: a slider over rounds with its Play button, and a button for each word."""
+"""Controls shared by several views: a slider over rounds with a Play button, and a button for each word."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MILLISECONDS = 1200  # for each round, as in the animations of a chain
 class RoundSlider(ipywidgets.HBox):
     """`slider` and `play` over the rounds 0 to `last`, linked in the browser; `slider.value` is the round.
 
-    The arrow keys move the slider where it has the focus; space presses the button that has it.
+    With the focus, arrow keys move the slider and space presses the button.
     """
 
     def __init__(self, last: int, show: Callable[[int], None]) -> None:
@@ -33,8 +33,8 @@ class RoundSlider(ipywidgets.HBox):
 
 
 def index_slider(last: int, description: str, show: Callable[[int], None]) -> ipywidgets.IntSlider:
-    """A slider from 0 to `last` that calls `show` with its value; disabled where there is but one."""
-    # The slider in the browser refuses a range of one value.
+    """A slider from 0 to `last` that calls `show` with its value; disabled if there is only one value."""
+    # The browser's slider refuses a range of one value.
     slider = ipywidgets.IntSlider(max=max(1, last), disabled=last == 0, description=description, tooltip=description)
     slider.layout.flex, slider.layout.width = "1 1 auto", "auto"
     slider.observe(lambda change: show(min(change["new"], last)), "value")
@@ -42,9 +42,9 @@ def index_slider(last: int, description: str, show: Callable[[int], None]) -> ip
 
 
 class WordChooser(ipywidgets.ToggleButtons):
-    """A button for each word; `index` is the word that is chosen, None without words.
+    """A button for each word; `index` is the selected word, None without words.
 
-    `choose` is called with the index when a person changes it, not when `offer` does.
+    `choose` is called with the index when the user changes it, but not by `offer`.
     """
 
     def __init__(self, choose: Callable[[int | None], None]) -> None:
@@ -57,7 +57,7 @@ class WordChooser(ipywidgets.ToggleButtons):
         self.observe(self._changed, "index")
 
     def offer(self, words: Sequence[str], index: int | None) -> None:
-        """Offer other words, with one of them chosen, in one message to the browser."""
+        """Replace the words and the selection in one message to the browser."""
         self.unobserve(self._changed, "index")
         with self.hold_sync():
             self.options = distinct(words)
@@ -69,7 +69,7 @@ class WordChooser(ipywidgets.ToggleButtons):
 
 
 def distinct(words: Sequence[str]) -> list[str]:
-    """Words as labels, no two alike: ToggleButtons tells its buttons apart by what stands on them.
+    """Words as unique labels, by which ToggleButtons identifies its buttons.
 
     >>> distinct(["a", "man", "a"])
     ['a', 'man', 'a (2)']

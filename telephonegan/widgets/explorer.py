@@ -1,4 +1,4 @@
-"""One chain round by round, or two side by side: what was seen and said, where the captioner looked, the drift."""
+"""One chain round by round, or two side by side: pictures, captions, attention and drift."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _SIDE, _GAP = 384, 24  # of a comparison
 
 
 class ChainExplorer(View):
-    """A slider and a Play button over the rounds of a chain; `rounds.slider.value` is the round that is shown.
+    """A slider and a Play button over the rounds of a chain; `rounds.slider.value` is the round shown.
 
-    For each round: the picture; where the captioner looked for the word chosen in `words`; the curve of drift with a
-    marker; the caption with words kept, lost and new since the round before. `drift` (default: by words alone) gives
-    the curves: those of its measures that compare texts with texts, or pictures with pictures. Runs no model.
-    Raises SettingsError for a chain without a round.
+    Each round shows the picture, the captioner's attention for the word selected in `words`, the drift curves with a
+    marker, and the caption with words kept, lost and new since the previous round. The curves are those measures of
+    `drift` (default: word measures only) that compare texts with texts or pictures with pictures. Runs no model.
+    Raises SettingsError for a chain without rounds.
 
     >>> ChainExplorer(chain, drift=chain.drift())  # doctest: +SKIP
     """
@@ -75,27 +75,26 @@ class ChainExplorer(View):
         self.overlay.show(self._overlay_png(index, word), f"Where {what} in round {index}")
 
     def _word_after(self, words: list[str]) -> int | None:
-        """The word that was chosen so far, if this caption has it; else its first content word, or its first word."""
+        """The word selected so far if this caption has it; else its first content word, or its first word."""
         wanted = [self.words.label, *content_words(words), *words[:1]]
         return next((words.index(word) for word in wanted if word in words), None)
 
     def _looked_words(self, index: int) -> list[str]:
-        """The words of a caption that have a map."""
+        """The words of a caption that have attention maps."""
         caption = self._panel.rounds[index].caption
         return [] if caption.attention is None else caption.words[: len(caption.attention)]
 
     def _overlaid(self, index: int, word: int | None) -> bytes:
         round_ = self._panel.rounds[index]
         if word is None:
-            return card_png("Where the captioner looked is not known here.")
+            return card_png("No attention maps are available here.")
         return overlay_png(round_.picture.image, round_.caption.attention[word])
 
 
 class Comparison(View):
-    """Two chains under one slider, `rounds.slider`: of one photograph with two seeds, say. A chain that is over waits.
+    """Two chains under one slider, `rounds.slider`, such as two seeds of one photograph. The shorter waits at its end.
 
-    `panels` hold the picture and the caption of each. Raises SettingsError for another number of chains, and for one
-    without a round.
+    `panels` hold the picture and caption of each. Raises SettingsError unless given two chains with at least one round.
 
     >>> Comparison([phone.play(image="bear.jpg", seed=seed) for seed in (0, 1)])  # doctest: +SKIP
     """
@@ -103,7 +102,7 @@ class Comparison(View):
     def __init__(self, chains: Sequence[Chain]) -> None:
         chains = [chains] if isinstance(chains, Chain) else list(chains)
         if len(chains) != 2:
-            raise SettingsError(f"{len(chains)} chains were given. Two can be compared: give a list of two.")
+            raise SettingsError(f"{len(chains)} chains were given. Give a list of two chains to compare.")
         self._chains = chains
         self.panels = [RoundPanel(chain, title=f"seed {chain.seed}", side=_SIDE) for chain in chains]
         self.rounds = RoundSlider(max(panel.last for panel in self.panels), self._show_round)
@@ -116,7 +115,7 @@ class Comparison(View):
         super().__init__([self.rounds, ipywidgets.Box(columns, layout=wrapped)])
 
     def still(self) -> tuple[Image.Image, str]:
-        """One strip above the other."""
+        """The two strips, one above the other."""
         upper, lower = (chain.strip() for chain in self._chains)
         sheet = Image.new("RGB", (max(upper.width, lower.width), upper.height + lower.height), PAPER)
         sheet.paste(upper, (0, 0))
@@ -129,9 +128,9 @@ class Comparison(View):
 
 
 class RoundPanel:
-    """Two widgets, the `picture` and the `caption` of one round, and `show`, which brings a round into them.
+    """The `picture` and `caption` widgets of one round; `show` displays another round in them.
 
-    A chain may grow: the rounds are those it has now. Raises SettingsError where it has none.
+    The chain may grow meanwhile. Raises SettingsError if it has no rounds.
     """
 
     def __init__(self, chain: Chain, *, title: str = "", side: int = SIDE) -> None:
@@ -166,7 +165,7 @@ class RoundPanel:
 
 
 def described(round_: Round) -> str:
-    """A round in words, for those who cannot see its picture."""
+    """A round in words, as a description for people who cannot see the picture."""
     if round_.picture is None:
         return f"Round {round_.index}: the text that was given, “{round_.caption}”"
     origin = f"painted from “{round_.picture.text}”" if round_.picture.text else "the picture that was given"

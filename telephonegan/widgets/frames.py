@@ -1,4 +1,4 @@
-"""What is seen of each state, drawn once as a PNG file, and the image widget that shows it without flicker."""
+"""The frames of a view, each rendered once as a PNG file, and an image widget that shows them without flicker."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from telephonegan.files import png_bytes
 from telephonegan.strips import CARD, FAINT, INK, PAPER, font, overlay, scaled
 
 SIDE, CURVE_WIDTH = 256, 368
-# Every state of usual chains; of a chain of a thousand rounds not all, or the kernel would hold hundreds of megabytes.
+# Enough for all states of usual chains; caching all of a thousand rounds would take hundreds of megabytes.
 kept = lru_cache(maxsize=512)
 
 _SIZE, _LINE, _MARGIN = 18, 25, 20
-_INCH = 100  # points of the screen; drawn with twice as many, for screens that show them
-_CURVES = ("text→text", "image→image")  # likenesses of one kind; at most seven lines can be distinguished
+_INCH = 100  # screen pixels; drawn at twice that for high-resolution screens
+_CURVES = ("text→text", "image→image")  # comparisons of like with like; at most seven lines can be distinguished
 
 
 def picture_png(image: Image.Image, side: int = SIDE) -> bytes:
-    """The whole picture in a square of `side` pixels, on paper where it is not square itself."""
+    """The whole picture in a square of `side` pixels, padded if it is not square."""
     return png_bytes(_squared(image, side))
 
 
 def overlay_png(image: Image.Image, seen: np.ndarray, side: int = SIDE) -> bytes:
-    """The same square, dimmed where the map `seen` (H,W) is low; no value of it is negative."""
+    """The same square, dimmed where the map `seen` (H,W), not negative, is low."""
     return png_bytes(_squared(overlay(scaled(image, side), seen), side))
 
 
 def card_png(text: str, side: int = SIDE) -> bytes:
-    """A square with words in it, where there is no picture."""
+    """A square with a message, in place of a missing picture."""
     sheet = Image.new("RGB", (side, side), CARD)
     draw = ImageDraw.Draw(sheet)
     draw.rectangle([0, 0, side - 1, side - 1], outline=FAINT)
@@ -52,14 +52,14 @@ def _squared(image: Image.Image, side: int) -> Image.Image:
 
 
 class DescribedImage(ipywidgets.Image):
-    """An image of `width` × `height` pixels that says in words what it shows; `show` changes it.
+    """An image of `width` × `height` pixels with a text description; `show` changes both.
 
-    It is one `<img>` that stays where it is: its source changes, and the old picture is seen until the new one is
-    decoded. HTML with a new `<img alt>` for each state would flicker. ipywidgets knows no alt text; its tooltip becomes
-    the `title`, which is the name of an image without alt text.
+    It keeps one `<img>` and changes its source, so that the old picture stays visible until the new one is decoded;
+    HTML with a new `<img alt>` for each state would flicker. ipywidgets has no alt text; its tooltip becomes the
+    `title`, which serves as the name of an image without alt text.
     """
 
-    # The tooltip is shown only where the description is an empty text, and an Image has none.
+    # The tooltip is set only if the description is an empty string, which an Image lacks by default.
     description = Unicode("").tag(sync=True)
 
     def __init__(self, width: int, height: int) -> None:
@@ -67,13 +67,13 @@ class DescribedImage(ipywidgets.Image):
         super().__init__(format="png", layout=ipywidgets.Layout(**fixed))
 
     def show(self, png: bytes, words: str) -> None:
-        """Show a PNG file, and give it this description."""
+        """Show a PNG file with this description."""
         with self.hold_sync():
             self.value, self.tooltip = png, words
 
 
 class DriftCurve:
-    """Similarities to round 0 of all rounds, and where one round lies on them: matplotlib draws once, Pillow marks.
+    """Curves of similarity to round 0 with a marker at one round: matplotlib draws once, Pillow adds the marker.
 
     >>> DriftCurve(chain.drift()).png(3)  # doctest: +SKIP
     """
@@ -85,9 +85,9 @@ class DriftCurve:
         self._sheet, self._points = self._draw() if self._values else (None, [])
 
     def png(self, index: int) -> bytes:
-        """The curves with a line at round `index`, and a ring around each of its values."""
+        """The curves with a line at round `index` and a ring around each of its values."""
         if self._sheet is None:
-            return card_png("There is no later round to compare with round 0.")
+            return card_png("There are no later rounds to compare with round 0.")
         marked = self._sheet.copy()
         draw = ImageDraw.Draw(marked)
         (x, top), (_, bottom), *values = self._points[index]
@@ -97,12 +97,12 @@ class DriftCurve:
         return png_bytes(marked)
 
     def words(self, index: int) -> str:
-        """The values at round `index`, for those who cannot see the curves."""
+        """The values at round `index`, as a description for people who cannot see the curves."""
         values = [f"{name} {row[index]:.2f}" for name, row in self._values.items() if index in row]
         return f"Similarity of round {index} to round 0: {', '.join(values) or 'not measured'}"
 
     def _draw(self) -> tuple[Image.Image, list[list[tuple[float, float]]]]:
-        """The sheet, and for each round pixels on it: upper and lower end of its line, then its values."""
+        """The figure, and pixel positions for each round: upper and lower end of its line, then its values."""
         rounds = np.arange(1, self._last + 1)
         lines = {name: [row.get(t, math.nan) for t in rounds.tolist()] for name, row in self._values.items()}
         with style("sans", 9, CURVE_WIDTH / _INCH):

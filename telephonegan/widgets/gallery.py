@@ -1,4 +1,4 @@
-"""Many pictures in a grid, one of them large."""
+"""A grid of pictures, one of them enlarged."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from telephonegan.widgets.controls import index_slider
 from telephonegan.widgets.frames import DescribedImage, kept, picture_png
 from telephonegan.widgets.view import View
 
-MOST = 200  # each is half a dozen widgets to the browser
+MOST = 200  # each takes half a dozen widgets in the browser
 _LARGE, _SMALL = 384, 112
 _STILL = 48  # as many as a strip of a chain shows
 
 
 class Gallery(View):
-    """Painted pictures, or captions of pictures: `slider.value` is the large one; a click chooses it too.
+    """Painted pictures or captioned ones; `slider.value` is the enlarged one, which a click also selects.
 
-    The arrow keys move the slider where it has the focus. Raises SettingsError for none, for more than 200, and for a
+    With the focus, arrow keys move the slider. Raises SettingsError for no pictures, for more than 200, and for a
     caption without its picture.
 
     >>> Gallery(tg.generate("a dog on the beach", n=12))  # doctest: +SKIP
@@ -47,7 +47,7 @@ class Gallery(View):
         super().__init__([ipywidgets.Box([large, grid], layout=ipywidgets.Layout(flex_flow="row wrap"))])
 
     def still(self) -> tuple[Image.Image, str]:
-        """The pictures with their texts, the first 48 of many."""
+        """The pictures with their texts, at most the first 48."""
         shown = self._pictures[:_STILL]
         tiles = [strips.Tile(shown_one.image, shown_one.text, str(i)) for i, shown_one in enumerate(shown)]
         return strips.strip(tiles), "; ".join(tile.text for tile in tiles)
@@ -76,10 +76,10 @@ class Gallery(View):
 
 def _check(pictures: Sequence[Picture | Caption]) -> None:
     if not 1 <= len(pictures) <= MOST:
-        raise SettingsError(f"{len(pictures)} pictures were given. A gallery shows 1 to {MOST}: give a part of them.")
+        raise SettingsError(f"{len(pictures)} pictures were given. A gallery shows 1 to {MOST}: give fewer.")
     strange = [shown for shown in pictures if not isinstance(shown, Picture | Caption)]
     if strange:
-        raise SettingsError(f"A gallery shows what tg.generate and tg.caption return; got {type(strange[0]).__name__}.")
+        raise SettingsError(f"A gallery shows results of tg.generate and tg.caption, not {type(strange[0]).__name__}.")
     without = [i for i, shown in enumerate(pictures) if shown.image is None]
     if without:
         raise SettingsError(f"Caption {without[0]} has no picture, so there is nothing to show. Leave it out.")

@@ -1,4 +1,4 @@
-"""Playing the game from a notebook: a photograph, a few settings, a button, and the rounds in an explorer."""
+"""A widget for playing the game: a photograph, a few settings, a button, and the rounds in an explorer."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from telephonegan.widgets.view import MAX_WIDTH, View
 from telephonegan.zoo.worlds import worlds
 
 MOST_ROUNDS = 24
-LARGEST_UPLOAD = 9_000_000  # bytes; a notebook server drops messages of more than 10 MiB without a word
+LARGEST_UPLOAD = 9_000_000  # bytes; a notebook server silently drops messages of more than 10 MiB
 _PREVIEW = 176
 _HINT = (
     "Temperature 0 takes the best caption; above it, words are sampled. "
-    "Noise scale 0 gives each text one picture; above it, every seed paints another."
+    "Noise scale 0 gives each text one picture; above it, every seed gives a different one."
 )
 _IDLE, _BUSY = "Play", "Playing …"
 _ROOMY = {"description_width": "100px"}
 
 
 class Player(Protocol):
-    """Anything that plays, such as a `Telephone`."""
+    """Anything that can play, such as a `Telephone`."""
 
     def play(self, image: Any, **options: Any) -> Chain:
-        """As `Telephone.play`, for one picture."""
+        """Like `Telephone.play`, for one picture."""
 
 
 class Studio(View):
@@ -78,12 +78,12 @@ class Studio(View):
         self._preview()
 
     def still(self) -> tuple[Image.Image, str] | None:
-        """That of the explorer, once there is one."""
+        """The explorer's, once there is one."""
         explorers = self.result.children
         return explorers[0].still() if explorers else None
 
     def close(self) -> None:
-        """Uploaded photographs go with the widget; `chain` stays."""
+        """Close the widget and discard uploaded photographs; `chain` is kept."""
         self._photographs.clear()
         super().close()
 
@@ -100,7 +100,7 @@ class Studio(View):
         name = self.photograph.value
         if name is None:
             self.preview.show(card_png("no photograph", _PREVIEW), "No photograph yet")
-            self._say("There is no sample photograph on this machine. Upload one of yours.")
+            self._say("There are no sample photographs on this machine. Upload one of yours.")
             return
         self.preview.show(card_png("cannot be shown", _PREVIEW), f"The photograph {name} cannot be shown")
         with self._told():
@@ -121,7 +121,7 @@ class Studio(View):
         self.upload.value = ()  # the bytes need not be kept
 
     def _offer(self, name: str) -> None:
-        """All photographs there are now, with this one chosen."""
+        """Offer all current photographs, with this one selected."""
         self.photograph.unobserve(self._preview, "value")
         with self.photograph.hold_sync():
             self.photograph.options = list(self._photographs)
@@ -213,7 +213,7 @@ def uploaded_image(file: Mapping[str, Any]) -> Image.Image:
     name, size = file["name"], file["size"]
     if size > LARGEST_UPLOAD:
         raise ImageError(
-            f"{name!r} has {size / 1e6:.1f} MB; at most {LARGEST_UPLOAD / 1e6:.0f} MB are taken. "
+            f"{name!r} is {size / 1e6:.1f} MB; at most {LARGEST_UPLOAD / 1e6:.0f} MB are allowed. "
             "Shrink the picture first."
         )
     try:

@@ -1,4 +1,4 @@
-"""What all views have in common: a still picture beneath, and closing."""
+"""The base class of all views: a still picture below, and closing."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ MAX_WIDTH = "912px"
 
 
 class View(ipywidgets.VBox):
-    """A box of widgets. In a notebook its `still` stands beneath, as an output of its own that needs no kernel."""
+    """A box of widgets. In a notebook its `still` is shown below, as a separate output that needs no kernel."""
 
     def __init__(self, parts: Iterable[ipywidgets.Widget]) -> None:
         super().__init__(list(parts))
         self._beneath: list[Any] = []
 
     def still(self) -> tuple[Image.Image, str] | None:
-        """All there is to see in one picture, and what it shows in words; None while there is nothing."""
+        """The whole view as one picture, and its description; None while there is nothing to show."""
         raise NotImplementedError
 
     def renew_still(self) -> None:
-        """Bring the pictures beneath up to date, wherever this view is shown."""
+        """Update the still pictures below, wherever this view is shown."""
         for handle in self._beneath:
             handle.update(self._printed())
 
@@ -43,7 +43,7 @@ class View(ipywidgets.VBox):
         if self.comm is not None:
             display(self._repr_mimebundle_(), raw=True)
         handle = display(self._printed(), display_id=True)
-        if handle is not None:  # outside a notebook nothing is shown that could change
+        if handle is not None:  # outside a notebook there is no output to update
             self._beneath.append(handle)
 
     def _printed(self) -> HTML | StillImage:
@@ -52,7 +52,7 @@ class View(ipywidgets.VBox):
 
 
 def _parts(widget: ipywidgets.Widget) -> Iterator[ipywidgets.Widget]:
-    """What a widget consists of, without the parts of the views in it: they close those themselves."""
+    """The parts of a widget, except those inside nested views, which close their own."""
     for child in getattr(widget, "children", ()):
         if not isinstance(child, View):
             yield from _parts(child)

@@ -63,8 +63,8 @@ def read_config(path: str | os.PathLike[str]) -> EasyDict:
     """The settings of one of AttnGAN's YAML files, over AttnGAN's defaults: `config.TRAIN.NET_G` and so on.
 
     Sections, keys and defaults are those of the published code (Xu et al., "AttnGAN: Fine-Grained Text to Image
-    Generation with Attentional GANs", 2018). Whole numbers are taken where a fraction is expected. Raises SettingsError
-    for a file that is missing or damaged, a key that does not exist, and a value of another kind.
+    Generation with Attentional GANs", 2018). Whole numbers are accepted as floats. Raises SettingsError for a
+    missing or damaged file, an unknown key, and a value of the wrong type.
 
     >>> read_config("cfg/eval_coco.yml").GAN.GF_DIM  # doctest: +SKIP
     48
@@ -83,7 +83,7 @@ def _merged(defaults: dict[str, Any], given: Mapping[Any, Any], path: Path, sect
 
 def _unknown(key: Any, defaults: dict[str, Any], section: str) -> str:
     near = difflib.get_close_matches(str(key).upper(), defaults, n=1)
-    guess = f" Is {section}{near[0]} meant?" if near else ""
+    guess = f" Did you mean {section}{near[0]}?" if near else ""
     where = f"section {section.rstrip('.')}" if section else "top level"
     return f"no setting is called {section}{key}.{guess} The {where} has {', '.join(defaults)}."
 

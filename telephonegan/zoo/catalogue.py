@@ -1,10 +1,10 @@
-"""Which models there are, by kind and name: reads the manifests, no weights, and needs no torch.
+"""The available models by kind and name; reads the manifests only, not the weights, and needs no torch.
 
 A folder of weights holds safetensors files and one `manifest.json`:
 
     {"format": 1, "models": {"captioner/flickr8k": {"kind": "captioner", "file": "….safetensors", "sha256": "…", …}}}
 
-There are two such folders: the shipped one in the repository and the user's own, `home()`.
+There are two such folders: the one shipped with the repository and the user's own, `home()`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ KINDS = ("captioner", "generator", "damsm", "judge")
 MANIFEST = "manifest.json"
 FORMAT = 1
 
-# In a wheel the weights lie in the package, in a checkout beside it.
+# In a wheel the weights are inside the package, in a checkout beside it.
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _PACKED = Path(__file__).resolve().parents[1] / "weights"
 SHIPPED = _PACKED if _PACKED.is_dir() else _CHECKOUT / "weights"
@@ -40,7 +40,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """What may be told of a model; a manifest stores each field under its own name.
+    """The description of a model; a manifest stores each field under its own name.
 
     `settings`, `preprocessing` and `quality` are plain JSON.
     """
@@ -57,7 +57,7 @@ class Description:
 
 @dataclass(frozen=True, kw_only=True)
 class Record(Description):
-    """One model as a manifest stores it. `file` and `vocabulary` are beside the manifest; words may stand in it."""
+    """One model as a manifest stores it. `file` and `vocabulary` are beside the manifest; words may be inside it."""
 
     kind: str
     file: FileName
@@ -68,7 +68,7 @@ class Record(Description):
 
 @dataclass(frozen=True, kw_only=True)
 class Entry(Record):
-    """One model of a manifest: what it is and where its file lies. `size` is in bytes, 0 where the file is missing."""
+    """One model of a manifest and the place of its file. `size` is in bytes, 0 if the file is missing."""
 
     name: str
     path: Path
@@ -79,13 +79,13 @@ class Entry(Record):
 def home() -> Path:
     """The folder of the user's own models: $TELEPHONEGAN_HOME, else `telephonegan` in the platform's cache folder.
 
-    For a user without a home folder it is a temporary one, and a warning says so.
+    Without a home folder it is a temporary one, with a warning.
     """
     try:
         if chosen := os.environ.get("TELEPHONEGAN_HOME"):
             return Path(chosen).expanduser().absolute()
         return _cache_folder() / "telephonegan"
-    except RuntimeError:  # as Path.home and expanduser say that there is none
+    except RuntimeError:  # raised by Path.home and expanduser if there is none
         return _temporary_home()
 
 
@@ -100,7 +100,7 @@ def _cache_folder() -> Path:
 
 @cache
 def _temporary_home() -> Path:
-    """A folder of this user alone: whoever can write to it decides what our models are."""
+    """A folder only this user can write to: whoever writes to it chooses our models."""
     folder = Path(tempfile.gettempdir()) / f"telephonegan-{os.getuid() if hasattr(os, 'getuid') else 'home'}"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -110,21 +110,21 @@ def _temporary_home() -> Path:
             folder = Path(tempfile.mkdtemp(prefix="telephonegan-"))
     except OSError as error:
         raise OutputError(
-            f"There is no home folder, and {folder} cannot be made: {error.strerror or error}. "
-            "Name a folder for models in the environment variable TELEPHONEGAN_HOME."
+            f"There is no home folder, and {folder} cannot be created: {error.strerror or error}. "
+            "Set the environment variable TELEPHONEGAN_HOME to a folder for models."
         ) from error
     warnings.warn(
         f"This user has no home folder, so your own models are kept in {folder}, which may be emptied at any time. "
-        "Name another folder in the environment variable TELEPHONEGAN_HOME.",
+        "Set the environment variable TELEPHONEGAN_HOME to another folder.",
         stacklevel=3,
     )
     return folder
 
 
 def entries(kind: str | None = None) -> list[Entry]:
-    """All models known here, shipped ones first; reads the two manifests and no weights.
+    """All available models, shipped ones first; reads the two manifests but no weights.
 
-    `kind` is one of `KINDS`, or None for all. Raises WeightsError for a damaged manifest, or none beside the library.
+    `kind` is one of `KINDS`, or None for all. Raises WeightsError if a manifest is damaged or the shipped one missing.
 
         >>> [entry.name for entry in entries("captioner")]  # doctest: +SKIP
         ['flickr8k']
@@ -143,7 +143,7 @@ def entries(kind: str | None = None) -> list[Entry]:
 def find(kind: str, name: str) -> Entry:
     """The entry of one model by name; `kind` is one of `KINDS`.
 
-    Raises UnknownModelError, with the names there are, when no manifest lists it.
+    Raises UnknownModelError, with the available names, if no manifest lists it.
 
         >>> find("captioner", "flickr8k").settings  # doctest: +SKIP
     """
@@ -160,7 +160,7 @@ def check_kind(kind: str) -> None:
 
 
 def is_name(name: str) -> bool:
-    """Whether a model can have that name, which becomes part of a file's name."""
+    """Whether a model can have that name, which becomes part of a file name."""
     return bool(_NAME.fullmatch(name))
 
 
@@ -174,7 +174,7 @@ def _unknown(kind: str, name: str, names: list[str]) -> str:
 
 
 def remedy(path: Path) -> str:
-    """What to do about a damaged file of a folder of weights."""
+    """What to do about a damaged file in a folder of weights."""
     if not path.is_relative_to(SHIPPED.resolve()):
         return "Repair it or move it away, then train, import or download the model again."
     if SHIPPED == _PACKED:

@@ -1,7 +1,7 @@
-"""What is fetched from the web: sample photographs, and the checkpoints that AttnGAN's and yunjey's projects published.
+"""Downloads: sample photographs, and the checkpoints that AttnGAN's and yunjey's projects published.
 
-Nobody here can keep those links alive. What arrives is checked, and where one is dead the error says which files to
-find elsewhere and what to type then.
+Those links may die. Every download is checked, and for a dead link the error says which files to find elsewhere and
+which command to run then.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ Opener = Callable[..., Any]
 _SECONDS = 30
 _CHUNK_BYTES = 1 << 18
 _SLOWEST_BYTES_PER_S = 50_000  # of the largest file that is allowed
-_LIMIT_BYTES = 500_000_000  # the largest published file, the captioner's archive, has about 270 MB
-_OPTIONAL = {"image_encoder"}  # it judges pictures; none is painted with it
+_LIMIT_BYTES = 500_000_000  # the largest published file, the captioner's archive, is about 270 MB
+_OPTIONAL = {"image_encoder"}  # needed to judge pictures, not to paint them
 
 
 # ---------------------------------------------------------------------------------------------------- models
@@ -38,12 +38,12 @@ def download_model(
 ) -> list[Entry]:
     """Download a published model, one of `PUBLISHED`, check it and register it in `folder` (default `home()`).
 
-    A model that is known here already is returned as it is, and nothing is asked for, unless `replace`. Address and
-    sha256 of every file are kept in settings["sources"]. `opener(url, timeout=seconds)` gives a response with headers,
-    as `urllib.request.urlopen` does.
+    A model that is already installed is returned as it is, without a download, unless `replace`. Address and sha256 of
+    every file are stored in settings["sources"]. `opener(url, timeout=seconds)` returns a response with headers, like
+    `urllib.request.urlopen`.
 
-    Raises `UnknownModelError` for another name, `DownloadError` for a dead link or an answer that is not the published
-    file, `SettingsError` if only half of the model is here, `OutputError` if the disk refuses; nothing stays then.
+    Raises `UnknownModelError` for an unknown name, `DownloadError` for a dead link or a wrong file, `SettingsError` if
+    only part of the model is installed, `OutputError` if it cannot be written; nothing is left behind then.
     AttnGAN: Xu et al., "AttnGAN: Fine-Grained Text to Image Generation with Attentional Generative Adversarial
     Networks", CVPR 2018.
 
@@ -52,7 +52,7 @@ def download_model(
     from telephonegan.zoo import catalogue
 
     if name not in PUBLISHED:
-        raise UnknownModelError(f"{name!r} is not published anywhere known here. There are {', '.join(PUBLISHED)}.")
+        raise UnknownModelError(f"No published model is called {name!r}. Available: {', '.join(PUBLISHED)}.")
     if not replace and (known := installed(name)):
         return known
     make_folder(catalogue.home())
@@ -68,7 +68,7 @@ def download_model(
 
 
 def installed(name: str) -> list[Entry]:
-    """What is here already of a published model: all of it or nothing. Raises SettingsError where half of it is.
+    """The installed entries of a published model: all or none. Raises SettingsError if only part is installed.
 
     >>> installed("yunjey")  # doctest: +SKIP
     []
@@ -79,7 +79,7 @@ def installed(name: str) -> list[Entry]:
     known = [entry for kind in kinds for entry in catalogue.entries(kind) if entry.name == name]
     if known and len(known) < len(kinds):
         raise SettingsError(
-            f"Of {' and '.join(f'{kind}/{name}' for kind in kinds)} only {known[0].kind}/{name} is here. "
+            f"Of {' and '.join(f'{kind}/{name}' for kind in kinds)} only {known[0].kind}/{name} is installed. "
             "Replace it (--replace) to get both."
         )
     return known
@@ -88,7 +88,7 @@ def installed(name: str) -> list[Entry]:
 def _fetched(
     links: Iterable[Link], place: Path, opener: Opener | None
 ) -> tuple[dict[str, Path], dict[str, dict[str, str]]]:
-    """Files by the part they play in the import, and where each came from by its name."""
+    """Files by their role in the import, and the source of each file by its name."""
 
     files: dict[str, Path] = {}
     sources: dict[str, dict[str, str]] = {}
@@ -113,8 +113,8 @@ def _by_hand(name: str, replace: bool) -> str:
     options = [f"--{part.replace('_', '-')} {file}" for part, file, _ in needed]
     command = " ".join(["telephonegan import", name, *options, *(["--replace"] if replace else [])])
     return (
-        f"Nothing was changed. Try again later, or find {', '.join(places[:-1])} and {places[-1]} another way, "
-        f"beginning at {model.page}, and run: {command}"
+        f"Nothing was changed. Try again later, or find {', '.join(places[:-1])} and {places[-1]} elsewhere, "
+        f"starting at {model.page}, and run: {command}"
     )
 
 
@@ -143,13 +143,13 @@ def _check_form(path: Path, link: Link) -> None:
     with path.open("rb") as file:
         head = file.read(512)
     if head.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
-        raise DownloadError("a web page arrived instead of the file: the link is dead, or was asked for too often.")
+        raise DownloadError("a web page arrived instead of the file: the link is dead, or over its download quota.")
     if link.is_archive and not zipfile.is_zipfile(path):
-        raise DownloadError(f"what arrived is no zip, or a part of one; it begins with {head[:40]!r}.")
+        raise DownloadError(f"what arrived is not a complete zip file; it begins with {head[:40]!r}.")
 
 
 def _unpacked(archive: Path, name: str, part: str) -> Path | None:
-    """The file of that name, in whatever folder of the archive it lies; None for an optional one that is not there."""
+    """The file of that name from any folder of the archive; None for an optional one that is missing."""
     try:
         with zipfile.ZipFile(archive) as opened:
             names = opened.namelist()
@@ -159,8 +159,8 @@ def _unpacked(archive: Path, name: str, part: str) -> Path | None:
     if not found and part in _OPTIONAL:
         return None
     if not found:
-        raise DownloadError(f"the zip holds no {name}; it holds {', '.join(names[:5]) or 'nothing'}.")
-    path = archive.with_name(name)  # the archive's own folders are never used as a place to write to
+        raise DownloadError(f"the zip does not contain {name}; it contains {', '.join(names[:5]) or 'nothing'}.")
+    path = archive.with_name(name)  # never write to a path taken from the archive
     _save(path, _member(archive, min(found, key=len)))
     return path
 
@@ -168,13 +168,13 @@ def _unpacked(archive: Path, name: str, part: str) -> Path | None:
 def _member(archive: Path, name: str) -> Iterator[bytes]:
     try:
         with zipfile.ZipFile(archive) as opened, opened.open(name) as member:
-            # No more bytes than are declared ever come out of a member.
+            # A member never yields more bytes than it declares.
             _check_size(opened.getinfo(name).file_size, _LIMIT_BYTES)
             while chunk := member.read(_CHUNK_BYTES):
                 yield chunk
     except DownloadError:
         raise
-    except Exception as error:  # damaged zips fail with exceptions of every kind
+    except Exception as error:  # damaged zips raise all kinds of exceptions
         raise _damaged(error) from error
 
 
@@ -184,18 +184,18 @@ def _damaged(error: Exception) -> DownloadError:
 
 def _check_size(size: int, limit: int) -> None:
     if size > limit:
-        raise DownloadError(f"it has more than {limit} bytes, so it is not the file that was meant.")
+        raise DownloadError(f"it has more than {limit} bytes, so it is not the expected file.")
 
 
 # ---------------------------------------------------------------------------------------------------- the web
 
 
 def received(url: str, *, limit: int, opener: Opener | None = None, title: str | None = None) -> Iterator[bytes]:
-    """Give the bytes behind a web address, chunk by chunk, with a progress bar if there is a `title` for it.
+    """Yield the bytes behind a web address in chunks, with a progress bar if a `title` is given.
 
-    `opener(url, timeout=seconds)` gives a response with headers, as `urllib.request.urlopen` does. Raises
-    `DownloadError` if there is no answer, an error, more than `limit` bytes, fewer than the server declared, or if they
-    take longer than `limit` bytes at 50 kB per second.
+    `opener(url, timeout=seconds)` returns a response with headers, like `urllib.request.urlopen`. Raises
+    `DownloadError` for no answer, an error, more than `limit` bytes, fewer than the server declared, or a download
+    that takes longer than `limit` bytes at 50 kB per second.
 
     >>> b"".join(received("https://www.example.com", limit=10_000))  # doctest: +SKIP
     """
@@ -218,7 +218,7 @@ def _chunks(response: Any, limit: int, title: str | None) -> Iterator[bytes]:
 
     declared = response.headers.get("Content-Length") or ""
     expected = int(declared) if declared.isdecimal() and len(declared) < 20 else None
-    read = getattr(response, "read1", response.read)  # what is there, without waiting for a whole chunk
+    read = getattr(response, "read1", response.read)  # what has arrived, without waiting for a whole chunk
     arrived, began = 0, time.monotonic()
     with tqdm(total=expected, desc=title, unit="B", unit_scale=True, disable=None if title else True) as bar:
         while chunk := read(_CHUNK_BYTES):
@@ -233,4 +233,4 @@ def _chunks(response: Any, limit: int, title: str | None) -> Iterator[bytes]:
 
 def _check_pace(arrived: int, seconds: float, allowed: float) -> None:
     if seconds > allowed:
-        raise DownloadError(f"only {arrived} bytes arrived in {seconds:.0f} seconds, so it was given up. Run again.")
+        raise DownloadError(f"only {arrived} bytes arrived in {seconds:.0f} seconds, which is too slow. Run again.")

@@ -1,7 +1,7 @@
-"""Published checkpoints into the user's own models.
+"""Importing published checkpoints as models of the user's own.
 
-Everything is read and checked before anything is written. Weights keep full precision, so that an imported model gives
-the published numbers.
+Everything is read and checked before anything is written. Weights keep full precision, so that an imported model
+reproduces the published numbers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from telephonegan.zoo.legacy_pickles import read_captions, read_vocabulary
 from telephonegan.zoo.pickled_modules import read_modules
 from telephonegan.zoo.published import load_published, network_settings
 
-_SAMPLED_WORDS = 19  # the published sampler takes 20 steps, and the first one says the start marker
+_SAMPLED_WORDS = 19  # the published sampler takes 20 steps, the first of which yields the start marker
 _TERMS = "as its authors published it; MIT for the code"
 
 _GENERATOR_FILES = ("generator", "text_encoder", "dictionary")
@@ -43,11 +43,11 @@ def import_model(
     replace: bool = False,
     **files: str | Path,
 ) -> list[catalogue.Entry]:
-    """Register the model that these published files make up.
+    """Register a model from its published files.
 
     `files` are those of `import_attngan` (generator, text_encoder, dictionary and perhaps image_encoder), of
     `import_captioner` (encoder, decoder, vocabulary) or of `import_attending_captioner` (checkpoint, vocabulary), by
-    name. Raises SettingsError for files that do not belong together or are not all there, and what those three raise.
+    name. Raises SettingsError for files that do not belong together or are incomplete, and the errors of those three.
 
     >>> import_model("yunjey", encoder="encoder-5-3000.pkl", decoder="decoder-5-3000.pkl",
     ...              vocabulary="vocab.pkl")  # doctest: +SKIP
@@ -60,11 +60,11 @@ def import_model(
         run, needed = import_captioner, _CAPTIONER_FILES
     if not files or files.keys() - {*needed, *(["image_encoder"] if run is import_attngan else [])}:
         raise SettingsError(
-            f"Give {_options(_GENERATOR_FILES)} of a generator, {_options(_CAPTIONER_FILES)} of a captioner, or "
-            f"{_options(_CHECKPOINT_FILES)} of one that is kept in one file; import them one after the other."
+            f"Give {_options(_GENERATOR_FILES)} for a generator, {_options(_CAPTIONER_FILES)} for a captioner, or "
+            f"{_options(_CHECKPOINT_FILES)} for a captioner in a single file; import one model at a time."
         )
     if missing := [part for part in needed if part not in files]:
-        raise SettingsError(f"{_options(missing)} is missing: {_options(needed)} belong together.")
+        raise SettingsError(f"{_options(missing)} is missing: give {_options(needed)} together.")
     return run(name, **files, sources=sources, folder=folder, replace=replace)
 
 
@@ -81,9 +81,9 @@ def import_attngan(
 ) -> list[catalogue.Entry]:
     """Register a published generator and its text encoder, as generator/`name` and damsm/`name`.
 
-    The generator may be one of AttnGAN, DM-GAN or DF-GAN, which all read with AttnGAN's text encoders. `dictionary` is
-    the captions.pickle the text encoder was trained with; `sources` tells where files came from and is
-    kept with the model. Raises WeightsError for files that do not belong together, and what `store.register` raises.
+    The generator may be an AttnGAN, DM-GAN or DF-GAN, which all use AttnGAN's text encoders. `dictionary` is the
+    captions.pickle that the text encoder was trained with; `sources` records where the files came from and is stored
+    with the model. Raises WeightsError for files that do not belong together, and the errors of `store.register`.
 
     >>> import_attngan("attngan-coco", generator="coco_AttnGAN2.pth", text_encoder="text_encoder100.pth",
     ...                dictionary="captions.pickle")  # doctest: +SKIP
@@ -129,7 +129,7 @@ def import_attngan(
 def read_attngan(
     generator: str | Path, text_encoder: str | Path, dictionary: str | Path
 ) -> tuple[Generator | DeepFusionGenerator, TextEncoder, Vocabulary]:
-    """The networks and the words of published files that belong together. Raises WeightsError where they do not."""
+    """The networks and words of published files. Raises WeightsError if the files do not belong together."""
     painter = load_published(generator, "generator")
     reader = load_published(text_encoder, "text_encoder")
     words = read_captions(dictionary).words
@@ -150,8 +150,8 @@ def import_captioner(
 ) -> list[catalogue.Entry]:
     """Register the published CNN-LSTM captioner, as captioner/`name`; `vocabulary` is its vocab.pkl.
 
-    It says the likeliest word each time, up to 19 of them, as the published sampler does; unlike that one it never says
-    the unknown word. Raises WeightsError for files that do not belong together, and what `store.register` raises.
+    It decodes greedily, up to 19 words, like the published sampler, except that it never says the unknown word. Raises
+    WeightsError for files that do not belong together, and the errors of `store.register`.
 
     >>> import_captioner("yunjey", encoder="encoder-5-3000.pkl", decoder="decoder-5-3000.pkl",
     ...                  vocabulary="vocab.pkl")  # doctest: +SKIP
@@ -164,7 +164,7 @@ def import_captioner(
     if seer.linear.out_features != speaker.embed.embedding_dim:
         raise WeightsError(
             f"{encoder} gives features of {seer.linear.out_features} numbers, {decoder} reads "
-            f"{speaker.embed.embedding_dim}: they are not of one training run."
+            f"{speaker.embed.embedding_dim}: they are from different training runs."
         )
     network = {"encoder": network_settings(seer), "decoder": _without_vocabulary(network_settings(speaker))}
     entry = store.register(
@@ -201,16 +201,16 @@ def import_attending_captioner(
 ) -> list[catalogue.Entry]:
     """Register a captioner of sgrvinod's tutorial, as captioner/`name`.
 
-    `checkpoint` holds its encoder and decoder as whole modules, none of whose code is run; `vocabulary` is its
-    WORDMAP.json. It searches with five beams and says up to 50 words, as the tutorial does; unlike there it never says
-    the unknown word. Raises WeightsError for files that do not belong together, and what `store.register` raises.
+    `checkpoint` holds its encoder and decoder as pickled modules, whose code is never run; `vocabulary` is its
+    WORDMAP.json. It uses beam search of width 5 and up to 50 words, like the tutorial, except that it never says the
+    unknown word. Raises WeightsError for files that do not belong together, and the errors of `store.register`.
 
     >>> import_attending_captioner("sgrvinod", checkpoint="BEST_checkpoint_coco_5_cap_per_img_5_min_word_freq.pth.tar",
     ...                            vocabulary="WORDMAP_coco_5_cap_per_img_5_min_word_freq.json")  # doctest: +SKIP
     """
     parts = read_modules(checkpoint)
     if lost := [part for part in ("encoder", "decoder") if part not in parts]:
-        raise WeightsError(f"{checkpoint} holds no {' and no '.join(lost)}: it has {', '.join(parts) or 'no network'}.")
+        raise WeightsError(f"{checkpoint} lacks {' and '.join(lost)}: it contains {', '.join(parts) or 'no network'}.")
     seer = load_published(parts["encoder"], "attending_encoder")
     speaker = load_published(parts["decoder"], "attending_decoder")
     words = read_vocabulary(vocabulary)
@@ -249,9 +249,9 @@ def _project(painter: Generator | DeepFusionGenerator) -> str:
 def _check_words(words: int, dictionary: str | Path, expected: int, encoder: str | Path) -> None:
     if words != expected:
         raise WeightsError(
-            f"{dictionary} holds {words} words, but {encoder} was trained with {expected}. Take the file that was "
-            "published with the weights: one that a data loader rebuilt numbers the words in another order, even "
-            "where the sizes agree."
+            f"{dictionary} has {words} words, but {encoder} was trained with {expected}. Use the file that was "
+            "published with the weights: one rebuilt by a data loader numbers the words differently, even "
+            "if the sizes agree."
         )
 
 
@@ -259,13 +259,13 @@ def _check_widths(what: str, width: int, reader: TextEncoder) -> None:
     if width != 2 * reader.rnn.hidden_size:
         raise WeightsError(
             f"{what} of {width} numbers, the text encoder writes {2 * reader.rnn.hidden_size}: "
-            "they are not of one training run."
+            "they are from different training runs."
         )
 
 
 def _check_markers(vocabulary: Vocabulary, path: str | Path) -> None:
     if missing := [marker for marker in (PAD, START, END, UNKNOWN) if marker not in vocabulary.ids]:
-        raise WeightsError(f"{path} lacks {', '.join(missing)}: it is no vocabulary of the published captioner.")
+        raise WeightsError(f"{path} lacks {', '.join(missing)}: it is not a vocabulary of the published captioner.")
 
 
 def _options(names: Sequence[str]) -> str:

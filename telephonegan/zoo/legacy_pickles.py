@@ -1,8 +1,8 @@
-"""Dictionaries and lists that published projects keep in pickles, read without running anything a pickle asks for.
+"""A safe reader for the pickled dictionaries and lists of published projects, which never runs a pickle's code.
 
-A pickle may name any function of any module and have it called. This reader knows the few functions such files need,
-and each stands for a harmless holder here; any other name may only be the class of an object, whose attributes are
-kept, and a file that calls it is refused.
+A pickle may name any function of any module and have it called. This reader maps the few functions such files need to
+harmless placeholders; any other name may only be the class of an object, of which the attributes are kept. A file that
+calls anything else is refused.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from telephonegan.text import END
 
 _SHOWN = 100
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_TYPES = re.compile("[iu][1248]|O8?|[US][0-9]{1,5}")  # whole numbers, objects, texts of fixed length
-# What vocabularies call their tables: words by id, and ids by word.
+_TYPES = re.compile("[iu][1248]|O8?|[US][0-9]{1,5}")  # integers, objects, fixed-length strings
+# Names of the tables in vocabularies: words by id, and ids by word.
 _WORDS_BY_ID = ("idx2word", "itos", "index2word", "id2word", "i2w", "ix_to_word")
 _IDS_BY_WORD = ("word2idx", "stoi", "word2index", "word2id", "w2i", "word_to_ix")
 
@@ -55,7 +55,7 @@ def read_vocabulary(path: str | Path) -> list[str]:
     named = (table.get(name) for name in (*_WORDS_BY_ID, *_IDS_BY_WORD))
     words = next((each for each in named if _is_table(each)), found)
     if not _is_table(words):
-        raise WeightsError(f"{path} holds no vocabulary: a table of words and their numbers, called idx2word, say.")
+        raise WeightsError(f"{path} has no vocabulary: a table of words and their numbers, such as idx2word.")
     if isinstance(words, Mapping) and all(isinstance(key, str) for key in words):
         words = {number: word for word, number in words.items() if isinstance(number, int)}
     return _in_order(path, words if isinstance(words, Mapping) else dict(enumerate(_items(words))))
@@ -69,14 +69,14 @@ def read_captions(path: str | Path) -> PublishedCaptions:
     """
     parts = _items(_unpickle(path, WeightsError))
     if parts is None or len(parts) != 4 or not isinstance(parts[2], Mapping):
-        raise WeightsError(f"{path} is no captions.pickle of AttnGAN, a list of two splits and two dictionaries.")
+        raise WeightsError(f"{path} is not AttnGAN's captions.pickle, a list of two splits and two dictionaries.")
     splits = [_rows(part) for part in parts[:2]]
     if None in splits:
-        raise WeightsError(f"{path}: a split is no list of captions, each a list of word ids.")
+        raise WeightsError(f"{path}: a split is not a list of captions, each a list of word ids.")
     in_order = _in_order(path, parts[2])
     if in_order[:1] != [END] or parts[3] != {word: index for index, word in enumerate(in_order)}:
         raise WeightsError(
-            f"{path} is no dictionary that AttnGAN trained with: word 0 is {END}, and both of its tables agree."
+            f"{path} is not a dictionary AttnGAN was trained with: word 0 must be {END}, and its two tables must agree."
         )
     return PublishedCaptions(*splits, in_order)
 
@@ -102,12 +102,12 @@ def _is_json(path: str | Path) -> bool:
 def _list_of(kind: type, what: str, path: str | Path) -> list[Any]:
     found = _items(_unpickle(path, DataError))
     if found is None or not all(isinstance(item, kind) for item in found):
-        raise DataError(f"{path} is no list of {what}, as AttnGAN's data folders hold it.")
+        raise DataError(f"{path} is not a list of {what} as in AttnGAN's data folders.")
     return found
 
 
 def _items(value: Any) -> list[Any] | None:
-    """What a list, tuple or array holds; None for anything else."""
+    """The items of a list, tuple or array; None for anything else."""
     if isinstance(value, _Array):
         return value.items
     return list(value) if isinstance(value, list | tuple) else None
@@ -134,18 +134,18 @@ def _in_order(path: str | Path, words: Mapping[Any, Any]) -> list[str]:
 
 
 class Object:
-    """Stands for an object of any class: its attributes, and nothing else of it."""
+    """Stands for an object of any class: its attributes and nothing else."""
 
 
 @dataclass(frozen=True)
 class _Name:
-    """A name that a file asks for, which may be the class of an object and is never called."""
+    """A name in a file, which may be the class of an object and is never called."""
 
     module: str
     name: str
 
     def __call__(self, *_: Any) -> Any:
-        raise pickle.UnpicklingError(f"it asks for {str(self)!r}, which no such file needs, so it is refused")
+        raise pickle.UnpicklingError(f"it asks for {str(self)!r}, which such files do not need, so it is refused")
 
     def __str__(self) -> str:
         return f"{self.module}.{self.name}"[:_SHOWN]
@@ -160,7 +160,7 @@ class _Type:
 
     def __init__(self, name: str, *_: Any) -> None:
         if not _TYPES.fullmatch(name):
-            raise pickle.UnpicklingError(f"it holds values of type {name!r}, neither whole numbers nor texts")
+            raise pickle.UnpicklingError(f"it contains values of type {name!r}, neither whole numbers nor text")
         self.kind = np.dtype(name)
 
     def __setstate__(self, state: tuple) -> None:
@@ -178,22 +178,22 @@ class _Array:
 
     def _fill(self, content: Any, number: _Type, shape: tuple[int, ...], order: str) -> None:
         if not isinstance(number, _Type) or not 1 <= len(shape) <= 2:
-            raise pickle.UnpicklingError("it holds an array that is neither a list nor a table")
+            raise pickle.UnpicklingError("it contains an array that is neither a list nor a table")
         if number.kind.hasobject:
             if len(shape) != 1 or not isinstance(content, list) or len(content) != shape[0]:
-                raise pickle.UnpicklingError("it holds an array of objects that is not a list")
+                raise pickle.UnpicklingError("it contains an array of objects that is not a list")
             self.items = content
             return
         raw = content.encode("latin1") if isinstance(content, str) else bytes(content)
         if math.prod(shape) * number.kind.itemsize != len(raw):
-            raise pickle.UnpicklingError("it holds an array that is damaged")
+            raise pickle.UnpicklingError("it contains a damaged array")
         values = np.frombuffer(raw, number.kind).reshape(shape, order=order)
         self.items = (np.char.decode(values, "latin1") if number.kind.kind == "S" else values).tolist()
 
 
 def _reconstruct(cls: Any, base: type, state: Any) -> Object:
     if not isinstance(cls, _Name) or base is not object or state is not None:
-        raise pickle.UnpicklingError("it holds an object that is built on something else than object")
+        raise pickle.UnpicklingError("it contains an object whose base is not `object`")
     return Object()
 
 
@@ -232,9 +232,9 @@ def _default_dictionary(*_: Any) -> dict[Any, Any]:
 
 
 def _check_keys(keys: Any, allowed: tuple[type, ...] = (str, int)) -> None:
-    """Nested tuples as keys take for ever to hash."""
+    """Refuse nested tuples as keys, which can take forever to hash."""
     if not all(isinstance(key, allowed) for key in keys):
-        raise pickle.UnpicklingError("it has dictionary keys that are no words and no numbers")
+        raise pickle.UnpicklingError("it has dictionary keys that are neither words nor numbers")
 
 
 KNOWN: dict[tuple[str, str], Any] = {
@@ -251,7 +251,7 @@ KNOWN: dict[tuple[str, str], Any] = {
 }
 
 
-# Objects of other processes, and containers that are not needed here.
+# Persistent objects, and containers that are not needed here.
 _REFUSED = (
     *(pickle.PERSID, pickle.BINPERSID, pickle.EXT1, pickle.EXT2, pickle.EXT4),
     *(pickle.NEXT_BUFFER, pickle.READONLY_BUFFER),
@@ -260,7 +260,7 @@ _REFUSED = (
 
 
 class Reader(pickle._Unpickler):
-    """The reader written in Python: the one in C sets aside whatever memory a file's memo claims to need."""
+    """The unpickler written in Python: the one in C allocates whatever memory a file's memo claims to need."""
 
     known: Mapping[tuple[str, str], Any] = KNOWN
     keys: tuple[type, ...] = (str, int)
@@ -287,11 +287,11 @@ class Reader(pickle._Unpickler):
 
     def _instantiate(self, cls: Any, args: Any) -> None:
         if not isinstance(cls, _Name):
-            raise pickle.UnpicklingError("it holds an object without a class")
+            raise pickle.UnpicklingError("it contains an object without a class")
         self.append(cls() if args else Object())
 
     def load_bytearray8(self) -> None:
-        """Python sets aside as much memory as a bytearray claims to need."""
+        """Python would allocate as much memory as a bytearray claims to need."""
         (size,) = struct.unpack("<Q", self.read(8))
         if size > _size_of(self._file):
             raise pickle.UnpicklingError("it is cut short")
@@ -310,7 +310,7 @@ class Reader(pickle._Unpickler):
         super().load_dict()
 
     def load_refused(self) -> None:
-        raise pickle.UnpicklingError("it holds what no such file needs, so it is refused")
+        raise pickle.UnpicklingError("it uses a feature that such files do not need, so it is refused")
 
     dispatch = pickle._Unpickler.dispatch | dict.fromkeys((code[0] for code in _REFUSED), load_refused)
     dispatch |= {
@@ -336,8 +336,8 @@ def _unpickle(path: str | Path, error_kind: type[Exception]) -> Any:
     except OSError as error:
         raise error_kind(f"{path} cannot be read: {error.strerror or error}.") from error
     except Exception as error:  # a damaged pickle fails in as many ways as there are opcodes
-        why = mistaken(path) or f"{str(error) or type(error).__name__}. It is damaged, or of another program."
-        raise error_kind(f"{path} is not a pickle that is read here: {why}") from error
+        why = mistaken(path) or f"{str(error) or type(error).__name__}. It is damaged, or from another program."
+        raise error_kind(f"{path} is not a pickle that can be read: {why}") from error
 
 
 # ---------------------------------------------------------------------------------------------------- mistakes
@@ -345,35 +345,35 @@ def _unpickle(path: str | Path, error_kind: type[Exception]) -> Any:
 _BEGINNINGS = {
     b"version https://git-lfs": "it is a pointer of Git LFS, not the file itself. Run `git lfs pull` in that clone, or "
     "download the file from its web page.",
-    b"<": "it is a web page, so the download failed. Get the file anew.",
+    b"<": "it is a web page, so the download failed. Download the file again.",
     b"\x1f\x8b": "it is compressed with gzip. Unpack it and give the file inside.",
     b"BZh": "it is compressed with bzip2. Unpack it and give the file inside.",
     b"\xfd7zXZ": "it is compressed with xz. Unpack it and give the file inside.",
     b"7z\xbc\xaf": "it is a 7z archive. Unpack it and give the file inside.",
     b"Rar!": "it is a RAR archive. Unpack it and give the file inside.",
     b"\x89HDF": "it is an HDF5 file, as Keras writes them, not one of PyTorch.",
-    b"{": "it is a text of JSON: an answer of a server, or another file than was meant.",
+    b"{": "it is JSON text: a server's answer, or the wrong file.",
 }
 
 
 def mistaken(path: str | Path) -> str | None:
-    """What a file is that somebody took for a checkpoint or dictionary, and what to do; None where it may be one.
+    """What a file mistaken for a checkpoint or dictionary is, and what to do; None if it may be one.
 
     >>> mistaken("page.html")  # doctest: +SKIP
-    'it is a web page, so the download failed. Get the file anew.'
+    'it is a web page, so the download failed. Download the file again.'
     """
     path = Path(path)
     with path.open("rb") as file:
         head = file.read(512)
     if not head.strip(b"\0"):
-        return "it is empty or holds only zeros. Get the file anew."
+        return "it is empty or contains only zeros. Download the file again."
     start = head.removeprefix(_BYTE_ORDER_MARK).lstrip()
     if known := next((what for beginning, what in _BEGINNINGS.items() if start.startswith(beginning)), None):
         return known
     if head[257:262] == b"ustar":
         return "it is a tar archive. Unpack it and give the file inside."
     if head[8:10] == b'{"':
-        return "it is a safetensors file; checkpoints are read as torch.save wrote them."
+        return "it is a safetensors file; a checkpoint written by torch.save is needed."
     return _mistaken_zip(path) if head.startswith(b"PK") else None
 
 
@@ -382,7 +382,7 @@ def _mistaken_zip(path: Path) -> str | None:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except Exception:  # damaged zips fail in many ways
-        return f"it is a piece of a file, {path.stat().st_size:,} bytes: the download broke off. Get the file anew."
+        return f"it is incomplete, {path.stat().st_size:,} bytes: the download broke off. Download it again."
     if any("data.pkl" in name for name in names):
         return None
     inner = next((name for name in names if name.endswith(".zip")), None)

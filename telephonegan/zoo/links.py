@@ -1,4 +1,4 @@
-"""Where the checkpoints that AttnGAN's and yunjey's projects published lie on the web."""
+"""Web addresses of the checkpoints that AttnGAN's and yunjey's projects published."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Link:
-    """One published address. `pieces` tells which file in what arrives plays which part in the import."""
+    """One published address. `pieces` maps roles in the import to files of the download."""
 
     url: str
     file: str
@@ -29,7 +29,7 @@ class PublishedModel:
 
 
 def _drive(identity: str, file: str, **pieces: str) -> Link:
-    # This form skips the page on which Drive says that it has not scanned a large file.
+    # This form skips Google Drive's warning that it has not scanned a large file.
     return Link(f"https://drive.usercontent.google.com/download?id={identity}&export=download&confirm=t", file, pieces)
 
 

@@ -1,7 +1,7 @@
-"""Checkpoints that hold whole modules instead of their tensors, read without any of the classes they name.
+"""A safe reader for checkpoints that pickle whole modules, which needs none of their classes.
 
-`torch.save(model)` writes a pickle of objects of the author's classes. Reading it as torch does would run whatever the
-file asks for; here each object is its attributes, and only the tensors among them are used.
+`torch.save(model)` pickles objects of the author's classes. Loading it with torch would run any code the file asks for;
+here each object becomes its attributes, and only the tensors among them are used.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _DEEPEST = 50
 
 
 def read_modules(path: str | Path) -> dict[str, State]:
-    """The tensors of each module, or state dict, that a checkpoint holds by name. Raises WeightsError.
+    """The tensors of each named module or state dict in a checkpoint. Raises WeightsError.
 
     >>> read_modules("BEST_checkpoint_coco.pth.tar").keys()  # doctest: +SKIP
     dict_keys(['encoder', 'decoder'])
@@ -41,22 +41,22 @@ def read_modules(path: str | Path) -> dict[str, State]:
         raise WeightsError(f"{path} is not a checkpoint that can be read: {known or 'it is a program of TorchScript.'}")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that the classes it names are not here
-            # What the names in the file mean is decided by the reader below; torch itself reads storages only.
+            warnings.simplefilter("ignore")  # about missing classes
+            # The reader below resolves all names in the file; torch itself only reads the storages.
             found = torch.load(path, map_location="cpu", weights_only=False, pickle_module=_PICKLE)
         if not isinstance(found, Mapping):
-            raise WeightsError(f"{path} holds a single {type(found).__name__}, not networks by name.")
+            raise WeightsError(f"{path} contains a single {type(found).__name__}, not networks by name.")
         parts = {name: dict(_tensors(part)) for name, part in found.items() if isinstance(part, Object | Mapping)}
     except WeightsError:
         raise
     except Exception as error:  # damaged files fail in many ways
         reason = str(error) or type(error).__name__
-        raise WeightsError(f"{path} is not a checkpoint that can be read: {reason}. Get the file anew.") from error
+        raise WeightsError(f"{path} is not a checkpoint that can be read: {reason}. Download it again.") from error
     return {name: state for name, state in parts.items() if state}
 
 
 def _is_script(path: Path) -> bool:
-    """torch would hand such a file to another loader, whatever it was told about pickles."""
+    """Whether the file is TorchScript, which torch would pass to another loader."""
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
@@ -73,7 +73,7 @@ def _tensors(part: Object | Mapping[str, Any]) -> Iterator[tuple[str, Tensor]]:
         prefix, module, depth = waiting.pop()
         seen += 1
         if seen > _MOST_MODULES or depth > _DEEPEST:
-            raise pickle.UnpicklingError("it holds more modules than a network has")
+            raise pickle.UnpicklingError("it contains more modules than a network has")
         for table in ("_parameters", "_buffers"):
             for name, tensor in _table(module, table):
                 if isinstance(tensor, Tensor):
@@ -88,7 +88,7 @@ def _table(module: Object, name: str) -> list[tuple[str, Any]]:
 
 
 def _data(tensor: Any = None, *_: Any) -> Any:
-    """A parameter is the tensor it was made of."""
+    """Replace a parameter by its tensor."""
     return tensor
 
 
@@ -106,12 +106,12 @@ class _ModuleReader(Reader):
         **{(f"numpy.{core}.multiarray", "scalar"): _data for core in ("core", "_core")},
         **{(module, "set"): _data for module in ("__builtin__", "builtins")},
     }
-    keys = (str, int, Tensor)  # an optimiser's state is by parameter
+    keys = (str, int, Tensor)  # an optimiser's state is keyed by parameter
 
     def load_build(self) -> None:
         if isinstance(self.stack[-2], Object):
             super().load_build()
-        else:  # attributes of a dictionary or tensor are of no use here
+        else:  # attributes of a dictionary or tensor are not needed
             self.stack.pop()
 
     dispatch = Reader.dispatch | {

@@ -1,8 +1,8 @@
-"""Checkpoints as their projects published them, to networks: kind and sizes follow from the tensors.
+"""Networks from checkpoints as their projects published them; kind and sizes are inferred from the tensors.
 
 Generators of AttnGAN, DM-GAN and DF-GAN, the encoders of AttnGAN's DAMSM, the CNN-LSTM captioner and the attending one.
 
-Such files come from Python 2 and torch 0.3, name GPU storages, and know no `num_batches_tracked`.
+Such files come from Python 2 and torch 0.3, refer to GPU storages, and lack `num_batches_tracked`.
 """
 
 from __future__ import annotations
@@ -32,31 +32,31 @@ from telephonegan.zoo.store import load_strict
 State = dict[str, Tensor]
 
 _WRAPPERS = ("netG", "netD", "state_dict", "model", "generator", "text_encoder", "image_encoder", "encoder", "decoder")
-# Two projects put a layer behind the word embeddings, each with its own name and dropout after it.
+# Two projects put a layer after the word embeddings, each with its own name and dropout.
 FC_LAYERS = {"linear": 0.5, "rdc_text": 0.0}
 
 
 def load_published(source: str | Path | Mapping[str, Any], kind: str | None = None) -> nn.Module:
     """The network of a published checkpoint, in eval mode on the CPU; `kind` is one of `KINDS`, None for any.
 
-    `source` is a file or a state dict. All sizes follow from the tensors' names and shapes. Files are read with
-    `weights_only=True`: nothing in them is run. Raises WeightsError for a file that cannot be read, is of another kind
-    or does not fit, and SettingsError for an unknown kind.
+    `source` is a file or a state dict. All sizes are inferred from the tensors' names and shapes. Files are read with
+    `weights_only=True`, so no code in them is run. Raises WeightsError for a file that cannot be read, is of another
+    kind or does not fit, and SettingsError for an unknown kind.
 
     >>> generator = load_published("coco_AttnGAN2.pth")  # doctest: +SKIP
     >>> generator.size  # doctest: +SKIP
     256
     """
     if kind is not None and kind not in KINDS:
-        raise SettingsError(f"No published network is a {kind!r}; there are {', '.join(KINDS)}.")
+        raise SettingsError(f"There is no kind of published network called {kind!r}. Allowed: {', '.join(KINDS)}.")
     where = "the state dict" if isinstance(source, Mapping) else str(source)
     state = unwrapped(source, where) if isinstance(source, Mapping) else read_state(source)
     found = _form_of(state, where)
     if kind not in (None, found.kind):
-        raise WeightsError(f"{where} is of another kind: {_words(found.kind)}, not {_words(kind)}.")
+        raise WeightsError(f"{where} is of the wrong kind: {_words(found.kind)}, not {_words(kind)}.")
     state = found.renamed(state)
     try:
-        with torch.device("meta"), _Undrawn():  # sizes that a file only claims cost no memory
+        with torch.device("meta"), _Undrawn():  # so that claimed sizes cost no memory
             net = found.network(**found.settings(state))
     except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise WeightsError(
@@ -68,19 +68,19 @@ def load_published(source: str | Path | Mapping[str, Any], kind: str | None = No
 
 
 class _Undrawn(TorchFunctionMode):
-    """Networks without first weights: on the meta device torch loads its compiler, two seconds, to draw normal ones."""
+    """Skip weight initialisation: on the meta device torch would load its compiler, two seconds, to draw weights."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return None if getattr(func, "__name__", "").endswith("normal_") else func(*args, **(kwargs or {}))
 
 
 def network_settings(net: nn.Module) -> dict[str, Any]:
-    """What to build a published network from once more: the keyword arguments of its class."""
+    """The keyword arguments of its class from which a published network can be rebuilt."""
     return next(form for form in _FORMS if type(net) is form.network).settings(net.state_dict())
 
 
 def read_state(path: str | Path) -> State:
-    """Tensors of a checkpoint by name, on the CPU, without wrappers. Raises WeightsError for anything else."""
+    """The tensors of a checkpoint by name, on the CPU, without wrappers. Raises WeightsError for other files."""
     path = Path(path)
     try:
         with path.open("rb"):
@@ -89,21 +89,21 @@ def read_state(path: str | Path) -> State:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
     try:
         contents = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch answers a damaged file in many ways, one of them an OSError
-        raise WeightsError(f"{path} is no checkpoint that can be read: {_likely_cause(path, error)}") from error
+    except Exception as error:  # torch raises all kinds of exceptions for damaged files, OSError among them
+        raise WeightsError(f"{path} is not a checkpoint that can be read: {_likely_cause(path, error)}") from error
     if not isinstance(contents, Mapping):
-        raise WeightsError(f"{path} holds a {type(contents).__name__}, not tensors by name (a state dict).")
+        raise WeightsError(f"{path} contains a {type(contents).__name__}, not tensors by name (a state dict).")
     return unwrapped(contents, str(path))
 
 
 def _likely_cause(path: Path, error: Exception) -> str:
-    # Not in torch's words: they advise to run whatever such a file asks for.
+    # torch's own message advises running whatever the file asks for.
     if refused := re.search(r"GLOBAL ([\w.]+)", str(error)):
         return (
-            f"it asks for {refused[1]}, which no file of tensors needs, so it is refused and nothing in it was run. "
-            "Where the network is at hand, save its state_dict() instead."
+            f"it asks for {refused[1]}, which a file of tensors does not need, so it is refused and no code was "
+            "run. If you have the network, save its state_dict() instead."
         )
-    return mistaken(path) or "it is damaged, or was not written by torch.save. Get the file anew."
+    return mistaken(path) or "it is damaged, or was not written by torch.save. Download the file again."
 
 
 def _first_line(error: Exception) -> str:
@@ -119,21 +119,21 @@ def unwrapped(contents: Mapping[str, Any], where: str) -> State:
         contents = inner
     if not contents or not all(isinstance(value, Tensor) for value in contents.values()):
         other = next((key for key, value in contents.items() if not isinstance(value, Tensor)), "nothing")
-        raise WeightsError(f"{where} is no state dict: it should hold tensors only, and holds {other!r}.")
+        raise WeightsError(f"{where} is not a state dict: it should contain only tensors, but has {other!r}.")
     if odd := next((name for name, tensor in contents.items() if not _holds_its_numbers(tensor)), None):
-        raise WeightsError(f"{where} is no plain state dict: {odd!r} does not hold one real number for each place.")
-    # A plain dict: with the metadata of a modern file torch would insist on num_batches_tracked.
+        raise WeightsError(f"{where} is not a plain state dict: {odd!r} is not a dense tensor of real numbers.")
+    # A plain dict: with a modern file's metadata torch would insist on num_batches_tracked.
     return {str(name).removeprefix("module."): value for name, value in contents.items()}
 
 
 def _holds_its_numbers(tensor: Tensor) -> bool:
-    """Not sparse, quantised or complex, and not a few numbers shown as many."""
+    """Whether a tensor is dense and real: not sparse, quantised, complex or a broadcast view."""
     plain = tensor.layout == torch.strided and not (tensor.is_meta or tensor.is_quantized or tensor.is_complex())
     return plain and tensor.nbytes <= tensor.untyped_storage().nbytes()
 
 
 def _with_counters(net: nn.Module, state: State) -> State:
-    """The first versions of torch did not count the batches a batch norm had seen."""
+    """Add the batch counters of batch norm, which early versions of torch did not have."""
     own = net.state_dict()
     return {k: torch.zeros_like(v, device="cpu") for k, v in own.items() if k.endswith("num_batches_tracked")} | state
 
@@ -143,7 +143,7 @@ def _form_of(state: State, where: str) -> _Form:
     if len(found) == 1:
         return found[0]
     raise WeightsError(
-        f"{where} is none of the published networks ({_words(', '.join(KINDS))}); "
+        f"{where} is not one of the published networks ({_words(', '.join(KINDS))}); "
         f"its first tensors are {', '.join(list(state)[:4])}."
     )
 
@@ -169,7 +169,7 @@ def _generator(state: State) -> dict[str, Any]:
 
 
 def _named_as_later(state: State) -> State:
-    """The first release of DF-GAN under the names of the second."""
+    """Rename the tensors of DF-GAN's first release to those of the second."""
     rules = (
         (r"^block(\d+)\.affine([01])\.", r"GBlocks.\1.fuse1.affine\2."),
         (r"^block(\d+)\.affine2\.", r"GBlocks.\1.fuse2.affine0."),
@@ -256,9 +256,9 @@ def _numbers(state: State, pattern: str) -> set[int]:
 
 @dataclass(frozen=True)
 class _Form:
-    """A network as one project published it, known by tensors (`marks`) that all files of it have, others (`not_`) not.
+    """A network as one project published it, recognised by tensors that its files have (`marks`) or lack (`not_`).
 
-    `settings` are those its class is called with, by its tensors after they were `renamed`.
+    `settings` gives the arguments of its class from the tensors after they were `renamed`.
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""Weights in and out of the folders of models: checksums, strict loading, and a safe way to add a model."""
+"""Reading and storing weights in folders of models: checksums, strict loading, and safe registration."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def read_tensors(entry: Entry) -> dict[str, torch.Tensor]:
-    """The tensors of one model by name, on the CPU; half precision comes back as float32, all else as stored.
+    """The tensors of one model by name, on the CPU; half precision is returned as float32, other types as stored.
 
-    The checksum is compared at every call. Raises WeightsError for a file that is missing, changed or no safetensors.
+    The checksum is verified on every call. Raises WeightsError if the file is missing, changed or not safetensors.
 
         >>> load_strict(network, read_tensors(find("captioner", "flickr8k")))  # doctest: +SKIP
     """
@@ -62,7 +62,7 @@ def _damaged(entry: Entry, what: str) -> str:
 def read_vocabulary(entry: Entry) -> Vocabulary | None:
     """The model's words and their ids; None for a model without words.
 
-    Raises WeightsError when the word list is missing, damaged or not the one the model was trained with.
+    Raises WeightsError if the word list is missing, damaged or not the one the model was trained with.
 
         >>> read_vocabulary(find("captioner", "flickr8k")).encode("a dog").ids  # doctest: +SKIP
     """
@@ -82,9 +82,9 @@ def read_vocabulary(entry: Entry) -> Vocabulary | None:
 
 
 def load_strict(module: Module, tensors: Mapping[str, torch.Tensor]) -> Module:
-    """Copies `tensors` into `module` and returns it; every name and shape must agree.
+    """Copy `tensors` into `module` and return it; every name and shape must match.
 
-    Raises WeightsError that lists the first few missing, unexpected and mismatching names; `module` is then unchanged.
+    Otherwise raises WeightsError, which lists the first few mismatches, and leaves `module` unchanged.
 
         >>> load_strict(nn.Linear(2, 1), {"weight": torch.zeros(1, 2), "bias": torch.ones(1)})
         Linear(in_features=2, out_features=1, bias=True)
@@ -101,7 +101,7 @@ def load_strict(module: Module, tensors: Mapping[str, torch.Tensor]) -> Module:
     }
     lines = [f"{len(names)} {what}: {_first_few(names)}" for what, names in problems.items() if names]
     if lines:
-        raise WeightsError(f"these weights are not of this {type(module).__name__}: " + "; ".join(lines))
+        raise WeightsError(f"these weights do not fit this {type(module).__name__}: " + "; ".join(lines))
     module.load_state_dict(dict(tensors))
     return module
 
@@ -112,7 +112,7 @@ def _first_few(names: Sequence[str]) -> str:
 
 
 def _words_sha256(words: Sequence[str]) -> str:
-    # Of the words, not of the file: git may change line ends.
+    # Of the words, not of the file: git may change line endings.
     return hashlib.sha256(json.dumps(list(words)).encode()).hexdigest()
 
 
@@ -130,15 +130,15 @@ def register(
     replace: bool = False,
     **described: Any,
 ) -> Entry:
-    """Stores a model under a name in `folder` (default `home()`) and returns its entry.
+    """Store a model under a name in `folder` (default `home()`) and return its entry.
 
     float32 and float64 tensors are stored in half precision, other types as they are; `full_precision` lists names or
-    patterns ("*.running_var") to leave alone. `vocabulary` are the words in the order of their ids. `described` are
-    fields of `catalogue.Description`: architecture, settings and so on. An interrupted call leaves the folder as it
-    was.
+    patterns ("*.running_var") to keep unchanged. `vocabulary` is the list of words in the order of their ids.
+    `described` are fields of `catalogue.Description`: architecture, settings and so on. An interrupted call leaves the
+    folder unchanged.
 
-    Raises SettingsError for a bad or taken name (`replace=True` replaces one of the same folder, never a shipped one),
-    unknown fields, settings that are not JSON, and values beyond half precision; UnknownModelError for a kind outside
+    Raises SettingsError for a bad or taken name (`replace=True` replaces one in the same folder, never a shipped one),
+    unknown fields, settings that are not JSON, and values beyond half precision; UnknownModelError for a kind not in
     `KINDS`; WeightsError for a damaged manifest; OutputError when the folder cannot be written.
 
         >>> register("captioner", "mine", net.state_dict(), architecture="lstm", settings={"size": 8})  # doctest: +SKIP
@@ -165,13 +165,13 @@ def prepared(
     full_precision: Sequence[str] = (),
     **described: Any,
 ) -> Prepared:
-    """What `register` stores, checked, before anything is written; arguments and errors are the same."""
+    """Check and prepare what `register` stores, without writing anything; same arguments and errors."""
     catalogue.check_kind(kind)
     if not catalogue.is_name(name):
         raise SettingsError(f"{name!r} cannot name a model: use a-z, 0-9, '.', '_', '-'; begin with a letter or digit.")
     contents = safetensors.torch.save(_stored(tensors, full_precision))
     digest = hashlib.sha256(contents).hexdigest()
-    # The digest in the file name lets a replaced model stay whole until the manifest points to the new one.
+    # The digest in the file name keeps a replaced model intact until the manifest points to the new one.
     stem = f"{kind}-{name}-{digest[:8]}"
     files = {f"{stem}.safetensors": contents}
     record = {"kind": kind, "file": f"{stem}.safetensors", "sha256": digest} | _described(described)
@@ -184,7 +184,7 @@ def prepared(
 
 
 def register_together(models: Sequence[Prepared], *, folder: Path | None = None, replace: bool = False) -> list[Entry]:
-    """Stores models that belong together: all of them or none. Raises what `register` raises.
+    """Store models that belong together: all of them or none. Raises the errors of `register`.
 
     >>> register_together([prepared("damsm", "mine", …), prepared("generator", "mine", …)])  # doctest: +SKIP
     """
@@ -195,7 +195,7 @@ def register_together(models: Sequence[Prepared], *, folder: Path | None = None,
             _store(folder, models, overwrite=replace)
     except OSError as error:
         keys = " and ".join(model.key for model in models)
-        raise OutputError(f"{keys} cannot be stored in {folder}: {error}. Free it or choose another.") from error
+        raise OutputError(f"{keys} cannot be stored in {folder}: {error}. Free space or use another folder.") from error
     return [entry_of(folder, model.key, model.record) for model in models]
 
 
@@ -219,10 +219,10 @@ def _check_words(vocabulary: Sequence[str]) -> None:
 
 def _stored(tensors: Mapping[str, torch.Tensor], full_precision: Sequence[str]) -> dict[str, torch.Tensor]:
     if not tensors:
-        raise SettingsError("there are no tensors to store: give the network's state_dict().")
+        raise SettingsError("There are no tensors to store: give the network's state_dict().")
     unmatched = [pattern for pattern in full_precision if not any(_matches(name, [pattern]) for name in tensors)]
     if unmatched:
-        raise SettingsError(f"no tensor matches {', '.join(unmatched)}. There are {_first_few([*tensors])}.")
+        raise SettingsError(f"No tensor matches {', '.join(unmatched)}. There are {_first_few([*tensors])}.")
     return {name: _stored_tensor(name, tensor, _matches(name, full_precision)) for name, tensor in tensors.items()}
 
 
@@ -231,7 +231,7 @@ def _matches(name: str, patterns: Sequence[str]) -> bool:
 
 
 def _stored_tensor(name: str, tensor: torch.Tensor, kept: bool) -> torch.Tensor:
-    # A copy, because safetensors refuses tensors that share memory.
+    # Copied, because safetensors refuses tensors that share memory.
     tensor = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
     if kept or tensor.dtype not in (torch.float32, torch.float64):
         return tensor
@@ -239,7 +239,7 @@ def _stored_tensor(name: str, tensor: torch.Tensor, kept: bool) -> torch.Tensor:
     if (half.isinf() & tensor.isfinite()).any():
         largest = tensor[tensor.isfinite()].abs().max()
         raise SettingsError(
-            f"{name} holds values up to {largest:.3g}, beyond half precision (65504). Add it to full_precision."
+            f"{name} has values up to {largest:.3g}, beyond half precision (65504). Add it to full_precision."
         )
     return half
 
@@ -268,7 +268,7 @@ def _check_free(folder: Path, key: str, models: Mapping[str, Any], *, overwrite:
     if key in shipped:
         raise SettingsError(f"{key} is the name of a shipped model. Choose another name.")
     if key in models and not overwrite:
-        raise SettingsError(f"{key} exists already in {folder}. Choose another name, or replace=True (--replace).")
+        raise SettingsError(f"{key} already exists in {folder}. Choose another name, or use replace=True (--replace).")
 
 
 def _files_of(models: Mapping[str, Mapping[str, Any]]) -> set[str]:

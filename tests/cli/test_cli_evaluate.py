@@ -212,7 +212,7 @@ def test_more_captions_than_photographs_are_the_next_ones_of_each(evaluate):
     fewer = evaluate("generator", *FEW, "--samples=12", "--seeds-per-caption=2")
     assert fewer["fd_lite2"] == fewer["fd_lite2_matched"] != record["fd_lite2"] != record["fd_lite2_matched"]
     assert evaluate("generator", *FEW, "--samples=8", "--seeds-per-caption=2")["n_ceiling"] == 8
-    assert "61 captions were asked for" in evaluate("generator", *FEW, "--samples=61")
+    assert "61 captions were requested" in evaluate("generator", *FEW, "--samples=61")
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,7 @@ def test_what_cannot_be_measured_is_told_before_anything_is_painted(evaluate, mo
     assert "--features inception" in evaluate("generator", *FEW, "--inception-weights=x.pth")
     assert "limit must be" in evaluate("generator", *FEW, "--limit=0")
     assert "seeds-per-caption" in evaluate("generator", *FEW, "--seeds-per-caption=1")
-    assert "is no folder" in evaluate("generator", *FEW, f"--grid={tmp_path}/missing/grid.png")
+    assert "is not a folder" in evaluate("generator", *FEW, f"--grid={tmp_path}/missing/grid.png")
 
 
 def test_words_are_measured_by_kind_and_by_word(evaluate):

@@ -395,4 +395,4 @@ def test_a_game_tells_the_name_of_its_photograph():
 
 def test_a_folder_for_the_measurement_is_looked_for_before_measuring(capsys):
     assert cli.main(["evaluate", "captioner", "--data=nowhere", "--out=missing/scores.jsonl"]) == 2
-    assert "missing is no folder" in capsys.readouterr().err
+    assert "missing is not a folder" in capsys.readouterr().err

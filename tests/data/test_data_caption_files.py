@@ -118,11 +118,11 @@ def test_a_column_called_split_that_names_no_split_is_told(tmp_path):
 def test_lines_of_no_split_are_told(tmp_path):
     path = say(tmp_path / "c.csv", "image,caption,split", "a.jpg,a dog,train", "b.jpg,a cat,", "c.jpg,a cow,unused")
     assert [split for *_, split in read(path)[0]] == ["train", None, None]
-    assert remark(path, "no split") == ["c.csv, line 3: ''", "c.csv, line 4: 'unused'"]
+    assert remark(path, "unknown split") == ["c.csv, line 3: ''", "c.csv, line 4: 'unused'"]
 
 
 def test_a_header_that_names_no_caption_is_an_error(tmp_path):
-    with pytest.raises(DataError, match=r"image, width.*names no caption.*`caption`"):
+    with pytest.raises(DataError, match=r"image, width.*has no caption column.*`caption`"):
         read_caption_file(say(tmp_path / "c.csv", "image,width", "a.jpg,640", "b.jpg,480"))
 
 
@@ -236,8 +236,8 @@ def test_a_caption_that_goes_on_in_the_next_line_is_an_error_that_names_the_quot
     [
         (("a.jpg\ta dog", "b.jpg"), "line 2, has no caption: 'b.jpg'"),
         (("a.jpg,a dog", "", "b.jpg"), "line 3, has no caption"),
-        (("a.jpg\ta dog", "\tno name"), "line 2, names no photograph"),
-        (("image,caption", "a.jpg,a dog", ",a cat"), "line 3, names no photograph"),
+        (("a.jpg\ta dog", "\tno name"), "line 2, has a caption but no photograph"),
+        (("image,caption", "a.jpg,a dog", ",a cat"), "line 3, has a caption but no photograph"),
         (("image,split,caption", "a.jpg,train,a dog", "b.jpg,a cat"), "line 3, has no caption"),
         (("image,caption",), "no caption"),
         ((" ",), "no caption"),
@@ -339,7 +339,7 @@ def test_captions_that_are_no_text_are_left_out_and_told(tmp_path):
 def test_records_without_a_name_are_told(tmp_path):
     (tmp_path / "c.json").write_text(json.dumps([*RECORDS, {"caption": "a cow"}, 3, {"image": None, "caption": "x"}]))
     assert captions(tmp_path / "c.json") == BOTH
-    assert len(remark(tmp_path / "c.json", "name no photograph")) == 3
+    assert len(remark(tmp_path / "c.json", "without a photograph")) == 3
 
 
 def test_a_name_that_stands_twice_keeps_the_captions_of_both(tmp_path):
@@ -405,13 +405,13 @@ def test_null_captions_and_stray_annotations_of_coco_are_left_out_and_told(tmp_p
     (tmp_path / "c.json").write_text(json.dumps(coco(annotations=notes)))
     assert captions(tmp_path / "c.json") == [(each, "A dog.") for each in NAMES]
     assert remark(tmp_path / "c.json", "null") == ["c.json, annotation 12: None"]
-    assert "annotation 13" in remark(tmp_path / "c.json", "no image")[0]
+    assert "annotation 13" in remark(tmp_path / "c.json", "unlisted images")[0]
 
 
 def test_an_id_of_two_images_is_an_error(tmp_path):
     images = [{"id": 1, "file_name": "a.jpg"}, {"id": "1", "file_name": "b.jpg"}]
     (tmp_path / "c.json").write_text(json.dumps(coco(images=images)))
-    with pytest.raises(DataError, match=r"id 1 to two images, a\.jpg and b\.jpg"):
+    with pytest.raises(DataError, match=r"id 1 for two images, a\.jpg and b\.jpg"):
         read_caption_file(tmp_path / "c.json")
 
 

@@ -174,7 +174,7 @@ def test_what_the_reader_left_out_or_guessed_is_told_with_its_cases(world):
     reading = check(world)["reading"]
     assert [len(cases) for cases in reading.values()] == [1, 1, 1, 1]
     told = " ".join(f"{what}: {cases[0]}" for what, cases in reading.items())
-    for part in ("odd number of quotes", "begin with #", "guessed", "without a word", "line 62", "line 64", "cp1252"):
+    for part in ("odd number of quotes", "begin with #", "guessed", "without words", "line 62", "line 64", "cp1252"):
         assert part in told
 
 
@@ -207,7 +207,7 @@ def test_missing_photographs_are_listed_once(world):
 
 
 def test_a_folder_of_no_layout_is_an_error(tmp_path):
-    with pytest.raises(DataError, match="none of the layouts"):
+    with pytest.raises(DataError, match="no known layout"):
         run(tmp_path)
 
 
@@ -227,7 +227,7 @@ def test_problems_answer_one_and_name_what_is_wrong(world, capsys):
         path.unlink()
     assert run(world) == 1
     told = capsys.readouterr().out
-    assert "not there: 6\n  train/train-000000.png\n" in told
+    assert "do not exist: 6\n  train/train-000000.png\n" in told
     assert "… and 1 more" in told
     assert "Usable." not in told
 

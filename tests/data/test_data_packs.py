@@ -180,7 +180,7 @@ def test_photographs_nobody_described_are_described_and_listed(folder, packed, t
 
 
 def test_where_all_are_described_there_is_nothing_to_do(drawings, tmp_path):
-    with pytest.raises(DataError, match="has a caption already"):
+    with pytest.raises(DataError, match="already has a caption"):
         caption_photographs(open_data(drawings), says, tmp_path / "told")
 
 

@@ -41,7 +41,7 @@ def test_a_missing_file_is_named(own_drawings, missing):
 
 def test_missing_pictures_are_an_error(own_drawings):
     (own_drawings / "images").rename(own_drawings.parent / "pictures")
-    with pytest.raises(DataError, match=r"none of the 36 photographs that captions\.txt names.*no pictures"):
+    with pytest.raises(DataError, match=r"none of the 36 photographs in captions\.txt.*no pictures"):
         read_data(own_drawings, "dev", "plain")
 
 
@@ -132,7 +132,7 @@ def test_the_cut_keeps_what_the_box_holds(boxed):
 
 @pytest.mark.parametrize("box", [(200, 10, 20, 20), (5, 5, 1, 1), (10, 10, 0, 0)])
 def test_a_box_that_leaves_nothing_is_an_error(box):
-    with pytest.raises(DataError, match="leaves nothing"):
+    with pytest.raises(DataError, match="is outside"):
         cut_to_box(Image.new("RGB", (100, 80)), box)
 
 

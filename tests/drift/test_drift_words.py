@@ -71,7 +71,7 @@ def test_the_kinds_are_named_once():
 
 
 def test_a_text_that_is_not_in_words_is_refused():
-    with pytest.raises(SettingsError, match="Words are wanted"):
+    with pytest.raises(SettingsError, match="Give a list of words"):
         content_words("a red ball")
 
 

@@ -145,7 +145,7 @@ GOOD = np.arange(12.0).reshape(4, 3)
         (np.zeros((4, 0)), "shape"),
         (np.where(GOOD == 5, np.nan, GOOD), "1 of 4 rows"),
         (np.where(GOOD == 5, np.inf, GOOD), "1 of 4 rows"),
-        ([["a", "b", "c"]] * 2, "no matrix"),
+        ([["a", "b", "c"]] * 2, "not a matrix"),
     ],
 )
 def test_unusable_features_are_explained(distance, bad, said):

@@ -67,12 +67,12 @@ def test_a_source_that_changed_or_went_since_the_beginning_is_told(photos, plan_
     with pytest.raises(DataError, match=r"1\.png has changed"):
         again[1].content()
     (photos / "1.png").unlink()
-    with pytest.raises(DataError, match=r"1\.png is not among"):
+    with pytest.raises(DataError, match=r"1\.png is missing from"):
         listed(records, candidates(plan_of(photos), photos))
 
 
 def test_sources_that_are_not_there_or_empty_are_told(tmp_path, plan_of):
     with pytest.raises(DataError, match="There are no sources"):
         place_of(plan_of("nowhere"), tmp_path)
-    with pytest.raises(DataError, match="holds nothing"):
+    with pytest.raises(DataError, match="has nothing"):
         candidates(plan_of(tmp_path), tmp_path)

@@ -201,7 +201,7 @@ def test_the_teachers_opinion_is_marked_as_such(looks, monkeypatch):
     tracks = [shown("a", 1, 2), shown("b", 1, 2)]
     for measure in ("damsm_text_to_image", "content_f1"):
         told = in_words({"experiment": counts(tracks), **summarise(tracks, [measure], resamples=5)})
-        assert ("teacher's own opinion" in told) == measure.startswith("damsm")
+        assert ("damsm is biased" in told) == measure.startswith("damsm")
 
 
 def test_where_ends_alone_were_kept_their_pictures_are_compared(looks):

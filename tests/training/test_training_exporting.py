@@ -92,7 +92,7 @@ def test_runs_that_began_alike_give_the_mean_of_their_weights(train, captioner_r
 
 def test_strangers_and_twins_are_not_averaged(train, captioner_run, tmp_path):
     train("captioner", tmp_path / "stranger", seed=9)
-    with pytest.raises(SettingsError, match="do not share their beginning"):
+    with pytest.raises(SettingsError, match="do not share their start"):
         training.export(captioner_run, others=[tmp_path / "stranger"], name="mean")
     with pytest.raises(SettingsError, match="twice"):
         training.export(captioner_run, others=[captioner_run], name="mean")

@@ -150,7 +150,7 @@ def test_a_run_that_does_not_tell_how_it_was_begun_cannot_be_resumed(captioner_r
     record = json.loads((captioner_run / "run.json").read_text())
     del record["options"]
     (tmp_path / "run.json").write_text(json.dumps(record))
-    with pytest.raises(SettingsError, match="does not tell how it was begun"):
+    with pytest.raises(SettingsError, match="does not record how it was started"):
         training.resume(tmp_path)
     with pytest.raises(DataError, match="nowhere"):
         training.resume("nowhere")

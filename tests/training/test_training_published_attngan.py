@@ -343,7 +343,7 @@ def test_a_published_generator_alone_will_do_and_the_average_begins_there(make):
 def test_a_generator_of_another_size_is_not_begun_from(make):
     with pytest.raises(WeightsError, match="generator"):
         make().warm_start({"generator": copies(make(generator_channels=4).generator)})
-    with pytest.raises(WeightsError, match="holds no generator"):
+    with pytest.raises(WeightsError, match="lacks generator"):
         make().warm_start({"model": {}})
 
 
@@ -561,5 +561,5 @@ def test_impossible_settings_are_named(change):
 
 @pytest.mark.parametrize("change", [{"branches": 4}, {"base_size": 32}])
 def test_a_size_that_no_discriminator_sees_is_named(make, change):
-    with pytest.raises(SettingsError, match="discriminator sees pictures of"):
+    with pytest.raises(SettingsError, match="discriminator for pictures of"):
         make(**change)

@@ -282,7 +282,7 @@ def test_a_run_of_other_sizes_is_not_begun_from(make, tmp_path):
     checkpoint = loop.read_checkpoint(tmp_path / "checkpoint.pt")
     with pytest.raises(WeightsError, match="text_encoder"):
         make(width=8).warm_start(checkpoint)
-    with pytest.raises(WeightsError, match="holds no image_encoder"):
+    with pytest.raises(WeightsError, match="lacks image_encoder"):
         make().warm_start({"text_encoder": checkpoint["text_encoder"]})
 
 

@@ -82,7 +82,7 @@ def test_without_time_nothing_is_begun_and_that_is_said(shapes, tmp_path, capsys
         (["train", "world", "fashion", "--data", "d", "--run", "r"], "name of a shipped model"),
         (["train", "world", "birds", "--data", "d", "--run", "r", "--preset", "cpu"], "preset is one of"),
         (["train", "world", "birds", "--data", "d", "--run", "r", "--set", "steps=3"], "RUN.KEY=VALUE"),
-        (["train", "damsm", "birds", "--data", "d", "--run", "r"], "belong to `train world`"),
+        (["train", "damsm", "birds", "--data", "d", "--run", "r"], "are for `train world` only"),
     ],
 )
 def test_what_a_world_needs_is_told_before_anything_is_written(tmp_path, monkeypatch, capsys, arguments, told):

@@ -213,7 +213,7 @@ def test_a_second_upload_of_one_name_takes_its_place():
 
 
 @pytest.mark.parametrize(("content", "size", "told"), [
-    (b"no picture at all", None, "Not a picture"),
+    (b"no picture at all", None, "Not a supported picture"),
     (png_bytes(picture(0))[:60], None, "Damaged"),
     (png_bytes(picture(0)), LARGEST_UPLOAD + 1, "at most 9 MB"),
 ])  # fmt: skip

@@ -240,19 +240,19 @@ class TestRefusals:
     @pytest.mark.parametrize("content", [b"", b"\x80\x02 a checkpoint", zipped({"a": b"b"})[:-10]])
     def test_not_a_zip(self, content, home):
         message = refused("yunjey", published("yunjey") | {zip_link("yunjey").url: content}, home)
-        assert f"no zip, or a part of one; it begins with {content[:40]!r}" in message
+        assert f"not a complete zip file; it begins with {content[:40]!r}" in message
 
     def test_zip_without_the_member_tells_what_it_holds(self, home):
         pages = published("yunjey") | {zip_link("yunjey").url: zipped({"readme.txt": b"moved"})}
-        assert "the zip holds no encoder-5-3000.pkl; it holds readme.txt" in refused("yunjey", pages, home)
+        assert "the zip does not contain encoder-5-3000.pkl; it contains readme.txt" in refused("yunjey", pages, home)
 
     def test_folder_of_that_name_is_not_the_member(self, home):
         pages = published("yunjey") | {zip_link("yunjey").url: zipped({"encoder-5-3000.pkl/": b""})}
-        assert "the zip holds no encoder-5-3000.pkl" in refused("yunjey", pages, home)
+        assert "the zip does not contain encoder-5-3000.pkl" in refused("yunjey", pages, home)
 
     def test_empty_zip(self, home):
         pages = published("yunjey") | {zip_link("yunjey").url: zipped({})}
-        assert "it holds nothing" in refused("yunjey", pages, home)
+        assert "it contains nothing" in refused("yunjey", pages, home)
 
     def test_damaged_member(self, home):
         stream = io.BytesIO()
@@ -331,7 +331,9 @@ class TestRefusals:
         assert asked == []
 
     def test_unknown_name_lists_the_published_ones(self):
-        with pytest.raises(UnknownModelError, match=r"'stackgan' is not published.*attngan-bird, attngan-coco"):
+        with pytest.raises(
+            UnknownModelError, match=r"No published model is called .stackgan..*attngan-bird, attngan-coco"
+        ):
             download_model("stackgan", opener=failing(AssertionError()))
 
 
@@ -435,7 +437,7 @@ class TestServer:
 
     def test_wrong_zip(self, server, home):
         server.serve(2, zipped({"coco/train/filenames.pickle": b""}))
-        assert "the zip holds no captions.pickle; it holds coco/train/filenames.pickle" in self.refused(home)
+        assert "the zip does not contain captions.pickle; it contains coco/train/filenames.pickle" in self.refused(home)
 
     def test_no_server(self, server, home, monkeypatch):
         closed = Server(("127.0.0.1", 0), Handler)
@@ -497,7 +499,7 @@ class TestEndToEnd:
         run(capsys, "attngan-coco")
         server.answers.clear()
         printed, told = run(capsys, "attngan-coco")
-        assert "attngan-coco is here already; --replace gets it anew." in told
+        assert "attngan-coco is already installed; --replace downloads it again." in told
         assert printed.count("attngan-coco: ") == 2
 
     def test_replace_asks_again(self, server, tiny_coco, capsys):
@@ -512,7 +514,7 @@ class TestEndToEnd:
         import torch
 
         store.register("damsm", "attngan-coco", {"a": torch.zeros(1)}, architecture="damsm", settings={})
-        with pytest.raises(SettingsError, match=r"only damsm/attngan-coco is here. Replace it \(--replace\)"):
+        with pytest.raises(SettingsError, match=r"only damsm/attngan-coco is installed. Replace it \(--replace\)"):
             download_model("attngan-coco", opener=failing(AssertionError()))
         run(capsys, "attngan-coco", "--replace")
         assert catalogue.find("generator", "attngan-coco")

@@ -218,12 +218,12 @@ def refused(error: type[Exception], told: str, run: Any, *args: Any, **given: An
 def test_a_dictionary_of_another_size_is_refused_with_both_numbers_and_the_cause(attngan, tmp_path):
     files = attngan()
     files["dictionary"] = write_captions(tmp_path / "rebuilt.pickle", [*WORDS, "more"])
-    told = r"rebuilt\.pickle holds 13 words, but .*text_encoder\.pth was trained with 12\. .*rebuilt"
+    told = r"rebuilt\.pickle has 13 words, but .*text_encoder\.pth was trained with 12\. .*rebuilt"
     refused(WeightsError, told, import_attngan, "birds", **files)
 
 
 def test_a_vocabulary_of_another_size_is_refused_with_both_numbers(captioner):
-    told = r"vocab\.pkl holds 8 words, but .*decoder\.pkl was trained with 9"
+    told = r"vocab\.pkl has 8 words, but .*decoder\.pkl was trained with 9"
     refused(WeightsError, told, import_captioner, "yunjey", **captioner(size=9))
 
 
@@ -254,7 +254,13 @@ def test_files_in_each_others_place_are_refused(attngan, captioner):
     swapped = files | {"generator": files["text_encoder"], "text_encoder": files["generator"]}
     refused(WeightsError, "text encoder, not generator", import_attngan, "birds", **swapped)
     said = captioner()
-    refused(WeightsError, "no captions.pickle", import_attngan, "birds", **files | {"dictionary": said["vocabulary"]})
+    refused(
+        WeightsError,
+        "not AttnGAN's captions.pickle",
+        import_attngan,
+        "birds",
+        **files | {"dictionary": said["vocabulary"]},
+    )
     refused(WeightsError, "no vocabulary", import_captioner, "x", **said | {"vocabulary": files["dictionary"]})
 
 
@@ -274,7 +280,7 @@ def take(kind: str, name: str = "birds") -> None:
 @pytest.mark.parametrize("kind", ["generator", "damsm"])
 def test_a_taken_name_leaves_everything_as_it_was(attngan, kind):
     take(kind)
-    refused(SettingsError, f"{kind}/birds exists already", import_attngan, "birds", **attngan())
+    refused(SettingsError, f"{kind}/birds already exists", import_attngan, "birds", **attngan())
     assert names() == [f"{kind}/birds"]
 
 
@@ -297,7 +303,7 @@ def test_replacing_leaves_one_model_of_each_kind_and_no_old_files(attngan):
 def test_a_captioner_is_replaced_only_when_asked(captioner):
     files = captioner()
     import_captioner("yunjey", **files)
-    refused(SettingsError, "captioner/yunjey exists already", import_captioner, "yunjey", **files)
+    refused(SettingsError, "captioner/yunjey already exists", import_captioner, "yunjey", **files)
     import_captioner("yunjey", **files, replace=True)
     assert names() == ["captioner/yunjey"]
 
@@ -369,7 +375,7 @@ def test_of_two_imports_at_once_of_one_name_one_arrives_whole(attngan):
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(attempt, range(4)))
     [arrived] = [result for result in results if not isinstance(result, str)]
-    assert all("exists already" in result for result in results if isinstance(result, str))
+    assert all("already exists" in result for result in results if isinstance(result, str))
     assert [catalogue.find(kind, "birds").sha256 for kind in ("generator", "damsm")] == [e.sha256 for e in arrived]
 
 
@@ -414,7 +420,7 @@ def test_the_command_replaces_only_when_asked(command, attngan):
     files = options(attngan())
     assert command("birds", *files)[0] == 0
     code, out, err = command("birds", *files)
-    assert (code, out) == (2, "") and "exists already" in err
+    assert (code, out) == (2, "") and "already exists" in err
     assert command("birds", *files, "--replace")[0] == 0
 
 
@@ -425,14 +431,14 @@ def test_the_command_replaces_only_when_asked(command, attngan):
         (["--generator=x"], "--text-encoder, --dictionary is missing"),
         (["--image-encoder=x"], "--generator, --text-encoder, --dictionary is missing"),
         (["--encoder=x", "--vocabulary=x"], "--decoder is missing"),
-        (["--generator=x", "--encoder=x"], "one after the other"),
-        (["--image-encoder=x", "--encoder=x", "--decoder=x", "--vocabulary=x"], "one after the other"),
+        (["--generator=x", "--encoder=x"], "one model at a time"),
+        (["--image-encoder=x", "--encoder=x", "--decoder=x", "--vocabulary=x"], "one model at a time"),
         (["--generator=nowhere", "--text-encoder=x", "--dictionary=x"], "nowhere cannot be read"),
         (["--generator=", "--text-encoder=", "--dictionary="], "cannot be read"),
         (["--generator"], "expected one argument"),
         (["--weights=x"], "unrecognized arguments"),
-        (["--checkpoint=x"], "--vocabulary is missing: --checkpoint, --vocabulary belong together"),
-        (["--checkpoint=x", "--encoder=x", "--vocabulary=x"], "one after the other"),
+        (["--checkpoint=x"], "--vocabulary is missing: give --checkpoint, --vocabulary together"),
+        (["--checkpoint=x", "--encoder=x", "--vocabulary=x"], "one model at a time"),
         (["--checkpoint=nowhere", "--vocabulary=x"], "nowhere cannot be read"),
     ],
 )
@@ -447,7 +453,7 @@ def test_a_file_that_does_not_fit_ends_the_command_with_one_line(command, attnga
     files["generator"].write_text("<html>")
     code, out, err = command("birds", *options(files))
     assert (code, out, len(err.splitlines())) == (2, "", 1)
-    assert "page.pth is no checkpoint that can be read: it is a web page" in err
+    assert "page.pth is not a checkpoint that can be read: it is a web page" in err
 
 
 def test_the_help_shows_commands_that_can_be_copied(command):

@@ -427,7 +427,7 @@ def test_missing_empty_and_foreign_files_are_told_by_their_path(tmp_path, writte
             read(path)
     whole = vocabulary_of_python_2(WORDS)
     for content in (b"", b"\0" * 100, b"<html>not found</html>", b"PK\x03\x04", whole[: len(whole) // 2], b"."):
-        with pytest.raises(READERS[read], match=r"some\.pickle is not a pickle that is read here: \S"):
+        with pytest.raises(READERS[read], match=r"some\.pickle is not a pickle that can be read: \S"):
             read(written(content))
 
 
@@ -477,7 +477,7 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 58
         (LFS, "Git LFS.*git lfs pull"),
         (zipped(vocab__pkl=b"x"), "a zip of vocab.pkl. Unpack it, and give the file inside"),
         (zipped(inner__zip=zipped(vocab__pkl=b"x")), "a zip of inner.zip. Unpack it, then inner.zip in it"),
-        (zipped(vocab__pkl=b"x" * 999)[:500], "a piece of a file, 500 bytes"),
+        (zipped(vocab__pkl=b"x" * 999)[:500], "incomplete, 500 bytes"),
         (gzip.compress(b"x"), "gzip"),
         (b'{"error": "quota"}', "JSON"),
         (b"\x10\0\0\0\0\0\0\0" + b'{"a": 1}', "safetensors"),
@@ -497,5 +497,5 @@ def test_a_file_that_is_no_pickle_is_told_by_its_likely_cause(tmp_path, content,
 def test_a_dictionary_that_attngan_cannot_have_trained_with_is_refused(tmp_path, words, ids):
     path = tmp_path / "captions.pickle"
     path.write_bytes(pickle.dumps([[[1]], [[1]], words, ids], protocol=2))
-    with pytest.raises(WeightsError, match="tables agree"):
+    with pytest.raises(WeightsError, match="tables must agree"):
         read_captions(path)

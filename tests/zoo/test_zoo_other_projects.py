@@ -449,7 +449,7 @@ def test_damaged_checkpoints_are_read_or_refused_and_nothing_else(tmp_path, zipp
 def test_a_checkpoint_without_a_captioner_and_a_map_of_another_size_are_named(tmp_path, tutorial, word_map):
     encoder, decoder = tutorial
     torch.save({"encoder": encoder.state_dict(), "epoch": 3}, tmp_path / "half.pth.tar")
-    with pytest.raises(WeightsError, match=r"half\.pth\.tar holds no decoder: it has encoder"):
+    with pytest.raises(WeightsError, match=r"half\.pth\.tar lacks decoder: it contains encoder"):
         import_attending_captioner("tutorial", checkpoint=tmp_path / "half.pth.tar", vocabulary=word_map)
     torch.save({"encoder": encoder.state_dict(), "decoder": decoder.state_dict()}, tmp_path / "BEST.pth.tar")
     word_map.write_text(json.dumps(WORD_MAP | {"more": 7}))

@@ -222,7 +222,7 @@ def test_an_unknown_kind_is_refused_before_anything_is_read():
 
 @pytest.mark.parametrize("name", LSTMDecoder(**DECODER).state_dict())
 def test_a_missing_tensor_is_named_or_what_it_tells_is_missed(decoder, name):
-    told = {"embed.weight": "none of the published", "lstm.weight_hh_l0": "incomplete: num_layers"}
+    told = {"embed.weight": "not one of the published", "lstm.weight_hh_l0": "incomplete: num_layers"}
     state = dict(decoder.state_dict())
     del state[name]
     with pytest.raises(WeightsError, match=told.get(name, re.escape(name))):
@@ -255,20 +255,20 @@ def test_a_network_of_our_own_is_not_taken_for_a_published_one():
 
 
 def test_a_stranger_is_told_what_there_is():
-    with pytest.raises(WeightsError, match=r"none of the published networks .*text encoder.*fc\.weight, fc\.bias"):
+    with pytest.raises(WeightsError, match=r"not one of the published networks .*text encoder.*fc\.weight, fc\.bias"):
         load_published(nn.Sequential(OrderedDict(fc=nn.Linear(1, 1))).state_dict())
 
 
 @pytest.mark.parametrize("contents", [[1, 2], "weights", 3, torch.zeros(3), None])
 def test_a_file_that_holds_no_tensors_by_name_is_refused(file, contents):
-    with pytest.raises(WeightsError, match=r"net\.pth holds a \w+, not tensors by name"):
+    with pytest.raises(WeightsError, match=r"net\.pth contains a \w+, not tensors by name"):
         load_published(file(contents))
 
 
 @pytest.mark.parametrize("contents", [{}, {"netG": {}}, {"a": 1}, {"netG": [torch.zeros(1)]}, {1: {2: torch.zeros(1)}}])
 def test_a_dictionary_that_is_no_state_dict_is_refused(file, contents):
     for source in (contents, file(contents)):
-        with pytest.raises(WeightsError, match="no state dict"):
+        with pytest.raises(WeightsError, match=r"not a (plain )?state dict"):
             load_published(source)
 
 
@@ -296,7 +296,7 @@ END_OF_NO_ZIP = b"damaged" * 9 + b"PK\x05\x06" + b"\0" * 6 + b"\x01\0" + b"\xff\
         (b"\xef\xbb\xbf\r\n <html>", "web page"),
         (zipped(encoder__pkl=b"x", decoder__pkl=b"y"), r"zip of encoder\.pkl, decoder\.pkl\. Unpack it"),
         (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
-        (b"PK\x03\x04" + b"\0" * 4996, "a piece of a file, 5,000 bytes: the download broke off"),
+        (b"PK\x03\x04" + b"\0" * 4996, "incomplete, 5,000 bytes: the download broke off"),
         (zipped(inner__zip=zipped(encoder__pkl=b"x")), r"Unpack it, then inner\.zip in it"),
         (b"hello world\n" * 99, "damaged"),
         (END_OF_NO_ZIP, "damaged"),
@@ -378,7 +378,7 @@ def test_tensors_that_claim_more_than_they_hold_are_refused_before_memory_is_tak
         "lstm.weight_hh_l0": torch.zeros(1).expand(2048, 512),
     }
     for source in (huge, file(huge)):
-        with pytest.raises(WeightsError, match=r"'embed\.weight' does not hold"):
+        with pytest.raises(WeightsError, match=r"'embed\.weight' is not a dense"):
             load_published(source)
 
 

@@ -107,7 +107,7 @@ def test_tensors_that_share_memory_and_slices_are_stored_whole():
 
 
 def test_values_beyond_half_precision_are_refused_with_the_remedy():
-    with pytest.raises(SettingsError, match=r"scale holds values up to 1e\+06.*full_precision"):
+    with pytest.raises(SettingsError, match=r"scale has values up to 1e\+06.*full_precision"):
         stored(tensors={"scale": torch.tensor([1e6, -torch.inf])})
     stored(tensors={"scale": torch.tensor([1e6, -torch.inf])}, full_precision=["scale"])
 
@@ -308,7 +308,7 @@ def test_listing_models_needs_no_torch():
 def test_a_taken_name_is_refused_and_the_first_model_kept():
     first = stored(settings={"first": True})
     before = contents(catalogue.home())
-    with pytest.raises(SettingsError, match=r"exists already.*replace=True"):
+    with pytest.raises(SettingsError, match=r"already exists.*replace=True"):
         stored(tensors={"weight": torch.ones(9)})
     assert contents(catalogue.home()) == before
     assert catalogue.find("captioner", "mine") == first
