@@ -35,7 +35,7 @@ class PlaySettings(Decoding):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_truncation(self.truncation)
+        object.__setattr__(self, "truncation", check_truncation(self.truncation))
 
     def decoding(self) -> dict[str, Any]:
         """The captioner's part of the settings."""

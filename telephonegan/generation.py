@@ -75,13 +75,14 @@ class Generator:
         seed draws, such as {"noise": array (Z,)}; see the method `latents`. The picture then stores all of its latents.
         Raises TextError for a text without any known word, and SettingsError.
         """
-        check_truncation(truncation)
+        truncation = check_truncation(truncation)
         if isinstance(texts, str) or len(texts) != len(seeds):
             raise SettingsError(f"{texts!r:.60} and {len(seeds)} seeds: give a list of texts and one seed for each.")
         encoded = [self.encode(text) for text in texts]
         seeds = [inference.check_seed(seed) for seed in seeds]
         edits = self._checked(latents, len(texts))
-        if inference.check_whole(candidates, "candidates", 1, MOST_CANDIDATES) > 1:
+        candidates = inference.check_whole(candidates, "candidates", 1, MOST_CANDIDATES)
+        if candidates > 1:
             if any(edits):
                 raise SettingsError("candidates tries several seeds, but latents fix the draw: give one or the other.")
             return best_pictures(partial(self, truncation=truncation), self._teacher(), texts, seeds, candidates)
@@ -117,7 +118,7 @@ class Generator:
         >>> generator.latents([3])["noise"].shape  # doctest: +SKIP
         torch.Size([1, 100])
         """
-        check_truncation(truncation)
+        truncation = check_truncation(truncation)
         return {name: part.mul(truncation) for name, part in self.painter.latents(seeds).items()}
 
     @torch.inference_mode()
@@ -189,10 +190,11 @@ class Generator:
         return inference.shared_model(Matcher, catalogue.find(*self.painter.teacher.split("/")), self.device)
 
 
-def check_truncation(truncation: float) -> None:
-    """Raises SettingsError for a noise scale outside 0 to 2."""
+def check_truncation(truncation: float) -> float:
+    """A noise scale from 0 to 2; SettingsError for all else."""
     if not inference.is_number(truncation) or not 0 <= truncation <= 2:
         raise SettingsError(f"truncation scales the noise and must be from 0 to 2; {truncation!r} was given.")
+    return float(truncation)
 
 
 def _vector(values: Any) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import numbers
 import threading
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -152,15 +153,15 @@ def vocabulary_of(entry: Entry) -> Vocabulary:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a setting is a real number; unlike in Python, True and False are not."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether a setting is a real number, numpy's included; True and False are not, whatever Python says."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def check_whole(value: int, name: str, low: int, high: int) -> int:
-    """Return the value if it is a whole number from `low` to `high`; otherwise SettingsError names the setting."""
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+    """A whole number from `low` to `high`, also of numpy, as an int; SettingsError names the setting for all else."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or not low <= value <= high:
         raise SettingsError(f"{name} must be a whole number from {low} to {high}; {value!r} was given.")
-    return value
+    return int(value)
 
 
 def check_seed(seed: int) -> int:

@@ -110,9 +110,9 @@ class Telephone:
         A chain ends early if its caption contains no word the generator knows.
         Raises ImageError, TextError or SettingsError before the first round.
         """
-        inference.check_whole(rounds, "rounds", 1, MOST_ROUNDS)
-        inference.check_seed(seed)
-        inference.check_whole(number, "number", 0, inference.SEEDS - 1)
+        rounds = inference.check_whole(rounds, "rounds", 1, MOST_ROUNDS)
+        seed = inference.check_seed(seed)
+        number = inference.check_whole(number, "number", 0, inference.SEEDS - 1)
         shared = {
             "seed": seed,
             "wanted": rounds,
@@ -324,8 +324,8 @@ def _paint(
     candidates: int = 1,
     latents: Edit | Sequence[Edit | None] | None = None,
 ) -> Picture | list[Picture] | list[list[Picture]]:
-    inference.check_whole(n, "n", 1, 1000)
-    inference.check_seed(seed)
+    n = inference.check_whole(n, "n", 1, 1000)
+    seed = inference.check_seed(seed)
     edits = latents if latents is None or isinstance(text, list | tuple) else [latents]
     how = {"truncation": truncation, "candidates": candidates, "edits": edits}
     return _one_or_many(text, partial(_paint_all, generator, seeds=range(seed, seed + n), **how))

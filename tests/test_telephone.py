@@ -131,6 +131,23 @@ def test_bad_input_is_refused_before_the_first_round(phone, options, error):
     assert seen == []
 
 
+def test_numbers_of_numpy_do_what_numbers_of_python_do(phone, tmp_path):
+    sampled = {"method": "sample", "temperature": np.float32(0.5), "top_p": np.float64(0.5)}
+    python = {"method": "sample", "temperature": 0.5, "top_p": 0.5}
+    picture = sample("coffee")
+    assert vars(phone.caption(picture, seed=np.int64(3), **sampled))["seed"] == 3
+    assert phone.caption(picture, seed=np.int64(3), **sampled).text == phone.caption(picture, seed=3, **python).text
+    assert phone.caption(picture, beam_width=np.int8(2)).text == phone.caption(picture, beam_width=2).text
+    painted = phone.generate("a dog", seed=np.int64(3), n=np.int32(2), truncation=np.float32(0.5))
+    same = phone.generate("a dog", seed=3, n=2, truncation=0.5)
+    assert [each.image.tobytes() for each in painted] == [each.image.tobytes() for each in same]
+    numpy = {"rounds": np.int16(1), "seed": np.uint32(1), "number": np.int64(2), "truncation": np.float32(0.5)}
+    one = phone.play(image=picture, **numpy, **sampled, **QUIET)
+    other = phone.play(image=picture, rounds=1, seed=1, number=2, truncation=0.5, **python, **QUIET)
+    other.started = one.started
+    assert files(one.save(tmp_path / "numpy"), ".json") == files(other.save(tmp_path / "python"), ".json")
+
+
 @pytest.mark.parametrize("n", [0, -1, 1.5, "2"])
 def test_a_count_of_pictures_that_makes_no_sense_is_refused(phone, n):
     with pytest.raises(SettingsError, match="n must be"):

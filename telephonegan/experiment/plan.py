@@ -66,18 +66,17 @@ class Plan:
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
                 raise SettingsError(f"{name} must be a text; {getattr(self, name)!r} was given.")
         object.__setattr__(self, "seeds", _checked_seeds(self.seeds))
-        inference.check_whole(self.rounds, "rounds", 1, MOST_ROUNDS)
-        inference.check_whole(self.block, "block", 1, inference.BATCH)
-        inference.check_whole(self.threads, "threads", 1, 64)
-        if self.limit is not None:
-            inference.check_whole(self.limit, "limit", 1, _MOST)
+        most = {"rounds": MOST_ROUNDS, "block": inference.BATCH, "threads": 64}
+        for name, high in (most if self.limit is None else most | {"limit": _MOST}).items():
+            object.__setattr__(self, name, inference.check_whole(getattr(self, name), name, 1, high))
         _check_choice("seed_policy", self.seed_policy, SEED_POLICIES)
         _check_choice("pictures", self.pictures, KEPT)
         if self.split is not None:
             _check_choice("split", self.split, SPLITS)
             if self.sources == SAMPLES:
                 raise SettingsError("The sample photographs have no split: leave split out, or name a data folder.")
-        _ = self.settings
+        for name, value in dataclasses.asdict(self.settings).items():
+            object.__setattr__(self, name, value)
 
     @property
     def settings(self) -> PlaySettings:
