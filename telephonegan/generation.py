@@ -81,11 +81,11 @@ class Generator:
         encoded = [self.encode(text) for text in texts]
         seeds = [inference.check_seed(seed) for seed in seeds]
         edits = self._checked(latents, len(texts))
-        candidates = inference.check_whole(candidates, "candidates", 1, MOST_CANDIDATES)
+        candidates = check_candidates(candidates)
         if candidates > 1:
             if any(edits):
-                raise SettingsError("candidates tries several seeds, but latents fix the draw: give one or the other.")
-            return best_pictures(partial(self, truncation=truncation), self._teacher(), texts, seeds, candidates)
+                raise SettingsError("candidates chooses among seeds, latents leave no choice: give one or the other.")
+            return best_pictures(partial(self, truncation=truncation), self.teacher(), texts, seeds, candidates)
         return inference.in_batches(partial(self._paint, truncation=truncation), texts, encoded, seeds, edits)
 
     def encode(self, text: str) -> EncodedText:
@@ -184,7 +184,8 @@ class Generator:
                 )
         return parts
 
-    def _teacher(self) -> Matcher:
+    def teacher(self) -> Matcher:
+        """The DAMSM that chooses among candidates; SettingsError where there is none."""
         if self.painter.teacher is None:
             raise SettingsError(f"candidates needs the generator's DAMSM, and {self.name!r} has none.")
         return inference.shared_model(Matcher, catalogue.find(*self.painter.teacher.split("/")), self.device)
@@ -195,6 +196,11 @@ def check_truncation(truncation: float) -> float:
     if not inference.is_number(truncation) or not 0 <= truncation <= 2:
         raise SettingsError(f"truncation scales the noise and must be from 0 to 2; {truncation!r} was given.")
     return float(truncation)
+
+
+def check_candidates(candidates: int) -> int:
+    """A number of candidates from 1 to 64; SettingsError for all else."""
+    return inference.check_whole(candidates, "candidates", 1, MOST_CANDIDATES)
 
 
 def _vector(values: Any) -> Tensor:

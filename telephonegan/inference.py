@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from telephonegan.errors import SettingsError, WeightsError
+from telephonegan.errors import SettingsError, WeightsError, unknown_setting
 from telephonegan.networks.backbone import Backbone
 from telephonegan.records import misfit
 from telephonegan.text import Vocabulary
@@ -129,6 +129,32 @@ class Settings:
             f"The settings {self.where} do not fit this version: {problem}. "
             "Update telephonegan, or register the model again."
         )
+
+
+def known_settings(*others: Callable, without: Sequence[str] = ()) -> Callable[[Callable[..., T]], Callable[..., T]]:
+    """Decorate a function to raise SettingsError for a keyword that it does not have, with the nearest that it has.
+
+    It has its own parameters and, where it hands settings on, the optional ones of `others`, less those of `without`.
+
+    >>> known_settings(Decoding)(caption)("bear.jpg", beam=3)  # doctest: +SKIP
+    SettingsError: caption has no setting 'beam'. Did you mean beam_width? Allowed: image, captioner, …
+    """
+
+    def decorate(function: Callable[..., T]) -> Callable[..., T]:
+        own = [each for each in inspect.signature(function).parameters.values() if each.kind != each.VAR_KEYWORD]
+        passed = [each for other in others for each in inspect.signature(other).parameters.values()]
+        names = [each.name for each in own] + [each.name for each in passed if each.default is not each.empty]
+        allowed = [name for name in dict.fromkeys(names) if name not in ("self", *without)]
+
+        @functools.wraps(function)
+        def call(*args: Any, **options: Any) -> T:
+            if unknown := next((name for name in options if name not in allowed), None):
+                raise unknown_setting(function.__name__, unknown, allowed)
+            return function(*args, **options)
+
+        return call
+
+    return decorate
 
 
 def settings_of(entry: Entry, *architectures: str) -> Settings:

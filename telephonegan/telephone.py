@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from telephonegan import inference
-from telephonegan.captioning import Captioner
+from telephonegan.captioning import Captioner, Decoding
 from telephonegan.chains import MOST_ROUNDS, Chain, PlaySettings
 from telephonegan.errors import SettingsError
 from telephonegan.generation import Edit, Generator
@@ -48,6 +48,30 @@ class Position:
         return cls(len(chain), before, chain.seed, chain.number)
 
 
+def _describe(
+    captioner: Captioner, image: Any, *, seed: int = 0, value_range: ValueRange | None = None, **decoding: Any
+) -> Caption | list[Caption]:
+    how = {"value_range": value_range, **decoding}
+    return _one_or_many(image, lambda images: captioner(images, seeds=[seed] * len(images), **how))
+
+
+def _paint(
+    generator: Generator,
+    text: str | list[str],
+    *,
+    seed: int = 0,
+    n: int = 1,
+    truncation: float = 1.0,
+    candidates: int = 1,
+    latents: Edit | Sequence[Edit | None] | None = None,
+) -> Picture | list[Picture] | list[list[Picture]]:
+    n = inference.check_whole(n, "n", 1, 1000)
+    seed = inference.check_seed(seed)
+    edits = latents if latents is None or isinstance(text, list | tuple) else [latents]
+    how = {"truncation": truncation, "candidates": candidates, "edits": edits}
+    return _one_or_many(text, partial(_paint_all, generator, seeds=range(seed, seed + n), **how))
+
+
 class Telephone:
     """A captioner and a generator that play the game together. `load` makes one from their names.
 
@@ -65,29 +89,17 @@ class Telephone:
             for kind, model in (("captioner", self.captioner), ("generator", self.generator))
         }
 
+    @inference.known_settings(_describe, Decoding)
     def caption(self, image: Any, **decoding: Any) -> Caption | list[Caption]:
         """Like the function `caption`, with this captioner."""
         return _describe(self.captioner, image, **decoding)
 
+    @inference.known_settings(_paint)
     def generate(self, text: str | list[str], **options: Any) -> Picture | list[Picture] | list[list[Picture]]:
         """Like the function `generate`, with this generator."""
         return _paint(self.generator, text, **options)
 
-    def play(
-        self, image: Any = None, text: str | list[str] | None = None, *, number: int = 0, **options: Any
-    ) -> Chain | list[Chain]:
-        """Play from a picture or a text; a list of either gives a list of chains. See `play_many`.
-
-        `number` is that of the (first) chain: `play(image=images[3], number=3)` repeats chain 3 of
-        `play(image=images)`.
-        """
-        if (image is None) == (text is None):
-            raise SettingsError("A chain starts from one thing: give either image=… or text=….")
-        kind, source = ("texts", text) if image is None else ("images", image)
-        if isinstance(source, list | tuple):
-            return self.play_many(**{kind: source}, number=number, **options)
-        return self.play_many(**{kind: [source]}, number=number, **options)[0]
-
+    @inference.known_settings(PlaySettings)
     def play_many(
         self,
         *,
@@ -103,20 +115,23 @@ class Telephone:
     ) -> list[Chain]:
         """Play one chain per picture or text, all advancing together; images come first in the result.
 
-        The chains are numbered from `number` on. What a chain samples depends only on `seed`, its number and the round,
-        so the other chains make no difference beyond rounding. `settings` are those of `PlaySettings`: method,
-        beam_width, temperature, top_p, truncation. `value_range` is that of `images.as_image`. `on_round` is called
-        with each chain after every new round.
-        A chain ends early if its caption contains no word the generator knows.
+        The chains are numbered from `number` on. What a chain samples depends on `seed`, its number and the round
+        alone, so its neighbours make no difference but for the rounding of sums. `settings` are those of
+        `PlaySettings`: method, beam_width, temperature, top_p, truncation, candidates. `value_range` is that of
+        `images.as_image`. `on_round` is called with each chain that has grown.
+        A chain ends early when its caption holds no word the generator knows.
         Raises ImageError, TextError or SettingsError before the first round.
         """
         rounds = inference.check_whole(rounds, "rounds", 1, MOST_ROUNDS)
         seed = inference.check_seed(seed)
         number = inference.check_whole(number, "number", 0, inference.SEEDS - 1)
+        how = PlaySettings(**settings)
+        if how.candidates > 1:
+            self.generator.teacher()  # says now what it would say in round 1
         shared = {
             "seed": seed,
             "wanted": rounds,
-            "settings": PlaySettings(**settings),
+            "settings": how,
             "models": self.models,
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
@@ -127,6 +142,22 @@ class Telephone:
         chains = [Chain(source, name, number=each, **shared) for each, (source, name) in enumerate(sources, number)]
         self._advance_to(rounds, chains, progress, on_round)
         return chains
+
+    @inference.known_settings(play_many, PlaySettings, without=("images", "texts"))
+    def play(
+        self, image: Any = None, text: str | list[str] | None = None, *, number: int = 0, **options: Any
+    ) -> Chain | list[Chain]:
+        """Play from a picture or from a text; a list of either gives a list of chains, as `play_many` does.
+
+        `number` is that of the (first) chain: `play(image=images[3], number=3)` repeats chain 3 of
+        `play(image=images)`.
+        """
+        if (image is None) == (text is None):
+            raise SettingsError("A chain starts from one thing: give either image=… or text=….")
+        kind, source = ("texts", text) if image is None else ("images", image)
+        if isinstance(source, list | tuple):
+            return self.play_many(**{kind: source}, number=number, **options)
+        return self.play_many(**{kind: [source]}, number=number, **options)[0]
 
     def resume(
         self, chain: Chain, *, rounds: int | None = None, progress: bool = True, on_round: OnRound | None = None
@@ -194,6 +225,7 @@ class Telephone:
             [position.before for position in positions],
             seeds=[_round_seed(position, "picture", seed_policy) for position in positions],
             truncation=settings.truncation,
+            candidates=settings.candidates,
         )
 
     def _recaption(
@@ -214,6 +246,7 @@ class Telephone:
         ]
 
 
+@inference.known_settings(Decoding)
 def caption(
     image: Any,
     *,
@@ -234,6 +267,7 @@ def caption(
     return _describe(_captioner(captioner, device), image, seed=seed, value_range=value_range, **decoding)
 
 
+@inference.known_settings()
 def generate(
     text: str | list[str],
     *,
@@ -258,6 +292,7 @@ def generate(
     return _paint(_generator(generator, device), text, seed=seed, n=n, **how)
 
 
+@inference.known_settings(Telephone.play_many, PlaySettings, without=("images", "texts"))
 def play(
     image: Any = None,
     text: str | list[str] | None = None,
@@ -282,6 +317,7 @@ def play(
     return phone.play(image, text, rounds=rounds, seed=seed, **options)
 
 
+@inference.known_settings()
 def load(
     captioner: str | None = None, generator: str | None = None, device: str = "auto", *, world: str | None = None
 ) -> Telephone:
@@ -308,27 +344,6 @@ def _captioner(name: str, device: str) -> Captioner:
 
 def _generator(name: str, device: str) -> Generator:
     return inference.shared_model(Generator, catalogue.find("generator", name), inference.resolve_device(device))
-
-
-def _describe(captioner: Captioner, image: Any, *, seed: int = 0, **decoding: Any) -> Caption | list[Caption]:
-    return _one_or_many(image, lambda images: captioner(images, seeds=[seed] * len(images), **decoding))
-
-
-def _paint(
-    generator: Generator,
-    text: str | list[str],
-    *,
-    seed: int = 0,
-    n: int = 1,
-    truncation: float = 1.0,
-    candidates: int = 1,
-    latents: Edit | Sequence[Edit | None] | None = None,
-) -> Picture | list[Picture] | list[list[Picture]]:
-    n = inference.check_whole(n, "n", 1, 1000)
-    seed = inference.check_seed(seed)
-    edits = latents if latents is None or isinstance(text, list | tuple) else [latents]
-    how = {"truncation": truncation, "candidates": candidates, "edits": edits}
-    return _one_or_many(text, partial(_paint_all, generator, seeds=range(seed, seed + n), **how))
 
 
 def _paint_all(

@@ -123,6 +123,7 @@ def test_the_short_calls_use_the_named_models(tiny):
     ({"text": "a dog", "number": -1}, SettingsError),
     ({"text": "a dog", "truncation": 3}, SettingsError),
     ({"text": "a dog", "method": "guess"}, SettingsError),
+    *[({"text": "a dog", "candidates": candidates}, SettingsError) for candidates in (0, 65, 1.5, True)],
 ])  # fmt: skip
 def test_bad_input_is_refused_before_the_first_round(phone, options, error):
     seen = []
@@ -146,6 +147,44 @@ def test_numbers_of_numpy_do_what_numbers_of_python_do(phone, tmp_path):
     other = phone.play(image=picture, rounds=1, seed=1, number=2, truncation=0.5, **python, **QUIET)
     other.started = one.started
     assert files(one.save(tmp_path / "numpy"), ".json") == files(other.save(tmp_path / "python"), ".json")
+
+
+@pytest.mark.parametrize(("call", "options", "told"), [
+    ("caption", {"beam": 3}, r"caption has no setting 'beam'. Did you mean beam_width\?.*Allowed: .*temperature"),
+    ("caption", {"temprature": 2}, r"Did you mean temperature\?"),
+    ("caption", {"seeds": [3]}, r"Did you mean seed\?"),
+    ("generate", {"trunc": 1}, r"generate has no setting 'trunc'. Did you mean truncation\?.*Allowed: .*candidates"),
+    ("play", {"beams": 3}, r"play has no setting 'beams'. Did you mean beam_width.*Allowed: .*rounds.*number.*top_p"),
+    ("play", {"images": []}, r"play has no setting 'images'. Did you mean image\?"),
+    ("play", {"xyz": 1}, r"play has no setting 'xyz'. Allowed: "),
+])  # fmt: skip
+def test_a_misspelt_keyword_is_answered_with_the_nearest_and_all_that_are_allowed(phone, call, options, told):
+    for owner in (phone, tg):
+        with pytest.raises(SettingsError, match=told):
+            getattr(owner, call)("a dog", **options)
+
+
+def test_a_misspelt_keyword_of_many_chains_and_of_loading_is_named():
+    with pytest.raises(SettingsError, match=r"Did you mean captioner\?"):
+        tg.load(captionr="tiny")
+    with pytest.raises(SettingsError, match=r"play_many has no setting 'text'. Did you mean texts"):
+        tg.Telephone(None, None).play_many(text=["a dog"])
+
+
+def test_a_game_with_candidates_keeps_the_best_and_says_so(phone, tmp_path):
+    chain = phone.play(text="a red ball", rounds=1, candidates=4, **QUIET)
+    plain = phone.play(text="a red ball", rounds=1, **QUIET)
+    [best] = phone.generator(["a red ball"], seeds=[plain[1].picture.seed], candidates=4)
+    assert chain[1].picture.seed == best.seed
+    saved = chain.save(tmp_path / "game")
+    assert json.loads((saved / "chain.json").read_text())["settings"]["candidates"] == 4
+    assert tg.Chain.load(saved).settings == chain.settings
+
+
+def test_one_candidate_is_not_recorded_as_older_chains_have_none(phone, tmp_path):
+    saved = phone.play(text="a dog", rounds=1, candidates=1, **QUIET).save(tmp_path / "game")
+    assert "candidates" not in json.loads((saved / "chain.json").read_text())["settings"]
+    assert tg.Chain.load(saved).settings.candidates == 1
 
 
 @pytest.mark.parametrize("n", [0, -1, 1.5, "2"])
@@ -193,7 +232,7 @@ def test_a_text_chain_is_read_back_too(phone, tmp_path):
     assert loaded.source == "a dog 🐶 <b>" and loaded[0].picture is None
 
 
-@pytest.mark.parametrize("how", [{}, {"method": "sample", "temperature": 2.0, "truncation": 0.7}])
+@pytest.mark.parametrize("how", [{}, {"method": "sample", "temperature": 2.0, "truncation": 0.7}, {"candidates": 3}])
 def test_a_resumed_game_ends_as_if_it_had_never_stopped(phone, tmp_path, how):
     whole = phone.play(image=sample("coffee"), rounds=4, seed=1, **how, **QUIET)
 

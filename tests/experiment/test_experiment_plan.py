@@ -24,11 +24,18 @@ def test_numbers_of_numpy_are_recorded_as_json_has_them():
     assert json.dumps(plan.record()) == json.dumps(same.record())
 
 
+def test_candidates_are_recorded_where_there_are_several():
+    assert "candidates" not in Plan(sources="x").record()
+    plan = Plan(sources="x", candidates=2)
+    assert plan.settings.candidates == 2
+    assert Plan.of(plan.record()) == plan
+
+
 @pytest.mark.parametrize(
     "values, told",
     [
         ({"sources": "x", "seed_polcy": "fixed"}, "Did you mean seed_policy"),
-        ({"sources": "x", "qqq": 1}, "There are sources"),
+        ({"sources": "x", "qqq": 1}, "Allowed: sources"),
         ({"rounds": 3}, "needs sources"),
         ({"sources": 3}, "sources must be a text"),
         ({"sources": "x", "rounds": 0}, "rounds"),
