@@ -80,7 +80,7 @@ class Generator:
             raise SettingsError(f"{texts!r:.60} and {len(seeds)} seeds: give a list of texts and one seed for each.")
         encoded = [self.encode(text) for text in texts]
         seeds = [inference.check_seed(seed) for seed in seeds]
-        edits = self._checked(latents, len(texts))
+        edits = self.checked_latents(latents, len(texts))
         candidates = check_candidates(candidates)
         if candidates > 1:
             if any(edits):
@@ -161,8 +161,8 @@ class Generator:
             for row, text in enumerate(encoded)
         ]
 
-    def _checked(self, latents: Sequence[Edit | None] | None, count: int) -> list[Latents]:
-        """The edits as tensors, {} for no edit."""
+    def checked_latents(self, latents: Sequence[Edit | None] | None, count: int) -> list[Latents]:
+        """The edits as tensors, {} where there is none. Raises SettingsError."""
         if latents is None:
             return [{}] * count
         if isinstance(latents, Mapping) or len(latents) != count:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +16,7 @@ from PIL import Image
 from telephonegan import inference
 from telephonegan.captioning import Captioner, Decoding
 from telephonegan.chains import MOST_ROUNDS, Chain, PlaySettings
-from telephonegan.errors import SettingsError
+from telephonegan.errors import ImageError, SettingsError, TextError
 from telephonegan.generation import Edit, Generator
 from telephonegan.images import ValueRange, working_image
 from telephonegan.results import Caption, Picture, Round
@@ -25,6 +26,7 @@ from telephonegan.zoo.worlds import find_world
 
 DEFAULT_MODEL = "flickr8k"
 SEED_POLICIES = ("fresh", "fixed")
+ON_ERROR = ("raise", "skip")
 OnRound = Callable[[Chain], None]
 
 
@@ -49,10 +51,19 @@ class Position:
 
 
 def _describe(
-    captioner: Captioner, image: Any, *, seed: int = 0, value_range: ValueRange | None = None, **decoding: Any
-) -> Caption | list[Caption]:
+    captioner: Captioner,
+    image: Any,
+    *,
+    seed: int = 0,
+    value_range: ValueRange | None = None,
+    on_error: str = "raise",
+    **decoding: Any,
+) -> Caption | list[Caption | None]:
     how = {"value_range": value_range, **decoding}
-    return _one_or_many(image, lambda images: captioner(images, seeds=[seed] * len(images), **how))
+    read = partial(working_image, value_range=value_range)
+    images, indices = _usable(image, read, "picture", on_error)
+    captions = captioner(images, seeds=[seed] * len(images), **how)
+    return _in_place(image, captions, indices)
 
 
 def _paint(
@@ -64,12 +75,43 @@ def _paint(
     truncation: float = 1.0,
     candidates: int = 1,
     latents: Edit | Sequence[Edit | None] | None = None,
-) -> Picture | list[Picture] | list[list[Picture]]:
+    on_error: str = "raise",
+) -> Picture | list[Picture | None] | list[list[Picture] | None]:
     n = inference.check_whole(n, "n", 1, 1000)
     seed = inference.check_seed(seed)
-    edits = latents if latents is None or isinstance(text, list | tuple) else [latents]
-    how = {"truncation": truncation, "candidates": candidates, "edits": edits}
-    return _one_or_many(text, partial(_paint_all, generator, seeds=range(seed, seed + n), **how))
+    many = isinstance(text, list | tuple)
+    edits = generator.checked_latents(latents if many or latents is None else [latents], len(text) if many else 1)
+    texts, indices = _usable(text, lambda each: generator.encode(each) and each, "text", on_error)
+    how = {"truncation": truncation, "candidates": candidates, "edits": [edits[index] for index in indices]}
+    return _in_place(text, _paint_all(generator, texts, seeds=range(seed, seed + n), **how), indices)
+
+
+def _usable(given: Any, read: Callable[[Any], Any], what: str, on_error: str) -> tuple[list, list[int]]:
+    """What can be read of one thing or a list, and where it stands there; of a list, `on_error` "skip" leaves out."""
+    if on_error not in ON_ERROR:
+        raise SettingsError(f"on_error must be one of {', '.join(ON_ERROR)}; {on_error!r} was given.")
+    if not isinstance(given, list | tuple):
+        return [read(given)], [0]
+    found, reasons = {}, {}
+    for index, each in enumerate(given):
+        try:
+            found[index] = read(each)
+        except (ImageError, TextError) as error:
+            if on_error == "raise":
+                raise type(error)(f"The {what} at index {index}: {error}") from error
+            reasons[index] = str(error)
+    if reasons:
+        told = "; ".join(f"index {index}: {reason}" for index, reason in reasons.items())
+        warnings.warn(f"Skipped {len(reasons)} of {len(given)} {what}s. {told}", stacklevel=5)
+    return list(found.values()), list(found)
+
+
+def _in_place(given: Any, results: list, indices: list[int]) -> Any:
+    """One in, one out; a list in, a list out, with None for what was left out."""
+    if not isinstance(given, list | tuple):
+        return results[0]
+    by_index = dict(zip(indices, results, strict=True))
+    return [by_index.get(index) for index in range(len(given))]
 
 
 class Telephone:
@@ -254,17 +296,20 @@ def caption(
     device: str = "auto",
     seed: int = 0,
     value_range: ValueRange | None = None,
+    on_error: str = "raise",
     **decoding: Any,
-) -> Caption | list[Caption]:
+) -> Caption | list[Caption | None]:
     """Describe a picture, or each of a list of pictures, in words.
 
     `image` and `value_range` are those of `images.as_image`. `decoding` is method ("beam", "greedy" or "sample"),
-    beam_width, temperature and top_p, see `captioning.Decoding`. Raises ImageError, SettingsError, UnknownModelError,
-    WeightsError.
+    beam_width, temperature and top_p, see `captioning.Decoding`. Of a list, pictures that cannot be read
+    raise an error that has their index or, with `on_error="skip"`, become None, and a warning lists them. Raises
+    ImageError, SettingsError, UnknownModelError, WeightsError.
 
     >>> print(caption("bear.jpg"))  # doctest: +SKIP
     """
-    return _describe(_captioner(captioner, device), image, seed=seed, value_range=value_range, **decoding)
+    how = {"seed": seed, "value_range": value_range, "on_error": on_error}
+    return _describe(_captioner(captioner, device), image, **how, **decoding)
 
 
 @inference.known_settings()
@@ -276,19 +321,23 @@ def generate(
     truncation: float = 1.0,
     candidates: int = 1,
     latents: Edit | Sequence[Edit | None] | None = None,
+    on_error: str = "raise",
     generator: str = DEFAULT_MODEL,
     device: str = "auto",
-) -> Picture | list[Picture] | list[list[Picture]]:
+) -> Picture | list[Picture | None] | list[list[Picture] | None]:
     """Paint a text, or each of a list of texts.
 
     With n > 1 every text gives a list of n pictures, with the seeds seed, seed + 1, …. `truncation` (0 to 2) scales the
-    noise. With `candidates` (2 to 64), each picture is the best match among that many, according to the generator's own
-    DAMSM. `latents` (for a list of texts a list) replace parts of what the seed draws, such as {"noise": array}; see
-    `generation.Generator.latents`. Raises TextError, SettingsError, UnknownModelError, WeightsError.
+    noise. With `candidates` (2 to 64), each picture is the one of so many that matches the text best, in the eyes of
+    the generator's teacher. `latents` (for a list of texts a list) replace parts of what the seed draws, such as
+    {"noise": array}; see `generation.Generator.latents`.
+    Of a list, texts without a known word raise an error that has their index or, with `on_error="skip"`, become None,
+    and a warning lists them.
+    Raises TextError, SettingsError, UnknownModelError, WeightsError.
 
     >>> generate("a brown bear in the grass", seed=3).save("bear.png")  # doctest: +SKIP
     """
-    how = {"truncation": truncation, "candidates": candidates, "latents": latents}
+    how = {"truncation": truncation, "candidates": candidates, "latents": latents, "on_error": on_error}
     return _paint(_generator(generator, device), text, seed=seed, n=n, **how)
 
 
@@ -347,18 +396,13 @@ def _generator(name: str, device: str) -> Generator:
 
 
 def _paint_all(
-    generator: Generator, texts: list[str], *, seeds: range, edits: Sequence[Edit | None] | None, **how: Any
+    generator: Generator, texts: list[str], *, seeds: range, edits: Sequence[Edit], **how: Any
 ) -> list[Picture] | list[list[Picture]]:
     n = len(seeds)
     each = [text for text in texts for _ in seeds]
-    latents = None if edits is None else [edit for edit in edits for _ in seeds]
+    latents = [edit for edit in edits for _ in seeds]
     painted = generator(each, seeds=[*seeds] * len(texts), latents=latents, **how)
     return painted if n == 1 else [painted[i : i + n] for i in range(0, len(painted), n)]
-
-
-def _one_or_many(given: Any, compute: Callable[[list], list]) -> Any:
-    """One in, one out; a list in, a list out."""
-    return compute(list(given)) if isinstance(given, list | tuple) else compute([given])[0]
 
 
 def _start(positions: Sequence[Position]) -> list[Picture | None]:

@@ -154,7 +154,7 @@ def test_numbers_of_numpy_do_what_numbers_of_python_do(phone, tmp_path):
     ("caption", {"temprature": 2}, r"Did you mean temperature\?"),
     ("caption", {"seeds": [3]}, r"Did you mean seed\?"),
     ("generate", {"trunc": 1}, r"generate has no setting 'trunc'. Did you mean truncation\?.*Allowed: .*candidates"),
-    ("play", {"beams": 3}, r"play has no setting 'beams'. Did you mean beam_width.*Allowed: .*rounds.*number.*top_p"),
+    ("play", {"beams": 3}, r"play has no setting 'beams'. Did you mean beam_width.*Allowed: .*rounds.*top_p"),
     ("play", {"images": []}, r"play has no setting 'images'. Did you mean image\?"),
     ("play", {"xyz": 1}, r"play has no setting 'xyz'. Allowed: "),
 ])  # fmt: skip
@@ -185,6 +185,34 @@ def test_one_candidate_is_not_recorded_as_older_chains_have_none(phone, tmp_path
     saved = phone.play(text="a dog", rounds=1, candidates=1, **QUIET).save(tmp_path / "game")
     assert "candidates" not in json.loads((saved / "chain.json").read_text())["settings"]
     assert tg.Chain.load(saved).settings.candidates == 1
+
+
+def test_one_bad_text_of_a_list_is_named_by_its_index_or_skipped(phone):
+    given = ["a dog", "zebra", "snow"]
+    with pytest.raises(TextError, match="The text at index 1: "):
+        phone.generate(given)
+    with pytest.warns(UserWarning, match=r"Skipped 1 of 3 texts. index 1: .*zebra"):
+        first, second, third = phone.generate(given, on_error="skip", latents=[None, None, {"noise": np.zeros(8)}])
+    assert (first.text, second, third.text) == ("a dog", None, "snow")
+    assert first.latents is None and not third.latents["noise"].any()
+    with pytest.warns(UserWarning):
+        assert [each and len(each) for each in phone.generate(given, n=2, on_error="skip")] == [2, None, 2]
+
+
+def test_one_bad_picture_of_a_list_is_named_by_its_index_or_skipped(phone):
+    given = ["missing.jpg", sample("coffee"), "gone.jpg"]
+    with pytest.raises(ImageError, match="The picture at index 0: "):
+        phone.caption(given)
+    with pytest.warns(UserWarning, match=r"Skipped 2 of 3 pictures. index 0: .*missing.*index 2: .*gone"):
+        captions = phone.caption(given, on_error="skip")
+    assert [each and each.text for each in captions] == [None, phone.caption(given[1]).text, None]
+
+
+def test_a_single_bad_input_raises_whatever_on_error_says(phone):
+    with pytest.raises(TextError):
+        phone.generate("zebra", on_error="skip")
+    with pytest.raises(SettingsError, match="on_error must be one of raise, skip"):
+        phone.generate(["a dog"], on_error="ignore")
 
 
 @pytest.mark.parametrize("n", [0, -1, 1.5, "2"])
