@@ -38,11 +38,13 @@ class Decoding:
         if self.method not in METHODS:
             raise SettingsError(f"{self.method!r} is not a way to decode. Allowed: {', '.join(METHODS)}.")
         if self.beam_width is not None:
-            inference.check_whole(self.beam_width, "beam_width", 1, 20)
+            object.__setattr__(self, "beam_width", inference.check_whole(self.beam_width, "beam_width", 1, 20))
         if not inference.is_number(self.temperature) or not 0 < self.temperature <= 100:
             raise SettingsError(f"temperature must be above 0 and at most 100; {self.temperature!r} was given.")
         if not inference.is_number(self.top_p) or not 0 < self.top_p <= 1:
             raise SettingsError(f"top_p must be above 0 and at most 1; {self.top_p!r} was given.")
+        for name in ("temperature", "top_p"):
+            object.__setattr__(self, name, float(getattr(self, name)))
         if self.method != "sample" and (self.temperature, self.top_p) != (1.0, 1.0):
             raise SettingsError(f"temperature and top_p need the method 'sample'; it is {self.method!r}.")
         if self.method != "beam" and self.beam_width is not None:
@@ -95,7 +97,7 @@ class Captioner:
         """
         how = Decoding(method, beam_width, temperature, top_p)
         pictures = [working_image(image, value_range=value_range) for image in images]
-        seeds = [0] * len(pictures) if seeds is None else list(seeds)
+        seeds = [0] * len(pictures) if seeds is None else [inference.check_seed(seed) for seed in seeds]
         if len(seeds) != len(pictures):
             raise SettingsError(f"There are {len(pictures)} pictures and {len(seeds)} seeds. Give one seed for each.")
         return inference.in_batches(partial(self._describe, how=how), pictures, seeds)

@@ -18,7 +18,7 @@ from telephonegan import chain_folder, strips
 from telephonegan.captioning import Decoding
 from telephonegan.errors import DataError, SettingsError, printable
 from telephonegan.files import png_bytes, write_new
-from telephonegan.generation import check_truncation
+from telephonegan.generation import check_candidates, check_truncation
 from telephonegan.records import Range, Seed
 from telephonegan.results import Caption, Picture, Round, inline_image
 from telephonegan.version import __version__
@@ -29,17 +29,27 @@ _LONGEST_STRIP = 48
 
 @dataclass(frozen=True)
 class PlaySettings(Decoding):
-    """How captions are decoded, and `truncation`, which scales the noise of the pictures (0 to 2)."""
+    """How captions are decoded, and how pictures are painted.
+
+    `truncation` (0 to 2) scales the noise. With `candidates` (1 to 64) above 1, each picture is the one of so many that
+    matches its caption best, see `telephonegan.candidates`.
+    """
 
     truncation: float = 1.0
+    candidates: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_truncation(self.truncation)
+        object.__setattr__(self, "truncation", check_truncation(self.truncation))
+        object.__setattr__(self, "candidates", check_candidates(self.candidates))
 
     def decoding(self) -> dict[str, Any]:
         """The captioner's part of the settings."""
-        return {name: value for name, value in asdict(self).items() if name != "truncation"}
+        return {name: value for name, value in asdict(self).items() if name not in ("truncation", "candidates")}
+
+    def record(self) -> dict[str, Any]:
+        """All settings as JSON holds them; one candidate is left out, as it is in chains older than that setting."""
+        return {name: value for name, value in asdict(self).items() if (name, value) != ("candidates", 1)}
 
 
 @dataclass(frozen=True)
@@ -170,7 +180,7 @@ class Chain:
             "seed": self.seed,
             "chain": self.number,
             "rounds_wanted": self.wanted,
-            "settings": asdict(self.settings),
+            "settings": self.settings.record(),
             "models": self.models,
             "versions": {
                 "telephonegan": __version__,

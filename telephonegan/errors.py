@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
+
 
 def printable(text: str) -> str:
     """A text on one line, with terminal control characters (escape sequences in a file, say) escaped."""
@@ -46,4 +49,15 @@ class OutputError(TelephoneganError, RuntimeError):
 
 
 class DownloadError(TelephoneganError, RuntimeError):
-    """A download failed, or did not deliver the expected file."""
+    """A download failed, or what arrived is not what was asked for."""
+
+
+def unknown_setting(owner: str, name: str, allowed: Sequence[str]) -> SettingsError:
+    """What to raise for a setting that `owner` does not have, with the nearest that it has.
+
+    >>> str(unknown_setting("generate", "trunc", ["seed", "truncation"]))
+    "generate has no setting 'trunc'. Did you mean truncation? Allowed: seed, truncation."
+    """
+    near = difflib.get_close_matches(name, allowed, n=2, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    return SettingsError(f"{owner} has no setting {name!r}.{hint} Allowed: {', '.join(allowed)}.")

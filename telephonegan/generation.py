@@ -75,16 +75,17 @@ class Generator:
         seed draws, such as {"noise": array (Z,)}; see the method `latents`. The picture then stores all of its latents.
         Raises TextError for a text without any known word, and SettingsError.
         """
-        check_truncation(truncation)
+        truncation = check_truncation(truncation)
         if isinstance(texts, str) or len(texts) != len(seeds):
             raise SettingsError(f"{texts!r:.60} and {len(seeds)} seeds: give a list of texts and one seed for each.")
         encoded = [self.encode(text) for text in texts]
         seeds = [inference.check_seed(seed) for seed in seeds]
-        edits = self._checked(latents, len(texts))
-        if inference.check_whole(candidates, "candidates", 1, MOST_CANDIDATES) > 1:
+        edits = self.checked_latents(latents, len(texts))
+        candidates = check_candidates(candidates)
+        if candidates > 1:
             if any(edits):
-                raise SettingsError("candidates tries several seeds, but latents fix the draw: give one or the other.")
-            return best_pictures(partial(self, truncation=truncation), self._teacher(), texts, seeds, candidates)
+                raise SettingsError("candidates chooses among seeds, latents leave no choice: give one or the other.")
+            return best_pictures(partial(self, truncation=truncation), self.teacher(), texts, seeds, candidates)
         return inference.in_batches(partial(self._paint, truncation=truncation), texts, encoded, seeds, edits)
 
     def encode(self, text: str) -> EncodedText:
@@ -117,7 +118,7 @@ class Generator:
         >>> generator.latents([3])["noise"].shape  # doctest: +SKIP
         torch.Size([1, 100])
         """
-        check_truncation(truncation)
+        truncation = check_truncation(truncation)
         return {name: part.mul(truncation) for name, part in self.painter.latents(seeds).items()}
 
     @torch.inference_mode()
@@ -160,8 +161,8 @@ class Generator:
             for row, text in enumerate(encoded)
         ]
 
-    def _checked(self, latents: Sequence[Edit | None] | None, count: int) -> list[Latents]:
-        """The edits as tensors, {} for no edit."""
+    def checked_latents(self, latents: Sequence[Edit | None] | None, count: int) -> list[Latents]:
+        """The edits as tensors, {} where there is none. Raises SettingsError."""
         if latents is None:
             return [{}] * count
         if isinstance(latents, Mapping) or len(latents) != count:
@@ -183,16 +184,23 @@ class Generator:
                 )
         return parts
 
-    def _teacher(self) -> Matcher:
+    def teacher(self) -> Matcher:
+        """The DAMSM that chooses among candidates; SettingsError where there is none."""
         if self.painter.teacher is None:
             raise SettingsError(f"candidates needs the generator's DAMSM, and {self.name!r} has none.")
         return inference.shared_model(Matcher, catalogue.find(*self.painter.teacher.split("/")), self.device)
 
 
-def check_truncation(truncation: float) -> None:
-    """Raises SettingsError for a noise scale outside 0 to 2."""
+def check_truncation(truncation: float) -> float:
+    """A noise scale from 0 to 2; SettingsError for all else."""
     if not inference.is_number(truncation) or not 0 <= truncation <= 2:
         raise SettingsError(f"truncation scales the noise and must be from 0 to 2; {truncation!r} was given.")
+    return float(truncation)
+
+
+def check_candidates(candidates: int) -> int:
+    """A number of candidates from 1 to 64; SettingsError for all else."""
+    return inference.check_whole(candidates, "candidates", 1, MOST_CANDIDATES)
 
 
 def _vector(values: Any) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import numbers
 import threading
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from telephonegan.errors import SettingsError, WeightsError
+from telephonegan.errors import SettingsError, WeightsError, unknown_setting
 from telephonegan.networks.backbone import Backbone
 from telephonegan.records import misfit
 from telephonegan.text import Vocabulary
@@ -130,6 +131,32 @@ class Settings:
         )
 
 
+def known_settings(*others: Callable, without: Sequence[str] = ()) -> Callable[[Callable[..., T]], Callable[..., T]]:
+    """Decorate a function to raise SettingsError for a keyword that it does not have, with the nearest that it has.
+
+    It has its own parameters and, where it hands settings on, the optional ones of `others`, less those of `without`.
+
+    >>> known_settings(Decoding)(caption)("bear.jpg", beam=3)  # doctest: +SKIP
+    SettingsError: caption has no setting 'beam'. Did you mean beam_width? Allowed: image, captioner, …
+    """
+
+    def decorate(function: Callable[..., T]) -> Callable[..., T]:
+        own = [each for each in inspect.signature(function).parameters.values() if each.kind != each.VAR_KEYWORD]
+        passed = [each for other in others for each in inspect.signature(other).parameters.values()]
+        names = [each.name for each in own] + [each.name for each in passed if each.default is not each.empty]
+        allowed = [name for name in dict.fromkeys(names) if name not in ("self", *without)]
+
+        @functools.wraps(function)
+        def call(*args: Any, **options: Any) -> T:
+            if unknown := next((name for name in options if name not in allowed), None):
+                raise unknown_setting(function.__name__, unknown, allowed)
+            return function(*args, **options)
+
+        return call
+
+    return decorate
+
+
 def settings_of(entry: Entry, *architectures: str) -> Settings:
     """The settings of a model, which must have one of these architectures. Raises WeightsError."""
     if entry.architecture not in architectures:
@@ -152,15 +179,15 @@ def vocabulary_of(entry: Entry) -> Vocabulary:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a setting is a real number; unlike in Python, True and False are not."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Whether a setting is a real number, numpy's included; True and False are not, whatever Python says."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def check_whole(value: int, name: str, low: int, high: int) -> int:
-    """Return the value if it is a whole number from `low` to `high`; otherwise SettingsError names the setting."""
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+    """A whole number from `low` to `high`, also of numpy, as an int; SettingsError names the setting for all else."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or not low <= value <= high:
         raise SettingsError(f"{name} must be a whole number from {low} to {high}; {value!r} was given.")
-    return value
+    return int(value)
 
 
 def check_seed(seed: int) -> int:

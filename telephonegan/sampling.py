@@ -60,8 +60,8 @@ def sample(
     from telephonegan.files import place
     from telephonegan.text import read_lines
 
-    inference.check_whole(n, "n", 1, 100_000)
-    inference.check_seed(seed)
+    n = inference.check_whole(n, "n", 1, 100_000)
+    seed = inference.check_seed(seed)
     given = None if captions is None else Path(captions)
     source = _source(generator, config, data_dir)
     texts = {folder: read_lines(path) for folder, path in source.caption_files(given).items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,9 +14,9 @@ from typing import Any
 from PIL import Image
 
 from telephonegan import inference
-from telephonegan.captioning import Captioner
+from telephonegan.captioning import Captioner, Decoding
 from telephonegan.chains import MOST_ROUNDS, Chain, PlaySettings
-from telephonegan.errors import SettingsError
+from telephonegan.errors import ImageError, SettingsError, TextError
 from telephonegan.generation import Edit, Generator
 from telephonegan.images import ValueRange, working_image
 from telephonegan.results import Caption, Picture, Round
@@ -25,6 +26,7 @@ from telephonegan.zoo.worlds import find_world
 
 DEFAULT_MODEL = "flickr8k"
 SEED_POLICIES = ("fresh", "fixed")
+ON_ERROR = ("raise", "skip")
 OnRound = Callable[[Chain], None]
 
 
@@ -48,6 +50,70 @@ class Position:
         return cls(len(chain), before, chain.seed, chain.number)
 
 
+def _describe(
+    captioner: Captioner,
+    image: Any,
+    *,
+    seed: int = 0,
+    value_range: ValueRange | None = None,
+    on_error: str = "raise",
+    **decoding: Any,
+) -> Caption | list[Caption | None]:
+    how = {"value_range": value_range, **decoding}
+    read = partial(working_image, value_range=value_range)
+    images, indices = _usable(image, read, "picture", on_error)
+    captions = captioner(images, seeds=[seed] * len(images), **how)
+    return _in_place(image, captions, indices)
+
+
+def _paint(
+    generator: Generator,
+    text: str | list[str],
+    *,
+    seed: int = 0,
+    n: int = 1,
+    truncation: float = 1.0,
+    candidates: int = 1,
+    latents: Edit | Sequence[Edit | None] | None = None,
+    on_error: str = "raise",
+) -> Picture | list[Picture | None] | list[list[Picture] | None]:
+    n = inference.check_whole(n, "n", 1, 1000)
+    seed = inference.check_seed(seed)
+    many = isinstance(text, list | tuple)
+    edits = generator.checked_latents(latents if many or latents is None else [latents], len(text) if many else 1)
+    texts, indices = _usable(text, lambda each: generator.encode(each) and each, "text", on_error)
+    how = {"truncation": truncation, "candidates": candidates, "edits": [edits[index] for index in indices]}
+    return _in_place(text, _paint_all(generator, texts, seeds=range(seed, seed + n), **how), indices)
+
+
+def _usable(given: Any, read: Callable[[Any], Any], what: str, on_error: str) -> tuple[list, list[int]]:
+    """What can be read of one thing or a list, and where it stands there; of a list, `on_error` "skip" leaves out."""
+    if on_error not in ON_ERROR:
+        raise SettingsError(f"on_error must be one of {', '.join(ON_ERROR)}; {on_error!r} was given.")
+    if not isinstance(given, list | tuple):
+        return [read(given)], [0]
+    found, reasons = {}, {}
+    for index, each in enumerate(given):
+        try:
+            found[index] = read(each)
+        except (ImageError, TextError) as error:
+            if on_error == "raise":
+                raise type(error)(f"The {what} at index {index}: {error}") from error
+            reasons[index] = str(error)
+    if reasons:
+        told = "; ".join(f"index {index}: {reason}" for index, reason in reasons.items())
+        warnings.warn(f"Skipped {len(reasons)} of {len(given)} {what}s. {told}", stacklevel=5)
+    return list(found.values()), list(found)
+
+
+def _in_place(given: Any, results: list, indices: list[int]) -> Any:
+    """One in, one out; a list in, a list out, with None for what was left out."""
+    if not isinstance(given, list | tuple):
+        return results[0]
+    by_index = dict(zip(indices, results, strict=True))
+    return [by_index.get(index) for index in range(len(given))]
+
+
 class Telephone:
     """A captioner and a generator that play the game together. `load` makes one from their names.
 
@@ -65,29 +131,17 @@ class Telephone:
             for kind, model in (("captioner", self.captioner), ("generator", self.generator))
         }
 
+    @inference.known_settings(_describe, Decoding)
     def caption(self, image: Any, **decoding: Any) -> Caption | list[Caption]:
         """Like the function `caption`, with this captioner."""
         return _describe(self.captioner, image, **decoding)
 
+    @inference.known_settings(_paint)
     def generate(self, text: str | list[str], **options: Any) -> Picture | list[Picture] | list[list[Picture]]:
         """Like the function `generate`, with this generator."""
         return _paint(self.generator, text, **options)
 
-    def play(
-        self, image: Any = None, text: str | list[str] | None = None, *, number: int = 0, **options: Any
-    ) -> Chain | list[Chain]:
-        """Play from a picture or a text; a list of either gives a list of chains. See `play_many`.
-
-        `number` is that of the (first) chain: `play(image=images[3], number=3)` repeats chain 3 of
-        `play(image=images)`.
-        """
-        if (image is None) == (text is None):
-            raise SettingsError("A chain starts from one thing: give either image=… or text=….")
-        kind, source = ("texts", text) if image is None else ("images", image)
-        if isinstance(source, list | tuple):
-            return self.play_many(**{kind: source}, number=number, **options)
-        return self.play_many(**{kind: [source]}, number=number, **options)[0]
-
+    @inference.known_settings(PlaySettings)
     def play_many(
         self,
         *,
@@ -103,20 +157,23 @@ class Telephone:
     ) -> list[Chain]:
         """Play one chain per picture or text, all advancing together; images come first in the result.
 
-        The chains are numbered from `number` on. What a chain samples depends only on `seed`, its number and the round,
-        so the other chains make no difference beyond rounding. `settings` are those of `PlaySettings`: method,
-        beam_width, temperature, top_p, truncation. `value_range` is that of `images.as_image`. `on_round` is called
-        with each chain after every new round.
-        A chain ends early if its caption contains no word the generator knows.
+        The chains are numbered from `number` on. What a chain samples depends on `seed`, its number and the round
+        alone, so its neighbours make no difference but for the rounding of sums. `settings` are those of
+        `PlaySettings`: method, beam_width, temperature, top_p, truncation, candidates. `value_range` is that of
+        `images.as_image`. `on_round` is called with each chain that has grown.
+        A chain ends early when its caption holds no word the generator knows.
         Raises ImageError, TextError or SettingsError before the first round.
         """
-        inference.check_whole(rounds, "rounds", 1, MOST_ROUNDS)
-        inference.check_seed(seed)
-        inference.check_whole(number, "number", 0, inference.SEEDS - 1)
+        rounds = inference.check_whole(rounds, "rounds", 1, MOST_ROUNDS)
+        seed = inference.check_seed(seed)
+        number = inference.check_whole(number, "number", 0, inference.SEEDS - 1)
+        how = PlaySettings(**settings)
+        if how.candidates > 1:
+            self.generator.teacher()  # says now what it would say in round 1
         shared = {
             "seed": seed,
             "wanted": rounds,
-            "settings": PlaySettings(**settings),
+            "settings": how,
             "models": self.models,
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
@@ -127,6 +184,22 @@ class Telephone:
         chains = [Chain(source, name, number=each, **shared) for each, (source, name) in enumerate(sources, number)]
         self._advance_to(rounds, chains, progress, on_round)
         return chains
+
+    @inference.known_settings(play_many, PlaySettings, without=("images", "texts"))
+    def play(
+        self, image: Any = None, text: str | list[str] | None = None, *, number: int = 0, **options: Any
+    ) -> Chain | list[Chain]:
+        """Play from a picture or from a text; a list of either gives a list of chains, as `play_many` does.
+
+        `number` is that of the (first) chain: `play(image=images[3], number=3)` repeats chain 3 of
+        `play(image=images)`.
+        """
+        if (image is None) == (text is None):
+            raise SettingsError("A chain starts from one thing: give either image=… or text=….")
+        kind, source = ("texts", text) if image is None else ("images", image)
+        if isinstance(source, list | tuple):
+            return self.play_many(**{kind: source}, number=number, **options)
+        return self.play_many(**{kind: [source]}, number=number, **options)[0]
 
     def resume(
         self, chain: Chain, *, rounds: int | None = None, progress: bool = True, on_round: OnRound | None = None
@@ -194,6 +267,7 @@ class Telephone:
             [position.before for position in positions],
             seeds=[_round_seed(position, "picture", seed_policy) for position in positions],
             truncation=settings.truncation,
+            candidates=settings.candidates,
         )
 
     def _recaption(
@@ -214,6 +288,7 @@ class Telephone:
         ]
 
 
+@inference.known_settings(Decoding)
 def caption(
     image: Any,
     *,
@@ -221,19 +296,23 @@ def caption(
     device: str = "auto",
     seed: int = 0,
     value_range: ValueRange | None = None,
+    on_error: str = "raise",
     **decoding: Any,
-) -> Caption | list[Caption]:
+) -> Caption | list[Caption | None]:
     """Describe a picture, or each of a list of pictures, in words.
 
     `image` and `value_range` are those of `images.as_image`. `decoding` is method ("beam", "greedy" or "sample"),
-    beam_width, temperature and top_p, see `captioning.Decoding`. Raises ImageError, SettingsError, UnknownModelError,
-    WeightsError.
+    beam_width, temperature and top_p, see `captioning.Decoding`. Of a list, pictures that cannot be read
+    raise an error that has their index or, with `on_error="skip"`, become None, and a warning lists them. Raises
+    ImageError, SettingsError, UnknownModelError, WeightsError.
 
     >>> print(caption("bear.jpg"))  # doctest: +SKIP
     """
-    return _describe(_captioner(captioner, device), image, seed=seed, value_range=value_range, **decoding)
+    how = {"seed": seed, "value_range": value_range, "on_error": on_error}
+    return _describe(_captioner(captioner, device), image, **how, **decoding)
 
 
+@inference.known_settings()
 def generate(
     text: str | list[str],
     *,
@@ -242,22 +321,27 @@ def generate(
     truncation: float = 1.0,
     candidates: int = 1,
     latents: Edit | Sequence[Edit | None] | None = None,
+    on_error: str = "raise",
     generator: str = DEFAULT_MODEL,
     device: str = "auto",
-) -> Picture | list[Picture] | list[list[Picture]]:
+) -> Picture | list[Picture | None] | list[list[Picture] | None]:
     """Paint a text, or each of a list of texts.
 
     With n > 1 every text gives a list of n pictures, with the seeds seed, seed + 1, …. `truncation` (0 to 2) scales the
-    noise. With `candidates` (2 to 64), each picture is the best match among that many, according to the generator's own
-    DAMSM. `latents` (for a list of texts a list) replace parts of what the seed draws, such as {"noise": array}; see
-    `generation.Generator.latents`. Raises TextError, SettingsError, UnknownModelError, WeightsError.
+    noise. With `candidates` (2 to 64), each picture is the one of so many that matches the text best, in the eyes of
+    the generator's teacher. `latents` (for a list of texts a list) replace parts of what the seed draws, such as
+    {"noise": array}; see `generation.Generator.latents`.
+    Of a list, texts without a known word raise an error that has their index or, with `on_error="skip"`, become None,
+    and a warning lists them.
+    Raises TextError, SettingsError, UnknownModelError, WeightsError.
 
     >>> generate("a brown bear in the grass", seed=3).save("bear.png")  # doctest: +SKIP
     """
-    how = {"truncation": truncation, "candidates": candidates, "latents": latents}
+    how = {"truncation": truncation, "candidates": candidates, "latents": latents, "on_error": on_error}
     return _paint(_generator(generator, device), text, seed=seed, n=n, **how)
 
 
+@inference.known_settings(Telephone.play_many, PlaySettings, without=("images", "texts"))
 def play(
     image: Any = None,
     text: str | list[str] | None = None,
@@ -282,6 +366,7 @@ def play(
     return phone.play(image, text, rounds=rounds, seed=seed, **options)
 
 
+@inference.known_settings()
 def load(
     captioner: str | None = None, generator: str | None = None, device: str = "auto", *, world: str | None = None
 ) -> Telephone:
@@ -310,40 +395,14 @@ def _generator(name: str, device: str) -> Generator:
     return inference.shared_model(Generator, catalogue.find("generator", name), inference.resolve_device(device))
 
 
-def _describe(captioner: Captioner, image: Any, *, seed: int = 0, **decoding: Any) -> Caption | list[Caption]:
-    return _one_or_many(image, lambda images: captioner(images, seeds=[seed] * len(images), **decoding))
-
-
-def _paint(
-    generator: Generator,
-    text: str | list[str],
-    *,
-    seed: int = 0,
-    n: int = 1,
-    truncation: float = 1.0,
-    candidates: int = 1,
-    latents: Edit | Sequence[Edit | None] | None = None,
-) -> Picture | list[Picture] | list[list[Picture]]:
-    inference.check_whole(n, "n", 1, 1000)
-    inference.check_seed(seed)
-    edits = latents if latents is None or isinstance(text, list | tuple) else [latents]
-    how = {"truncation": truncation, "candidates": candidates, "edits": edits}
-    return _one_or_many(text, partial(_paint_all, generator, seeds=range(seed, seed + n), **how))
-
-
 def _paint_all(
-    generator: Generator, texts: list[str], *, seeds: range, edits: Sequence[Edit | None] | None, **how: Any
+    generator: Generator, texts: list[str], *, seeds: range, edits: Sequence[Edit], **how: Any
 ) -> list[Picture] | list[list[Picture]]:
     n = len(seeds)
     each = [text for text in texts for _ in seeds]
-    latents = None if edits is None else [edit for edit in edits for _ in seeds]
+    latents = [edit for edit in edits for _ in seeds]
     painted = generator(each, seeds=[*seeds] * len(texts), latents=latents, **how)
     return painted if n == 1 else [painted[i : i + n] for i in range(0, len(painted), n)]
-
-
-def _one_or_many(given: Any, compute: Callable[[list], list]) -> Any:
-    """One in, one out; a list in, a list out."""
-    return compute(list(given)) if isinstance(given, list | tuple) else compute([given])[0]
 
 
 def _start(positions: Sequence[Position]) -> list[Picture | None]:

@@ -65,4 +65,4 @@ def test_a_generator_without_a_teacher_says_so(generator):
 
 
 def test_a_generator_keeps_one_teacher_in_memory(generator):
-    assert generator._teacher() is generator._teacher()
+    assert generator.teacher() is generator.teacher()

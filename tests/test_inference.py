@@ -7,12 +7,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
+import numpy as np
 import pytest
 import torch
 
 from telephonegan import inference, telephone
 from telephonegan.captioning import Captioner
-from telephonegan.errors import WeightsError
+from telephonegan.errors import SettingsError, WeightsError
 from telephonegan.generation import Generator
 from telephonegan.inference import Settings, once, shared_model
 from telephonegan.matcher import Matcher
@@ -166,3 +167,22 @@ def test_settings_of_a_manifest_that_do_not_fit_name_the_model(registered, kind,
     }[damage]
     with pytest.raises(WeightsError, match=f"of {kind}/{registered} in the manifest.*do not fit"):
         MODELS[kind](dataclasses.replace(entry, settings=settings), "cpu")
+
+
+# ------------------------------------------------------------------------------------------------- numbers
+
+
+@pytest.mark.parametrize("given", [3, np.int64(3), np.int32(3), np.uint8(3)])
+def test_whole_numbers_of_python_and_numpy_become_an_int(given):
+    assert type(inference.check_whole(given, "n", 1, 5)) is int
+
+
+@pytest.mark.parametrize("given", [True, np.True_, 3.0, np.float64(3), "3", None, np.int64(9), np.array([3])])
+def test_other_values_are_not_whole_numbers(given):
+    with pytest.raises(SettingsError, match="n must be a whole number from 1 to 5"):
+        inference.check_whole(given, "n", 1, 5)
+
+
+def test_real_numbers_of_numpy_are_numbers_and_truth_values_are_not():
+    assert all(map(inference.is_number, (1, 0.5, np.float32(0.5), np.float16(1), np.int64(1))))
+    assert not any(map(inference.is_number, (True, np.False_, "1", None, 1j, np.array([1.0]))))

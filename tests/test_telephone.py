@@ -123,12 +123,96 @@ def test_the_short_calls_use_the_named_models(tiny):
     ({"text": "a dog", "number": -1}, SettingsError),
     ({"text": "a dog", "truncation": 3}, SettingsError),
     ({"text": "a dog", "method": "guess"}, SettingsError),
+    *[({"text": "a dog", "candidates": candidates}, SettingsError) for candidates in (0, 65, 1.5, True)],
 ])  # fmt: skip
 def test_bad_input_is_refused_before_the_first_round(phone, options, error):
     seen = []
     with pytest.raises(error):
         phone.play(**options, on_round=seen.append, **QUIET)
     assert seen == []
+
+
+def test_numbers_of_numpy_do_what_numbers_of_python_do(phone, tmp_path):
+    sampled = {"method": "sample", "temperature": np.float32(0.5), "top_p": np.float64(0.5)}
+    python = {"method": "sample", "temperature": 0.5, "top_p": 0.5}
+    picture = sample("coffee")
+    assert vars(phone.caption(picture, seed=np.int64(3), **sampled))["seed"] == 3
+    assert phone.caption(picture, seed=np.int64(3), **sampled).text == phone.caption(picture, seed=3, **python).text
+    assert phone.caption(picture, beam_width=np.int8(2)).text == phone.caption(picture, beam_width=2).text
+    painted = phone.generate("a dog", seed=np.int64(3), n=np.int32(2), truncation=np.float32(0.5))
+    same = phone.generate("a dog", seed=3, n=2, truncation=0.5)
+    assert [each.image.tobytes() for each in painted] == [each.image.tobytes() for each in same]
+    numpy = {"rounds": np.int16(1), "seed": np.uint32(1), "number": np.int64(2), "truncation": np.float32(0.5)}
+    one = phone.play(image=picture, **numpy, **sampled, **QUIET)
+    other = phone.play(image=picture, rounds=1, seed=1, number=2, truncation=0.5, **python, **QUIET)
+    other.started = one.started
+    assert files(one.save(tmp_path / "numpy"), ".json") == files(other.save(tmp_path / "python"), ".json")
+
+
+@pytest.mark.parametrize(("call", "options", "told"), [
+    ("caption", {"beam": 3}, r"caption has no setting 'beam'. Did you mean beam_width\?.*Allowed: .*temperature"),
+    ("caption", {"temprature": 2}, r"Did you mean temperature\?"),
+    ("caption", {"seeds": [3]}, r"Did you mean seed\?"),
+    ("generate", {"trunc": 1}, r"generate has no setting 'trunc'. Did you mean truncation\?.*Allowed: .*candidates"),
+    ("play", {"beams": 3}, r"play has no setting 'beams'. Did you mean beam_width.*Allowed: .*rounds.*top_p"),
+    ("play", {"images": []}, r"play has no setting 'images'. Did you mean image\?"),
+    ("play", {"xyz": 1}, r"play has no setting 'xyz'. Allowed: "),
+])  # fmt: skip
+def test_a_misspelt_keyword_is_answered_with_the_nearest_and_all_that_are_allowed(phone, call, options, told):
+    for owner in (phone, tg):
+        with pytest.raises(SettingsError, match=told):
+            getattr(owner, call)("a dog", **options)
+
+
+def test_a_misspelt_keyword_of_many_chains_and_of_loading_is_named():
+    with pytest.raises(SettingsError, match=r"Did you mean captioner\?"):
+        tg.load(captionr="tiny")
+    with pytest.raises(SettingsError, match=r"play_many has no setting 'text'. Did you mean texts"):
+        tg.Telephone(None, None).play_many(text=["a dog"])
+
+
+def test_a_game_with_candidates_keeps_the_best_and_says_so(phone, tmp_path):
+    chain = phone.play(text="a red ball", rounds=1, candidates=4, **QUIET)
+    plain = phone.play(text="a red ball", rounds=1, **QUIET)
+    [best] = phone.generator(["a red ball"], seeds=[plain[1].picture.seed], candidates=4)
+    assert chain[1].picture.seed == best.seed
+    saved = chain.save(tmp_path / "game")
+    assert json.loads((saved / "chain.json").read_text())["settings"]["candidates"] == 4
+    assert tg.Chain.load(saved).settings == chain.settings
+
+
+def test_one_candidate_is_not_recorded_as_older_chains_have_none(phone, tmp_path):
+    saved = phone.play(text="a dog", rounds=1, candidates=1, **QUIET).save(tmp_path / "game")
+    assert "candidates" not in json.loads((saved / "chain.json").read_text())["settings"]
+    assert tg.Chain.load(saved).settings.candidates == 1
+
+
+def test_one_bad_text_of_a_list_is_named_by_its_index_or_skipped(phone):
+    given = ["a dog", "zebra", "snow"]
+    with pytest.raises(TextError, match="The text at index 1: "):
+        phone.generate(given)
+    with pytest.warns(UserWarning, match=r"Skipped 1 of 3 texts. index 1: .*zebra"):
+        first, second, third = phone.generate(given, on_error="skip", latents=[None, None, {"noise": np.zeros(8)}])
+    assert (first.text, second, third.text) == ("a dog", None, "snow")
+    assert first.latents is None and not third.latents["noise"].any()
+    with pytest.warns(UserWarning):
+        assert [each and len(each) for each in phone.generate(given, n=2, on_error="skip")] == [2, None, 2]
+
+
+def test_one_bad_picture_of_a_list_is_named_by_its_index_or_skipped(phone):
+    given = ["missing.jpg", sample("coffee"), "gone.jpg"]
+    with pytest.raises(ImageError, match="The picture at index 0: "):
+        phone.caption(given)
+    with pytest.warns(UserWarning, match=r"Skipped 2 of 3 pictures. index 0: .*missing.*index 2: .*gone"):
+        captions = phone.caption(given, on_error="skip")
+    assert [each and each.text for each in captions] == [None, phone.caption(given[1]).text, None]
+
+
+def test_a_single_bad_input_raises_whatever_on_error_says(phone):
+    with pytest.raises(TextError):
+        phone.generate("zebra", on_error="skip")
+    with pytest.raises(SettingsError, match="on_error must be one of raise, skip"):
+        phone.generate(["a dog"], on_error="ignore")
 
 
 @pytest.mark.parametrize("n", [0, -1, 1.5, "2"])
@@ -176,7 +260,7 @@ def test_a_text_chain_is_read_back_too(phone, tmp_path):
     assert loaded.source == "a dog 🐶 <b>" and loaded[0].picture is None
 
 
-@pytest.mark.parametrize("how", [{}, {"method": "sample", "temperature": 2.0, "truncation": 0.7}])
+@pytest.mark.parametrize("how", [{}, {"method": "sample", "temperature": 2.0, "truncation": 0.7}, {"candidates": 3}])
 def test_a_resumed_game_ends_as_if_it_had_never_stopped(phone, tmp_path, how):
     whole = phone.play(image=sample("coffee"), rounds=4, seed=1, **how, **QUIET)
 

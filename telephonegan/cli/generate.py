@@ -16,12 +16,6 @@ def add_generate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("text", help="an English sentence")
     parser.add_argument("-n", type=whole, help="how many pictures, with the seeds SEED, SEED + 1, … (default: 1)")
     add_generator(parser)
-    parser.add_argument(
-        "--candidates",
-        type=whole,
-        metavar="N",
-        help="paint each picture N times, keep the one that fits the text best",
-    )
     add_seed_and_device(parser)
 
 

@@ -38,7 +38,7 @@ _EXAMPLES = """examples:
 
 _FIXED_BY_THE_GAME = (
     *("image", "text", "seed", "out", "world", "captioner", "generator"),
-    *("method", "beam_width", "temperature", "top_p", "truncation"),
+    *("method", "beam_width", "temperature", "top_p", "truncation", "candidates"),
 )
 
 
@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
     from telephonegan.telephone import load
 
     phone = load(**given(options, "captioner", "generator", "world", "device"))
-    settings = given(options, "rounds", "seed", "truncation") | decoding(options)
+    settings = given(options, "rounds", "seed", "truncation", "candidates") | decoding(options)
     return _watch(partial(phone.play, **source, **settings), _Keeper(open_folder=lambda: ChainFolder(open_folder())))
 
 

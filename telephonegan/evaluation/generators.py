@@ -156,7 +156,7 @@ def generator_scores(
     >>> generator_scores("flickr8k", "flickr8k", samples=5000, reference="test+dev")["r_precision"]  # doctest: +SKIP
     0.4196
     """
-    check_whole(seeds_per_caption, "seeds-per-caption", 2, 100)
+    seeds_per_caption = check_whole(seeds_per_caption, "seeds-per-caption", 2, 100)
     reference = reference or split
     if reference not in _REFERENCES:
         raise SettingsError(f"There is no reference {reference!r}; there are {', '.join(_REFERENCES)}.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any
 from telephonegan import inference
 from telephonegan.chains import MOST_ROUNDS, PlaySettings
 from telephonegan.data.layouts import SPLITS
-from telephonegan.errors import SettingsError
+from telephonegan.errors import SettingsError, unknown_setting
 from telephonegan.records import read_yaml
 from telephonegan.telephone import DEFAULT_MODEL, SEED_POLICIES
 
@@ -30,8 +29,8 @@ class Plan:
       `split` ("train", "dev" or "test") the folder is a data folder (see `telephonegan data check`), whose human
       captions are kept as references. `limit`: the first so many that can be used.
     - `captioner`, `generator`: names of models. `rounds` (1–1000). `seeds`: different whole numbers.
-    - `seed_policy`: "fresh" samples new noise every round, "fixed" uses the same noise in every round of a chain.
-    - `method`, `beam_width`, `temperature`, `top_p`, `truncation`: see `chains.PlaySettings`.
+    - `seed_policy`: "fresh" draws noise and words anew in every round, "fixed" the same in every round of a chain.
+    - `method`, `beam_width`, `temperature`, `top_p`, `truncation`, `candidates`: see `chains.PlaySettings`.
     - `pictures`: which are kept, "all", "ends" (the first and last of each chain) or "none".
     - `block` (1–32): how many chains one call of a network computes, and `threads` (1–64), those of the CPU in one
       process. They are part of the plan because they change the rounding of float sums. The blocks
@@ -55,6 +54,7 @@ class Plan:
     temperature: float = 1.0
     top_p: float = 1.0
     truncation: float = 1.0
+    candidates: int = 1
     pictures: str = "all"
     block: int = 8
     threads: int = 1
@@ -66,18 +66,17 @@ class Plan:
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
                 raise SettingsError(f"{name} must be a text; {getattr(self, name)!r} was given.")
         object.__setattr__(self, "seeds", _checked_seeds(self.seeds))
-        inference.check_whole(self.rounds, "rounds", 1, MOST_ROUNDS)
-        inference.check_whole(self.block, "block", 1, inference.BATCH)
-        inference.check_whole(self.threads, "threads", 1, 64)
-        if self.limit is not None:
-            inference.check_whole(self.limit, "limit", 1, _MOST)
+        most = {"rounds": MOST_ROUNDS, "block": inference.BATCH, "threads": 64}
+        for name, high in (most if self.limit is None else most | {"limit": _MOST}).items():
+            object.__setattr__(self, name, inference.check_whole(getattr(self, name), name, 1, high))
         _check_choice("seed_policy", self.seed_policy, SEED_POLICIES)
         _check_choice("pictures", self.pictures, KEPT)
         if self.split is not None:
             _check_choice("split", self.split, SPLITS)
             if self.sources == SAMPLES:
                 raise SettingsError("The sample photographs have no split: leave split out, or name a data folder.")
-        _ = self.settings
+        for name, value in dataclasses.asdict(self.settings).items():
+            object.__setattr__(self, name, value)
 
     @property
     def settings(self) -> PlaySettings:
@@ -86,7 +85,12 @@ class Plan:
 
     def record(self) -> dict[str, Any]:
         """All settings as JSON holds them; `of` reads them back."""
-        return dataclasses.asdict(self) | {"seeds": list(self.seeds)}
+        settings = self.settings.record()  # without a single candidate, as in older plans
+        return {
+            name: list(value) if name == "seeds" else value
+            for name, value in dataclasses.asdict(self).items()
+            if name != "candidates" or name in settings
+        }
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Plan:
@@ -94,9 +98,7 @@ class Plan:
         known = [field.name for field in dataclasses.fields(cls)]
         for name in values:
             if name not in known:
-                near = difflib.get_close_matches(str(name), known, n=2, cutoff=0.5)
-                hint = f"Did you mean {' or '.join(near)}?" if near else f"There are {', '.join(known)}."
-                raise SettingsError(f"A plan has no setting {name!r}. {hint}")
+                raise unknown_setting("A plan", str(name), known)
         if "sources" not in values:
             raise SettingsError(
                 "A plan needs sources: a folder of pictures, a text file of captions, or samples. "

@@ -134,7 +134,7 @@ def _summarise(
     tracks = list(tracks)
     if not any(len(track.turns) > 1 for track in tracks):
         raise DataError("No chain has two rounds yet, so there is nothing to compare. Play on first.")
-    inference.check_whole(resamples, "resamples", 1, 1_000_000)
+    resamples = inference.check_whole(resamples, "resamples", 1, 1_000_000)
     material = _material(tracks, observers, device)
     rows = _rows(material, measures)
     found = {row["measure"] for row in rows[_CHAINS]}

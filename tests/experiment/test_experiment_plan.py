@@ -1,5 +1,8 @@
 """Plans: what is allowed, and what is told of a slip."""
 
+import json
+
+import numpy as np
 import pytest
 
 from telephonegan.errors import DataError, SettingsError
@@ -14,11 +17,25 @@ def test_a_plan_is_read_from_yaml_and_back_from_its_record(tmp_path):
     assert Plan.of(plan.record()) == plan
 
 
+def test_numbers_of_numpy_are_recorded_as_json_has_them():
+    numbers = {"rounds": np.int64(2), "seeds": [np.int32(1)], "limit": np.int8(3), "truncation": np.float32(0.5)}
+    plan = Plan(sources="x", beam_width=np.int64(2), **numbers)
+    same = Plan(sources="x", beam_width=2, rounds=2, seeds=[1], limit=3, truncation=0.5)
+    assert json.dumps(plan.record()) == json.dumps(same.record())
+
+
+def test_candidates_are_recorded_where_there_are_several():
+    assert "candidates" not in Plan(sources="x").record()
+    plan = Plan(sources="x", candidates=2)
+    assert plan.settings.candidates == 2
+    assert Plan.of(plan.record()) == plan
+
+
 @pytest.mark.parametrize(
     "values, told",
     [
         ({"sources": "x", "seed_polcy": "fixed"}, "Did you mean seed_policy"),
-        ({"sources": "x", "qqq": 1}, "There are sources"),
+        ({"sources": "x", "qqq": 1}, "Allowed: sources"),
         ({"rounds": 3}, "needs sources"),
         ({"sources": 3}, "sources must be a text"),
         ({"sources": "x", "rounds": 0}, "rounds"),
