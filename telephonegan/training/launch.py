@@ -134,7 +134,7 @@ def resume(run: str | Path, *, steps: int | None = None, **how: Any) -> bool:
     run = Path(run)
     kept = runs.read_record(run / "run.json").get("options")
     if kept is None:
-        raise SettingsError(f"{run} does not tell how it was begun. Give the command it began with.")
+        raise SettingsError(f"{run} does not record how it was started. Give the original command.")
     known = {each.name for each in fields(runs.Options)}
     arguments = {_ARGUMENTS.get(name, name): value for name, value in kept.items() if name in known} | {"run": run}
     return train(**arguments | ({} if steps is None else {"steps": steps}), **how)

@@ -189,7 +189,7 @@ def remedy(path: Path) -> str:
 
 
 def read_manifest(folder: Path, *, optional: bool = False) -> dict[str, dict[str, Any]]:
-    """The records of a folder's manifest by KIND/NAME; none where an `optional` one is missing. Raises WeightsError."""
+    """The records of a folder's manifest by KIND/NAME; empty if an `optional` one is missing. Raises WeightsError."""
     return read_whole(folder, optional=optional).get("models", {})
 
 

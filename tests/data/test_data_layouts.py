@@ -732,7 +732,7 @@ def test_a_layout_asked_for_wins_over_the_one_recognised(three):
 
 def test_a_name_longer_than_any_file_has_is_a_missing_photograph(three):
     say(three / "captions.txt", *(f"{name}\ta letter" for name in NAMES), f"{'x' * 5000}.jpg\ta dog")
-    [case] = remark(opened(three), "not there")
+    [case] = remark(opened(three), "do not exist")
     assert case.startswith("xxx") and len(case) < 400
 
 
