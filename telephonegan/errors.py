@@ -49,7 +49,7 @@ class OutputError(TelephoneganError, RuntimeError):
 
 
 class DownloadError(TelephoneganError, RuntimeError):
-    """A download failed, or what arrived is not what was asked for."""
+    """A download failed, or did not deliver the expected file."""
 
 
 def unknown_setting(owner: str, name: str, allowed: Sequence[str]) -> SettingsError:

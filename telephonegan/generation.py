@@ -84,7 +84,7 @@ class Generator:
         candidates = check_candidates(candidates)
         if candidates > 1:
             if any(edits):
-                raise SettingsError("candidates chooses among seeds, latents leave no choice: give one or the other.")
+                raise SettingsError("candidates tries several seeds, but latents fix the draw: give one or the other.")
             return best_pictures(partial(self, truncation=truncation), self.teacher(), texts, seeds, candidates)
         return inference.in_batches(partial(self._paint, truncation=truncation), texts, encoded, seeds, edits)
 

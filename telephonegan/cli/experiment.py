@@ -36,9 +36,9 @@ A plan is a YAML file; only sources is required, the other settings are shown wi
   top_p: 1.0
   truncation: 1.0        # scales the noise of the pictures, 0 to 2
   candidates: 1          # paintings of each caption, of which the one that fits it best is kept, 1 to 64
-  pictures: all          # which are kept: all, ends or none
-  block: 8               # chains that one call of a network computes
-  threads: 1             # of the CPU, in each process"""
+  pictures: all          # which to keep: all, ends or none
+  block: 8               # chains computed in one call of a network
+  threads: 1             # CPU threads per process"""
 
 
 def add_experiment(parser: argparse.ArgumentParser) -> None:
