@@ -29,7 +29,7 @@ test: lint ## check the style and run the tests
 
 lint: $(DEV_STAMP) ## check the style, and that imports go downwards
 	$(VENV)/bin/python -m ruff check .
-	$(VENV)/bin/lint-imports --no-logo --no-cache
+	$(VENV)/bin/python -c 'from importlinter.cli import lint_imports_command as lint; lint()' --no-logo --no-cache
 
 # For those who ship weights: the quality tables of both READMEs, from weights/manifest.json and evaluations.jsonl.
 report: $(RUNTIME_STAMP)
