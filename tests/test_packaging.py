@@ -56,7 +56,8 @@ def test_an_installed_library_finds_the_weights_beside_its_packages(tmp_path):
     (tmp_path / "telephonegan" / "weights").mkdir()
     shutil.copy(ROOT / "weights" / "manifest.json", tmp_path / "telephonegan" / "weights")
     code = "from telephonegan.zoo import catalogue; print(len(catalogue.entries()), catalogue.SHIPPED)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    own = os.environ | {"TELEPHONEGAN_HOME": str(tmp_path / "home"), "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=own, capture_output=True, text=True)
     models = len(json.loads((ROOT / "weights" / "manifest.json").read_text())["models"])
     assert done.stdout.split() == [str(models), str(tmp_path / "telephonegan" / "weights")], done.stderr
 

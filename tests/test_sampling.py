@@ -358,7 +358,7 @@ def test_a_text_encoder_of_another_width_is_refused(published):
         ("B_VALIDATION: False", "B_VALIDATION: True", "B_VALIDATION"),
         ("NET_G: ../models/tiny_AttnGAN2.pth", "NET_G: ''", "leaves TRAIN.NET_G empty"),
         ("DATA_DIR: ../data/coco", "DATA_DIR: ''", "leaves DATA_DIR empty"),
-        ("NET_G:", "NETG:", "TRAIN.NET_G meant"),
+        ("NET_G:", "NETG:", "Did you mean TRAIN.NET_G"),
     ],
 )
 def test_settings_that_cannot_be_sampled_are_told(published, old, new, told):

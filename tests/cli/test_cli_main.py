@@ -163,7 +163,7 @@ def test_a_game_that_another_process_plays_is_left_alone(capsys):
     capsys.readouterr()
     with holding(Path("game").absolute() / play.LOCK):
         assert cli.main(["play", "--resume=game", "--rounds=2"]) == 2
-    assert "Another process is at work in game" in capsys.readouterr().err
+    assert "Another process is working in game" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in before} == before
     assert cli.main(["play", "--resume=game", "--rounds=2"]) == 0
 

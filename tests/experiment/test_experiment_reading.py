@@ -79,7 +79,7 @@ def test_figures_are_not_drawn_from_a_summary_made_before_the_end(photos, plan_o
     summary = write_summary(folder, ["content_f1"], resamples=5, device="cpu")
     summary["experiment"]["complete"] = False
     (folder / "summary.json").write_bytes(json_bytes(summary))
-    with pytest.raises(DataError, match="played on"):
+    with pytest.raises(DataError, match="more rounds than its summary"):
         draw(folder)
 
 

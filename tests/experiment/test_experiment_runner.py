@@ -287,7 +287,7 @@ def test_a_folder_that_is_no_experiment_is_told(tmp_path):
     with pytest.raises(DataError, match="not the folder of an experiment"):
         resume(tmp_path, **QUIET)
     (tmp_path / "manifest.json").write_text('{"format": 1}')
-    with pytest.raises(DataError, match="it lacks"):
+    with pytest.raises(DataError, match="plan is missing"):
         resume(tmp_path, **QUIET)
 
 

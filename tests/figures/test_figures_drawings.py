@@ -96,7 +96,7 @@ def test_words_are_kept_new_or_lost():
 
 
 def test_captions_without_words_have_no_matrix():
-    with pytest.raises(SettingsError, match="without a word"):
+    with pytest.raises(SettingsError, match="without any word"):
         figures.caption_changes([[], []])
 
 

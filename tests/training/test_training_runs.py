@@ -88,7 +88,7 @@ def test_a_folder_that_is_no_run_is_told_what_it_lacks(tmp_path, there):
     with pytest.raises(DataError) as caught:
         runs.read_run(tmp_path)
     for name in {"run.json", "checkpoint.pt"} - set(there):
-        assert f"no {name}" in str(caught.value)
+        assert name in str(caught.value).partition("lacks")[2]
 
 
 @pytest.mark.parametrize("content", ["{bad", "[]", "{}", '{"recipe": "damsm"}'])
@@ -160,7 +160,7 @@ def test_mutated_records_are_refused_or_used(run):
         ({"options": {"recipe": "captioner", "data": "x", "seed": "x"}}, r"options\.seed must be a whole number"),
         ({"options": {"recipe": "captioner"}}, r"options\.data is missing"),
         ({"settings": {"length_power": 1, "words_limit": 3}}, "settings: input_size is missing"),
-        ({"recipe": "damsm"}, "no text_encoder and no image_encoder"),
+        ({"recipe": "damsm"}, "lacks text_encoder and image_encoder"),
     ],
 )
 def test_what_is_wrong_is_named(run, changes, told):

@@ -114,13 +114,13 @@ def test_a_whole_number_does_for_a_fraction(written):
 
 def test_an_unknown_key_is_named_with_those_of_its_section_and_a_guess(complaint):
     said = complaint("GAN: {GFDIM: 48}")
-    assert "GAN.GFDIM" in said and "Is GAN.GF_DIM meant?" in said
+    assert "GAN.GFDIM" in said and "Did you mean GAN.GF_DIM?" in said
     assert "DF_DIM" in said and "CONDITION_DIM" in said and "BATCH_SIZE" not in said
 
 
 def test_an_unknown_key_like_no_other_gets_no_guess(complaint):
     said = complaint("QUUX: 1")
-    assert "QUUX" in said and "meant" not in said and "DATA_DIR" in said
+    assert "QUUX" in said and "Did you mean" not in said and "DATA_DIR" in said
 
 
 def test_a_key_of_an_inner_section_is_not_known_outside_it(complaint):

@@ -453,7 +453,7 @@ def test_a_checkpoint_without_a_captioner_and_a_map_of_another_size_are_named(tm
         import_attending_captioner("tutorial", checkpoint=tmp_path / "half.pth.tar", vocabulary=word_map)
     torch.save({"encoder": encoder.state_dict(), "decoder": decoder.state_dict()}, tmp_path / "BEST.pth.tar")
     word_map.write_text(json.dumps(WORD_MAP | {"more": 7}))
-    with pytest.raises(WeightsError, match=r"holds 8 words, but .* was trained with 7"):
+    with pytest.raises(WeightsError, match=r"has 8 words, but .* was trained with 7"):
         import_attending_captioner("tutorial", checkpoint=tmp_path / "BEST.pth.tar", vocabulary=word_map)
 
 
