@@ -10,7 +10,8 @@ Told = dict[str, Any]
 
 def in_words(summary: Told) -> str:
     """The summary as lines of text, intervals in brackets."""
-    lines = [_title(summary), "", *_similarities(summary["measures"]), "", *_references(summary["measures"])]
+    lines = [_title(summary), "", *_similarities(summary["measures"]), "", *_above_chance(summary["measures"])]
+    lines += _references(summary["measures"])
     lines += [*_words(summary), "", *_diversity(summary), "", *_repetition(summary["repetition"])]
     lines += _ends(summary["ends"], summary["repetition"])
     return "\n".join(lines) + "\n"
@@ -115,7 +116,25 @@ def _reference(told: Told, rounds: Sequence[int]) -> str:
         for side, those in (("above", above), ("below", below))
         if those
     ]
+    first, last = (f"{_signed(told['difference'], t)} in round {rounds[t]}" for t in (0, -1))
+    parts.append(f"they differ from it by {first}, {last}")
     return f"{head}, {told['sources']} sources" + "".join(f"; {part}" for part in parts)
+
+
+def _signed(told: Told, place: int) -> str:
+    """An estimate near 0 with three decimals."""
+    value, low, high = (told[part][place] for part in ("value", "low", "high"))
+    return "–" if value is None or low is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _above_chance(measures: Told) -> Iterator[str]:
+    known = {name: told["above_chance"] for name, told in measures.items() if told["above_chance"]}
+    if known:
+        yield "from chance (0) to the same (1), in the first and in the last round:"
+    for name, told in known.items():
+        yield f"  {name:24} {_signed(told, 0)}, {_signed(told, -1)}"
+    if known:
+        yield ""
 
 
 def _listed(numbers: Sequence[int]) -> str:

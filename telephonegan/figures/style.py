@@ -121,9 +121,11 @@ def new_figure(height: float, *, layout: str | None = None) -> Figure:
 def legend_above(axes: Axes, **options: Any) -> int:
     """Draw the legend above the axes in as few rows as fit the width, and return their number."""
     count = len(options.get("handles") or axes.get_legend_handles_labels()[0])
+    cell = axes.get_subplotspec()
+    share = 1.0 if cell is None else len(cell.colspan) / cell.get_gridspec().ncols  # of the figure's width
     for columns in sorted({-(-count // rows) for rows in range(1, count + 1)}, reverse=True):
         legend = axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=columns, columnspacing=1.2, **options)
-        if legend.get_window_extent().width <= _WIDE * axes.figure.bbox.width:
+        if legend.get_window_extent().width <= _WIDE * share * axes.figure.bbox.width:
             break
     return -(-count // columns)
 

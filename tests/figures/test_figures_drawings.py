@@ -69,6 +69,16 @@ def test_a_legend_lies_in_the_figure_and_leaves_the_curves_their_width(count):
     assert axes.bbox.width > 0.75 * figure.width
 
 
+def test_legends_of_neighbours_do_not_crowd_out_their_curves():
+    figure = Figure(figsize=(8, 3.6), layout="constrained")
+    pair = figure.subplots(1, 2)
+    for axes in pair:
+        levels = {"unrelated chains": 0.1, "captioner against person": 0.4, "person against person": 0.6}
+        figures.similarity_curves(ROUNDS, {f"curve {i}": estimate(i) for i in (1, 2, 3)}, axes, levels=levels)
+    left, right = (axes.get_legend().get_window_extent() for axes in pair)
+    assert left.x1 < right.x0 and all(axes.bbox.width > 0.35 * figure.bbox.width for axes in pair)
+
+
 def test_survival_is_shown_from_none_to_all():
     axes = figures.survival_curves(ROUNDS, {"colour": estimate(3), "object": estimate(9)})
     assert axes.get_ylim() == (0, 1.02)
