@@ -88,7 +88,7 @@ def decode(
     `held` is the memory in bytes that the file itself occupies. Raises ImageError for a file that is not a picture, is
     damaged, or would cost more than `MEMORY` bytes or `SECONDS` seconds.
     """
-    kind = _kind(stream, name)
+    kind, cost = _kind(stream, name), None
     opener = _opener(kind, name)
     length = stream.seek(0, io.SEEK_END)
     try:
@@ -107,6 +107,8 @@ def decode(
                 scale = 1
             packing = picture.tile[0][3] if kind == "PNG" and picture.tile else None
             picture.load()
+        if kind == "TIFF" and picture.mode == "I;16" and picture.tag_v2.get(_PHOTOMETRIC) == 0:
+            picture = _inverted(picture)
         if "transparency" in picture.info and packing in _KEYS:
             _KEYS[packing](picture, stream)
         return picture, scale
@@ -114,6 +116,13 @@ def decode(
         raise
     except Image.DecompressionBombError as error:
         raise ImageError(f"Too large: {name}. {error} Shrink it first.") from error
+    except SyntaxError as error:
+        if cost is not None and "pixel mode" in str(error):
+            raise ImageError(
+                f"A TIFF of a kind that is not read: {name} is {cost}. Read it with another library, such as tifffile, "
+                "and give the array."
+            ) from error
+        raise damaged(name, error) from error
     except Exception as error:  # decoders raise all kinds of exceptions for damaged files
         raise damaged(name, error) from error
 
@@ -379,10 +388,12 @@ def _tiff_cost(stream: BinaryIO, length: int) -> Cost:
         seconds += scans * in_block / _EDGE**2 * _JPEG_BLOCK
     kept = 4 if samples > 1 or bits > 16 else 2
     is_turned = first.get(274, 1) != 1  # by Pillow, while it loads
-    return Cost(width, height, peak=kept * (2 if is_turned else 1), kept=kept, seconds=seconds, fixed=fixed)
+    note = f" of {samples} × {bits} bits"
+    return Cost(width, height, peak=kept * (2 if is_turned else 1), kept=kept, seconds=seconds, fixed=fixed, note=note)
 
 
 _TIFF_LZMA, _TIFF_JPEG = {34925}, {6, 7}
+_PHOTOMETRIC = 262  # 0: the least value is white
 _TIFF_TYPES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
 _MOST_VALUES = 16  # per tag: only samples per pixel have several that matter here
 
@@ -411,6 +422,13 @@ def ifd(stream: BinaryIO) -> dict[int, tuple[int, tuple[int, ...]]]:
         if few:
             tags[tag] = count, struct.unpack_from(f"{order}{few}{code}", data)
     return tags
+
+
+def _inverted(picture: Image.Image) -> Image.Image:
+    """Pillow inverts grey of 8 bits where 0 is white, and not that of 16."""
+    inverted = Image.fromarray(65535 - np.asarray(picture))
+    inverted.info = picture.info
+    return inverted
 
 
 def _cost_when_opened(kind: str, picture: ImageFile.ImageFile, length: int) -> Cost:

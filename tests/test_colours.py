@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image, ImageCms
 
+from telephonegan import colours
 from telephonegan.errors import ImageError, SettingsError
 from telephonegan.images import as_image
 from tests.icc_profiles import (
@@ -112,6 +113,21 @@ class TestProfiles:
         picture.info["icc_profile"] = profile
         with pytest.warns(UserWarning, match=r"colour profile in the PIL image of mode RGB was ignored \(.+sRGB"):
             assert np.array_equal(pixels(picture), COLOURS)
+
+
+class TestBands:
+    @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P", "I;16", "F", "CMYK", "1"])
+    @pytest.mark.parametrize("limit", [10**6, 1000], ids=["whole", "reduced"])
+    def test_large_pictures_are_converted_piece_by_piece_to_the_same_pixels(self, mode, limit, monkeypatch):
+        if mode in ("I;16", "F"):
+            values = COLOURS[..., 0].astype(np.uint16) * 257 if mode == "I;16" else np.float32(COLOURS[..., 0] / 255)
+            picture = Image.fromarray(values)
+        else:
+            picture = Image.fromarray(np.dstack([COLOURS, COLOURS[..., 0]])).convert("RGBA")
+            picture = picture.convert("RGB").convert(mode) if mode in ("P", "CMYK", "1") else picture.convert(mode)
+        at_once = as_image(picture, max_pixels=limit)
+        monkeypatch.setattr(colours, "_BAND", 150)
+        assert np.array_equal(np.asarray(as_image(picture, max_pixels=limit)), np.asarray(at_once))
 
 
 class TestTransparentColours:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from telephonegan import picture_files
+from telephonegan import colours, picture_files
 from telephonegan.errors import ImageError
 from telephonegan.images import PICTURE_SUFFIXES, as_image
 from tests import fuzz_pictures
@@ -58,7 +58,7 @@ def tiff(tags: dict[int, tuple[int, ...]], data: bytes = b"") -> bytes:
 
 def grey_tiff(width: int, height: int, **tags: tuple[int, ...]) -> bytes:
     named = {"bits": 258, "compression": 259, "offsets": 273, "samples": 277, "rows": 278, "sizes": 279}
-    named |= {"across": 322, "down": 323, "tiles": 324, "format": 339}
+    named |= {"across": 322, "down": 323, "tiles": 324, "format": 339, "white": 262}
     known = {256: (width,), 257: (height,), 258: (8,), 259: (1,), 262: (1,), 277: (1,)}
     return tiff(known | {named[name]: numbers for name, numbers in tags.items()})
 
@@ -125,6 +125,21 @@ class TestKinds:
         with pytest.raises(ImageError, match=r"HEIC: .*pip install pillow-heif.*export the photograph as JPEG"):
             as_image(b"\0\0\0\x18ftyp" + brand + bytes(40))
 
+    @pytest.mark.parametrize(("photometric", "expected"), [(0, [255, 155, 0]), (1, [0, 100, 255])])
+    @pytest.mark.parametrize("bits", [8, 16])
+    def test_grey_tiffs_in_which_the_least_value_is_white(self, bits, photometric, expected):
+        values = np.array([0, 100, 255], np.uint8) if bits == 8 else np.array([0, 25700, 65535], "<u2")
+        content = grey_tiff(3, 1, bits=(bits,), white=(photometric,), offsets=(0,), rows=(1,), sizes=(values.nbytes,))
+        content += values.tobytes()
+        at = content.index(struct.pack("<HHI", 273, 4, 1)) + 8
+        content = content[:at] + struct.pack("<I", len(content) - values.nbytes) + content[at + 4 :]
+        assert np.asarray(as_image(content))[0, :, 0].tolist() == expected
+
+    def test_a_tiff_of_values_that_pillow_lacks_is_named(self):
+        content = grey_tiff(4, 4, bits=(64,), format=(3,), offsets=(8,), rows=(4,), sizes=(128,))
+        with pytest.raises(ImageError, match=r"not read: .* 4 × 4 pixels of 1 × 64 bits.*tifffile, and give the array"):
+            as_image(content)
+
     def test_avif_within_the_container_of_heic_is_read(self):
         content = encoded(Image.new("RGB", (16, 16), "red"), "AVIF")
         assert content[8:12] == b"avif"
@@ -164,6 +179,7 @@ class TestLargePhotographs:
 
     def test_the_limit_of_pillow_is_not_reported_to_whoever_cannot_change_it(self, monkeypatch):
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2000)
+        monkeypatch.setattr(colours, "_BAND", 1000)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             for kind in ("JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP", "AVIF"):
