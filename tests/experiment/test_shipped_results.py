@@ -105,7 +105,7 @@ def test_readme_repeats_the_summaries():
     ends, law = fresh["ends"][0], fixed["measures"]["semantic_cosine"]["half_life"]
     power = fresh["measures"]["semantic_cosine"]["half_life"]
     expected = [
-        f"{ends['chains']} of 600 games are at “{ends['caption']}” in round 10, {ends['settled']} of them",
+        f"{ends['chains']} of 600 games are at “{ends['caption']}” in round 10, {ends['settled']} of them since",
         f"{fixed['repetition']['in_a_cycle']} of the 600 games",
         f"{fresh['repetition']['repeat_at_end']} of the 600 games",
         f"{fresh['repetition']['left']} of {fresh['repetition']['repeat_before_last']}",
