@@ -21,7 +21,8 @@ _LEAST_ROOM = 0.01
 class Estimate:
     """A value with its interval; numbers, or arrays of one shape. NaN bounds: no interval is known.
 
-    `unknown` counts the resamples in which there was no value; the interval leaves them out.
+    `unknown` counts the resamples in which there was no value. An interval leaves them out, and is none where they are
+    more than it leaves out at its ends: 5 % of them for one of 95 %.
     """
 
     value: Any
@@ -283,7 +284,7 @@ def _ratio(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def _estimate(value: Any, draws: np.ndarray, level: float, sources: int) -> Estimate:
-    low, high = percentile_interval(draws, level)
-    if sources == 1:
-        low = high = np.full_like(draws[0], np.nan)[()]
-    return Estimate(value, low, high, np.isnan(draws).sum(axis=0)[()])
+    unknown = np.isnan(draws).sum(axis=0)
+    is_vague = (unknown > (1 - level) * len(draws)) | (sources == 1)
+    low, high = (np.where(is_vague, np.nan, bound)[()] for bound in percentile_interval(draws, level))
+    return Estimate(value, low, high, unknown[()])

@@ -118,7 +118,7 @@ def _reference(told: Told, rounds: Sequence[int]) -> str:
     ]
     first, last = (f"{_signed(told['difference'], t)} in round {rounds[t]}" for t in (0, -1))
     parts.append(f"they differ from it by {first}, {last}")
-    return f"{head}, {told['sources']} sources" + "".join(f"; {part}" for part in parts)
+    return f"{head}, {_sources(told)}" + "".join(f"; {part}" for part in parts)
 
 
 def _signed(told: Told, place: int) -> str:
@@ -135,6 +135,10 @@ def _above_chance(measures: Told) -> Iterator[str]:
         yield f"  {name:24} {_signed(told, 0)}, {_signed(told, -1)}"
     if known:
         yield ""
+
+
+def _sources(told: Told) -> str:
+    return f"{told['sources']} source{'s' * (told['sources'] != 1)}"
 
 
 def _listed(numbers: Sequence[int]) -> str:
@@ -157,7 +161,7 @@ def _words(summary: Told) -> Iterator[str]:
             if told["chance"]:
                 line += f", by chance {number(told['chance']['value'][-1])}"
                 line += f", excess {number(told['excess']['value'][-1])} {interval(told['excess'], -1)}"
-                line += f", {told['sources']} sources"
+                line += f", {_sources(told)}"
             yield line
 
 

@@ -199,13 +199,22 @@ def test_pairs_must_be_of_the_sources():
 
 
 def test_resamples_without_a_value_are_left_out_and_counted():
-    values = np.array([[1.0], [np.nan], [np.nan]])
-    drawn = Resamples(list("abc"), 200)
+    values = np.full((12, 1), np.nan)
+    values[:4] = 1.0  # a resample has none of these in 1 of 130
+    drawn = Resamples(names(12), 2000)
     found = drawn.estimate(drawn.means(values))
-    without = int((drawn.weights[1:, 0] == 0).sum())
-    assert 0 < without < 200 and found.unknown.tolist() == [without]
+    has = [int(name[1:]) < 4 for name in drawn.sources]
+    without = int((drawn.weights[1:, has].sum(axis=1) == 0).sum())
+    assert 0 < without < 50 and found.unknown.tolist() == [without]
     assert (found.value, found.low, found.high) == (1, 1, 1)
-    assert bootstrap(mean_of_known, values, sources=list("abc"), resamples=200).unknown.tolist() == [without]
+    assert bootstrap(mean_of_known, values, sources=names(12)).unknown.tolist() == [without]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_pairs_of_few_sources_have_no_interval(count):
+    drawn = Resamples(names(count), 400)
+    found = drawn.estimate(drawn.pair_means(np.random.default_rng(0).normal(0, 1, (count, count, 1))))
+    assert np.isnan([found.low, found.high]).all() and (found.unknown > 20 or count == 1)
 
 
 def test_the_interval_hangs_on_the_seed_and_not_on_the_order_of_chains():

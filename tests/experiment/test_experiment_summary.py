@@ -68,7 +68,7 @@ def test_chains_that_become_one_motif_have_no_more_than_chance():
     assert told["distances"]["same_caption"]["value"] == [0.0, 1.0, 1.0]
     assert told["ends"] == [{"caption": "the sea", "chains": 2, "settled": 0}]
     assert told["measures"]["content_f1"]["above_chance"]["value"] == [0.0, 0.0]
-    assert "effective number – → 1 [1, 1] (1 / P" in in_words({"experiment": counts(tracks), **told})
+    assert "effective number – → 1 [–, –] (1 / P" in in_words({"experiment": counts(tracks), **told})
 
 
 def test_chance_is_the_mean_over_all_pairs_of_sources():
@@ -110,8 +110,8 @@ def test_where_chance_leaves_no_room_nothing_is_said_and_the_resamples_are_count
     tracks = [track(name, ["red dog", "red dog"]) for name in "ab"]
     tracks.append(track("c", ["blue cat", "blue cat"]))
     told = summarise(tracks, ["content_f1"], resamples=60)["measures"]["content_f1"]["above_chance"]
-    assert told["value"] == [1.0] and told["low"] == [1.0]
-    assert 0 < told["unknown"][0] < 60
+    assert told["value"] == [1.0] and told["low"] == [None]
+    assert 3 < told["unknown"][0] < 60
     assert "NaN" not in json.dumps(told)
 
 
@@ -182,9 +182,7 @@ def test_pictures_of_a_round_are_as_far_apart_as_their_features_and_are_looked_a
     assert told["distances"]["pictures_change"]["value"] == -0.666667  # since the first painted round
     assert len(looks) == 10
     words = in_words({"experiment": counts(tracks), **told})
-    assert (
-        "1 - Lite2 cosine: 1.00 in round 0, 0.67 in round 1, 0.00 in round 2; change since the first painted" in words
-    )
+    assert "1 - Lite2 cosine: 1.00 in round 0, 0.67 in round 1, 0.00 in round 2\n" in words
 
 
 def test_without_pictures_or_their_features_nothing_is_told_of_their_diversity(looks):
