@@ -47,7 +47,9 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--judge", help="world: an existing judge, instead of training one")
     parser.add_argument("--parts", nargs="+", choices=("damsm", "judge", "captioner", "generator"), help="world: parts")
     parser.add_argument("--pieces", action="store_true", help="world: split checkpoints into files of at most 16 MiB")
-    parser.add_argument("--from", dest="origin", type=Path, metavar="RUN", help="start with the weights of another run")
+    parser.add_argument(
+        "--from", dest="origin", metavar="RUN|NAME", help="start with the weights of another run, or of a model by name"
+    )
     parser.add_argument(
         "--without-classes", type=Path, metavar="FILE", help="class numbers of photographs to leave out, one per line"
     )

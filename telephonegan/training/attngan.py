@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from telephonegan.data.photos import CaptionedPhotos, pack_photos, unit_range
@@ -48,6 +48,9 @@ class GanSettings:
     channels: int = 32
     residual_blocks: int = 1
     backbone_input: int = 128  # what the discriminator's features see, a multiple of 32; DAMSM has its own
+    # If larger than backbone_input, the steps take the sizes from one to the other in turn, so that texture is judged
+    # at several scales.
+    largest_input: int = 0
     head_width: int = 32
     # The features are nearly blind to colour and contrast; one more head sees the pixels themselves, this small.
     thumbnail: int = 16
@@ -65,6 +68,8 @@ class GanSettings:
     twin_weight: float = 3.0
     moment_weight: float = 0.0
     moment_queue: int = 1024  # pictures; the discrepancy is estimated from the latest ones
+    # The first steps train the discriminator only: needed where the generator starts from a model, which has none.
+    discriminator_alone: int = 0
     # Compiled once per run, in one to two minutes with a C++ compiler; then half as fast again at 128 pixels on a CPU.
     # On a GPU the backbone and the discriminator are compiled too.
     compile: bool = False
@@ -73,10 +78,12 @@ class GanSettings:
     def __post_init__(self) -> None:
         if self.backbone_input < 32 or self.backbone_input % 32:
             raise SettingsError(f"backbone_input must be a multiple of 32 pixels; {self.backbone_input} was given.")
+        self._check_largest_input()
         check_ranges(
             self,
             **dict.fromkeys(("channels", "backbone_input", "head_width", "thumbnail"), SIZE),
             **dict.fromkeys(("words_limit", "ema_half_life", "moment_queue", "steps"), COUNT),
+            discriminator_alone=(0, 10_000_000),
             branches=(1, 5),
             residual_blocks=(0, 100),
             batch_size=(2, 10_000),  # batch norm needs two
@@ -85,9 +92,24 @@ class GanSettings:
             twins=(0.0, 0.5),
         )
 
+    def _check_largest_input(self) -> None:
+        smallest, largest = self.backbone_input, self.largest_input
+        if largest == 0:
+            return
+        # Within an octave from a power of two, all sizes are halved equally often by the discriminator's heads.
+        most = (32 << (smallest // 32).bit_length()) - 32
+        if largest % 32 or not smallest <= largest <= most:
+            allowed = ", ".join(str(size) for size in range(smallest, most + 1, 32))
+            raise SettingsError(f"largest_input must be 0, {allowed} with backbone_input={smallest}; it is {largest}.")
+
     @property
     def size(self) -> int:
         return self.base_size << (self.branches - 1)
+
+    @property
+    def inputs(self) -> range:
+        """The sizes that the backbone sees in turn."""
+        return range(self.backbone_input, max(self.backbone_input, self.largest_input) + 1, 32)
 
 
 THUMBNAIL = 0  # its place in the pyramid, which is keyed by stride
@@ -228,7 +250,7 @@ class GanRecipe:
         self.discriminator.to(self.device, memory_format=torch.channels_last)
         self.moments = None
         if settings.moment_weight:
-            self.moments = MomentMatching(self.backbone.head_channels, settings.moment_queue).to(self.device)
+            self.moments = self.new_moments().to(self.device)
         trained = [p for p in self.discriminator.parameters() if p.requires_grad]
         self.trained_heads = trained
         self.paint, self.see, self.judged = self.generator, self.backbone, self._judged
@@ -236,6 +258,13 @@ class GanRecipe:
             self._compile()
         self.generator_optimiser = torch.optim.Adam(self.generator.parameters(), settings.learning_rate, (0.0, 0.99))
         self.discriminator_optimiser = torch.optim.Adam(trained, settings.learning_rate, (0.0, 0.99))
+
+    def new_moments(self) -> MomentMatching | nn.ModuleDict:
+        """Moment matching, one for each size where there are several."""
+        width, queue, sizes = self.backbone.head_channels, self.settings.moment_queue, self.settings.inputs
+        if len(sizes) == 1:
+            return MomentMatching(width, queue)
+        return nn.ModuleDict({str(size): MomentMatching(width, queue) for size in sizes})
 
     def _compile(self) -> None:
         self.paint = torch.compile(self.generator, dynamic=False)
@@ -271,14 +300,21 @@ class GanRecipe:
     def warm_start(self, checkpoint: dict[str, Any]) -> None:
         """Begin with another run's networks where they fit; a further stage begins as a copy of the one before.
 
-        So 64 pixels become 128: `--from` a run with `branches=2`, `--set branches=3`.
+        So 64 pixels become 128: `--from` a run with `branches=2`, `--set branches=3`. A model, which has no
+        discriminator, needs `discriminator_alone`.
         """
         for name, net in (("generator", self.generator), ("average", self.average)):
             found = dict(checkpoint[name])
             for branch in range(2, self.settings.branches):
                 found = _copied_stage(found, branch) | found
             _load_fitting(net, found, name)
-        _load_fitting(self.discriminator, checkpoint["discriminator"], "discriminator")
+        if "discriminator" in checkpoint:
+            _load_fitting(self.discriminator, checkpoint["discriminator"], "discriminator")
+        elif not self.settings.discriminator_alone:
+            raise SettingsError(
+                "A model has no discriminator, and a new one would spoil the generator: let it learn alone first, "
+                "with --set discriminator_alone=200."
+            )
 
     def collapse(self, means: dict[str, float]) -> str | None:
         """The problem if the discriminator always wins: beyond the hinge there is no gradient; else None."""
@@ -288,6 +324,7 @@ class GanRecipe:
 
     def step(self, step: int) -> dict[str, float]:
         settings, batch = self.settings, self.batch_size
+        size = settings.inputs[step % len(settings.inputs)]
         rows, order, twins = self.draw_rows()
         mirrored = share(torch.rand(batch, 1, 1, 1)) < (0.5 if settings.mirror else 0.0)
         chosen = self.text.pick(rows)
@@ -302,20 +339,24 @@ class GanRecipe:
         with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False):
             images, _, mu, logvar = self.paint(noise, sentences, words, mask, eps)
             disturbed = augment(images[-1].float())
-            painted = self.pyramid(disturbed)
+            painted = self.pyramid(disturbed, size)
             with torch.no_grad():
-                photographed = self.pyramid(augment(real))
+                photographed = self.pyramid(augment(real), size)
             discriminator_loss = self.discriminator_step(photographed, painted, sentences, text[1])
+            if step < settings.discriminator_alone:
+                return fetched({"discriminator": discriminator_loss})
             self.require_heads(False)
             (logits,) = self.judged(painted, sentences)
             self.require_heads(True)
             pooled = pooled_features(self.backbone.head(painted[32]))
-            regions, codes = self.image_encoder(*self.matching_features(disturbed, painted, pooled))
+            regions, codes = self.image_encoder(*self.matching_features(disturbed, painted, pooled, size))
             word_loss, sentence_loss = damsm_loss(
                 gather(regions), gather(codes).float(), *text, same=rows[:, None] == rows
             )
             adversarial = -logits.float().mean()
-            moments = adversarial.new_zeros(()) if self.moments is None else self.discrepancy(pooled, photographed)
+            moments = (
+                adversarial.new_zeros(()) if self.moments is None else self.discrepancy(pooled, photographed, size)
+            )
             kl = kl_divergence(mu, logvar)
             target = images[-1].float().detach()
             preview = sum(
@@ -350,21 +391,24 @@ class GanRecipe:
             }
         )
 
-    def matching_features(self, images: Tensor, pyramid: dict[int, Tensor], pooled: Tensor) -> tuple[Tensor, Tensor]:
+    def matching_features(
+        self, images: Tensor, pyramid: dict[int, Tensor], pooled: Tensor, size: int
+    ) -> tuple[Tensor, Tensor]:
         """Regions (B,C,h,w) and pooled features (B,F) of pictures (B,3,H,W), at the size DAMSM was trained at.
 
-        `pyramid` and `pooled` are theirs at `backbone_input`, and serve where that is the size.
+        `pyramid` and `pooled` are theirs at `size`, and serve where that is the same.
         """
-        if self.matching_input != self.settings.backbone_input:
+        if self.matching_input != size:
             pyramid = self.features(images, self.matching_input)
             pooled = pooled_features(self.backbone.head(pyramid[32]))
         return region_features(pyramid), pooled
 
-    def discrepancy(self, pooled: Tensor, photographed: dict[int, Tensor]) -> Tensor:
+    def discrepancy(self, pooled: Tensor, photographed: dict[int, Tensor], size: int) -> Tensor:
         """How much the pictures of all processes, by pooled features (B,F), differ from photographs as a crowd."""
         with torch.no_grad():
             real = pooled_features(self.backbone.head(photographed[32]))
-        return self.moments(gather(pooled), gather(real))
+        moments = self.moments[str(size)] if isinstance(self.moments, nn.ModuleDict) else self.moments
+        return moments(gather(pooled), gather(real))
 
     @staticmethod
     def twin_distance(features: Tensor, twins: int) -> Tensor:
@@ -382,10 +426,10 @@ class GanRecipe:
             drawn[:, rows.shape[1] - twins :] = drawn[:, :twins]
         return rows.flatten(), order.flatten(), twins
 
-    def pyramid(self, images: Tensor) -> dict[int, Tensor]:
-        """What the discriminator sees of pictures (B,3,H,W): the backbone's features, and the pictures made small."""
+    def pyramid(self, images: Tensor, size: int) -> dict[int, Tensor]:
+        """What the discriminator sees of pictures (B,3,H,W): features at `size` pixels, and the pictures made small."""
         thumbnail = F.interpolate(images, size=(self.settings.thumbnail,) * 2, mode="area")
-        return self.features(images, self.settings.backbone_input) | {THUMBNAIL: thumbnail}
+        return self.features(images, size) | {THUMBNAIL: thumbnail}
 
     def features(self, images: Tensor, size: int) -> dict[int, Tensor]:
         """The backbone's pyramid of pictures (B,3,H,W) brought to `size` pixels."""

@@ -48,7 +48,8 @@ def train(
     - Settings: those of the `preset`, overridden by the YAML file `config`, then by `settings`, a dictionary or
       KEY=VALUE texts. `steps`: the total number of optimiser steps.
     - `damsm`, for attngan: the folder of a DAMSM run, or the name of a DAMSM model. `origin`: the folder of another
-      run, whose weights this one starts with. `without`: class numbers of photographs to leave out.
+      run, or the name of a captioner or generator, whose weights this one starts with. `without`: class numbers of
+      photographs to leave out.
     - `cache`: a folder for packed photographs and features, which runs may share (default: `run`/../cache).
     - `device`, CPU `threads`, `checkpoint_minutes` between two checkpoints and steps between two evaluations
       (`evaluate_every`, default: a tenth of all) may change when a run is resumed. `command` is stored in run.json.
@@ -73,8 +74,8 @@ def train(
         "data": _absolute(data),
         "run_folder": _absolute(run),
         "cache": _absolute(cache),
-        "damsm": None if damsm is None else _absolute(damsm) if Path(damsm).is_dir() else str(damsm),
-        "origin": _absolute(origin),
+        "damsm": _run_or_name(damsm),
+        "origin": _run_or_name(origin),
         "without": sorted(without),
         "preset": preset,
         "config": _absolute(config),
@@ -98,7 +99,7 @@ def train(
         if distributed.is_main():
             runs.describe(run, recipe, made, chosen, command=command, options=asked, **begun)
         if origin is not None and not (run / "checkpoint.pt").exists():
-            _start_from(made, recipe, preset, Path(origin))
+            _start_from(made, recipe, preset, origin)
         last = steps or getattr(made, "steps", None) or chosen.steps
         return loop.run(
             made,
@@ -194,6 +195,10 @@ def _absolute(path: str | Path | None) -> str | None:
     return None if path is None else str(Path(path).expanduser().absolute())
 
 
+def _run_or_name(source: str | Path | None) -> str | None:
+    return None if source is None else _absolute(source) if Path(source).is_dir() else str(source)
+
+
 def _settings(recipe: str, preset: str, config: str | Path | None, assignments: list[str], steps: int | None) -> Any:
     from telephonegan.training import loop
 
@@ -205,11 +210,10 @@ def _settings(recipe: str, preset: str, config: str | Path | None, assignments: 
     return replace(settings, steps=steps) if has_steps else settings
 
 
-def _start_from(made: Any, recipe: str, preset: str, origin: Path) -> None:
+def _start_from(made: Any, recipe: str, preset: str, origin: str | Path) -> None:
     if not hasattr(made, "warm_start"):
-        raise SettingsError(f"{recipe} with preset {preset} cannot start from another run.")
-    record, checkpoint = runs.read_run(origin)
-    made.warm_start({**checkpoint, "vocabulary": record.get("vocabulary")})
+        raise SettingsError(f"{recipe} with preset {preset} cannot start from other weights.")
+    made.warm_start(runs.read_origin(recipe, origin))
 
 
 # ---------------------------------------------------------------------------------------------------- what is learned

@@ -85,6 +85,9 @@ _EXPORTED = {"captioner": _OfCaptioner, "damsm": _OfDamsm, "attngan": _OfGan}
 _PARTS = {"captioner": ("average",), "damsm": ("text_encoder", "image_encoder"), "attngan": ("average",)}
 
 
+_KINDS = {"captioner": "captioner", "attngan": "generator"}  # of the models that a run may start from
+
+
 def describe(run: Path, recipe_name: str, recipe: Any, settings: Any, *, command: str = "", **origin: Any) -> None:
     """Write run.json: what `export` and later runs need to know, and the `command` as it was typed.
 
@@ -133,6 +136,22 @@ def read_run(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if missing:
         raise DataError(f"{run} lacks {' and '.join(missing)}; it is not the folder of a training run.")
     return read_record(run / "run.json"), read_checkpoint(run / "checkpoint.pt")
+
+
+def read_origin(recipe: str, origin: str | Path) -> dict[str, Any]:
+    """The weights that a run of this recipe starts with, by part, and their "vocabulary".
+
+    `origin` is the folder of a run, or the name of a model: a captioner's or a generator's.
+    """
+    from telephonegan.zoo import catalogue, store
+
+    if Path(origin).exists() or recipe not in _KINDS or not catalogue.is_name(str(origin)):
+        record, checkpoint = read_run(Path(origin))
+        return {**checkpoint, "vocabulary": record.get("vocabulary")}
+    entry = catalogue.find(_KINDS[recipe], str(origin))
+    tensors, vocabulary = store.read_tensors(entry), store.read_vocabulary(entry)
+    words = None if vocabulary is None else vocabulary.words
+    return {**dict.fromkeys(("average", "generator"), tensors), "vocabulary": words}
 
 
 def read_exportable(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
