@@ -158,7 +158,7 @@ def _measure(measures: Any, name: str, what: str) -> argparse.ArgumentParser:
     parser = add_command(measures, name, what, _EXAMPLES)
     parser.add_argument("--data", type=Path, required=True, help="a folder of captioned photographs")
     parser.add_argument("--split", default="test", choices=("dev", "test"), help="(default: test)")
-    parser.add_argument("--limit", type=int, metavar="N", help="use only the first N photographs")
+    parser.add_argument("--limit", type=int, metavar="N", help="use only N photographs of the split, sampled")
     parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:N (default: cpu)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="a file the JSON line is appended to")
     return parser

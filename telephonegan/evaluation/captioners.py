@@ -36,9 +36,9 @@ def captioner_scores(
 ) -> dict[str, Any]:
     """BLEU, METEOR, ROUGE-L, CIDEr and CIDEr-D of the captioner `name` on photographs, against their human captions.
 
-    The photographs are the `split` of the data folder, or its first `limit`. `beam_width` is the number of sentences
-    kept during the search (default: the model's own). For the scores see `caption_scores`. Without WordNet METEOR is
-    None, and METEOR_absent says why.
+    The photographs are the `split` of the data folder, or a sample of `limit` of them. `beam_width` is the number of
+    sentences kept during the search (default: the model's own). For the scores see `caption_scores`. Without WordNet
+    METEOR is None, and METEOR_absent says why.
 
     Raises UnknownModelError, WeightsError, DataError or SettingsError.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass
 from dataclasses import replace as replace_fields
@@ -19,7 +18,7 @@ from torch.nn import functional as F
 from telephonegan.data.photos import CaptionedPhotos
 from telephonegan.errors import SettingsError
 from telephonegan.evaluation.inception_features import InceptionFeatures, find_weights
-from telephonegan.evaluation.inputs import Text, choose_texts, of_classes, paintings, photographs, read_split
+from telephonegan.evaluation.inputs import Text, choose_texts, of_classes, paintings, photographs, read_split, sampled
 from telephonegan.evaluation.matchers import described, mismatches
 from telephonegan.evaluation.matching import check_draw, normalised, r_precision
 from telephonegan.evaluation.pictures import diversity, frechet_distance, kernel_distance
@@ -34,7 +33,7 @@ from telephonegan.evaluation.word_effects import (
 from telephonegan.files import png_bytes, replace
 from telephonegan.generation import Generator
 from telephonegan.images import contact_sheet
-from telephonegan.inference import check_whole, derived_seed, shared_backbone
+from telephonegan.inference import check_whole, shared_backbone
 from telephonegan.matcher import Matcher
 from telephonegan.networks.damsm import matching_features
 from telephonegan.zoo import catalogue
@@ -132,7 +131,7 @@ def generator_scores(
 ) -> dict[str, Any]:
     """R-precision on the scale chance = 0, real photographs = 1, distances from photographs, and diversity.
 
-    The generator `name` paints `samples` captions of the data folder's `split`, or of its first `limit` photographs
+    The generator `name` paints `samples` captions of the data folder's `split`, or of a sample of `limit` photographs
     (default: the first caption of every photograph), each with a seed of its own from `seed` on; `truncation` scales
     the noise, and of `best_of` paintings the one that fits best counts. With `classes`, only photographs of these class
     numbers and their captions take part, so that a generator can be measured on classes it was trained without.
@@ -164,7 +163,7 @@ def generator_scores(
 
     def read(name: str) -> CaptionedPhotos:
         whole = read_split(data, name, limit if classes is None else None)
-        return whole if classes is None else of_classes(whole, classes)[:limit]
+        return whole if classes is None else of_classes(whole, classes, limit)
 
     photos = read(split)
     generator, judging = Generator.load(name, device), Matcher.load(judge, device)
@@ -211,8 +210,8 @@ def word_scores(
 ) -> dict[str, Any]:
     """Whether colours and names of things change what the generator `name` paints: see `word_effects`.
 
-    In captions of the data folder's `split`, or of its first `limit` photographs, one word is exchanged for another of
-    its kind, in at most `samples` captions for each kind; both texts are painted with the same noise. The matching
+    In captions of the data folder's `split`, or of a sample of `limit` photographs, one word is exchanged for another
+    of its kind, in at most `samples` captions for each kind; both texts are painted with the same noise. The matching
     model `judge` says how well each picture fits each text. `photographs_prefer` is the share of pairs in which it
     scores the real photograph higher with its own text (0.5 by guessing): what it can tell at all.
 
@@ -299,28 +298,21 @@ def _references(
     """The photographs that distances are from, and other photographs for the distance between photographs.
 
     `real` are those of `split`, which have been seen already. Of the others as many are sampled, and no more than
-    `most`: the first ones of a split may all be of a few classes.
+    `most`.
     """
     parts = [real if name == split else observe(read(name)) for name in _REFERENCES[reference]]
     near = parts[0] if len(parts) == 1 else parts[0] + parts[1]
     other = _ceiling(reference)
     most = min(most, len(real.codes))
     if other == split:
-        return near, real[_sampled(len(real.codes), most, seed)]
+        return near, real[sampled(len(real.codes), most, seed)]
     others = read(other)
-    return near, observe(others.take(_sampled(len(others), most, seed)))
+    return near, observe(others.take(sampled(len(others), most, seed)))
 
 
 def _observe(observer: Observer, size: int, photos: CaptionedPhotos) -> Observed:
     """What is seen of photographs at the size of the pictures."""
     return observer(photographs(photos, size, Image.Resampling.LANCZOS))
-
-
-def _sampled(count: int, most: int, seed: int) -> list[int]:
-    """At most so many of `count` rows, sampled without replacement, in order."""
-    if count <= most:
-        return list(range(count))
-    return sorted(random.Random(derived_seed("rows", seed)).sample(range(count), most))
 
 
 def _ceiling(reference: str) -> str:
@@ -331,7 +323,7 @@ def _ceiling(reference: str) -> str:
 def _distances(
     observer: Observer, painted: Observed, near: Observed, other: Observed, reference: str, seed: int
 ) -> dict[str, Any]:
-    few = _sampled(len(painted.codes), len(other.codes), seed)
+    few = sampled(len(painted.codes), len(other.codes), seed)
     picture_size, input_size = observer.lite2_sizes
     told = {
         "reference": reference,
@@ -395,14 +387,14 @@ def _diversity(
     Thumbnails differ by their mean absolute difference, on the scale where black and white differ by 2; features by
     their Euclidean distance.
     """
-    some = texts[:_DIVERSITY_CAPTIONS]
-    captions = list(range(len(some)))
-    first = replace_fields(painted[: len(some)], inception=None, lite2_at=None)
+    rows = sampled(len(texts), _DIVERSITY_CAPTIONS)
+    some, captions = [texts[row] for row in rows], list(range(len(rows)))
+    first = replace_fields(painted[rows], inception=None, lite2_at=None)
     every = first
     for k in range(1, seeds):
         every += observer(paint(some, seed + k * len(texts)), distances=False)
     one_group = [0] * len(some)
-    photographed = real[:_DIVERSITY_CAPTIONS]
+    photographed = real[sampled(len(real.codes), _DIVERSITY_CAPTIONS)]
     sets = {
         "other_seed": (every, captions * seeds),
         "other_caption": (first, one_group),

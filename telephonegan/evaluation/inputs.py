@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from telephonegan.data.photos import CaptionedPhotos
 from telephonegan.errors import DataError, SettingsError
 from telephonegan.generation import Generator
 from telephonegan.images import to_tensor
-from telephonegan.inference import BATCH, check_whole
+from telephonegan.inference import BATCH, check_whole, derived_seed
 
 
 class Text(NamedTuple):
@@ -25,8 +26,21 @@ class Text(NamedTuple):
     words: list[str]
 
 
+def sampled(count: int, most: int, seed: int = 0) -> list[int]:
+    """At most so many of `count` rows, sampled without replacement, in order.
+
+    The first rows would not do: many data sets are sorted by class.
+
+    >>> sampled(5, 9), len(sampled(1000, 10))
+    ([0, 1, 2, 3, 4], 10)
+    """
+    if count <= most:
+        return list(range(count))
+    return sorted(random.Random(derived_seed("rows", seed)).sample(range(count), most))
+
+
 def read_split(data: str | Path, split: str, limit: int | None = None) -> CaptionedPhotos:
-    """A split of a data folder ("train", "dev" or "test"), or its first `limit` photographs.
+    """A split of a data folder ("train", "dev" or "test"), or a sample of `limit` photographs, always the same.
 
     Raises SettingsError for the limit, DataError for the folder and the split.
 
@@ -35,11 +49,12 @@ def read_split(data: str | Path, split: str, limit: int | None = None) -> Captio
     """
     if limit is not None:
         check_whole(limit, "limit", 1, 10**9)
-    return read_data(data, split)[:limit]
+    photos = read_data(data, split)
+    return photos if limit is None else photos.take(sampled(len(photos), limit))
 
 
-def of_classes(photos: CaptionedPhotos, classes: Collection[int]) -> CaptionedPhotos:
-    """The photographs of these class numbers, with their captions. Raises DataError where there are none.
+def of_classes(photos: CaptionedPhotos, classes: Collection[int], limit: int | None = None) -> CaptionedPhotos:
+    """The photographs of these class numbers, or a sample of `limit` of them. Raises DataError where there are none.
 
     >>> photos = CaptionedPhotos(None, ["a", "b"], [[["dog"]], [["cat"]]], classes=[1, 2])
     >>> of_classes(photos, [2]).names
@@ -48,7 +63,7 @@ def of_classes(photos: CaptionedPhotos, classes: Collection[int]) -> CaptionedPh
     rows = photos.rows_of(classes)
     if not rows:
         raise DataError(f"None of the {len(photos)} photographs of {photos.folder} is of the classes that were given.")
-    return photos.take(rows)
+    return photos.take(rows if limit is None else [rows[k] for k in sampled(len(rows), limit)])
 
 
 def photographs(
@@ -79,9 +94,10 @@ def paintings(
 
 
 def choose_texts(photos: CaptionedPhotos, count: int | None, knows: Callable[[str], bool]) -> tuple[list[Text], int]:
-    """`count` captions (default: as many as photographs), and how many on the way held no known word.
+    """`count` captions (default: as many as photographs), and how many of all captions hold no known word.
 
-    The first caption of every photograph comes first, then the second of every one, and so on. Raises SettingsError
+    Every photograph has about as many: the first captions are used up before a second one is taken, and so on, and
+    where some photographs must have one more than others, these are sampled, always the same. Raises SettingsError
     when there are fewer.
 
     >>> photos = CaptionedPhotos(None, ["a.jpg", "b.jpg"], [[["dog"], ["cat"]], [["man"]]])
@@ -91,13 +107,10 @@ def choose_texts(photos: CaptionedPhotos, count: int | None, knows: Callable[[st
     wanted = len(photos) if count is None else count
     chosen: list[Text] = []
     left_out = 0
-    for text in all_texts(photos):
-        if len(chosen) == wanted:
-            break
-        if knows(" ".join(text.words)):
-            chosen.append(text)
-        else:
-            left_out += 1
+    for texts in _turns(photos):
+        known = [text for text in texts if knows(" ".join(text.words))]
+        left_out += len(texts) - len(known)
+        chosen += [known[row] for row in sampled(len(known), wanted - len(chosen))]
     if len(chosen) < max(wanted, 1):
         raise SettingsError(
             f"{wanted} captions were requested; the {len(photos)} photographs have {len(chosen)} with a word the "
@@ -108,9 +121,14 @@ def choose_texts(photos: CaptionedPhotos, count: int | None, knows: Callable[[st
 
 def all_texts(photos: CaptionedPhotos) -> list[Text]:
     """The first caption of every photograph, then the second of every one, and so on."""
+    return [text for texts in _turns(photos) for text in texts]
+
+
+def _turns(photos: CaptionedPhotos) -> list[list[Text]]:
     most = max(map(len, photos.captions), default=0)
     return [
-        Text(row, captions[k]) for k in range(most) for row, captions in enumerate(photos.captions) if k < len(captions)
+        [Text(row, captions[k]) for row, captions in enumerate(photos.captions) if k < len(captions)]
+        for k in range(most)
     ]
 
 

@@ -36,7 +36,7 @@ def matcher_scores(
     R-precision takes the first caption of every photograph: the share of photographs whose own caption scores best
     among `candidates`, the others sampled with `seed`; `folds` parts give its standard deviation. Recall is over all
     captions among all photographs, and the losses over batches of 100 photographs (fewer where there are fewer), each
-    with its first caption. Of the `split` only the first `limit` photographs are used, where one is given.
+    with its first caption. Of the `split` only a sample of `limit` photographs is used, where one is given.
 
     Raises UnknownModelError, WeightsError, DataError, or SettingsError for numbers that do not fit the data. Xu et al.,
     "AttnGAN: Fine-Grained Text to Image Generation with Attentional Generative Adversarial Networks", CVPR 2018.
