@@ -349,10 +349,7 @@ class GanRecipe:
             (logits,) = self.judged(painted, sentences)
             self.require_heads(True)
             pooled = pooled_features(self.backbone.head(painted[32]))
-            regions, codes = self.image_encoder(*self.matching_features(disturbed, painted, pooled, size))
-            word_loss, sentence_loss = damsm_loss(
-                gather(regions), gather(codes).float(), *text, same=rows[:, None] == rows
-            )
+            matching = self.matching_losses(size, disturbed, painted, pooled, text, rows)
             adversarial = -logits.float().mean()
             moments = (
                 adversarial.new_zeros(()) if self.moments is None else self.discrepancy(pooled, photographed, size)
@@ -368,7 +365,7 @@ class GanRecipe:
         loss = (
             adversarial
             + settings.twin_weight * sameness
-            + settings.damsm_weight * (word_loss + sentence_loss)
+            + self.matching_weight(size) * sum(matching.values(), start=target.new_zeros(()))
             + settings.moment_weight * moments
             + settings.kl_weight * kl
             + settings.preview_weight * preview
@@ -382,8 +379,7 @@ class GanRecipe:
             {
                 "discriminator": discriminator_loss,
                 "adversarial": adversarial,
-                "word_loss": word_loss,
-                "sentence_loss": sentence_loss,
+                **matching,
                 "kl": kl,
                 "preview": preview,
                 **({"distance": distance.mean()} if twins else {}),
@@ -391,17 +387,39 @@ class GanRecipe:
             }
         )
 
-    def matching_features(
-        self, images: Tensor, pyramid: dict[int, Tensor], pooled: Tensor, size: int
-    ) -> tuple[Tensor, Tensor]:
-        """Regions (B,C,h,w) and pooled features (B,F) of pictures (B,3,H,W), at the size DAMSM was trained at.
+    def matching_weight(self, size: int) -> float:
+        """DAMSM's weight in a step whose backbone sees `size` pixels.
 
-        `pyramid` and `pooled` are theirs at `size`, and serve where that is the same.
+        Where some steps have the size DAMSM was trained at, it is asked in those only and counts for all: the
+        backbone need not look a second time.
         """
+        inputs = self.settings.inputs
+        if self.matching_input not in inputs:
+            return self.settings.damsm_weight
+        return self.settings.damsm_weight * len(inputs) if size == self.matching_input else 0.0
+
+    def matching_losses(
+        self,
+        size: int,
+        images: Tensor,
+        pyramid: dict[int, Tensor],
+        pooled: Tensor,
+        text: tuple[Tensor, Tensor, Tensor],
+        rows: Tensor,
+    ) -> dict[str, Tensor]:
+        """DAMSM's losses of pictures (B,3,H,W) of all processes' texts, by name; none where `matching_weight` is 0.
+
+        `pyramid` and `pooled` are the pictures' features at `size`, and serve if DAMSM was trained at that size.
+        """
+        if not self.matching_weight(size):
+            return {}
         if self.matching_input != size:
             pyramid = self.features(images, self.matching_input)
             pooled = pooled_features(self.backbone.head(pyramid[32]))
-        return region_features(pyramid), pooled
+        regions, codes = self.image_encoder(region_features(pyramid), pooled)
+        same = rows[:, None] == rows
+        word_loss, sentence_loss = damsm_loss(gather(regions), gather(codes).float(), *text, same=same)
+        return {"word_loss": word_loss, "sentence_loss": sentence_loss}
 
     def discrepancy(self, pooled: Tensor, photographed: dict[int, Tensor], size: int) -> Tensor:
         """How much the pictures of all processes, by pooled features (B,F), differ from photographs as a crowd."""

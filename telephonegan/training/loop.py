@@ -249,4 +249,7 @@ def _kept(folder: Path) -> str:
 
 
 def _means(records: list[dict[str, float]]) -> dict[str, float]:
-    return {key: sum(record[key] for record in records) / len(records) for key in records[0]}
+    """Each loss's mean over the steps that have it."""
+    names = dict.fromkeys(name for record in records for name in record)
+    given = {name: [record[name] for record in records if name in record] for name in names}
+    return {name: sum(values) / len(values) for name, values in given.items()}

@@ -278,8 +278,19 @@ def test_steps_take_the_input_sizes_in_turn_and_each_size_has_moments_of_its_own
     recipe.backbone.stem.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[-1]))
     for step in range(3):
         assert all(np.isfinite(value) for value in recipe.step(step).values())
-    assert seen == [64, 64, 96, 96, 64, 64, 64]  # the fifth is for DAMSM, which was trained at 64
+    assert seen == [64, 64, 96, 96, 64, 64]
     assert {size: int(moments.seen) for size, moments in recipe.moments.items()} == {"64": 8, "96": 4}
+
+
+def test_matching_is_asked_at_its_own_size_only_and_counts_for_all_steps(make):
+    settings = dataclasses.replace(SETTINGS, largest_input=96, damsm_weight=0.05)
+    recipe = make(settings)
+    recipe.matching_input = 64
+    assert ["word_loss" in recipe.step(step) for step in range(4)] == [True, False, True, False]
+    assert (recipe.matching_weight(64), recipe.matching_weight(96)) == (0.1, 0.0)
+    recipe.matching_input = 32  # never the size of a step: a look of its own in each
+    assert (recipe.matching_weight(64), recipe.matching_weight(96)) == (0.05, 0.05)
+    assert "word_loss" in recipe.step(1)
 
 
 @pytest.mark.parametrize("largest", [32, 80, 128])
