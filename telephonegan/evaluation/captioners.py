@@ -13,9 +13,8 @@ from torch.nn import functional as F
 from telephonegan.captioning import Captioner
 from telephonegan.data.photos import CaptionedPhotos
 from telephonegan.errors import DataError
-from telephonegan.evaluation.captions import CiderD, caption_scores
+from telephonegan.evaluation.captions import CiderD, caption_scores, meteor
 from telephonegan.evaluation.inputs import choose_texts, image_batches, paintings, photographs, read_split
-from telephonegan.evaluation.meteor import meteor
 from telephonegan.generation import Generator
 from telephonegan.images import to_images
 from telephonegan.inference import resolve_device, shared_backbone

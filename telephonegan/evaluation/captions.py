@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from telephonegan.errors import SettingsError
+from telephonegan.errors import DataError, SettingsError
 from telephonegan.text import tokenise
 
 Tokens = Sequence[Hashable]
@@ -141,6 +141,26 @@ def cider_d(
     """
     candidates, references = _by_picture(candidates, references)
     return float(CiderD(references, document_frequency=document_frequency).score(candidates).mean())
+
+
+def meteor(candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]) -> float:
+    """Mean METEOR over the pictures, each against its best reference: in [0, 1].
+
+    Words match by form, by stem and by synonym. Computed by NLTK with its parameters (alpha 0.9, beta 3, gamma 0.5);
+    the Java program of the COCO evaluation gives other numbers. Raises DataError, with the remedy, if WordNet is not
+    installed; nothing is downloaded. Banerjee and Lavie 2005; Lavie and Agarwal 2007.
+
+    >>> meteor(["a dog runs".split()], [["a dog runs".split()]])  # doctest: +SKIP
+    0.9814814814814815
+    """
+    wordnet = _installed_wordnet()
+    from nltk.translate.meteor_score import meteor_score
+
+    scores = [
+        meteor_score(picture, candidate, wordnet=wordnet)
+        for candidate, picture in zip(candidates, references, strict=True)
+    ]
+    return sum(scores) / len(scores)
 
 
 @dataclass(frozen=True)
@@ -317,6 +337,18 @@ def _common_length(first: list[Hashable], second: list[Hashable]) -> int:
         matched = row & places.get(token, 0)
         row = (row + matched | row - matched) & every
     return len(second) - row.bit_count()
+
+
+def _installed_wordnet() -> Any:
+    from nltk.corpus import wordnet
+
+    try:
+        wordnet.ensure_loaded()
+    except LookupError as error:
+        raise DataError(
+            "METEOR needs WordNet, which is not on this machine. Get it with: python -m nltk.downloader wordnet"
+        ) from error
+    return wordnet
 
 
 def _ngrams(tokens: list[Hashable], max_order: int) -> Iterator[Ngram]:

@@ -31,7 +31,7 @@ from telephonegan.networks.projected import ProjectedDiscriminator
 from telephonegan.text import pad, padding_mask
 from telephonegan.training import distributed
 from telephonegan.training.augment import augment
-from telephonegan.training.average import follow
+from telephonegan.training.averaging import follow
 from telephonegan.training.devices import fetched, sent
 from telephonegan.training.distributed import average_gradients, gather, share
 from telephonegan.training.moments import MomentMatching

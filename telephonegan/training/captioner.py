@@ -24,7 +24,7 @@ from telephonegan.networks.captioner import CaptionModel
 from telephonegan.networks.decoding import Markers, beam
 from telephonegan.text import END, START, UNKNOWN, Vocabulary, pad
 from telephonegan.training import distributed
-from telephonegan.training.average import follow
+from telephonegan.training.averaging import follow
 from telephonegan.training.damsm import cosine_decay
 from telephonegan.training.ranges import COUNT, RATE, SHARE, SIZE, check_ranges
 from telephonegan.training.sight import FrozenSight, Sight, TunedSight

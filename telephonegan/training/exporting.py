@@ -50,7 +50,7 @@ def export(
     >>> export("runs/damsm", name="mine").entry.kind  # doctest: +SKIP
     'damsm'
     """
-    from telephonegan.training.soup import check_alike, mean_weights
+    from telephonegan.training.averaging import check_alike, mean_weights
     from telephonegan.zoo import store
 
     folders = [Path(each) for each in (run, *others)]

@@ -28,9 +28,8 @@ from telephonegan.networks.inception import INPUT_SIZE, InceptionEncoder
 from telephonegan.text import pad, padding_mask
 from telephonegan.training import distributed
 from telephonegan.training.attngan import check_backbone
-from telephonegan.training.average import follow
-from telephonegan.training.batches import Batches, known_ids
-from telephonegan.training.crops import Crops
+from telephonegan.training.averaging import follow
+from telephonegan.training.batches import Batches, Crops, known_ids
 from telephonegan.training.distributed import average_gradients, gather, share
 from telephonegan.training.objective import adversarial_loss, discriminator_loss, kl_divergence
 from telephonegan.training.published_damsm import PublishedDamsmSettings, autocast, check_run, load_networks

@@ -24,8 +24,7 @@ from telephonegan.networks.batchnorm import BatchNorm2d
 from telephonegan.networks.damsm import TextEncoder, damsm_loss
 from telephonegan.networks.inception import INPUT_SIZE, InceptionEncoder
 from telephonegan.text import PAD, Vocabulary, pad
-from telephonegan.training.batches import Batches, known_ids
-from telephonegan.training.crops import Crops
+from telephonegan.training.batches import Batches, Crops, known_ids
 from telephonegan.training.distributed import average_gradients, gather
 from telephonegan.zoo.published import read_state
 

@@ -20,7 +20,7 @@ from telephonegan.evaluation.captions import CiderD
 from telephonegan.networks.decoding import Decoder, Markers, greedy, word_log_probabilities
 from telephonegan.text import END
 from telephonegan.training import distributed
-from telephonegan.training.average import follow
+from telephonegan.training.averaging import follow
 from telephonegan.training.captioner import CaptionerRecipe, CaptioningSettings, over_processes, share_of_words
 
 BASELINES = ("samples", "greedy")

@@ -97,12 +97,7 @@ class FrozenSight:
     odds = torch.tensor([0.35, 0.25, 0.15, 0.25])
 
     def __init__(
-        self,
-        train: CaptionedPhotos,
-        dev: CaptionedPhotos,
-        settings: ViewSettings,
-        cache: Path,
-        device: torch.device,
+        self, train: CaptionedPhotos, dev: CaptionedPhotos, settings: ViewSettings, cache: Path, device: torch.device
     ) -> None:
         self.bank = CellBank(train, settings, cache, ["plain", "mirrored", "small", "crop"], device)
         self.dev_bank = CellBank(dev, settings, cache, ["plain"], device)
@@ -122,12 +117,7 @@ class TunedSight:
     """
 
     def __init__(
-        self,
-        train: CaptionedPhotos,
-        dev: CaptionedPhotos,
-        settings: ViewSettings,
-        cache: Path,
-        device: torch.device,
+        self, train: CaptionedPhotos, dev: CaptionedPhotos, settings: ViewSettings, cache: Path, device: torch.device
     ) -> None:
         self.settings, self.device = settings, device
         self.backbone = Backbone("lite0").to(device, memory_format=torch.channels_last)

@@ -14,9 +14,8 @@ from telephonegan.drift import content_words
 from telephonegan.errors import SettingsError
 from telephonegan.results import Caption, Picture
 from telephonegan.widgets.caption_html import card_html, faint_html
-from telephonegan.widgets.controls import WordChooser
 from telephonegan.widgets.frames import SIDE, DescribedImage, kept, overlay_png, picture_png
-from telephonegan.widgets.view import View
+from telephonegan.widgets.view import View, WordChooser
 
 
 class AttentionViewer(View):

@@ -12,7 +12,6 @@ from telephonegan.drift import Drift, Track, content_words
 from telephonegan.errors import SettingsError
 from telephonegan.strips import PAPER
 from telephonegan.widgets.caption_html import round_html
-from telephonegan.widgets.controls import RoundSlider, WordChooser
 from telephonegan.widgets.frames import (
     CURVE_WIDTH,
     SIDE,
@@ -23,7 +22,7 @@ from telephonegan.widgets.frames import (
     overlay_png,
     picture_png,
 )
-from telephonegan.widgets.view import MAX_WIDTH, View
+from telephonegan.widgets.view import MAX_WIDTH, RoundSlider, View, WordChooser
 
 WORD_MEASURES = ("tfidf_cosine", "content_f1")  # they need no model
 _SIDE, _GAP = 384, 24  # of a comparison

@@ -13,9 +13,8 @@ from telephonegan import strips
 from telephonegan.errors import SettingsError
 from telephonegan.results import Caption, Picture
 from telephonegan.widgets.caption_html import card_html, faint_html
-from telephonegan.widgets.controls import index_slider
 from telephonegan.widgets.frames import DescribedImage, kept, picture_png
-from telephonegan.widgets.view import View
+from telephonegan.widgets.view import View, index_slider
 
 MOST = 200  # each takes half a dozen widgets in the browser
 _LARGE, _SMALL = 384, 112

@@ -7,8 +7,7 @@ from telephonegan.errors import SettingsError
 from telephonegan.text import PAD, Vocabulary
 from telephonegan.training import batches as module
 from telephonegan.training import loop
-from telephonegan.training.batches import Batches
-from telephonegan.training.crops import Crops
+from telephonegan.training.batches import Batches, Crops
 
 
 @pytest.fixture(scope="module")

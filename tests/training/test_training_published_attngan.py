@@ -19,7 +19,7 @@ from telephonegan.networks.damsm import ImageEncoder, TextEncoder, damsm_loss, m
 from telephonegan.networks.inception import InceptionEncoder
 from telephonegan.text import PAD, Vocabulary, padding_mask
 from telephonegan.training import loop, published_damsm
-from telephonegan.training.average import follow
+from telephonegan.training.averaging import follow
 from telephonegan.training.objective import adversarial_loss, discriminator_loss, kl_divergence
 from telephonegan.training.published_attngan import (
     PRESETS,

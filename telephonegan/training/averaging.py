@@ -1,4 +1,7 @@
-"""One model out of several runs: the mean of their weights (Wortsman et al., "Model soups", 2022)."""
+"""Averages of weights: the moving average of one run, which is exported, and the mean of several runs.
+
+The mean of runs that share their start: Wortsman et al., "Model soups" (2022).
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,30 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from telephonegan.errors import SettingsError
 
 _ALIKE = "recipe", "network", "vocabulary"
 _KIN = 0.5  # cosine of a weight matrix in two runs: above 0.7 after long separate training, about 0 for unrelated runs
+
+
+@torch.no_grad()
+def follow(average: nn.Module, net: nn.Module, keep: float, *, statistics: bool = True) -> None:
+    """Move parameters and batch-norm statistics of `average` to `net`, keeping the share `keep` (0–1) of their own.
+
+    Without `statistics` those are taken over as they are, as the published AttnGAN did.
+    """
+    parameters = {name for name, _ in average.named_parameters()}
+    moved: list[tuple[Tensor, Tensor]] = []
+    for (name, mean), now in zip(average.state_dict().items(), net.state_dict().values(), strict=True):
+        if mean.is_floating_point() and (statistics or name in parameters):
+            moved.append((mean, now))
+        else:
+            mean.copy_(now)
+    if moved:
+        torch._foreach_lerp_(*map(list, zip(*moved, strict=True)), 1 - keep)  # on a GPU a few kernels for all
 
 
 def check_alike(records: Sequence[dict[str, Any]]) -> None:
