@@ -20,9 +20,10 @@ _KIN = 0.5  # cosine of a weight matrix in two runs: above 0.7 after long separa
 
 @torch.no_grad()
 def follow(average: nn.Module, net: nn.Module, keep: float, *, statistics: bool = True) -> None:
-    """Move parameters and batch-norm statistics of `average` to `net`, keeping the share `keep` (0–1) of their own.
+    """Update a moving average: `keep` (0–1) of `average` and the rest of `net`, in place.
 
-    Without `statistics` those are taken over as they are, as the published AttnGAN did.
+    Batch-norm statistics are averaged like the parameters. With `statistics=False` they are copied from `net`, as the
+    published AttnGAN did.
     """
     parameters = {name for name, _ in average.named_parameters()}
     moved: list[tuple[Tensor, Tensor]] = []
@@ -32,11 +33,11 @@ def follow(average: nn.Module, net: nn.Module, keep: float, *, statistics: bool 
         else:
             mean.copy_(now)
     if moved:
-        torch._foreach_lerp_(*map(list, zip(*moved, strict=True)), 1 - keep)  # on a GPU a few kernels for all
+        torch._foreach_lerp_(*map(list, zip(*moved, strict=True)), 1 - keep)  # a few kernels on a GPU, not hundreds
 
 
 def check_alike(records: Sequence[dict[str, Any]]) -> None:
-    """Raises SettingsError unless the runs trained the same network for the same words."""
+    """Raise SettingsError unless the runs trained the same network with the same vocabulary."""
     for part in _ALIKE:
         if any(record[part] != records[0][part] for record in records):
             raise SettingsError(
@@ -46,9 +47,9 @@ def check_alike(records: Sequence[dict[str, Any]]) -> None:
 
 
 def mean_weights(runs: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The mean of each tensor over the runs; what counts in whole numbers is the first run's.
+    """The mean of each tensor over the runs; integer tensors are those of the first run.
 
-    Raises SettingsError for runs that do not share their start, because they are in different valleys of the loss.
+    Raises SettingsError for runs that did not start from the same weights: the mean of unrelated networks is useless.
 
     >>> mean_weights([{"bias": torch.tensor([0.0])}, {"bias": torch.tensor([1.0])}])["bias"]
     tensor([0.5000])

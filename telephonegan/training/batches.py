@@ -30,7 +30,7 @@ CENTRE = (0.5, 0.5, 0.5)
 
 
 class Crops:
-    """Windows of photographs, read by `workers` threads; `sizes` in pixels from small to large.
+    """Random crops of photographs, read by `workers` threads; `sizes` in pixels, from small to large.
 
     >>> crops = Crops(photos, (64, 128, 256), workers=4)  # doctest: +SKIP
     >>> [pictures.shape for pictures in crops.wait(crops.begin([5, 2], torch.rand(2, 3)))]  # doctest: +SKIP
@@ -44,16 +44,16 @@ class Crops:
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="crops")
 
     def begin(self, rows: Sequence[int], windows: Tensor) -> list[Future]:
-        """Begin to read photographs by row, each with its window (N,3), see `cut`; `wait` gives them."""
+        """Start reading photographs by row, each with a window (N,3), see `cut`; pass the result to `wait`."""
         return [self._pool.submit(self._one, row, window) for row, window in zip(rows, windows.tolist(), strict=True)]
 
     @staticmethod
     def wait(reading: list[Future]) -> list[Tensor]:
-        """Pixels (N,3,S,S) uint8 for each size S. Raises ImageError or DataError for an unreadable photograph."""
+        """Wait for pixels (N,3,S,S) uint8 of each size S. Raises ImageError or DataError for unreadable photographs."""
         return [torch.stack(pixels) for pixels in zip(*(each.result() for each in reading), strict=True)]
 
     def centres(self, rows: Sequence[int]) -> list[Tensor]:
-        """The middle of each photograph (N,3,S,S) uint8 for each size S, for measuring."""
+        """The centre crop of each photograph, (N,3,S,S) uint8 for each size S, for evaluations."""
         return self.wait(self.begin(rows, torch.tensor(CENTRE).expand(len(rows), 3)))
 
     def _one(self, row: int, window: Sequence[float]) -> list[Tensor]:
@@ -61,10 +61,10 @@ class Crops:
 
 
 def cut(image: Image.Image, sizes: Sequence[int], window: Sequence[float]) -> list[Tensor]:
-    """One window of a picture at every size (3,S,S) uint8; `sizes` from small to large.
+    """One window of a picture as (3,S,S) uint8 at every size; `sizes` from small to large.
 
-    `window` is three numbers in [0,1): how far down and how far to the right the window lies, and whether it is
-    mirrored, below a half.
+    `window` is three numbers in [0,1): the position from top to bottom and from left to right, and a number below 0.5
+    to mirror the window.
 
     >>> [pixels.shape for pixels in cut(Image.new("RGB", (40, 30)), (8, 16), CENTRE)]
     [torch.Size([3, 8, 8]), torch.Size([3, 16, 16])]
@@ -85,10 +85,11 @@ def cut(image: Image.Image, sizes: Sequence[int], window: Sequence[float]) -> li
 
 @dataclass(frozen=True)
 class Batch:
-    """Photographs by row with one caption each, longest caption first; pixels are this process's share of them.
+    """Photographs with one caption each, the longest caption first.
 
-    rows (B,), ids (B,L), lengths (B,), same (B,B) True where two are of one class, or None where no two can be;
-    pixels (B/processes,3,S,S) uint8 for each size S, from small to large.
+    `rows` (B,) are their numbers in the split, `ids` (B,L) and `lengths` (B,) their captions. `same` (B,B) is True for
+    two of one class, None if there are no classes. `pixels` has (B/processes,3,S,S) uint8 for each size S, from small
+    to large: this process's share of the batch.
     """
 
     rows: Tensor
@@ -107,9 +108,9 @@ class _Plan:
 
 
 class Batches:
-    """Batches of one training split; `per_epoch` full ones in each epoch, what is left over waits for another.
+    """Batches of one training split: `per_epoch` full ones in each epoch, which leaves out a different rest each time.
 
-    Raises SettingsError when the photographs do not fill one batch.
+    Raises SettingsError if the photographs do not fill one batch.
     """
 
     def __init__(
@@ -127,7 +128,7 @@ class Batches:
         self._ahead: dict[tuple[int, int], _Plan] = {}
 
     def take(self, step: int) -> Batch:
-        """The batch of a step, while torch's random stream is seeded for it; the next one is begun."""
+        """The batch of a step, for which torch's random stream must be seeded. Starts reading the next batch."""
         run = torch.initial_seed() - step  # the loop seeds each step with its number added to the run's
         plan = self._ahead.pop((run, step), None) or self._planned(run, step)
         self._ahead = {(run, step + 1): self._planned(run, step + 1)}
@@ -157,5 +158,5 @@ class Batches:
 
 
 def known_ids(vocabulary: Vocabulary, caption: list[str]) -> list[int]:
-    """Ids of all known words of a caption; a single padding id if none is known."""
+    """Ids of the known words of a caption; a single padding id if none is known."""
     return vocabulary.known_ids(caption, len(caption))

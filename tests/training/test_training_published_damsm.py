@@ -32,7 +32,7 @@ SETTINGS = PublishedDamsmSettings(
     workers=2,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore:Inception-v3 starts from RANDOM")
+pytestmark = pytest.mark.filterwarnings("ignore:Inception-v3 has RANDOM")
 
 
 @pytest.fixture(scope="module", autouse=True)

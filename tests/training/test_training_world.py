@@ -80,7 +80,7 @@ def test_without_time_nothing_is_begun_and_that_is_said(shapes, tmp_path, capsys
         (["train", "world", "--run", "r"], "needs a name"),
         (["train", "world", "Birds!", "--data", "d", "--run", "r"], "cannot name a model"),
         (["train", "world", "fashion", "--data", "d", "--run", "r"], "name of a shipped model"),
-        (["train", "world", "birds", "--data", "d", "--run", "r", "--preset", "cpu"], "preset is one of"),
+        (["train", "world", "birds", "--data", "d", "--run", "r", "--preset", "cpu"], "preset must be one of"),
         (["train", "world", "birds", "--data", "d", "--run", "r", "--set", "steps=3"], "RUN.KEY=VALUE"),
         (["train", "damsm", "birds", "--data", "d", "--run", "r"], "are for `train world` only"),
     ],
