@@ -67,7 +67,10 @@ def test_html_is_escaped():
 
 def test_a_chain_of_one_round_shows_that_there_is_nothing_to_compare(chain):
     del chain.rounds[1:]
-    assert repr(chain.drift(MEASURES)).splitlines()[-1] == "There is no round after round 0 to compare."
+    assert (
+        repr(chain.drift(MEASURES)).splitlines()[-1]
+        == "There is no round after round 0, so there is nothing to compare."
+    )
 
 
 def test_a_repetition_that_is_left_again_is_told():

@@ -243,7 +243,7 @@ def test_nothing_known_in_any_draw_is_nan():
 
 @pytest.mark.parametrize(("values", "sources"), [(np.ones(3), ["a", "b"]), (np.ones(0), [])])
 def test_arrays_must_hold_the_same_chains(values, sources):
-    with pytest.raises(DataError, match="one chain at least"):
+    with pytest.raises(DataError, match="at least one chain"):
         bootstrap(np.mean, values, sources=sources)
 
 

@@ -561,5 +561,5 @@ def test_impossible_settings_are_named(change):
 
 @pytest.mark.parametrize("change", [{"branches": 4}, {"base_size": 32}])
 def test_a_size_that_no_discriminator_sees_is_named(make, change):
-    with pytest.raises(SettingsError, match="discriminator for pictures of"):
+    with pytest.raises(SettingsError, match="must be 64, 128 or 256"):
         make(**change)
