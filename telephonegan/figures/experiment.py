@@ -52,7 +52,7 @@ def draw(
         figure = drawn.figure if isinstance(drawn, Axes) else drawn
         figures.save(figure, out / f"{name}.{suffix}")
     over = f"{len(summary['chains'])} chains of {summary['experiment']['sources']} sources"
-    caption = f"Similarity to round 0, {over}; intervals are of 95 %, over sources."
+    caption = f"Similarity to round 0, {over}; 95 % intervals are over sources."
     table = figures.latex_table(_table(summary), caption=caption, label="tab:drift")
     files.write_new(out / "summary.tex", table.encode())
     return out

@@ -74,5 +74,5 @@ def test_a_source_that_changed_or_went_since_the_beginning_is_told(photos, plan_
 def test_sources_that_are_not_there_or_empty_are_told(tmp_path, plan_of):
     with pytest.raises(DataError, match="There are no sources"):
         place_of(plan_of("nowhere"), tmp_path)
-    with pytest.raises(DataError, match="has nothing"):
+    with pytest.raises(DataError, match="has no sources"):
         candidates(plan_of(tmp_path), tmp_path)
