@@ -103,7 +103,7 @@ def test_aicc_is_that_of_least_squares_with_the_variance_as_a_parameter():
         (0.1 + 0.05 * ROUNDS, "does not fall significantly"),
         (np.zeros(10), "not significantly above chance"),
         (np.full(10, -0.01), "not significantly above chance"),
-        (np.where(ROUNDS == 1, 0.5, 0.1), "at once"),
+        (np.where(ROUNDS == 1, 0.5, 0.1), "too fast"),
         (np.where(ROUNDS % 2, 0.6, 0.1) * 0.95**ROUNDS, "explains"),
         (np.where(ROUNDS < 6, 0.5, np.nan), "values in 5 of the rounds; 6 are needed"),
     ],

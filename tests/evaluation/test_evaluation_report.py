@@ -141,7 +141,7 @@ def test_models_of_the_users_own_are_not_published(repository, tmp_path, monkeyp
     ("text", "said"),
     [
         ("<!-- quality painter -->\n<!-- /quality -->\n", "names no shipped model"),
-        ("<!-- quality captioner -->\nno end", "ends with"),
+        ("<!-- quality captioner -->\nno end", "Add the missing one"),
     ],
 )
 def test_marks_that_fit_nothing_are_explained(text, said, repository, capsys):

@@ -268,7 +268,7 @@ def test_other_models_than_at_the_beginning_are_refused(texts, plan_of, tmp_path
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["models"]["captioner"]["sha256"] = "0" * 64
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(SettingsError, match="Load those models"):
+    with pytest.raises(SettingsError, match="Use those models"):
         resume(folder, **QUIET)
 
 

@@ -214,7 +214,7 @@ def test_one_source_has_no_chance_and_no_interval():
 
 
 def test_without_a_second_round_there_is_nothing_to_tell():
-    with pytest.raises(DataError, match="Play on"):
+    with pytest.raises(DataError, match="Play more rounds"):
         summarise([track("a", ["red dog"])], WORDS)
 
 
