@@ -1,4 +1,4 @@
-"""Inputs of evaluations: photographs as batches of pixels, captions chosen from them, and painted pictures."""
+"""Inputs of evaluations: batches of photographs, their captions, and painted pictures."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Text(NamedTuple):
 
 
 def sampled(count: int, most: int, seed: int = 0) -> list[int]:
-    """At most so many of `count` rows, sampled without replacement, in order.
+    """At most `most` of `count` rows, sampled without replacement, in ascending order.
 
-    The first rows would not do: many data sets are sorted by class.
+    The first rows would not be representative, because many data sets are sorted by class.
 
     >>> sampled(5, 9), len(sampled(1000, 10))
     ([0, 1, 2, 3, 4], 10)
@@ -40,9 +40,9 @@ def sampled(count: int, most: int, seed: int = 0) -> list[int]:
 
 
 def read_split(data: str | Path, split: str, limit: int | None = None) -> CaptionedPhotos:
-    """A split of a data folder ("train", "dev" or "test"), or a sample of `limit` photographs, always the same.
+    """The `split` of a data folder ("train", "dev" or "test"), or a sample of `limit` photographs, always the same.
 
-    Raises SettingsError for the limit, DataError for the folder and the split.
+    Raises SettingsError for an invalid limit, DataError for the folder or the split.
 
     >>> len(read_split("flickr8k", "test", limit=100))  # doctest: +SKIP
     100
@@ -54,7 +54,7 @@ def read_split(data: str | Path, split: str, limit: int | None = None) -> Captio
 
 
 def of_classes(photos: CaptionedPhotos, classes: Collection[int], limit: int | None = None) -> CaptionedPhotos:
-    """The photographs of these class numbers, or a sample of `limit` of them. Raises DataError where there are none.
+    """The photographs of these class numbers, or a sample of `limit` of them. Raises DataError if there are none.
 
     >>> photos = CaptionedPhotos(None, ["a", "b"], [[["dog"]], [["cat"]]], classes=[1, 2])
     >>> of_classes(photos, [2]).names
@@ -62,20 +62,20 @@ def of_classes(photos: CaptionedPhotos, classes: Collection[int], limit: int | N
     """
     rows = photos.rows_of(classes)
     if not rows:
-        raise DataError(f"None of the {len(photos)} photographs of {photos.folder} is of the classes that were given.")
+        raise DataError(f"None of the {len(photos)} photographs of {photos.folder} has one of the given classes.")
     return photos.take(rows if limit is None else [rows[k] for k in sampled(len(rows), limit)])
 
 
 def photographs(
     photos: CaptionedPhotos, size: int, resample: Image.Resampling = Image.Resampling.BICUBIC
 ) -> Iterator[Tensor]:
-    """Batches (B,3,size,size) in [-1,1] of the photographs, in order, squashed to squares; antialiased when shrunk."""
+    """Batches (B,3,size,size) in [-1,1] of the photographs, in order, resized to squares with antialiasing."""
     for images in image_batches(photos):
         yield to_tensor(images, size, resample=resample)
 
 
 def image_batches(photos: CaptionedPhotos) -> Iterator[list[Image.Image]]:
-    """The photographs themselves, at most 32 at a time, in order."""
+    """The photographs at their own size, in order, at most 32 at a time."""
     for start in _batches(len(photos), "photographs"):
         yield [photos.image(row) for row in range(start, min(start + BATCH, len(photos)))]
 
@@ -83,9 +83,9 @@ def image_batches(photos: CaptionedPhotos) -> Iterator[list[Image.Image]]:
 def paintings(
     generator: Generator, texts: Sequence[Sequence[str]], seeds: Sequence[int], **how: Any
 ) -> Iterator[Tensor]:
-    """Batches (B,3,S,S) in [-1,1] of the generator's pictures of these word lists, of 256 levels as files have them.
+    """Batches (B,3,S,S) in [-1,1] of the generator's pictures of word lists, rounded to 256 levels as in files.
 
-    `how` is truncation and candidates, as the generator takes them.
+    `how` is truncation and candidates, see `Generator`.
     """
     for start in _batches(len(texts), "painting"):
         part = slice(start, start + BATCH)
@@ -94,11 +94,11 @@ def paintings(
 
 
 def choose_texts(photos: CaptionedPhotos, count: int | None, knows: Callable[[str], bool]) -> tuple[list[Text], int]:
-    """`count` captions (default: as many as photographs), and how many of all captions hold no known word.
+    """`count` captions (default: as many as photographs), and how many were left out for having no known word.
 
-    Every photograph has about as many: the first captions are used up before a second one is taken, and so on, and
-    where some photographs must have one more than others, these are sampled, always the same. Raises SettingsError
-    when there are fewer.
+    All photographs have the same number of captions, up to one: second captions are taken only after all first ones,
+    and so on. Photographs with one more than the others are sampled, always the same. Raises SettingsError if there are
+    not enough captions.
 
     >>> photos = CaptionedPhotos(None, ["a.jpg", "b.jpg"], [[["dog"], ["cat"]], [["man"]]])
     >>> [" ".join(text.words) for text in choose_texts(photos, 3, lambda text: True)[0]]
@@ -113,14 +113,14 @@ def choose_texts(photos: CaptionedPhotos, count: int | None, knows: Callable[[st
         chosen += [known[row] for row in sampled(len(known), wanted - len(chosen))]
     if len(chosen) < max(wanted, 1):
         raise SettingsError(
-            f"{wanted} captions were requested; the {len(photos)} photographs have {len(chosen)} with a word the "
-            "generator knows. Give a smaller --samples."
+            f"{wanted} captions were requested, but the {len(photos)} photographs have only {len(chosen)} with a word "
+            "the generator knows. Give a smaller --samples."
         )
     return chosen, left_out
 
 
 def all_texts(photos: CaptionedPhotos) -> list[Text]:
-    """The first caption of every photograph, then the second of every one, and so on."""
+    """The first captions of all photographs, then the second ones, and so on."""
     return [text for texts in _turns(photos) for text in texts]
 
 

@@ -250,7 +250,7 @@ def _kept(folder: Path) -> str:
 
 
 def _means(records: list[dict[str, float]]) -> dict[str, float]:
-    """Each loss's mean over the steps that have it."""
+    """The mean of each loss over the steps that have it."""
     names = dict.fromkeys(name for record in records for name in record)
     given = {name: [record[name] for record in records if name in record] for name in names}
     return {name: sum(values) / len(values) for name, values in given.items()}
