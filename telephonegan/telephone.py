@@ -87,7 +87,7 @@ def _paint(
 
 
 def _usable(given: Any, read: Callable[[Any], Any], what: str, on_error: str) -> tuple[list, list[int]]:
-    """What can be read of one thing or a list, and where it stands there; of a list, `on_error` "skip" leaves out."""
+    """The readable items of a list (or one item), and their places; `on_error="skip"` leaves out unreadable ones."""
     if on_error not in ON_ERROR:
         raise SettingsError(f"on_error must be one of {', '.join(ON_ERROR)}; {on_error!r} was given.")
     if not isinstance(given, list | tuple):
@@ -107,7 +107,7 @@ def _usable(given: Any, read: Callable[[Any], Any], what: str, on_error: str) ->
 
 
 def _in_place(given: Any, results: list, indices: list[int]) -> Any:
-    """One in, one out; a list in, a list out, with None for what was left out."""
+    """A single result for a single item; for a list, a list with None for what was left out."""
     if not isinstance(given, list | tuple):
         return results[0]
     by_index = dict(zip(indices, results, strict=True))
