@@ -108,7 +108,7 @@ class Resamples:
         if resamples < 1:
             raise SettingsError(f"resamples must be at least 1 (2000 is usual); {resamples} was given.")
         if not len(sources):
-            raise DataError("No chains were given. Give at least one.")
+            raise DataError("No chains were given. Give at least one chain.")
         self.sources, self.of_chain = np.unique(np.asarray(sources, dtype=str), return_inverse=True)
         count = len(self.sources)
         self.draws = np.random.default_rng(seed).integers(0, count, (resamples, count))
