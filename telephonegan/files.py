@@ -16,12 +16,20 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from telephonegan.errors import OutputError
+from telephonegan.errors import OutputError, SettingsError
 
 if TYPE_CHECKING:
     from PIL import Image
 
 # ---------------------------------------------------------------------------------------------------- writing
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path with the home folder in place of `~`. Raises `SettingsError` where that user has none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise SettingsError(f"{path} begins with ~, but there is no such home folder. Write the path out.") from error
 
 
 @contextmanager
@@ -49,7 +57,7 @@ def _taken(path: Path) -> str:
 
 def write_new(path: str | os.PathLike[str], content: bytes) -> Path:
     """Write a file that must not exist yet; its folder is created. Raises `OutputError`."""
-    path = Path(path).expanduser()
+    path = expanded(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(exist_ok=False)  # from here on the name is ours
@@ -115,7 +123,7 @@ def place(out: str | None, title: str) -> Callable[[], Path]:
     """
     if out is None:
         return lambda: dated_folder(Path("out"), title)
-    path = Path(out).expanduser()
+    path = expanded(out)
     check_free(path)
     return lambda: new_folder(path)
 

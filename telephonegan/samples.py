@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from telephonegan.errors import DownloadError, ImageError
-from telephonegan.files import make_folder, write_new
+from telephonegan.files import expanded, make_folder, write_new
 from telephonegan.images import PICTURE_SUFFIXES, as_image
 from telephonegan.records import FileName, read_json
 from telephonegan.zoo.downloads import received
@@ -73,7 +73,7 @@ def download_samples(
 
     >>> download_samples("photos")  # doctest: +SKIP
     """
-    target = COCO_SAMPLES if folder is None else Path(folder).expanduser()
+    target = COCO_SAMPLES if folder is None else expanded(folder)
     addresses = {target / Path(each.file_name).name: each.coco_url for each in _listed_photographs()}
     missing = [path for path in addresses if not _is_kept(path)]
     for path in missing:

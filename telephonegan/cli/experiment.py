@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from telephonegan.cli.options import add_command
 from telephonegan.errors import TelephoneganError, printable_lines
-from telephonegan.files import json_bytes
+from telephonegan.files import expanded, json_bytes
 
 if TYPE_CHECKING:
     from telephonegan.experiment.reading import Experiment
@@ -111,7 +111,7 @@ def _play(options: argparse.Namespace) -> int:
         folder = run(
             plan,
             options.out,
-            base=options.plan.expanduser().parent,
+            base=expanded(options.plan).parent,
             batch_size=options.batch_size,
             device=options.device,
             on_folder=told.append,

@@ -245,8 +245,7 @@ def _first_hardware(folder: Path) -> dict[str, Any]:
 
 
 def _note(folder: Path, **event: Any) -> None:
-    with files.writing(folder / LOG), (folder / LOG).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(event, sort_keys=True) + "\n")
+    files.append_line(folder / LOG, event)
 
 
 def _now() -> str:

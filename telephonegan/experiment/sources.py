@@ -13,6 +13,7 @@ from PIL import Image
 from telephonegan.data.layouts import open_data
 from telephonegan.errors import DataError, ImageError, TextError
 from telephonegan.experiment.plan import SAMPLES, Plan
+from telephonegan.files import expanded
 from telephonegan.images import PICTURE_SUFFIXES, working_image
 from telephonegan.samples import samples
 from telephonegan.telephone import Position
@@ -97,7 +98,7 @@ def place_of(plan: Plan, base: Path) -> Path | None:
     """Where the plan's sources are, a relative path seen from `base`; None for the samples. Raises DataError."""
     if plan.sources == SAMPLES:
         return None
-    place = (base / Path(plan.sources).expanduser()).absolute()
+    place = (base / expanded(plan.sources)).absolute()
     if not place.exists():
         raise DataError(
             f"There are no sources {place}. A plan names a folder of pictures, a text file of one caption per line, "

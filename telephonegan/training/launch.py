@@ -192,7 +192,7 @@ def _world(run: Path, preset: str) -> Path:
 
 def _absolute(path: str | Path | None) -> str | None:
     """What run.json keeps, so that a run can be resumed from any folder."""
-    return None if path is None else str(Path(path).expanduser().absolute())
+    return None if path is None else str(files.expanded(path).absolute())
 
 
 def _run_or_name(source: str | Path | None) -> str | None:

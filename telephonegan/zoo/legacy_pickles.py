@@ -332,7 +332,10 @@ def _unpickle(path: str | Path, error_kind: type[Exception]) -> Any:
     try:
         with open(path, "rb") as file:
             found = Reader(file).load()
-            return found() if isinstance(found, _Name) else found
+        for each in (found, *(_items(found) or ()), *(found.values() if isinstance(found, Mapping) else ())):
+            if isinstance(each, _Name):  # a name that is not even the class of an object
+                each()
+        return found
     except OSError as error:
         raise error_kind(f"{path} cannot be read: {error.strerror or error}.") from error
     except Exception as error:  # a damaged pickle fails in as many ways as there are opcodes
