@@ -128,10 +128,18 @@ def place(out: str | None, title: str) -> Callable[[], Path]:
     return lambda: new_folder(path)
 
 
+def slug(title: str) -> str:
+    """At most 40 of a title's letters a-z and digits, for names of files; empty if it has none.
+
+    >>> slug("Two dogs run!"), slug("一只狗")
+    ('two-dogs-run', '')
+    """
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()[:200]).strip("-")[:40].strip("-")
+
+
 def dated_folder(parent: Path, title: str) -> Path:
     """A new folder named after the time and the title; if that name is taken, a number is added."""
-    slug = re.sub(r"[^a-z0-9]+", "-", title.lower()[:200]).strip("-")[:40].strip("-") or "game"
-    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{slug}"
+    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{slug(title) or 'game'}"
     for number in count(1):
         path = parent / (stem if number == 1 else f"{stem}-{number}")
         with writing(path):

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from telephonegan.cli.options import (
     add_captioner,
+    add_computing,
     add_generator,
-    add_seed_and_device,
     decoding,
     given,
     locate_picture,
@@ -52,7 +52,7 @@ def add_play(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--world", metavar="NAME", help="captioner and generator of a world: see telephonegan models")
     add_captioner(parser)
     add_generator(parser)
-    add_seed_and_device(parser)
+    add_computing(parser)
 
 
 def run(options: argparse.Namespace) -> int:

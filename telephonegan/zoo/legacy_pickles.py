@@ -328,13 +328,28 @@ def _size_of(file: Any) -> int:
     return file.getbuffer().nbytes if isinstance(file, BytesIO) else os.fstat(file.fileno()).st_size
 
 
+def _refuse_names(found: Any) -> None:
+    """Refuse a name that is not even the class of an object. Attributes of objects may be named, and are not read."""
+    seen: set[int] = set()
+    level = [[found]]
+    while level:
+        inner = []
+        for values in level:
+            kinds = set(map(type, values))
+            if _Name in kinds:
+                next(value for value in values if isinstance(value, _Name))()
+            if kinds & {list, tuple, dict, _Array}:
+                parts = [each for each in values if isinstance(each, list | tuple | dict | _Array)]
+                inner += [part for part in parts if id(part) not in seen]
+                seen.update(map(id, parts))
+        level = [part.values() if isinstance(part, dict) else _items(part) or () for part in inner]
+
+
 def _unpickle(path: str | Path, error_kind: type[Exception]) -> Any:
     try:
         with open(path, "rb") as file:
             found = Reader(file).load()
-        for each in (found, *(_items(found) or ()), *(found.values() if isinstance(found, Mapping) else ())):
-            if isinstance(each, _Name):  # a name that is not even the class of an object
-                each()
+        _refuse_names(found)
         return found
     except OSError as error:
         raise error_kind(f"{path} cannot be read: {error.strerror or error}.") from error

@@ -314,7 +314,7 @@ def test_references_come_from_the_data_folder(photos, plan_of, tmp_path):
 def test_a_line_that_names_a_file_elsewhere_is_refused(photos, plan_of, tmp_path):
     folder = run(plan_of(photos), tmp_path / "out", **QUIET)
     lines = (folder / "rounds.jsonl").read_text()
-    (folder / "rounds.jsonl").write_text(lines.replace("pictures/s0000.png", "../photos/0.png"))
+    (folder / "rounds.jsonl").write_text(lines.replace("pictures/0000-0.png", "../photos/0.png"))
     with pytest.raises(DataError, match="not inside"):
         write_summary(folder, WORDS, device="cpu")
 
@@ -370,5 +370,5 @@ def test_a_chain_that_is_not_there_is_told(texts, plan_of, tmp_path, capsys):
     folder = run(plan_of(texts), tmp_path / "out", **QUIET)
     write_summary(folder, WORDS, resamples=5, device="cpu")
     assert main(["experiment", "figures", str(folder), "--chain", "s9999-seed0"]) == 2
-    assert "s0000-seed0" in capsys.readouterr().err
+    assert "0000-a-red-dog-runs-seed0" in capsys.readouterr().err
     assert not (folder / "figures").exists()
