@@ -10,7 +10,7 @@ import pytest
 
 from telephonegan import drift
 from telephonegan.errors import DataError, ImageError, SettingsError, TelephoneganError
-from telephonegan.experiment import Experiment, run
+from telephonegan.experiment import Experiment, resume, run
 from telephonegan.experiment.folder import place_of_sources
 from telephonegan.experiment.summary import write_summary
 from telephonegan.figures.experiment import draw
@@ -35,7 +35,7 @@ def test_results_handed_on_without_their_pictures_are_read_and_drawn(photos, pla
 
 def test_one_picture_that_is_gone_is_told(photos, plan_of, tmp_path):
     folder = run(plan_of(photos), tmp_path / "out", **QUIET)
-    next((folder / "pictures").iterdir()).unlink()
+    (folder / "pictures" / "0000-0.png").unlink()
     with pytest.raises(ImageError, match="no file"):
         Experiment.open(folder).tracks()
 
