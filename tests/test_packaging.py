@@ -199,7 +199,8 @@ def test_without_wishes_the_program_chooses(play):
 
 @needs_make
 def test_notebooks_are_opened_as_copies_and_a_copy_that_was_saved_is_kept(tmp_path):
-    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
     (tmp_path / "stamp").touch()
     (tmp_path / "notebooks").mkdir()
     for name in ("01_a", "02_b"):
