@@ -187,6 +187,23 @@ def sha256(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def substitute(beginning: bytes) -> str | None:
+    """What has come in place of a file, by its first bytes, and what to do; None if it may be the file itself.
+
+    >>> substitute(b"<!DOCTYPE html><title>Sign in</title>")
+    'it is a web page, so the download failed. Download the file again.'
+    """
+    start = beginning.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start.startswith(b"version https://git-lfs"):
+        return (
+            "it is a pointer of Git LFS, not the file itself. Run `git lfs pull` in that clone, or download the file "
+            "from its web page."
+        )
+    if re.match(rb"<(!doctype html|html)[\s>]", start, re.IGNORECASE):
+        return "it is a web page, so the download failed. Download the file again."
+    return None
+
+
 def json_bytes(value: Any) -> bytes:
     """A value as readable JSON in UTF-8, with terminal control characters and lone surrogates escaped."""
     text = json.dumps(value, indent=1, ensure_ascii=False) + "\n"

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from telephonegan.errors import DataError, TextError, WeightsError
-from telephonegan.files import expanded
+from telephonegan.files import expanded, substitute
 from telephonegan.records import read_json
 
 PAD, START, END, UNKNOWN = "<pad>", "<start>", "<end>", "<unk>"
@@ -63,6 +63,8 @@ def decoded(path: str | Path) -> tuple[str, str, bool]:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}. Check the path.") from error
+    if instead := substitute(content[:512]):
+        raise DataError(f"{path} does not hold its text: {instead}")
     try:
         text, encoding, is_guess = _decoded(content)
     except UnicodeDecodeError as error:

@@ -26,6 +26,7 @@ from telephonegan.data.tables import (
     share,
 )
 from telephonegan.errors import DataError
+from telephonegan.files import substitute
 from telephonegan.text import decoded, lines_of
 
 _JSON_SUFFIXES = frozenset({".json", ".jsonl", ".ndjson"})
@@ -92,9 +93,12 @@ def form_of(path: Path) -> str | None:
     """The form of a file of captions, by its content: "table", "json", "coco" or "karpathy"; None for other files.
 
     A table without a header counts if its lines are picture names followed by at least two words on average. Damaged
-    JSON gives "damaged".
+    JSON gives "damaged", as does a web page or a pointer of Git LFS in place of the file.
     """
     try:
+        with path.open("rb") as file:
+            if substitute(file.read(512)):
+                return "damaged"
         if path.suffix.lower() in _JSON_SUFFIXES:
             return _json_form(path)
         return "table" if _is_table_of_captions(read_table(path)) else None

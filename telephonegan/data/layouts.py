@@ -93,6 +93,8 @@ def open_data(folder: str | Path, layout: str | None = None) -> DataFolder:
     if layout is None:
         layout = next((name for name, each in LAYOUTS.items() if each.fits(folder)), None)
         if layout is None:
+            for part in _parts(folder, {"damaged"}):
+                read_caption_file(part.path)  # tells what is wrong with it
             raise DataError(f"{folder} has no known layout. {_all_layouts()}")
     if layout not in LAYOUTS:
         raise DataError(f"There is no layout {layout!r}. {_all_layouts()}")

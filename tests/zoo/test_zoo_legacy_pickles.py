@@ -307,6 +307,18 @@ def test_a_function_another_module_registered_by_number_is_refused(written, tmp_
     assert not ran.exists()
 
 
+@pytest.mark.parametrize("code", [b"\x95", b"B", b"\x8e", b"\x8d", b"X"])
+def test_a_claim_to_be_larger_than_the_file_costs_no_memory(written, code):
+    claimed = (2**31 - 1).to_bytes(8 if code in (b"\x95", b"\x8e", b"\x8d") else 4, "little")
+    path = written(b"\x80\x04" + code + claimed + b"abc.")
+    tracemalloc.start()
+    with pytest.raises(WeightsError):
+        read_vocabulary(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10**7
+
+
 @pytest.mark.parametrize("persistent", [b"Pos.system\n.", b"S'os.system'\nQ."])
 def test_objects_of_another_process_are_refused(written, persistent):
     with pytest.raises(WeightsError, match="refused"):
