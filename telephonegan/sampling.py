@@ -148,7 +148,7 @@ class _Published:
         if not str(given):
             raise SettingsError(f"{self.path} leaves {key} empty. Name it there, as AttnGAN's eval_*.yml files do.")
         code = self.path.absolute().parent.parent
-        for place in (Path(given).expanduser(), code / given):
+        for place in (files.expanded(given), code / given):
             if place.exists():
                 return place
         raise DataError(f"{key}: there is no {given}, neither from {Path.cwd()} nor from {code}. Correct the path.")
@@ -170,7 +170,7 @@ def _source(generator: str | None, config: str | Path | None, data_dir: str | Pa
             f"{path} sets B_VALIDATION to True, which asks for a whole test split. Only caption files can be "
             "painted: set it to False."
         )
-    return _Published(path.expanduser(), settings, None if data_dir is None else Path(data_dir))
+    return _Published(files.expanded(path), settings, None if data_dir is None else Path(data_dir))
 
 
 # ---------------------------------------------------------------------------------------------------- captions

@@ -28,6 +28,7 @@ DEFAULT_MODEL = "flickr8k"
 SEED_POLICIES = ("fresh", "fixed")
 ON_ERROR = ("raise", "skip")
 OnRound = Callable[[Chain], None]
+_watch = inference.CoreWatch("round")
 
 
 @dataclass(frozen=True)
@@ -255,8 +256,9 @@ class Telephone:
         self, positions: Sequence[Position], settings: PlaySettings, *, seed_policy: str = "fresh"
     ) -> list[Round]:
         """The next round of chains at these positions, all in the same round, computed together."""
-        pictures = self._repaint(positions, settings, seed_policy) if positions[0].round else _start(positions)
-        captions = self._recaption(positions, pictures, settings, seed_policy)
+        with _watch(self.captioner.device):
+            pictures = self._repaint(positions, settings, seed_policy) if positions[0].round else _start(positions)
+            captions = self._recaption(positions, pictures, settings, seed_policy)
         return [
             Round(position.round, caption, picture)
             for position, caption, picture in zip(positions, captions, pictures, strict=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from telephonegan.cli.options import add_captioner, add_seed_and_device, decoding, given, open_picture, record
+from telephonegan.cli.options import add_captioner, add_computing, decoding, given, open_picture, record
 from telephonegan.errors import printable
 
 _BATCH = 32
@@ -17,7 +17,7 @@ def add_caption(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", nargs="+", help="a picture file, or the name of a sample photograph such as chelsea")
     parser.add_argument("--json", action="store_true", help="print words, probabilities and alternatives too, as JSON")
     add_captioner(parser)
-    add_seed_and_device(parser)
+    add_computing(parser)
 
 
 def run(options: argparse.Namespace) -> int:

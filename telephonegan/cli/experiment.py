@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from telephonegan.cli.options import add_command
+from telephonegan.cli.options import add_command, add_threads
 from telephonegan.errors import TelephoneganError, printable_lines
-from telephonegan.files import json_bytes
+from telephonegan.files import expanded, json_bytes
 
 if TYPE_CHECKING:
     from telephonegan.experiment.reading import Experiment
@@ -38,7 +39,7 @@ A plan is a YAML file; only sources is required, the other settings are shown wi
   candidates: 1          # paintings of each caption, of which the one that fits it best is kept, 1 to 64
   pictures: all          # which to keep: all, ends or none
   block: 8               # chains computed in one call of a network
-  threads: 1             # CPU threads per process"""
+  threads: 1             # CPU threads per process, also where TELEPHONEGAN_THREADS is set"""
 
 
 def add_experiment(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +50,8 @@ def add_experiment(parser: argparse.ArgumentParser) -> None:
     play = add_command(commands, "run", "play a plan into a new folder", _EXAMPLES)
     play.add_argument("plan", type=Path, metavar="PLAN", help="a YAML file, see `telephonegan experiment --help`")
     play.add_argument("--out", metavar="FOLDER", help="the new folder for the results (default: out/DATE-TIME-…)")
+    told = "CPU threads, in place of the plan's: they are part of the plan, because sums are rounded differently"
+    play.add_argument("--threads", dest="planned_threads", type=int, metavar="N", help=told)
     _add_playing(play)
     play.set_defaults(do=_play)
 
@@ -69,6 +72,7 @@ def add_experiment(parser: argparse.ArgumentParser) -> None:
     )
     summary.add_argument("--resamples", type=int, default=2000, help="resamples for the intervals (default: 2000)")
     summary.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    add_threads(summary)
     summary.add_argument("--json", action="store_true", help="print the summary as JSON")
     summary.set_defaults(do=_summary)
 
@@ -106,12 +110,14 @@ def _play(options: argparse.Namespace) -> int:
     from telephonegan.experiment.runner import run
 
     plan = Plan.read(options.plan)
+    if options.planned_threads is not None:
+        plan = replace(plan, threads=options.planned_threads)
     told: list[Path] = []
     try:
         folder = run(
             plan,
             options.out,
-            base=options.plan.expanduser().parent,
+            base=expanded(options.plan).parent,
             batch_size=options.batch_size,
             device=options.device,
             on_folder=told.append,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from telephonegan.cli.options import add_generator, add_seed_and_device, given, print_left_out, record, whole
+from telephonegan.cli.options import add_computing, add_generator, given, print_left_out, record, whole
 from telephonegan.files import json_bytes, place, png_bytes, replace
 
 _RECORDED = ("text", "words", "dropped_words", "truncated", "seed", "model")
@@ -16,7 +16,7 @@ def add_generate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("text", help="an English sentence")
     parser.add_argument("-n", type=whole, help="how many pictures, with the seeds SEED, SEED + 1, … (default: 1)")
     add_generator(parser)
-    add_seed_and_device(parser)
+    add_computing(parser)
 
 
 def run(options: argparse.Namespace) -> int:

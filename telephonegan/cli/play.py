@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from telephonegan.cli.options import (
     add_captioner,
+    add_computing,
     add_generator,
-    add_seed_and_device,
     decoding,
     given,
     locate_picture,
@@ -23,7 +23,7 @@ from telephonegan.cli.options import (
     whole,
 )
 from telephonegan.errors import SettingsError, TelephoneganError, printable
-from telephonegan.files import locked, place
+from telephonegan.files import expanded, locked, place
 
 if TYPE_CHECKING:
     from telephonegan.chain_folder import ChainFolder
@@ -52,7 +52,7 @@ def add_play(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--world", metavar="NAME", help="captioner and generator of a world: see telephonegan models")
     add_captioner(parser)
     add_generator(parser)
-    add_seed_and_device(parser)
+    add_computing(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -80,7 +80,7 @@ def _resume(options: argparse.Namespace) -> int:
     if fixed := given(options, *_FIXED_BY_THE_GAME):
         names = ", ".join(f"--{name.replace('_', '-')}" for name in fixed)
         raise SettingsError(f"A resumed game keeps what it was started with: leave out {names}.")
-    folder = Path(options.resume).expanduser()
+    folder = expanded(options.resume)
     with locked(folder / LOCK) if folder.is_dir() else nullcontext():  # or two processes would go on with one game
         return _go_on(folder, options)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from telephonegan.captioning import Captioner
 from telephonegan.drift.cross_modal import caption_codes, mean_log_probabilities, picture_codes
 from telephonegan.drift.image_measures import observed
 from telephonegan.evaluation.captions import DocumentFrequency
+from telephonegan.files import slug
 from telephonegan.text import tokenise
 
 if TYPE_CHECKING:
@@ -40,6 +42,15 @@ class Turn:
     picture: Image.Image | None = None
 
 
+def source_id(number: int, title: str) -> str:
+    """The name of what chains begin with: its number, which is different for each, and its file's name or text.
+
+    >>> source_id(7, "Two dogs run!"), source_id(8, "一只狗")
+    ('0007-two-dogs-run', '0008')
+    """
+    return f"{number:04}-{slug(title)}".rstrip("-")
+
+
 @dataclass(frozen=True)
 class Track:
     """One chain: `chain` is its name, unique in an experiment; `source` names the photograph or text at its start.
@@ -55,13 +66,15 @@ class Track:
 
     @classmethod
     def of(cls, chain: Chain, *, source: str | None = None, references: Sequence[Sequence[str]] = ()) -> Track:
-        """The track of a played chain, called "SOURCE-seedSEED"; by default `source` is its number ("s0007").
+        """The track of a played chain, called "SOURCE-seedSEED"; `source` is by default its number and what it shows.
 
         >>> from telephonegan.chains import Chain
         >>> Track.of(Chain("a dog", number=7, seed=2)).chain
-        's0007-seed2'
+        '0007-a-dog-seed2'
         """
-        source = f"s{chain.number:04}" if source is None else source
+        if source is None:
+            title = chain.source if isinstance(chain.source, str) else Path(chain.source_name).stem
+            source = source_id(chain.number, title)
         turns = tuple(
             Turn(each.index, tuple(tokenise(each.caption.text)), each.picture and each.picture.image) for each in chain
         )

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
@@ -28,7 +28,7 @@ from telephonegan.experiment import sources
 from telephonegan.experiment.plan import Plan
 from telephonegan.experiment.shards import Shard
 from telephonegan.experiment.sources import Source
-from telephonegan.records import Count, PathName, Sha256, checked, read_json
+from telephonegan.records import Count, Form, PathName, Sha256, checked, read_json
 from telephonegan.telephone import Telephone
 from telephonegan.zoo import catalogue
 
@@ -42,7 +42,7 @@ _MOST_REPORTED = 20
 
 @dataclass(frozen=True)
 class _ListedSource:
-    id: str
+    id: Annotated[str, Form("[a-z0-9-]{1,60}", "letters a-z, digits and -")]  # pictures are called after it
     name: str
     sha256: Sha256
 
@@ -246,8 +246,7 @@ def _first_hardware(folder: Path) -> dict[str, Any]:
 
 
 def _note(folder: Path, **event: Any) -> None:
-    with files.writing(folder / LOG), (folder / LOG).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(event, sort_keys=True) + "\n")
+    files.append_line(folder / LOG, event)
 
 
 def _now() -> str:

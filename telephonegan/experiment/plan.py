@@ -6,13 +6,13 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from telephonegan import inference
 from telephonegan.chains import MOST_ROUNDS, PlaySettings
 from telephonegan.data.layouts import SPLITS
 from telephonegan.errors import SettingsError, unknown_setting
+from telephonegan.files import expanded
 from telephonegan.records import read_yaml
 from telephonegan.telephone import DEFAULT_MODEL, SEED_POLICIES
 
@@ -112,7 +112,7 @@ class Plan:
 
         >>> Plan.read("plan.yaml")  # doctest: +SKIP
         """
-        path = Path(path).expanduser()
+        path = expanded(path)
         try:
             return cls.of(read_yaml(path, example="sources: photos"))
         except SettingsError as error:

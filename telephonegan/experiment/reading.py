@@ -17,6 +17,7 @@ from telephonegan.errors import DataError
 from telephonegan.experiment.folder import REFERENCES, read_manifest
 from telephonegan.experiment.plan import Plan
 from telephonegan.experiment.records import PICTURES, ROUNDS, Record, read, read_parts
+from telephonegan.files import expanded
 from telephonegan.images import as_image
 from telephonegan.records import inside, read_json
 from telephonegan.text import tokenise
@@ -44,7 +45,7 @@ class Experiment:
 
         >>> Experiment.open("out/drift").tracks()[0].turns[3].words  # doctest: +SKIP
         """
-        folder = Path(folder).expanduser()
+        folder = expanded(folder)
         manifest = read_manifest(folder)
         plan, merged = Plan.of(manifest["plan"]), folder / ROUNDS
         found = list(read(merged)) if merged.exists() else list(read_parts(folder).values())

@@ -21,7 +21,7 @@ from telephonegan.experiment import records, sources
 from telephonegan.experiment.plan import Plan
 from telephonegan.experiment.shards import Shard
 from telephonegan.experiment.sources import PlannedChain
-from telephonegan.files import place
+from telephonegan.files import expanded, place
 from telephonegan.telephone import Telephone, load
 
 Recall = Callable[[str, int], records.Record | None]
@@ -64,7 +64,7 @@ def run(
         folder = folders.begin(plan, phone, where, open_folder, command=command, progress=progress)
     else:
         phone = load(plan.captioner, plan.generator, str(shard.device(device)))
-        folder = folders.begun(Path(out).expanduser(), plan)
+        folder = folders.begun(expanded(out), plan)
     if on_folder is not None:
         on_folder(folder)
     _play(folder, plan, phone, where, shard, batch_size=batch_size, progress=progress)
@@ -82,7 +82,7 @@ def resume(
     >>> resume("out/drift")  # doctest: +SKIP
     """
     _check_batch(batch_size)
-    folder, shard = Path(folder).expanduser(), Shard.of_environment()
+    folder, shard = expanded(folder), Shard.of_environment()
     plan = Plan.of(folders.read_manifest(folder)["plan"])
     if (folder / records.ROUNDS).exists():
         records.remove_parts(folder)

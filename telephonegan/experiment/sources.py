@@ -11,8 +11,10 @@ from pathlib import Path
 from PIL import Image
 
 from telephonegan.data.layouts import open_data
+from telephonegan.drift.tracks import source_id
 from telephonegan.errors import DataError, ImageError, TextError
 from telephonegan.experiment.plan import SAMPLES, Plan
+from telephonegan.files import expanded
 from telephonegan.images import PICTURE_SUFFIXES, working_image
 from telephonegan.samples import samples
 from telephonegan.telephone import Position
@@ -37,16 +39,21 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Source:
-    """The start of one chain for each seed. `number` counts the sources from 0."""
+    """What some chains of an experiment begin with. `number` counts the sources from 0.
+
+    `id` is its name in the experiment's files, such as "0007-beach"; those of older experiments are "s0007".
+    """
 
     number: int
     sha256: str
     candidate: Candidate
+    id: str
 
-    @property
-    def id(self) -> str:
-        """Its name in the experiment's files, such as "s0007"."""
-        return f"s{self.number:04}"
+    @classmethod
+    def of(cls, number: int, candidate: Candidate, data: bytes) -> Source:
+        """A new source with these bytes."""
+        title = data.decode() if candidate.is_text else Path(candidate.name).stem
+        return cls(number, _sha256(data), candidate, source_id(number, title))
 
     def record(self) -> dict[str, str]:
         """Its entry in the manifest."""
@@ -79,7 +86,7 @@ class PlannedChain:
 
     @property
     def id(self) -> str:
-        """Its name in the experiment's files, such as "s0007-seed0"."""
+        """Its name in the experiment's files, such as "0007-beach-seed0"."""
         return f"{self.source.id}-seed{self.seed}"
 
     def position(self) -> Position:
@@ -97,7 +104,7 @@ def place_of(plan: Plan, base: Path) -> Path | None:
     """Where the plan's sources are, relative to `base`; None for the samples. Raises DataError."""
     if plan.sources == SAMPLES:
         return None
-    place = (base / Path(plan.sources).expanduser()).absolute()
+    place = (base / expanded(plan.sources)).absolute()
     if not place.exists():
         raise DataError(
             f"There are no sources {place}. Give a folder of pictures, a text file with one caption per line, or "
@@ -131,7 +138,7 @@ def usable(
             content = candidate.content(data)
             if candidate.is_text:
                 check_text(content)
-            good.append(Source(len(good), _sha256(data), candidate))
+            good.append(Source.of(len(good), candidate, data))
         except OSError as error:
             skipped.append({"name": candidate.name, "fault": f"It cannot be read: {error.strerror or error}."})
         except (ImageError, TextError) as error:
@@ -145,7 +152,7 @@ def listed(records: Iterable[Mapping[str, str]], found: Iterable[Candidate]) -> 
     gone = next((record["name"] for record in records if record["name"] not in by_name), None)
     if gone is not None:
         raise DataError(f"{gone} is missing from the sources. Put it back where it was.")
-    return [Source(number, each["sha256"], by_name[each["name"]]) for number, each in enumerate(records)]
+    return [Source(number, each["sha256"], by_name[each["name"]], each["id"]) for number, each in enumerate(records)]
 
 
 def _found(plan: Plan, place: Path | None) -> Iterator[Candidate]:

@@ -27,6 +27,7 @@ from telephonegan.drift.words import chance_survival, lemma, survival
 from telephonegan.errors import DataError, OutputError
 from telephonegan.experiment.old_summaries import FORMAT, OLD_FORMAT, OLD_REPAINTING, upgraded
 from telephonegan.experiment.reading import Experiment
+from telephonegan.experiment.summary_record import check_summary
 from telephonegan.records import read_json
 
 SUMMARY, SIMILARITIES = "summary.json", "similarities.csv"
@@ -113,9 +114,11 @@ def read_summary(folder: Path) -> Told:
     if not isinstance(summary, dict) or summary.get("format") not in (FORMAT, OLD_FORMAT):
         raise DataError(f"{folder / SUMMARY} is of another version. {remedy}")
     try:
-        return summary if summary["format"] == FORMAT else upgraded(summary)
-    except (KeyError, TypeError, IndexError) as error:
+        summary = summary if summary["format"] == FORMAT else upgraded(summary)
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise DataError(f"{folder / SUMMARY} is damaged. {remedy}") from error
+    check_summary(summary, str(folder / SUMMARY), remedy)
+    return summary
 
 
 def estimate(told: Told) -> Estimate:

@@ -106,9 +106,9 @@ def _reference(told: Told, rounds: Sequence[int]) -> str:
     if told["difference"] is None:
         return head
     known = [
-        (t, low, high)
+        (t, float(low), float(high))
         for t, low, high in zip(rounds, told["difference"]["low"], told["difference"]["high"], strict=True)
-        if low is not None
+        if low is not None and high is not None
     ]
     above, below = [t for t, low, _ in known if low > 0], [t for t, _, high in known if high < 0]
     parts = [
@@ -122,9 +122,15 @@ def _reference(told: Told, rounds: Sequence[int]) -> str:
 
 
 def _signed(told: Told, place: int) -> str:
-    """An estimate with three decimals, for values near 0."""
-    value, low, high = (told[part][place] for part in ("value", "low", "high"))
-    return "–" if value is None or low is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
+    """An estimate near 0 with three decimals."""
+    return _three_decimals(*(told[part][place] for part in ("value", "low", "high")))
+
+
+def _three_decimals(*estimate: float | str | None) -> str:
+    if None in estimate:
+        return "–"
+    value, low, high = map(float, estimate)
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def _above_chance(measures: Told) -> Iterator[str]:
@@ -179,7 +185,7 @@ def _diversity(summary: Told) -> Iterator[str]:
     if same:
         yield f"  effective number {_inverse(same, 0)} → {_inverse(same, -1)} (1 / P(two sources say the same))"
     for name, what in (("captions", "1 - content F1"), ("pictures", "1 - Lite2 cosine")):
-        if told[name]:
+        if told[name] and any(value is not None for value in told[name]["value"]):
             yield _distances(name, what, told)
 
 
@@ -189,7 +195,7 @@ def _distances(name: str, what: str, told: Told) -> str:
     change = told[f"{name}_change"]
     since = "the first painted round" if name == "pictures" else f"round {shown[0][0]}"
     tail = (
-        f"; change since {since} {change['value']:.3f} [{change['low']:.3f}, {change['high']:.3f}]"
+        f"; change since {since} {_three_decimals(change['value'], change['low'], change['high'])}"
         if _is_known(change)
         else ""
     )
@@ -230,9 +236,9 @@ def _whole(value: float | None) -> str:
 
 
 def _inverse(told: Told, place: int) -> str:
-    """1 over a probability and its bounds, which swap places; a dash if the event never happened."""
-    value, low, high = (told[part][place] for part in ("value", "high", "low"))
+    """1 over a probability and its bounds, which change places; unknown where it never happened."""
+    value, *bounds = (told[part][place] for part in ("value", "high", "low"))
     if not value:
         return "–"
-    low, high = ("–" if each is None else f"{1 / each:,.0f}" if each else "∞" for each in (low, high))
-    return f"{1 / value:,.0f} [{low}, {high}]"
+    low, high = ("–" if each is None else f"{1 / float(each):,.0f}" if each else "∞" for each in bounds)
+    return f"{1 / float(value):,.0f} [{low}, {high}]"

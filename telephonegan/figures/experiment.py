@@ -47,7 +47,7 @@ def draw(
             f"Make the summary again: telephonegan experiment summary {played.folder}"
         )
     shown = _chosen(tracks, chain)
-    out = files.new_folder(played.folder / "figures" if out is None else Path(out).expanduser())
+    out = files.new_folder(played.folder / "figures" if out is None else files.expanded(out))
     for name, drawn in (*_of_summary(summary), *_of_chains(tracks, shown)):
         figure = drawn.figure if isinstance(drawn, Axes) else drawn
         figures.save(figure, out / f"{name}.{suffix}")

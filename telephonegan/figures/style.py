@@ -24,7 +24,7 @@ from matplotlib.rcsetup import cycler
 from PIL import ImageFont
 
 from telephonegan.errors import OutputError, SettingsError
-from telephonegan.files import write_new
+from telephonegan.files import expanded, write_new
 from telephonegan.strips import wrapped
 
 COLUMN, SERIF, SANS = 3.25, "serif", "sans"
@@ -145,7 +145,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
 
     Raises OutputError for another suffix, or if the file already exists.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     suffix = path.suffix.lower()
     if suffix not in _SUFFIXES:
         raise OutputError(f"{path} does not end in a figure suffix. Allowed: {', '.join(_SUFFIXES)}.")

@@ -86,7 +86,7 @@ def train(
     run, cache = Path(run), Path(cache or Path(run).parent / "cache")
     _check(seed, checkpoint_minutes, minutes, evaluate_every)
     if threads is not None:
-        torch.set_num_threads(inference.check_whole(threads, "threads", 1, 1024))
+        inference.use_threads(threads)
     with distributed.processes(inference.resolve_device(device)) as own:
         devices.tune(own)
         chosen = _settings(recipe, preset, config, assignments, steps)
@@ -192,7 +192,7 @@ def _world(run: Path, preset: str) -> Path:
 
 def _absolute(path: str | Path | None) -> str | None:
     """A path as run.json records it, so that a run can be resumed from any folder."""
-    return None if path is None else str(Path(path).expanduser().absolute())
+    return None if path is None else str(files.expanded(path).absolute())
 
 
 def _run_or_name(source: str | Path | None) -> str | None:

@@ -15,16 +15,19 @@ import torch
 
 from telephonegan.errors import SettingsError, TelephoneganError, WeightsError
 from telephonegan.files import locked, make_folder, replacing
+from telephonegan.inference import CoreWatch
 from telephonegan.training import distributed
 from telephonegan.training.journal import Journal
 
 _ADVICE = "Lower the learning rate."
+_watch = CoreWatch("step")
 
 
 class Recipe(Protocol):
     """The interface of a training recipe.
 
-    It may also have `collapse(means)`: a message if the logged numbers show that the run no longer learns, else None.
+    It may also have `collapse(means)`: a message if the logged numbers show that the run no longer learns, else None;
+    and `device`, if that is not the CPU.
     """
 
     batch_size: int
@@ -99,13 +102,14 @@ def _steps(
 ) -> tuple[int, bool]:
     """Train; return the number of steps done, and whether the run is complete."""
     done, saved, warning = wanted.start, time.monotonic(), None
+    device = getattr(recipe, "device", torch.device("cpu"))
     recent: list[dict[str, float]] = []
     try:
         for step in journal.watched(wanted):
             if _is_past(deadline):
                 raise KeyboardInterrupt
             seed_step(seed, step)
-            with interrupts_deferred():
+            with _watch(device), interrupts_deferred():
                 losses = recipe.step(step)
                 _check_finite(losses, step, folder)
                 done = step + 1

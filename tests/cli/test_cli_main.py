@@ -168,6 +168,29 @@ def test_a_game_that_another_process_plays_is_left_alone(capsys):
     assert cli.main(["play", "--resume=game", "--rounds=2"]) == 0
 
 
+@pytest.mark.parametrize("command", [
+    *("caption", "generate", "play", "sample", "train", "experiment run", "experiment summary", "data name"),
+    *("data caption", "evaluate captioner", "evaluate nearest", "evaluate damsm", "evaluate generator"),
+    *("evaluate words", "evaluate cycle"),
+])  # fmt: skip
+def test_every_command_that_computes_takes_threads(command, capsys):
+    with pytest.raises(SystemExit):
+        cli.main([*command.split(), "--help"])
+    assert "--threads" in capsys.readouterr().out
+
+
+def test_threads_are_set_before_a_command_computes(monkeypatch, capsys):
+    threads = []
+    monkeypatch.setattr("telephonegan.inference.use_threads", threads.append)
+    assert cli.main(["caption", "coffee", "--threads=3", "--captioner=tiny"]) == 0
+    assert threads == [3]
+
+
+def test_threads_that_cannot_be_are_an_explained_error(capsys):
+    assert cli.main(["caption", "coffee", "--threads=0"]) == 2
+    assert "threads must be a whole number from 1 to 1024; 0 was given" in capsys.readouterr().err
+
+
 def test_what_a_game_from_somebody_else_says_does_not_reach_the_terminal_raw(capsys):
     cli.main(["play", "--text=a dog", "--rounds=1", "--out=game", *TINY])
     manifest = Path("game") / "chain.json"
@@ -194,7 +217,7 @@ def test_ctrl_c_and_sigterm_keep_the_rounds_and_resuming_changes_nothing(program
         assert game.poll() is None
     game.send_signal(sent)
     _, said = game.communicate(timeout=60)
-    assert game.returncode == 130
+    assert game.returncode == 128 + sent
     assert "Traceback" not in said
     assert "telephonegan play --resume='it'\"'\"'s'" in said
     kept = len(tg.Chain.load("it's"))

@@ -88,7 +88,7 @@ def set_up(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_without_the_package_a_visitor_is_told_how_to_install_it(set_up):
-    with pytest.raises(ModuleNotFoundError, match="make play"):
+    with pytest.raises(ModuleNotFoundError, match="make notebooks"):
         set_up("https://example.org/telephonegan")
 
 
@@ -118,7 +118,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def execute(path: Path) -> NotebookNode:
         resources = {"metadata": {"path": str(folder)}}
         client = NotebookClient(read(path), timeout=SECONDS, kernel_name="this-python", resources=resources)
-        return client.execute(env=variables)
+        done = client.execute(env=variables)
+        assert {path.name for path in folder.iterdir()} <= {"out", "runs"}, "git ignores these"
+        return done
 
     return execute
 
