@@ -135,7 +135,7 @@ _MARKS_AND_OTHERS = regex.compile(
 _MARK = r"[\p{M}--[\ufe00-\ufe0f\u20e3\U000e0100-\U000e01ef]]"
 _WORD = rf"[\p{{L}}\p{{N}}_](?:[\p{{L}}\p{{N}}_]|{_MARK}|[\u200c\u200d](?=[\p{{L}}\p{{N}}]))*"
 _SYMBOL = (
-    r"\p{Regional_Indicator}{2}|[\p{So}\p{Extended_Pictographic}]"
+    r"\p{Regional_Indicator}{2}|[\p{So}\p{Extended_Pictographic}[[\p{Sm}\p{Sc}]--[\0-\x7f]]]"
     r"(?:[\ufe0f\p{Emoji_Modifier}\U000e0020-\U000e007f]|\u200d\p{Extended_Pictographic})*"
 )
 _PIECE = regex.compile(rf"(?P<word>{_WORD})|{_SYMBOL}", regex.V1)
