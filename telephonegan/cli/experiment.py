@@ -39,7 +39,7 @@ A plan is a YAML file; only sources is required, the other settings are shown wi
   candidates: 1          # paintings of each caption, of which the one that fits it best is kept, 1 to 64
   pictures: all          # which to keep: all, ends or none
   block: 8               # chains computed in one call of a network
-  threads: 1             # CPU threads per process, also where TELEPHONEGAN_THREADS is set"""
+  threads: 1             # CPU threads per process, even if TELEPHONEGAN_THREADS is set"""
 
 
 def add_experiment(parser: argparse.ArgumentParser) -> None:

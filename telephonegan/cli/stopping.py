@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: both end a command alike, and its exit code tells which of them it was."""
+"""Ctrl-C and SIGTERM: both stop a command in the same way, but with different exit codes."""
 
 from __future__ import annotations
 

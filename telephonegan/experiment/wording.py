@@ -122,7 +122,7 @@ def _reference(told: Told, rounds: Sequence[int]) -> str:
 
 
 def _signed(told: Told, place: int) -> str:
-    """An estimate near 0 with three decimals."""
+    """An estimate with three decimals, for values near 0."""
     return _three_decimals(*(told[part][place] for part in ("value", "low", "high")))
 
 
@@ -236,7 +236,7 @@ def _whole(value: float | None) -> str:
 
 
 def _inverse(told: Told, place: int) -> str:
-    """1 over a probability and its bounds, which change places; unknown where it never happened."""
+    """1 over a probability and its bounds, which swap places; a dash if the event never happened."""
     value, *bounds = (told[part][place] for part in ("value", "high", "low"))
     if not value:
         return "–"
