@@ -127,20 +127,19 @@ class Batches:
         self._captions = [[known_ids(vocabulary, caption) for caption in captions] for captions in photos.captions]
         self._ahead: dict[tuple[int, int], _Plan] = {}
 
-    def take(self, step: int) -> Batch:
-        """The batch of a step, for which torch's random stream must be seeded. Starts reading the next batch."""
-        run = torch.initial_seed() - step  # the loop seeds each step with its number added to the run's
-        plan = self._ahead.pop((run, step), None) or self._planned(run, step)
-        self._ahead = {(run, step + 1): self._planned(run, step + 1)}
+    def take(self, step: int, seed: int) -> Batch:
+        """The batch of a step in the run with this seed. Starts reading the next batch."""
+        plan = self._ahead.pop((seed, step), None) or self._planned(seed, step)
+        self._ahead = {(seed, step + 1): self._planned(seed, step + 1)}
         classes = None if self._classes is None else self._classes[plan.rows]
         same = None if classes is None else classes[:, None] == classes
         return Batch(plan.rows, plan.ids, plan.lengths, same, self._crops.wait(plan.reading))
 
-    def _planned(self, run: int, step: int) -> _Plan:
+    def _planned(self, seed: int, step: int) -> _Plan:
         epoch, number = divmod(step, self.per_epoch)
-        order = torch.randperm(self._number, generator=random_generator(derived_seed(run, "epoch", epoch)))
+        order = torch.randperm(self._number, generator=random_generator(derived_seed(seed, "epoch", epoch)))
         rows = order[number * self.batch_size : (number + 1) * self.batch_size]
-        draws = random_generator(derived_seed(run, "step", step))
+        draws = random_generator(derived_seed(seed, "step", step))
         captions = [self._caption(row, draws) for row in rows.tolist()]
         windows = torch.rand(self.batch_size, 3, generator=draws)
         ids, lengths = pad(captions)

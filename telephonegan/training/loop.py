@@ -31,6 +31,7 @@ class Recipe(Protocol):
     """
 
     batch_size: int
+    seed: int  # the run's; set by `run` before the first step
 
     def state(self) -> Mapping[str, Any]:
         """Everything a checkpoint must contain, as objects with `state_dict` and `load_state_dict`."""
@@ -71,6 +72,7 @@ def run(
     make_folder(folder)
     # Processes that train together are one run, whose folder the main process locks for all.
     with locked(folder / ".lock") if distributed.is_main() else nullcontext():
+        recipe.seed = seed
         found = _resume(recipe, folder)
         with Journal(folder, recipe.batch_size, write=distributed.is_main()) as journal:
             done, finished = _steps(

@@ -122,6 +122,7 @@ class PublishedGanRecipe:
         self.embedding_width = matcher.image.emb_cnn_code.out_features
         self.text = matcher.text.to(self.device)
         self.look = looker(matcher, self.device)
+        self.seed = 0
         self.batches = Batches(
             train,
             self.vocabulary,
@@ -193,7 +194,7 @@ class PublishedGanRecipe:
             self.average.load_state_dict(self.generator.state_dict())
 
     def step(self, step: int) -> dict[str, float]:
-        batch, settings = self.batches.take(step), self.settings
+        batch, settings = self.batches.take(step, self.seed), self.settings
         with torch.no_grad():  # every process encodes all sentences, which is little work
             words, sentences = self.text(batch.ids.to(self.device), batch.lengths)
         lengths = batch.lengths.to(self.device)

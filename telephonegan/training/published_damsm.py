@@ -97,6 +97,7 @@ class PublishedDamsmRecipe:
         self.vocabulary = _vocabulary(train, settings.minimum_count)
         self.dev = dev[: MEASURED_BATCHES * settings.batch_size]
         sizes = (settings.picture_size,)
+        self.seed = 0
         self.batches = Batches(
             train,
             self.vocabulary,
@@ -133,7 +134,7 @@ class PublishedDamsmRecipe:
         return {"text": text, "image": {"backbone": "inception", "width": settings.width}}
 
     def step(self, step: int) -> dict[str, float]:
-        batch = self.batches.take(step)
+        batch = self.batches.take(step, self.seed)
         self._begin_epoch(*divmod(step, self.batches.per_epoch))
         self.text.train(), self.image.train()
         # Every process encodes all sentences, which is little work, and its share of the photographs.

@@ -120,7 +120,7 @@ def test_the_losses_are_those_of_the_published_objective(make):
     recipe, twin = make(), make()
     settings = recipe.settings
     loop.seed_step(0, 0)
-    batch = twin.batches.take(0)
+    batch = twin.batches.take(0, 0)
     noise, eps = torch.randn(4, 4), torch.randn(4, 4)
     words, sentences = twin.text(batch.ids, batch.lengths)
     mask = padding_mask(batch.lengths, words.shape[2])
