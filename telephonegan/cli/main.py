@@ -21,6 +21,7 @@ from telephonegan.cli import (
     play,
     report,
     sample,
+    serve,
     train,
 )
 from telephonegan.cli.options import add_command
@@ -45,6 +46,7 @@ _COMMANDS = {  # name → the function that declares its options, the one that r
     "export": (export.add_export, export.run, "register the model of a training run under a name"),
     "evaluate": (evaluate.add_evaluate, evaluate.run, "measure a model on photographs"),
     "experiment": (experiment.add_experiment, experiment.run, "play many chains, and measure how meaning drifts"),
+    "serve": (serve.add_serve, serve.run, "answer requests over HTTP, with a page for browsers"),
     "report": (report.add_report, report.run, "update the quality tables of the README (for maintainers)"),
 }
 _EXAMPLES = """examples:
