@@ -17,7 +17,7 @@ from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 from PIL import Image
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
+from starlette.routing import compile_path
 from starlette.types import ASGIApp
 
 from telephonegan.captioning import Decoding
@@ -108,7 +108,11 @@ def _handle_errors(app: FastAPI) -> None:
             error.status_code, reason.lower().replace(" ", "-"), told.get(error.status_code, f"{reason}.")
         )
         if error.status_code == 405:
-            refusal.headers["allow"] = ", ".join(_allowed(app, request))
+            known = {
+                *_allowed(app, request.url.path),
+                *filter(None, (error.headers or {}).get("Allow", "").split(", ")),
+            }
+            refusal.headers["allow"] = ", ".join(sorted(known))
         return answered(request, refusal)
 
     @app.exception_handler(TelephoneganError)
@@ -123,13 +127,12 @@ def _handle_errors(app: FastAPI) -> None:
         return answered(request, Refusal.unexpected())
 
 
-def _allowed(app: FastAPI, request: Request) -> list[str]:
-    """The methods that a path takes; Starlette tells those of its first route only."""
-    methods: set[str] = set()
-    for route in app.routes:
-        if route.matches(request.scope)[0] is not Match.NONE:
-            methods |= getattr(route, "methods", None) or set()
-    return sorted(methods)
+def _allowed(app: FastAPI, path: str) -> set[str]:
+    """The methods that a documented path takes; Starlette tells those of its first route only."""
+    for template, methods in app.openapi()["paths"].items():
+        if compile_path(template)[0].match(path):
+            return {method.upper() for method in methods}
+    return set()
 
 
 # ---------------------------------------------------------------------------------------------------- for people

@@ -197,7 +197,10 @@ def _validated(validate: Any, given: Any) -> Any:
     except UnicodeError:
         raise Refusal(422, "body", "A name in the body contains lone surrogates.") from None
     except ValidationError as error:
-        problems = [_problem(each) for each in error.errors(include_url=False, include_context=False)]
+        by_place: dict[str, str] = {}  # of a union the first kind is enough
+        for each in error.errors(include_url=False, include_context=False):
+            by_place.setdefault(str(each["loc"][:1]), _problem(each))
+        problems = list(by_place.values())
         more = f" And {len(problems) - _SHOWN_PROBLEMS} more." if len(problems) > _SHOWN_PROBLEMS else ""
         raise Refusal(422, "body", " ".join(problems[:_SHOWN_PROBLEMS]) + more) from None
     for name in ("text", "caption"):
@@ -210,13 +213,14 @@ def _validated(validate: Any, given: Any) -> Any:
 
 def _problem(error: dict[str, Any]) -> str:
     """A validation error as a sentence that begins with the place."""
-    place = ".".join(str(part) for part in error["loc"] if part not in ("str", "int", "float"))
+    first, *others = error["loc"] or ("the body",)
+    place = "".join([str(first), *(f"[{part}]" for part in others if isinstance(part, int))])
     message = error["msg"]
     if error["type"] == "extra_forbidden":
         message = "there is no such field"
     elif error["type"] == "missing":
         message = "is missing"
-    return f"{_shown(place or 'the body')}: {message[0].lower()}{message[1:]}."
+    return f"{_shown(place)}: {message[0].lower()}{message[1:]}."
 
 
 def _shown(text: str, limit: int = 60) -> str:
