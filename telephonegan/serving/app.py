@@ -17,6 +17,7 @@ from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 from PIL import Image
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import compile_path
 from starlette.types import ASGIApp
 
@@ -42,6 +43,7 @@ PNG, EVENTS = "image/png", "text/event-stream"
 _PAGE = Path(__file__).with_name("page")
 _HEARTBEAT_S = 15.0
 _DAY_S = 24 * 3600
+_GONE = 499  # in the log: the client went before the answer
 _DESCRIPTION = """Captions of pictures, pictures of captions, and the broken telephone between the two.
 
 Every error has the form `{"error": {"code", "message", "request_id"}}`. The same seed gives the same answer, whoever
@@ -121,6 +123,10 @@ def _handle_errors(app: FastAPI) -> None:
         if refusal.status >= 500:
             raise error
         return answered(request, refusal)
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, _: ClientDisconnect) -> Response:
+        return Response(status_code=_GONE)
 
     @app.exception_handler(Exception)
     async def unexpected(request: Request, _: Exception) -> JSONResponse:

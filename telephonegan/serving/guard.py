@@ -10,7 +10,6 @@ import secrets
 import time
 from urllib.parse import urlsplit
 
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from telephonegan.errors import printable
@@ -24,8 +23,7 @@ _HEALTH = {"/livez", "/readyz"}
 _OPEN = {*_HEALTH, "/", "/page.js", "/page.css", "/favicon.ico"}  # without a token; pictures have secret names
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_DRAINED = 4  # times the largest body is read and thrown away, so that a client that sends more hears the answer
-_GONE = 499  # in the log: the client went before the answer
+_DRAINED, _DRAIN_S = 4, 2.0  # so many of the largest bodies, and seconds, are read on and thrown away
 
 POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'"
 _POLICY = f"{POLICY}; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -80,8 +78,6 @@ class _Exchange:
             finally:
                 self._guard._running -= counts
                 self._guard._held -= self._held
-        except ClientDisconnect:
-            self._status = self._status or _GONE
         except Refusal as refusal:
             await self._refuse(refusal)
         except Exception:
@@ -192,13 +188,24 @@ class _Exchange:
     async def _refuse(self, refusal: Refusal) -> None:
         if self._status:  # an answer has begun, and cannot be taken back
             return
-        if refusal.status == 413:
-            await self._drain()
-        await refusal.response(self._id)(self._scope, self._receive, self._marked_send)
+        send = self._lingering_send if refusal.status == 413 else self._marked_send
+        await refusal.response(self._id)(self._scope, self._receive, send)
+
+    async def _lingering_send(self, message: Message) -> None:
+        """Like `_marked_send`, but the connection stays open while the client is still sending.
+
+        A client that sends into a closed connection never sees the answer.
+        """
+        if message["type"] != "http.response.body":
+            await self._marked_send(message)
+            return
+        await self._marked_send({**message, "more_body": True})
+        await self._drain()
+        await self._marked_send({"type": "http.response.body", "body": b""})
 
     async def _drain(self) -> None:
-        """Read on for a while: a client that is still sending when the connection closes never sees the answer."""
-        left = _DRAINED * self._settings.max_body
+        """Read on for a while, and throw it away."""
+        left, self._due = _DRAINED * self._settings.max_body, time.monotonic() + _DRAIN_S
         try:
             while left > 0 and not self._is_whole:
                 message = await self._on_time(self._receive)

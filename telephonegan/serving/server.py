@@ -23,6 +23,7 @@ logger = logging.getLogger("telephonegan.serving")
 
 _HEAD_S = 10.0  # until the head of a request must have arrived
 _UNREAD_S = 30.0  # that a client may leave an answer unread
+_REFUSED_S = 2.0  # that a connection stays open after a refusal, for its client to read it
 _IDLE_S = 5  # that a connection is kept between two requests
 _MOST_CONNECTIONS = 512
 _MOST_HEAD = 32_768  # bytes
@@ -87,6 +88,7 @@ class _Connection(H11Protocol):
 
     _head_due = 0.0
     _unread: asyncio.TimerHandle | None = None
+    _is_refused = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
@@ -96,6 +98,8 @@ class _Connection(H11Protocol):
             self._expect_head()
 
     def data_received(self, data: bytes) -> None:
+        if self._is_refused:
+            return
         super().data_received(data)  # stops the timer
         if self.conn.their_state is h11.IDLE and self.timeout_keep_alive_task is None:
             self._expect_head()
@@ -143,4 +147,6 @@ class _Connection(H11Protocol):
             f"{headers}connection: close\r\n\r\n"
         )
         self.transport.write(head.encode("ascii") + body)
-        self.transport.close()
+        self.transport.write_eof()
+        self._is_refused = True  # whoever sends into a closed connection never sees the answer
+        self.loop.call_later(_REFUSED_S, self.transport.abort)

@@ -224,7 +224,11 @@ def test_health_and_numbers(server):
 def test_documentation_needs_no_other_server(server):
     page = server.get("/docs").text
     assert "http://" not in page and "https://" not in page
-    for address in ("/openapi.json", "/static-offline-docs/swagger-ui-bundle.js", "/static-offline-docs/swagger-ui.css"):
+    for address in (
+        "/openapi.json",
+        "/static-offline-docs/swagger-ui-bundle.js",
+        "/static-offline-docs/swagger-ui.css",
+    ):
         assert address in page and server.get(address).status_code == 200
 
 
