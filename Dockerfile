@@ -22,7 +22,7 @@ RUN grep -vE '^(jupyter|ipython|ipywidgets|traitlets|matplotlib|nltk)\b' require
  && pip install -r served.txt
 COPY telephonegan telephonegan
 COPY weights weights
-RUN pip install --no-deps . && python3 -m compileall -q /opt/telephonegan
+RUN pip install --no-deps .
 
 FROM ${BASE}
 RUN apt-get update \

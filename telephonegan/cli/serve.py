@@ -58,7 +58,8 @@ def run(options: argparse.Namespace) -> int:
     lists = {name: tuple(value) for name, value in typed.items() if isinstance(value, list)}
     settings = Settings(**typed | lists, token=_token(options.token_file))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    for name in ("uvicorn", "python_multipart"):  # they warn of everything that strangers send
+        logging.getLogger(name).setLevel(logging.ERROR)
     if not settings.is_loopback and not settings.token:
         logging.warning("Everybody who reaches %s is answered: there is no token, see --token-file.", settings.host)
     serve(settings, on_start=lambda address: print(f"telephonegan serves at {address}", flush=True))
