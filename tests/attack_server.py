@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import base64
 import json
+import logging
 import os
 import random
 import re
@@ -228,6 +229,7 @@ def _serve() -> int:
     catalogue.SHIPPED.mkdir()
     (catalogue.SHIPPED / catalogue.MANIFEST).write_text('{"format": 1, "models": {}}')
     register_tiny()
+    logging.disable()  # most of what comes is worth a warning
     settings = tiny_settings(home / "pictures", threads=1, max_rounds=3, body_s=0.5)
     serve(settings, on_start=lambda address: print(address, flush=True))
     return 0

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Request
 from fastapi import Path as InPath
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
@@ -98,6 +99,11 @@ def _handle_errors(app: FastAPI) -> None:
     @app.exception_handler(BusyError)
     async def busy(request: Request, error: BusyError) -> JSONResponse:
         return answered(request, Refusal(503, "busy", str(error), retry_after=error.retry_after))
+
+    @app.exception_handler(RequestValidationError)
+    async def unfit(request: Request, error: RequestValidationError) -> JSONResponse:
+        errors = [{**each, "loc": each["loc"][1:]} for each in error.errors()]  # without the word path or header
+        return answered(request, Refusal(422, "request", explained(errors)))
 
     @app.exception_handler(HTTPException)
     async def unmatched(request: Request, error: HTTPException) -> JSONResponse:

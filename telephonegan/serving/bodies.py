@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import re
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -197,18 +198,23 @@ def _validated(validate: Any, given: Any) -> Any:
     except UnicodeError:
         raise Refusal(422, "body", "A name in the body contains lone surrogates.") from None
     except ValidationError as error:
-        by_place: dict[str, str] = {}  # of a union the first kind is enough
-        for each in error.errors(include_url=False, include_context=False):
-            by_place.setdefault(str(each["loc"][:1]), _problem(each))
-        problems = list(by_place.values())
-        more = f" And {len(problems) - _SHOWN_PROBLEMS} more." if len(problems) > _SHOWN_PROBLEMS else ""
-        raise Refusal(422, "body", " ".join(problems[:_SHOWN_PROBLEMS]) + more) from None
+        raise Refusal(422, "body", explained(error.errors(include_url=False, include_context=False))) from None
     for name in ("text", "caption"):
         value = getattr(asked, name, None)
         for text in [value] if isinstance(value, str) else value or []:
             if not re.fullmatch(_TEXT, text):
                 raise Refusal(422, "body", f"{name} must not contain NUL characters or lone surrogates.")
     return asked
+
+
+def explained(errors: Sequence[dict[str, Any]]) -> str:
+    """Validation errors of pydantic as sentences, the first few of them."""
+    by_place: dict[str, str] = {}  # of a union the first kind is enough
+    for each in errors:
+        by_place.setdefault(str(each["loc"][:1]), _problem(each))
+    problems = list(by_place.values())
+    more = f" And {len(problems) - _SHOWN_PROBLEMS} more." if len(problems) > _SHOWN_PROBLEMS else ""
+    return " ".join(problems[:_SHOWN_PROBLEMS]) + more
 
 
 def _problem(error: dict[str, Any]) -> str:

@@ -39,7 +39,7 @@ def rounds(page) -> list[str]:
 
 
 def play(page, count: int) -> None:
-    page.get_by_label("Rounds", exact=True).fill(str(count))
+    page.get_by_role("spinbutton", name="Rounds").fill(str(count))
     page.get_by_role("button", name="Play").click()
 
 
@@ -48,7 +48,7 @@ def test_a_sentence_is_played_with_the_keyboard_alone(server, opened):
     expected = [each["caption"] for each in _game(server, {"text": TEXT, "rounds": 2})]
     page.get_by_label("a sentence").focus()
     page.keyboard.type(TEXT)
-    page.get_by_label("Rounds", exact=True).fill("2")
+    page.get_by_role("spinbutton", name="Rounds").fill("2")
     page.keyboard.press("Enter")
     assert rounds(page) == expected
     pictures = page.get_by_role("img")

@@ -314,6 +314,8 @@ def test_methods_and_paths_that_are_not_there(server):
         problem(server.get(path), 404, "not-found")
     problem(server.get(f"/pictures/{'0' * 32}.png"), 404, "picture")
     problem(server.get("/v1/telephone/x"), 404, "game")
+    problem(server.get(f"/v1/telephone/{'x' * 1000}"), 422, "request")
+    problem(server.get("/v1/telephone/x/events", headers={"last-event-id": "x"}), 422, "request")
 
 
 # ---------------------------------------------------------------------------------------------------- under load
