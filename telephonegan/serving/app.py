@@ -266,7 +266,7 @@ def _calls(service: Service, bodies: Bodies) -> APIRouter:
         asked, _ = await bodies.read(request, bodies.generate)
         texts = [asked.text] if isinstance(asked.text, str) else asked.text
         wants_png = _prefers_png(request.headers.get("accept", ""))
-        _check_count(service, texts, asked.n, wants_png)
+        _check_count(service, texts, asked.n, asked.candidates, wants_png)
         _check_seeds(asked.seed, asked.n)
         generator = service.models.generators[asked.generator]
 
@@ -304,10 +304,11 @@ def _prefers_png(accept: str) -> bool:
     return bool(kinds & {PNG, "image/*"}) and not kinds & {"application/json", "application/*"}
 
 
-def _check_count(service: Service, texts: list[str], n: int, wants_png: bool) -> None:
+def _check_count(service: Service, texts: list[str], n: int, candidates: int, wants_png: bool) -> None:
     most, count = service.settings.max_pictures, len(texts) * n
-    if count > most:
-        raise Refusal(422, "body", f"{len(texts)} texts × n = {count} pictures; {most} are allowed in one request.")
+    if count * candidates > most:
+        told = f"{len(texts)} texts × n = {n} × candidates = {candidates} are {count * candidates} pictures to paint"
+        raise Refusal(422, "body", f"{told}; {most} are allowed in one request.")
     if wants_png and count > 1:
         raise Refusal(406, "accept", f"A PNG holds one picture, not {count}. Accept application/json, or ask for one.")
 

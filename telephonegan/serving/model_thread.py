@@ -88,6 +88,7 @@ class ModelThread:
         tickets = [_Ticket(work, item, weight, loop.create_future()) for item in items]
         with self._changed:
             more = weight * len(tickets)
+            self._drop_cancelled()
             if self._closed or (not always and self._waiting and self._waiting + more > self._capacity):
                 raise BusyError(self._retry_after())
             self._waiting += more

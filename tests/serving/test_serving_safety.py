@@ -136,6 +136,7 @@ def test_names_and_types_of_files_are_not_believed(server):
         {"text": TEXT, "generator": "../../etc/passwd"},
         {"text": TEXT, "path": "/etc/passwd"},
         {"text": [TEXT] * 20, "n": 20},
+        {"text": TEXT, "n": 3, "candidates": 16},
         {"text": {"$gt": ""}},
         [],
         "text",
