@@ -124,7 +124,7 @@ def _handle_errors(app: FastAPI) -> None:
         return answered(request, refusal)
 
     @app.exception_handler(TelephoneganError)
-    async def explained(request: Request, error: TelephoneganError) -> JSONResponse:
+    async def unusable(request: Request, error: TelephoneganError) -> JSONResponse:
         refusal = Refusal.of(error)
         if refusal.status >= 500:
             raise error

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartParser
 from starlette.requests import ClientDisconnect, Request
@@ -70,7 +70,10 @@ class Bodies:
             int,
             Field(1, ge=1, le=settings.max_candidates, description="Paint so many, keep the one that fits best."),
         )
-        attention = (bool, Field(False, description="Add a map for every word."))
+        attention = (
+            Annotated[bool, BeforeValidator(_true_or_false)],
+            Field(False, description="Add a map for every word."),
+        )
 
         self.caption = create_model("Caption", __base__=_Decoding, captioner=captioner, attention=attention)
         self.generate = create_model(
@@ -130,6 +133,13 @@ class Bodies:
             return asked, image
         allowed = f"{JSON} or {FORM}" if whole is not kind else JSON
         raise Refusal(415, "content-type", f"The body must be {allowed}; {_shown(content_type)} was given.")
+
+
+def _true_or_false(value: Any) -> Any:
+    """In a form, where everything is text, pydantic would take 0, yes and more."""
+    if isinstance(value, str) and value not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return value
 
 
 def _schema(kind: type[BaseModel]) -> dict[str, Any]:
