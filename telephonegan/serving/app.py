@@ -31,7 +31,7 @@ from telephonegan.inference import SEEDS
 from telephonegan.results import Picture
 from telephonegan.serving import answers, original, refusals
 from telephonegan.serving.answers import CaptionAnswer, GameAnswer, GenerateAnswer, ModelsAnswer, PictureAnswer
-from telephonegan.serving.bodies import Bodies
+from telephonegan.serving.bodies import Bodies, explained
 from telephonegan.serving.games import Game
 from telephonegan.serving.guard import Guard
 from telephonegan.serving.model_thread import BusyError
