@@ -119,20 +119,21 @@ def process(server: str, threads: int) -> Iterator[tuple[int, int]]:
 
 
 def serve(threads: int) -> None:
+    from telephonegan.inference import use_threads
     from telephonegan.serving import Settings, serve
 
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(port=0, worlds=(WORLD,), threads=threads, folder=Path(folder), device="cpu")
+        use_threads(threads)
+        settings = Settings(port=0, worlds=(WORLD,), folder=Path(folder), device="cpu")
         serve(settings, on_start=lambda address: print(address.rpartition(":")[2], flush=True))
 
 
 def serve_naively(threads: int) -> None:
-    import torch
-
     from telephonegan.files import png_bytes
+    from telephonegan.inference import use_threads
     from telephonegan.telephone import load
 
-    torch.set_num_threads(threads)
+    use_threads(threads)
     phone, lock = load(world=WORLD, device="cpu"), threading.Lock()
 
     class Naive(BaseHTTPRequestHandler):

@@ -256,8 +256,9 @@ class Telephone:
         self, positions: Sequence[Position], settings: PlaySettings, *, seed_policy: str = "fresh"
     ) -> list[Round]:
         """The next round of chains at these positions, all at round 0 or all past it, computed together."""
-        pictures = self._repaint(positions, settings, seed_policy) if positions[0].round else _start(positions)
-        captions = self._recaption(positions, pictures, settings, seed_policy)
+        with _watch(self.captioner.device):
+            pictures = self._repaint(positions, settings, seed_policy) if positions[0].round else _start(positions)
+            captions = self._recaption(positions, pictures, settings, seed_policy)
         return [
             Round(position.round, caption, picture)
             for position, caption, picture in zip(positions, captions, pictures, strict=True)

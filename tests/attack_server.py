@@ -230,7 +230,7 @@ def _serve() -> int:
     (catalogue.SHIPPED / catalogue.MANIFEST).write_text('{"format": 1, "models": {}}')
     register_tiny()
     logging.disable()  # most of what comes is worth a warning
-    settings = tiny_settings(home / "pictures", threads=1, max_rounds=3, body_s=0.5)
+    settings = tiny_settings(home / "pictures", max_rounds=3, body_s=0.5)
     serve(settings, on_start=lambda address: print(address, flush=True))
     return 0
 

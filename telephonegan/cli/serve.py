@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from telephonegan.cli.options import given, whole
+from telephonegan.cli.options import add_threads, given, whole
 from telephonegan.errors import SettingsError
 
 TOKEN = "TELEPHONEGAN_TOKEN"
@@ -18,7 +18,7 @@ _EXAMPLES = f"""examples:
   telephonegan serve --world flowers --world birds --port 8080
   {TOKEN}=$(openssl rand -hex 32) telephonegan serve --host 0.0.0.0 --allow-host pictures.example.org"""
 _SETTINGS = (
-    *("host", "port", "worlds", "captioners", "generators", "bird", "device", "threads", "allowed_hosts", "folder"),
+    *("host", "port", "worlds", "captioners", "generators", "bird", "device", "allowed_hosts", "folder"),
     *("public_url", "queue", "batch", "max_body", "max_games"),
 )
 
@@ -34,7 +34,7 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--generator", dest="generators", help="serve this generator too; may be repeated", **several)
     parser.add_argument("--bird", metavar="NAME", help="the generator of /api/v1.0/bird (default: birds)")
     parser.add_argument("--device", help="auto, cpu, cuda or cuda:N (default: auto)")
-    parser.add_argument("--threads", type=whole, metavar="N", help="threads of torch (default: its own choice)")
+    add_threads(parser)
     token = f"a file with the token that clients must send (default: ${TOKEN}; without one, everybody is answered)"
     parser.add_argument("--token-file", type=Path, metavar="FILE", help=token)
     host = "a name by which clients call the server, besides localhost; may be repeated"

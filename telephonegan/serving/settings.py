@@ -13,7 +13,6 @@ from telephonegan.zoo import catalogue
 
 _RANGES = {  # of the whole numbers
     "port": (0, 65535),
-    "threads": (0, 1024),
     "max_body": (1000, 2**30),
     "max_held": (1000, 2**36),
     "max_pixels": (1, 2**30),
@@ -38,8 +37,7 @@ class Settings:
       clients may call the server by, in addition to those of loopback addresses; `public_url`, its address if a proxy
       stands before it.
     - `worlds` (empty: all), and further `captioners` and `generators` by name; `bird` is the generator of the two
-      routes of the original (default: that of the world birds, else the first). `device`; `threads` of torch (0: its
-      own choice).
+      routes of the original (default: that of the world birds, else the first). `device` of the models.
     - `folder` of the pictures (default: one beside the user's own models), which holds at most `pictures_bytes`,
       each for `pictures_s` seconds. Several servers may share one.
     - Of one request: `max_body` bytes, `max_pixels` of a picture, `max_text` characters, `max_pictures` to paint,
@@ -64,7 +62,6 @@ class Settings:
     generators: tuple[str, ...] = ()
     bird: str = ""
     device: str = "auto"
-    threads: int = 0
     folder: Path = field(default_factory=lambda: catalogue.home() / "served-pictures")
     pictures_bytes: int = 1_000_000_000
     pictures_s: float = 24 * 3600

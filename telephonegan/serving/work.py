@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from telephonegan import inference, sampling
@@ -50,8 +49,6 @@ class Models:
 
     def load(self) -> None:
         """Read all weights, and use each model once. Raises WeightsError or SettingsError."""
-        if self._settings.threads:
-            torch.set_num_threads(self._settings.threads)
         device = inference.resolve_device(self._settings.device)
         self.captioners = {name: Captioner.load(name, device) for name in self.captioner_names}
         self.generators = {name: Generator.load(name, device) for name in self.generator_names}
