@@ -6,9 +6,9 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL import Image
 
@@ -16,12 +16,12 @@ from telephonegan.chains import PlaySettings
 from telephonegan.errors import TelephoneganError
 from telephonegan.files import png_bytes
 from telephonegan.results import Round
+from telephonegan.serving.model_thread import ModelThread
+from telephonegan.serving.picture_folder import PictureFolder
 from telephonegan.serving.refusals import Refusal
-from telephonegan.serving.work import PlayRound
+from telephonegan.serving.settings import Settings
+from telephonegan.serving.work import Models, PlayRound
 from telephonegan.telephone import Position
-
-if TYPE_CHECKING:
-    from telephonegan.serving.service import Service
 
 logger = logging.getLogger("telephonegan.serving")
 
@@ -74,10 +74,21 @@ class Game:
 
 
 class Games:
-    """The games of a server. A finished one is kept for a while, in memory; uploaded pictures are not kept."""
+    """The games of a server. A finished one is kept for a while, in memory; uploaded pictures are not kept.
 
-    def __init__(self, service: Service) -> None:
-        self._service, self._games = service, {}
+    `aside(function, *args)` calls what takes milliseconds without holding up other requests.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        models: Models,
+        thread: ModelThread,
+        pictures: PictureFolder,
+        aside: Callable[..., Awaitable[Any]],
+    ) -> None:
+        self._settings, self._models, self._thread, self._pictures = settings, models, thread, pictures
+        self._aside, self._games = aside, {}
 
     @property
     def playing(self) -> int:
@@ -87,7 +98,7 @@ class Games:
     def begin(self, game: Game, source: Image.Image | str) -> Game:
         """Play a game from a picture or text. Raises Refusal where too many are played."""
         self._forget_old()
-        most = self._service.settings.max_games
+        most = self._settings.max_games
         if self.playing >= most:
             raise Refusal(503, "busy", f"{most} games are being played. Try again later.", retry_after=_BUSY_S)
         self._games[game.id] = game
@@ -98,7 +109,7 @@ class Games:
         """The game of that id. Raises Refusal where there is none."""
         self._forget_old()
         if game_id not in self._games:
-            kept = f"{self._service.settings.games_s:g}"
+            kept = f"{self._settings.games_s:g}"
             raise Refusal(404, "game", f"There is no such game. Games are kept for {kept} s after their end.")
         return self._games[game_id]
 
@@ -126,7 +137,7 @@ class Games:
                 task.cancel()
 
     def _forget_old(self) -> None:
-        oldest = time.monotonic() - self._service.settings.games_s
+        oldest = time.monotonic() - self._settings.games_s
         ended = sorted((game.ended, key) for key, game in self._games.items() if game.status != "playing")
         surplus = max(0, len(ended) - _MOST_KEPT)
         for number, (when, key) in enumerate(ended):
@@ -134,14 +145,14 @@ class Games:
                 del self._games[key]
 
     async def _play(self, game: Game, source: Image.Image | str) -> None:
-        wanted, generator = game.wanted, self._service.models.generators[game.generator]
+        wanted, generator = game.wanted, self._models.generators[game.generator]
         try:
             while len(game.rounds) <= game.wanted:
                 position = Position(len(game.rounds), source, game.seed, 0)
                 work = PlayRound(game.captioner, game.generator, game.settings, at_start=position.round == 0)
                 weight = game.settings.candidates
-                (played,) = await self._service.compute(work, [position], weight=weight, always=True)
-                game.rounds.append(await self._service.aside(self._record, played))
+                (played,) = await self._thread.submit(work, [position], weight=weight, always=True)
+                game.rounds.append(await self._aside(self._record, played))
                 game.notify()
                 source = played.caption.text
                 if len(game.rounds) <= game.wanted and not generator.knows(source):
@@ -166,6 +177,6 @@ class Games:
             "caption": caption.text,
             "words": caption.words,
             "probabilities": [round(p, 4) for p in caption.probabilities],
-            "picture": None if picture is None else f"/pictures/{self._service.pictures.add(png_bytes(picture.image))}",
+            "picture": None if picture is None else f"/pictures/{self._pictures.add(png_bytes(picture.image))}",
             "dropped_words": [] if picture is None else picture.dropped_words,
         }

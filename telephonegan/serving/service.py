@@ -39,7 +39,7 @@ class Service:
             window_s=settings.window_s,
             on_batch=self.metrics.batch.observe,
         )
-        self.games = Games(self)
+        self.games = Games(settings, self.models, self.thread, self.pictures, self.aside)
         self.is_stopping = False
         # Decoding, encoding and writing: two at a time, so that large pictures cannot fill the memory.
         self._helpers = ThreadPoolExecutor(2, thread_name_prefix="pictures")
