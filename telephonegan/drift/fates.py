@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -146,7 +147,7 @@ def replacements(
     counts: Counter[tuple[str, str, str]] = Counter()
     for track in tracks:
         said = [{form(word): kind_of(word) for word in content_words(turn.words)} for turn in track.turns]
-        for before, after in zip(said, said[1:], strict=False):
+        for before, after in pairwise(said):
             came: dict[str, list[str]] = defaultdict(list)
             for word in after.keys() - before.keys():
                 came[after[word]].append(word)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.sparse.csgraph import connected_components
@@ -100,9 +101,10 @@ def scenes(tracks: Sequence[Track], count: int = 12) -> Callable[[Words], str]:
     more than a third of the captions tell too little. Forms of a word are one; captions without any are "elsewhere".
 
     >>> from telephonegan.drift.tracks import Turn
-    >>> tracks = [Track(str(i), str(i), 0, (Turn(0, (("snow",), ("sea",), ("sky",), ("sea",))[i % 4]),)) for i in range(8)]
-    >>> scenes(tracks, 1)(("a", "dog", "in", "snow"))
-    'snow'
+    >>> said = [("snow",), ("sea", "boat"), ("sky",), ("snow", "dog"), ("sea",), ("sky", "kite"), ("snow",)]
+    >>> tracks = [Track(str(i), str(i), 0, (Turn(0, words),)) for i, words in enumerate(said)]
+    >>> scenes(tracks, 2)(("a", "dog", "in", "the", "sky"))
+    'sky'
     """
     counts = Counter(turn.words for track in tracks for turn in track.turns)
     bags = {words: frozenset(map(lemma, content_words(words))) for words in counts}
@@ -141,9 +143,9 @@ class TransitionGraph:
 
     - `counts` (K,K) of transitions from row to column, and `probability` (K,K), whose rows sum to 1.
     - `stationary` (K,): the share of time a long game spends in each state.
-    - `relaxation`: rounds in which the slowest memory falls to 1/e, −1 / ln |λ₂|; `mixing`: rounds after which, wherever
-      a game began, it is within 0.25 of the stationary distribution in total variation (Levin and Peres, "Markov Chains
-      and Mixing Times"); None where it never is, because the states are visited in turn.
+    - `relaxation`: rounds in which the slowest memory falls to 1/e, −1 / ln |λ₂|; `mixing`: rounds after which,
+      wherever a game began, it is within 0.25 of the stationary distribution in total variation (Levin and Peres,
+      "Markov Chains and Mixing Times"); None where it never is, because the states are visited in turn.
     - `covered`: the share of all transitions seen that these states hold.
     """
 
@@ -169,7 +171,7 @@ class TransitionGraph:
         counts = np.zeros((len(chosen), len(chosen)))
         total = 0
         for states in sequences:
-            for before, after in zip(states, states[1:], strict=False):
+            for before, after in pairwise(states):
                 total += 1
                 if before in row and after in row:
                     counts[row[before], row[after]] += 1
