@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy.special import gammaln
@@ -22,6 +23,7 @@ ORDERS = (0, 1, 2)
 LEAST_COVERAGE = 0.5
 _GROUPS = 20  # of the jackknife
 _Z = 1.959964
+_lemma = cache(lemma)
 
 
 def whole(words: Words) -> list[Hashable]:
@@ -31,7 +33,7 @@ def whole(words: Words) -> list[Hashable]:
 
 def lemmas(words: Words) -> list[Hashable]:
     """The words of meaning of a caption, forms of a word as one."""
-    return list(dict.fromkeys(map(lemma, content_words(words))))
+    return list(dict.fromkeys(map(_lemma, content_words(words))))
 
 
 def sample_coverage(counts: Sequence[int], size: int | None = None) -> float:

@@ -7,6 +7,7 @@ log-probability gives a lower bound on the information that is really there. A b
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -94,17 +95,18 @@ def word_critic(tracks: Sequence[Track]) -> Critic:
     >>> word_critic(tracks)([("dog", "sea")], [("dog",), ("cat",)]).round(3).tolist()
     [[0.707, 0.0]]
     """
-    firsts = {track.source: set(track.turns[0].words) for track in tracks}
-    counts: dict[str, int] = {}
-    for words in firsts.values():
-        for word in words:
-            counts[word] = counts.get(word, 0) + 1
+    return weighed_words(list({track.source: track.turns[0].words for track in tracks}.values()))
+
+
+def weighed_words(documents: Sequence[Words]) -> Critic:
+    """Cosine of bags of words, each word weighed by how few of the `documents` have it."""
+    counts = Counter(word for words in documents for word in set(words))
 
     def bags(captions: Sequence[Words], column: dict[str, int]) -> np.ndarray:
         found = np.zeros((len(captions), len(column)))
         for i, words in enumerate(captions):
             for word in words:
-                found[i, column[word]] += np.log((len(firsts) + 1) / counts.get(word, 1))
+                found[i, column[word]] += np.log((len(documents) + 1) / counts.get(word, 1))
         return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12)
 
     def score(captions: Sequence[Words], candidates: Sequence[Words]) -> np.ndarray:
@@ -115,18 +117,33 @@ def word_critic(tracks: Sequence[Track]) -> Critic:
     return score
 
 
-def sentence_critic(device: str = "cpu") -> Critic:
-    """Cosine of sentence embeddings, see `text_measures.semantic_cosine`. Needs the extra `semantic`.
+class SentenceCritic:
+    """Cosine of sentence embeddings, see `text_measures.semantic_cosine`; every caption is embedded once.
 
-    >>> bits_left(tracks, sentence_critic()).bits.value  # doctest: +SKIP
+    Called with Q captions and S candidates it returns (Q,S); `pairs` compares N with N. Needs the extra `semantic`.
+
+    >>> bits_left(tracks, SentenceCritic()).bits.value  # doctest: +SKIP
     """
 
-    def score(captions: Sequence[Words], candidates: Sequence[Words]) -> np.ndarray:
-        codes = (sentence_codes(side, device).astype(float) for side in (captions, candidates))
-        first, second = (each / np.maximum(np.linalg.norm(each, axis=1, keepdims=True), 1e-12) for each in codes)
-        return first @ second.T
+    def __init__(self, device: str = "cpu") -> None:
+        self.device = device
+        self._codes: dict[Words, np.ndarray] = {}
 
-    return score
+    def __call__(self, captions: Sequence[Words], candidates: Sequence[Words]) -> np.ndarray:
+        return self._embedded(captions) @ self._embedded(candidates).T
+
+    def pairs(self, later: Sequence[Words], earlier: Sequence[Words]) -> np.ndarray:
+        """Cosines (N,) of N captions with N others."""
+        return np.einsum("nd,nd->n", self._embedded(later), self._embedded(earlier))
+
+    def _embedded(self, captions: Sequence[Words]) -> np.ndarray:
+        captions = [tuple(words) for words in captions]
+        new = list(dict.fromkeys(words for words in captions if words not in self._codes))
+        if new:
+            codes = sentence_codes(new, self.device).astype(float)
+            codes /= np.maximum(np.linalg.norm(codes, axis=1, keepdims=True), 1e-12)
+            self._codes.update(zip(new, codes, strict=True))
+        return np.stack([self._codes[words] for words in captions])
 
 
 def _gained(scores: np.ndarray, own: np.ndarray) -> np.ndarray:

@@ -56,7 +56,9 @@ def prior_test(
     """
     check_enough(tracks, "The prior test", sources=20, rounds=2)
     if len(prior) < LEAST_PRIOR:
-        raise DataError(f"A prior needs {LEAST_PRIOR} captions; {len(prior)} were given. Give those of the training split.")
+        raise DataError(
+            f"A prior needs {LEAST_PRIOR} captions; {len(prior)} were given. Give those of the training split."
+        )
     bags = [lemmas(tuple(words)) for words in prior]
     column = {word: i for i, word in enumerate(dict.fromkeys(word for bag in bags for word in bag))}
     rounds = sorted({turn.round for track in tracks for turn in track.turns})

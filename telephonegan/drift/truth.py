@@ -25,8 +25,8 @@ class TruthAnchor:
     """Similarity to people's captions, round by round.
 
     - `near` (T,) in `rounds`, from round 0 on: the mean over all people but one, each left out in turn.
-    - `people`: the same for the caption of the person left out, as near as a person comes; `short` (T,): how far a round
-      falls short of that.
+    - `people`: the same for the caption of the person left out, as near as a person comes; `short` (T,): how far a
+      round falls short of that.
     - `by_chance` (T,): captions of another photograph's game.
     """
 
@@ -38,7 +38,9 @@ class TruthAnchor:
     by_chance: Estimate
 
 
-def truth_anchor(tracks: Sequence[Track], compare: Compare, *, best: bool = False, resamples: int = 2000) -> TruthAnchor:
+def truth_anchor(
+    tracks: Sequence[Track], compare: Compare, *, best: bool = False, resamples: int = 2000
+) -> TruthAnchor:
     """Compare the captions of every round with what people wrote, one person left out in turn.
 
     `compare` takes N later and N earlier captions, as `text_measures.content_f1` does. With `best` the nearest of the
@@ -52,8 +54,8 @@ def truth_anchor(tracks: Sequence[Track], compare: Compare, *, best: bool = Fals
     sources = sorted({track.source for track in known})
     if len(sources) < LEAST_SOURCES:
         raise DataError(
-            f"A truth anchor needs {LEAST_SOURCES} photographs with captions of {LEAST_PEOPLE} people or more; there are "
-            f"{len(sources)}. Give the folder of the captions, with --data."
+            f"A truth anchor needs {LEAST_SOURCES} photographs with captions of {LEAST_PEOPLE} people or more; there "
+            f"are {len(sources)}. Give the folder of the captions, with --data."
         )
     people = {track.source: track.references for track in known}
     stranger = dict(zip(sources, [*sources[1:], sources[0]], strict=True))
