@@ -12,6 +12,7 @@ from telephonegan.cli import (
     caption,
     data,
     download,
+    drift,
     evaluate,
     experiment,
     export,
@@ -45,6 +46,7 @@ _COMMANDS = {  # name → the function that declares its options, the one that r
     "export": (export.add_export, export.run, "register the model of a training run under a name"),
     "evaluate": (evaluate.add_evaluate, evaluate.run, "measure a model on photographs"),
     "experiment": (experiment.add_experiment, experiment.run, "play many chains, and measure how meaning drifts"),
+    "drift": (drift.add_drift, drift.run, "the drift lab: what games lose, why, and by which law"),
     "report": (report.add_report, report.run, "update the quality tables of the README (for maintainers)"),
 }
 _EXAMPLES = """examples:

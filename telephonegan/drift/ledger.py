@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -182,3 +183,12 @@ def _by_judge(texts: Sequence[Words], pool: CaptionedPhotos, judge: Matcher) -> 
 
 def _unit(codes: np.ndarray) -> np.ndarray:
     return codes / np.maximum(np.linalg.norm(codes, axis=1, keepdims=True), 1e-12)
+
+
+def ledger_record(ledger: Ledger) -> dict[str, Any]:
+    """A ledger as JSON values."""
+    kept = {
+        each.name: {"what": each.what} | {part: float(value) for part, value in vars(each.kept).items()}
+        for each in ledger.entries
+    }
+    return {"photographs": ledger.photographs, "pool": ledger.pool, "kept": kept}

@@ -51,8 +51,8 @@ class Lab:
 
     - By tf-idf ("words") and, with the extra `semantic`, by sentence embeddings ("sentences"): `curves` of what is left
       above chance, the `laws` that race for them, and the `bits` left.
-    - `truth`: people's captions as the anchor; `survival` by kind of word, "all" first; `replacements` of words; `model`
-      of what the fate of a word depends on.
+    - `truth`: people's captions as the anchor; `survival` by kind of word, "all" first; `replacements` of words;
+      `model` of what the fate of a word depends on.
     - `memory` tests and `settling` of captions and scenes, by state; `graphs` with their metastable `sets`.
     - `diversity` at equal coverage, of words; `prior`: the captions that the captioner learned from.
     """
@@ -209,6 +209,70 @@ def analyse_folder(
     return lab
 
 
+def in_words(lab: Lab) -> str:
+    """The results in plain sentences, one to a line; those that were left out at the end, with the reason."""
+    last = lab.rounds
+    told = [f"{lab.chains} chains of {lab.sources} sources, {last} rounds."]
+    for name, found in lab.bits.items():
+        bits = [f"{_number(found.bits, t)} in round {found.rounds[t]}" for t in _places(found.rounds)]
+        told.append(f"Bits left, by {name}, of {found.most:.2f}: {', '.join(bits)}.")
+        told.append(f"Right photograph first, by {name}: {_percent(found.top1.value[-1])} in round {last}.")
+    for name, race in lab.laws.items():
+        verdict = f"best law {race.best}" if race.best else f"no law: {race.reason}"
+        laws = ", ".join(f"{law.name} {law.aicc:.1f}" for law in race.laws)
+        told.append(f"Similarity above chance, by {name}: {verdict}. AICc: {laws}.")
+    if lab.truth is not None:
+        near, people = lab.truth.near, lab.truth.people
+        told.append(
+            f"Nearness to people's captions: {_number(near, 0)} in round 0, {_number(near, -1)} in round {last}; "
+            f"a person's {_number(people)}."
+        )
+    for kind, found in lab.survival.items():
+        told.append(
+            f"Words, {kind} ({found.words} in {found.sources} sources): {_number(found.unbroken, -1)} said in every "
+            f"round to {last}, {_number(found.said, -1)} said in it; {_number(found.returned)} of those lost came back."
+        )
+    for each in lab.replacements[:3]:
+        told.append(f"Replaced: {each.lost} by {each.gained}, {each.count:.0f} times ({each.expected:.0f} by chance).")
+    if lab.model is not None:
+        odds = lab.model.odds
+        told += [
+            f"Odds of being said in round {last}, {name}: × {_number(odds, i)} (alone × {_number(lab.model.alone, i)})."
+            for i, name in enumerate(lab.model.names)
+        ]
+    for name, tests in lab.memory.items():
+        told += [
+            f"Memory of {name}, {test.what}: {test.excess:.3f} bits beyond chance, p = {test.p:.3f} "
+            f"({test.transitions} transitions)."
+            for test in tests
+        ]
+    for name, each in lab.settling.items():
+        told.append(
+            f"Settling of {name}, round {each.earlier} to {each.later}: distance {each.distance:.3f} "
+            f"({each.by_chance:.3f} by chance), p = {each.p:.3f}."
+        )
+    for name, graph in lab.graphs.items():
+        mixing = "never" if graph.mixing is None else f"{graph.mixing} rounds"
+        told.append(
+            f"Graph of {name}: {len(graph.states)} states with {_percent(graph.covered)} of the transitions; "
+            f"relaxation {graph.relaxation:.1f} rounds, mixing {mixing}."
+        )
+    if lab.diversity is not None:
+        told.append(
+            f"Effective number of words at coverage {lab.diversity.coverage:.2f}: "
+            + ", ".join(f"{name} {_number(found, 1, 0)}" for name, found in lab.diversity.numbers.items())
+            + "."
+        )
+    if lab.prior is not None:
+        told.append(
+            f"Words against the captioner's training captions: {_number(lab.prior.distance, 0, 3)} bits in round 0, "
+            f"{_number(lab.prior.distance, -1, 3)} in round {last} ({lab.prior.floor.value:.3f} at the least): "
+            f"{lab.prior.verdict}."
+        )
+    told += [f"Left out: {name}. {reason}" for name, reason in lab.left_out.items()]
+    return "\n".join([*told, MULTIPLICITY, ""])
+
+
 def with_people(played: Experiment, data: str | Path) -> tuple[list[Track], list[Words]]:
     """The chains with what people wrote about their photographs, found by name in a data folder, and the captions of
     its training split. Raises DataError where it has none of the photographs."""
@@ -307,3 +371,17 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _plain(each) for name, each in value.items()}
     return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _places(rounds: np.ndarray) -> list[int]:
+    return sorted({0, 1, len(rounds) // 2, len(rounds) - 1} & set(range(len(rounds))))
+
+
+def _number(found: Estimate, place: int | None = None, digits: int = 2) -> str:
+    value, low, high = (part if place is None else part[place] for part in (found.value, found.low, found.high))
+    interval = f" [{low:.{digits}f}, {high:.{digits}f}]" if np.isfinite(low) else ""
+    return f"{value:.{digits}f}{interval}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"

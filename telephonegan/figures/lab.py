@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,13 +16,20 @@ from telephonegan.drift.fates import Survival
 from telephonegan.drift.information import BitsLeft
 from telephonegan.drift.law_race import LawRace
 from telephonegan.drift.ledger import Ledger
+from telephonegan.drift.markov import scenes
 from telephonegan.drift.statistics import Estimate
+from telephonegan.drift.tracks import Track
 from telephonegan.errors import SettingsError
+from telephonegan.experiment.lab import SCENES, Lab
+from telephonegan.experiment.study import Dose
 from telephonegan.figures.curves import similarity_curves
-from telephonegan.figures.style import FAINT, INK, LINES, column_width, legend_above, new_axes, new_figure, styled
+from telephonegan.figures.flows import replacement_graph, transition_graph, word_river
+from telephonegan.figures.style import FAINT, INK, LINES, column_width, legend_above, new_axes, new_figure, save, styled
+from telephonegan.files import new_folder
 
 _ON_THE_WAY = ("the same photograph", "mirrored", "small", "retrieved by people", "painted")
 _HEIGHT = 0.72  # of the width
+_PARTS = ("value", "low", "high")
 _ROW = 0.2  # inches for each control of a ledger
 
 
@@ -78,8 +87,9 @@ def bits_curves(found: Mapping[str, BitsLeft], axes: Axes | None = None) -> Axes
 
 @styled
 def race_of_laws(race: LawRace, figure: Figure | None = None) -> Figure:
-    """Above, the observed curve and the five laws fitted to all rounds; below, what each law foretells for the last round
-    from the rounds up to the one on the axis. A law that holds is level there, and lies on the observed line.
+    """Above, the observed curve and the five laws fitted to all rounds; below, what they foretell for the last round.
+
+    They foretell it from the rounds up to the one on the axis. A law that holds is level, and on the observed line.
 
     >>> race_of_laws(law_race(rounds, curves))  # doctest: +SKIP
     """
@@ -126,7 +136,7 @@ def kaplan_meier(survival: Mapping[str, Survival], axes: Axes | None = None) -> 
 
 @styled
 def coverage_curves(diversity: Diversity, axes: Axes | None = None, *, order: int = 1) -> Axes:
-    """One line per sample: its effective number of kinds of this order against coverage; dotted, where they are compared.
+    """One line per sample: its effective number of kinds against coverage; dotted, where they are compared.
 
     >>> coverage_curves(compared_diversity(round_samples(tracks, [0, 10])))  # doctest: +SKIP
     """
@@ -192,3 +202,61 @@ def return_rates(survival: Survival, axes: Axes | None = None) -> Axes:
     return axes
 
 
+
+
+def draw_lab(lab: Lab, tracks: Sequence[Track], out: str | os.PathLike[str], *, suffix: str = "pdf") -> Path:
+    """Draw every figure that a lab allows into the new folder `out`, and return it. Use within `figures.style`.
+
+    `tracks` are the chains it is of, and `suffix` is pdf, svg or png. Raises OutputError.
+
+    >>> draw_lab(analyse(tracks), tracks, "out/figures")  # doctest: +SKIP
+    """
+    folder = new_folder(Path(out).expanduser())
+    for name, drawn in _of_lab(lab, tracks):
+        save(drawn.figure if isinstance(drawn, Axes) else drawn, folder / f"{name}.{suffix}")
+    return folder
+
+
+def draw_doses(found: Sequence[Dose], out: str | os.PathLike[str], *, suffix: str = "pdf") -> Path:
+    """Draw a figure for each setting of `study.dose_response` into the new folder `out`. Raises OutputError.
+
+    >>> draw_doses(dose_response("out/study"), "out/figures")  # doctest: +SKIP
+    """
+    folder = new_folder(Path(out).expanduser())
+    settings = dict.fromkeys(each.setting for each in found if each.value != "")
+    for setting in settings:
+        rows = [each for each in found if each.setting == setting]
+        doses = list(dict.fromkeys(each.value for each in rows))
+        told = {}
+        for run in dict.fromkeys(each.run for each in rows):
+            kept = {each.value: each.kept[1] for each in rows if each.run == run}
+            if len(kept) == len(doses):
+                told[run] = Estimate(*(np.array([vars(kept[dose])[part] for dose in doses]) for part in _PARTS))
+        if told and len(doses) > 1:
+            ylabel = "words kept, last round"
+            axes = dose_response(doses, told, setting=setting.replace("_", " "), ylabel=ylabel)
+            save(axes.figure, folder / f"{setting.replace('_', '-').replace(' ', '-')}.{suffix}")
+    return folder
+
+
+def _of_lab(lab: Lab, tracks: Sequence[Track]) -> Iterator[tuple[str, Axes | Figure]]:
+    if lab.bits:
+        yield "bits-left", bits_curves(lab.bits)
+    for name, race in lab.laws.items():
+        yield f"laws-{name}", race_of_laws(race)
+    if lab.truth is not None:
+        near, people = lab.truth.near, lab.truth.people
+        levels = {"a person": people.value, "unrelated chains": lab.truth.by_chance.value}
+        ylabel = "similarity to people's captions"
+        yield "truth", similarity_curves(lab.truth.rounds, {"captions": near}, levels=levels, ylabel=ylabel)
+    if lab.survival:
+        yield "kaplan-meier", kaplan_meier(lab.survival)
+        yield "return-rates", return_rates(lab.survival["all"])
+    if lab.replacements:
+        yield "replacements", replacement_graph(lab.replacements)
+    for name, graph in lab.graphs.items():
+        yield f"transitions-{name}", transition_graph(graph, sets=lab.sets.get(name, ()))
+    if lab.rounds:
+        yield "river", word_river(tracks, scenes(tracks, SCENES))
+    if lab.diversity is not None:
+        yield "coverage", coverage_curves(lab.diversity)
