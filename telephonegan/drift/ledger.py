@@ -8,7 +8,7 @@ a perfect painting would, because the nearest photograph there is need not show 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -186,9 +186,21 @@ def _unit(codes: np.ndarray) -> np.ndarray:
 
 
 def ledger_record(ledger: Ledger) -> dict[str, Any]:
-    """A ledger as JSON values."""
+    """A ledger as JSON values, without its photographs one by one; `ledger_of` reads it back."""
     kept = {
-        each.name: {"what": each.what} | {part: float(value) for part, value in vars(each.kept).items()}
+        each.name: {"what": each.what, **{part: float(getattr(each.kept, part)) for part in ("value", "low", "high")}}
         for each in ledger.entries
     }
     return {"photographs": ledger.photographs, "pool": ledger.pool, "kept": kept}
+
+
+def ledger_of(record: Mapping[str, Any]) -> Ledger:
+    """A ledger that `ledger_record` wrote. Raises DataError for anything else."""
+    try:
+        entries = tuple(
+            Entry(name, told["what"], Estimate(told["value"], told["low"], told["high"]), np.array([]))
+            for name, told in record["kept"].items()
+        )
+        return Ledger(entries, record["photographs"], record["pool"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise DataError("This is not a ledger's record. Make one with: telephonegan drift ledger --json") from error

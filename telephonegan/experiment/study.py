@@ -31,6 +31,7 @@ STUDY = "study.json"
 MEASURES = {
     "bits left": "InfoNCE bound, in bits, on which photograph the last caption is from (drift.information)",
     "words kept": "share of the first caption's words of meaning that the last caption has (drift.fates)",
+    "distance to the prior": "change of the divergence from the captioner's training captions (drift.prior)",
 }
 DOSED = ("candidates", "beam_width", "temperature", "top_p", "truncation")
 _AS_PLANNED = "as planned"
