@@ -43,7 +43,10 @@ def add_drift(parser: argparse.ArgumentParser) -> None:
     analyse = add_command(commands, "analyse", "run all analyses of one experiment, and write lab.json", _EXAMPLES)
     analyse.add_argument("folder", type=Path, metavar="FOLDER", help="the folder of an experiment")
     analyse.add_argument("--data", metavar="FOLDER", help="the data folder its photographs are from")
-    analyse.add_argument("--resamples", type=whole, default=2000, help="resamples for the intervals (default: 2000)")
+    resamples = "resamples for the intervals, and permutations for tests, at most 1000 (default: 2000)"
+    analyse.add_argument("--resamples", type=whole, default=2000, help=resamples)
+    words = "compare captions by their words alone, also where the extra `semantic` is installed"
+    analyse.add_argument("--words-only", action="store_true", help=words)
     analyse.add_argument("--device", default="cpu", help="for sentence embeddings (default: cpu)")
     analyse.add_argument("--json", action="store_true", help="print the results as JSON")
     _add_figures(analyse)
@@ -98,7 +101,13 @@ def _analyse(options: argparse.Namespace) -> int:
     from telephonegan.experiment.reading import Experiment
 
     lab = analyse_folder(
-        options.folder, data=options.data, resamples=options.resamples, device=options.device, on_step=_note
+        options.folder,
+        data=options.data,
+        resamples=options.resamples,
+        permutations=min(options.resamples, 1000),
+        sentences=False if options.words_only else None,
+        device=options.device,
+        on_step=_note,
     )
     print(json_bytes(lab.record()).decode() if options.json else printable_lines(in_words(lab)), end="")
     if options.figures is not None:
