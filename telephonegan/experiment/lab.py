@@ -29,7 +29,7 @@ from telephonegan.drift.statistics import Estimate, Resamples
 from telephonegan.drift.text_measures import content_f1
 from telephonegan.drift.tracks import Track, Words, check_enough
 from telephonegan.drift.truth import TruthAnchor, truth_anchor
-from telephonegan.drift.words import content_words, kind_of, lemma
+from telephonegan.drift.words import lemma
 from telephonegan.errors import DataError, TelephoneganError
 from telephonegan.experiment.reading import Experiment
 from telephonegan.experiment.summary import jsonable
@@ -139,7 +139,7 @@ def analyse(
         survival[kind] = attempt(
             f"survival of {kind}", lambda part=part: fates.word_survival(part, tracks, resamples=resamples)
         )
-    lemmas = fates.fates(tracks, form=lemma, kind=_kind_of_lemma)
+    lemmas = fates.fates(tracks, form=lemma)
     frequency = _frequency(prior) if len(prior) else _frequency(list(_first_captions(tracks)))
     model = attempt("model of fates", lambda: fates.fate_model(lemmas, frequency, resamples=min(resamples, 500)))
 
@@ -350,10 +350,6 @@ def _first_captions(tracks: Sequence[Track]) -> list[Words]:
 def _frequency(captions: Sequence[Words]) -> Counter[str]:
     """How often each word of meaning occurs, forms of a word as one."""
     return Counter(word for words in captions for word in coverage.lemmas(words))
-
-
-def _kind_of_lemma(word: str) -> str:
-    return kind_of(word) if content_words([word]) else "other"
 
 
 def _kept(values: dict[str, T | None]) -> dict[str, T]:

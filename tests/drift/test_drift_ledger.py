@@ -39,7 +39,7 @@ def colour_of(image: Image.Image) -> str:
 
 
 def captioner(images, *, seeds):
-    """Names the colour, and "bright" where the right half is the brighter one: mirrored, a photograph loses that word."""
+    """Names the colour, and says "bright" where the right half is the brighter one: no mirrored photograph is."""
     assert len(seeds) == len(images)
     bright = [np.asarray(image)[:, -1].max() > np.asarray(image)[:, 0].max() for image in images]
     found = zip(images, bright, strict=True)
