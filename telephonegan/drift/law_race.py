@@ -24,6 +24,11 @@ _FAMILIES = (
 )
 LAWS = (*(family.name for family in _FAMILIES), TWO_EXPONENTIALS)
 _PARAMETERS = (*(family.parameters for family in _FAMILIES), 4)
+# What is a law and something more cannot lose to it by much: the simpler one is preferred where its AICc is lower.
+_ADDITIONS = {
+    "exponential": ("exponential to a plateau", TWO_EXPONENTIALS),
+    "power law": ("power law to a plateau",),
+}
 _HELD_OUT = 0.3  # of the rounds
 _AS_GOOD = 1.1  # of the smallest held-out error
 _GRID, _ZOOMS, _BATCH = 14, 8, 100
@@ -73,9 +78,10 @@ class LawRace:
 def law_race(rounds: Sequence[int] | np.ndarray, curves: np.ndarray) -> LawRace:
     """Fit five laws to a mean curve and to resamples of it, `curves` (1 + R,T), without round 0; see `decay.half_life`.
 
-    A law is best if its AICc leads all others by 2 (Burnham and Anderson, "Model Selection", 2002), if no other law
-    foretells the held-out rounds better by more than a tenth, if it leads in half of the resamples, and explains 0.8 of
-    the curve. No law rises, and none falls below 0. Raises DataError for fewer than eight rounds with values.
+    A law is best if its AICc leads all others by 2 (Burnham and Anderson, "Model Selection", 2002), except those that
+    only add a plateau or an exponential to it; if no other law foretells the held-out rounds better by more than a
+    tenth; if it leads in half of the resamples, such additions counted with it; and if it explains 0.8 of the curve. No
+    law rises, and none falls below 0. Raises DataError for fewer than eight rounds with values.
 
     >>> rounds = np.arange(1, 21)
     >>> law_race(rounds, 0.8 * rounds**-0.5).best
@@ -192,7 +198,10 @@ def _window_ends(count: int) -> list[int]:
 
 def _objection(laws: list[Contender], least: float) -> str:
     """Why the law with the lowest AICc is not the law of the curve; empty if it is."""
-    first, second = laws[:2]
+    first = laws[0]
+    additions = _ADDITIONS.get(first.name, ())
+    second = next(law for law in laws[1:] if law.name not in additions)
+    agree = sum(law.leads_in for law in laws if law is first or law.name in additions)
     if first.r2 < LEAST_R2:
         return f"the best law, {first.name}, explains {max(first.r2, 0):.2f} of the curve; {LEAST_R2} is asked for"
     if second.aicc - first.aicc < LEAST_LEAD:
@@ -200,6 +209,6 @@ def _objection(laws: list[Contender], least: float) -> str:
     seer = min(laws, key=lambda law: law.held_out)
     if first.held_out > _AS_GOOD * seer.held_out + least:
         return f"{first.name} leads by AICc, but {seer.name} foretells the held-out rounds better"
-    if first.leads_in < 0.5:
-        return f"{first.name} leads in {first.leads_in:.0%} of the resamples only"
+    if agree < 0.5:
+        return f"{first.name} leads in {agree:.0%} of the resamples only"
     return ""

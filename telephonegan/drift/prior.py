@@ -86,15 +86,15 @@ def prior_test(
     last = _shares(counted[-1][None])[0]
     names = list(column)
     order = np.argsort(last - wanted)
-    told = [(names[i], float(last[i]), float(wanted[i])) for i in (*order[:shown], *order[::-1][:shown])]
+    told = [(names[i], float(last[i]), float(wanted[i])) for i in order]
     return PriorTest(
         np.array(rounds),
         distance,
         _floor(bags, column, wanted, len(tracks), seed),
         change,
         verdict,
-        tuple(told[shown:]),
-        tuple(told[:shown]),
+        tuple(each for each in told[::-1][:shown] if each[1] > each[2]),
+        tuple(each for each in told[:shown] if each[1] < each[2]),
     )
 
 

@@ -21,7 +21,7 @@ def test_a_planted_law_wins_among_noise_and_is_fitted(name):
     curves = PLANTED[name] + 0.003 * rng.normal(size=(21, 40))
     race = law_race(ROUNDS, curves)
     assert (race.best, race.reason) == (name, "")
-    assert race.laws[0].leads_in > 0.5 and race.laws[0].weight > 0.7
+    assert race.laws[0].weight == max(law.weight for law in race.laws)
     if name in SHAPES:
         assert race.laws[0].shape == pytest.approx(SHAPES[name], rel=0.1)
 
