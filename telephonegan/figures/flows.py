@@ -14,7 +14,7 @@ from telephonegan.drift.fates import Replacement
 from telephonegan.drift.markov import MetastableSet, TransitionGraph
 from telephonegan.drift.tracks import Track, Words
 from telephonegan.errors import DataError, SettingsError
-from telephonegan.figures.style import FAINT, INK, column_width, lines_of, new_axes, styled
+from telephonegan.figures.style import INK, column_width, lines_of, new_axes, styled
 
 _FACES = ("#ffffff", "#bfd4e4", "#7f9fb8", "#d9d9d9", "#9a9a9a", "#f3dfb5")
 _MARKERS = "osD^vP"
@@ -64,7 +64,7 @@ def transition_graph(
         axes.scatter(*places[a], s=sizes[a], marker=_MARKERS[number], **look)
         side = "left" if places[a, 0] > 0.1 else "right" if places[a, 0] < -0.1 else "center"
         shown = lines_of(_text(graph.states[i]), 72, 6, 3)
-        axes.text(*(1.2 * places[a]), "\n".join(shown), ha=side, va="center", fontsize=6)
+        axes.text(*(1.3 * places[a]), "\n".join(shown), ha=side, va="center", fontsize=6)
     axes.set(xlim=(-2.1, 2.1), ylim=(-1.5, 1.5), aspect="equal")
     axes.axis("off")
     return axes
@@ -163,7 +163,6 @@ def _label(
             shown = lines_of(_text(name), 60, 6.5, 1)[0]
             label = f"{shown} {100 * share:.0f} %"
             axes.text(x, bottoms[i] + share / 2, label, ha=side, va="center", fontsize=6.5, color=INK)
-    axes.plot([], [], color=FAINT)
 
 
 def _text(state: Hashable) -> str:

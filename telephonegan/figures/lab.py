@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from telephonegan.drift.coverage import ORDERS, Diversity
 from telephonegan.drift.fates import Survival
 from telephonegan.drift.information import BitsLeft
-from telephonegan.drift.law_race import LawRace
+from telephonegan.drift.law_race import LAWS, LawRace
 from telephonegan.drift.ledger import Ledger
 from telephonegan.drift.markov import scenes
 from telephonegan.drift.statistics import Estimate
@@ -96,7 +96,8 @@ def race_of_laws(race: LawRace, figure: Figure | None = None) -> Figure:
     figure = figure or new_figure(1.35 * column_width(), layout="constrained")
     above, below = figure.subplots(2, 1, height_ratios=(1.2, 1))
     ends = np.array(race.windows)
-    for law, line in zip(race.laws, LINES, strict=False):
+    for law in race.laws:
+        line = LINES[LAWS.index(law.name)]
         above.plot(race.rounds, law.curve, label=law.name, color=line["color"], linestyle=line["linestyle"])
         below.plot(ends, law.windows, **line, markeredgewidth=0)
     above.plot(race.rounds, race.observed, "o", color=INK, markersize=2.2, label="observed", zorder=3)
@@ -150,6 +151,9 @@ def coverage_curves(diversity: Diversity, axes: Axes | None = None, *, order: in
     axes.axvline(diversity.coverage, color=FAINT, linewidth=0.9, linestyle=(0, (1, 1.5)))
     axes.set(xlabel="share of what there is that was met", ylabel=f"effective number of words (order {order})")
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
     legend_above(axes)
     return axes
 
