@@ -8,7 +8,7 @@ from pathlib import Path
 
 from telephonegan.cli.options import add_command, whole
 from telephonegan.errors import printable_lines
-from telephonegan.files import json_bytes
+from telephonegan.files import expanded, json_bytes
 
 _EXAMPLES = """examples:
   telephonegan drift play notebooks/plans/drift_lab.yaml --data /data --out out/lab
@@ -90,7 +90,7 @@ def _play(options: argparse.Namespace) -> int:
     from telephonegan.experiment.study import Study, play_study
 
     study = Study.read(options.study)
-    base = options.study.expanduser().parent if options.data is None else options.data
+    base = expanded(options.study).parent if options.data is None else options.data
     print(play_study(study, options.out, base=base, device=options.device, on_run=_note))
     return 0
 
@@ -158,7 +158,7 @@ def _ledger(options: argparse.Namespace) -> int:
             interval = f"{100 * kept.value:5.1f} % [{100 * kept.low:.1f}, {100 * kept.high:.1f}]"
             print(f"{each.name:24}{interval:24}{each.what}")
     if options.figures is not None:
-        folder = new_folder(options.figures.expanduser())
+        folder = new_folder(expanded(options.figures))
         with figures.style():
             figures.save(figures.loss_waterfall(ledger).figure, folder / f"ledger.{options.format}")
         print(folder, file=sys.stderr)

@@ -25,6 +25,7 @@ from telephonegan.experiment.folder import MANIFEST
 from telephonegan.experiment.plan import Plan
 from telephonegan.experiment.reading import Experiment
 from telephonegan.experiment.runner import resume, run
+from telephonegan.files import expanded
 from telephonegan.records import read_json, read_yaml
 
 STUDY = "study.json"
@@ -90,7 +91,7 @@ class Study:
         >>> Study.read("study.yaml").primary  # doctest: +SKIP
         'bits left'
         """
-        path = Path(path).expanduser()
+        path = expanded(path)
         try:
             return cls.of(read_yaml(path, example="primary: bits left"))
         except SettingsError as error:
@@ -138,7 +139,7 @@ def play_study(
 
     >>> play_study(Study.read("study.yaml"), "out/study")  # doctest: +SKIP
     """
-    out = Path(out).expanduser()
+    out = expanded(out)
     files.make_folder(out)
     path = out / STUDY
     if path.exists():
@@ -160,7 +161,7 @@ def play_study(
 
 def open_study(folder: str | os.PathLike[str]) -> Study:
     """The study that a folder holds. Raises DataError where it holds none."""
-    folder = Path(folder).expanduser()
+    folder = expanded(folder)
     values = read_json(
         folder / STUDY, dict[str, Any], remedy="Name the folder of a study, as `telephonegan drift play` makes it."
     )
@@ -197,7 +198,7 @@ def dose_response(folder: str | os.PathLike[str], *, resamples: int = 2000) -> l
 
     >>> dose_response("out/study")[0].kept[1].value  # doctest: +SKIP
     """
-    folder = Path(folder).expanduser()
+    folder = expanded(folder)
     study = open_study(folder)
     found: list[Dose] = []
     for name, plan in study.runs.items():

@@ -25,7 +25,7 @@ from telephonegan.experiment.study import Dose
 from telephonegan.figures.curves import similarity_curves
 from telephonegan.figures.flows import replacement_graph, transition_graph, word_river
 from telephonegan.figures.style import FAINT, INK, LINES, column_width, legend_above, new_axes, new_figure, save, styled
-from telephonegan.files import new_folder
+from telephonegan.files import expanded, new_folder
 
 _ON_THE_WAY = ("the same photograph", "mirrored", "small", "retrieved by people", "painted")
 _HEIGHT = 0.72  # of the width
@@ -215,7 +215,7 @@ def draw_lab(lab: Lab, tracks: Sequence[Track], out: str | os.PathLike[str], *, 
 
     >>> draw_lab(analyse(tracks), tracks, "out/figures")  # doctest: +SKIP
     """
-    folder = new_folder(Path(out).expanduser())
+    folder = new_folder(expanded(out))
     for name, drawn in _of_lab(lab, tracks):
         save(drawn.figure if isinstance(drawn, Axes) else drawn, folder / f"{name}.{suffix}")
     return folder
@@ -226,7 +226,7 @@ def draw_doses(found: Sequence[Dose], out: str | os.PathLike[str], *, suffix: st
 
     >>> draw_doses(dose_response("out/study"), "out/figures")  # doctest: +SKIP
     """
-    folder = new_folder(Path(out).expanduser())
+    folder = new_folder(expanded(out))
     settings = dict.fromkeys(each.setting for each in found if each.value != "")
     for setting in settings:
         rows = [each for each in found if each.setting == setting]
