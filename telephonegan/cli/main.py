@@ -12,6 +12,7 @@ from telephonegan.cli import (
     caption,
     data,
     download,
+    drift,
     evaluate,
     experiment,
     export,
@@ -46,6 +47,7 @@ _COMMANDS = {  # name → the function that declares its options, the one that r
     "export": (export.add_export, export.run, "register the model of a training run under a name"),
     "evaluate": (evaluate.add_evaluate, evaluate.run, "measure a model on photographs"),
     "experiment": (experiment.add_experiment, experiment.run, "play many chains, and measure how meaning drifts"),
+    "drift": (drift.add_drift, drift.run, "the drift lab: what games lose, why, and by which law"),
     "serve": (serve.add_serve, serve.run, "answer requests over HTTP, with a page for browsers"),
     "report": (report.add_report, report.run, "update the quality tables of the README (for maintainers)"),
 }

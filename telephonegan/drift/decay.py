@@ -114,7 +114,7 @@ def half_life(rounds: Sequence[int] | np.ndarray, curves: np.ndarray, *, level: 
 
 
 @dataclass(frozen=True)
-class _Family:
+class Family:
     """Curves plateau + fall·basis(t, shape); `basis` is 1 in the first round."""
 
     name: str
@@ -127,22 +127,25 @@ class _Family:
         return 2 + self.has_plateau
 
 
-def _halvings(rounds: np.ndarray, half_lives: np.ndarray) -> np.ndarray:
-    return 2.0 ** (-(rounds - rounds[0]) / half_lives[..., None])
+def halvings(rounds: np.ndarray, lives: np.ndarray) -> np.ndarray:
+    """Exponentials of these half-lives, 1 in the first round: (…,T)."""
+    return 2.0 ** (-(rounds - rounds[0]) / lives[..., None])
 
 
-def _powers(rounds: np.ndarray, exponents: np.ndarray) -> np.ndarray:
+def powers(rounds: np.ndarray, exponents: np.ndarray) -> np.ndarray:
+    """Powers of these exponents, 1 in the first round: (…,T)."""
     return (rounds / rounds[0]) ** -exponents[..., None]
 
 
-def _half_lives(rounds: np.ndarray) -> tuple[float, float]:
+def half_lives(rounds: np.ndarray) -> tuple[float, float]:
+    """The shortest and the longest half-life that these rounds can show."""
     return float(np.diff(rounds).min()) / 10, 10 * float(rounds[-1] - rounds[0])
 
 
-_EXPONENTIAL = _Family("exponential to a plateau", _halvings, True, _half_lives)
+_EXPONENTIAL = Family("exponential to a plateau", halvings, True, half_lives)
 _POWERS = (
-    _Family("power law", _powers, False, lambda rounds: (0.01, 10.0)),
-    _Family("power law to a plateau", _powers, True, lambda rounds: (0.01, 10.0)),
+    Family("power law", powers, False, lambda rounds: (0.01, 10.0)),
+    Family("power law to a plateau", powers, True, lambda rounds: (0.01, 10.0)),
 )
 
 
@@ -150,7 +153,7 @@ _POWERS = (
 class _Fit:
     """Fits of one family to R curves; all arrays are (R,)."""
 
-    family: _Family
+    family: Family
     first_round: float
     shape: np.ndarray
     fall: np.ndarray
@@ -163,7 +166,7 @@ class _Fit:
         return self.plateau[:, None] + self.fall[:, None] * self.family.basis(whole, self.shape)[:, 1:]
 
 
-def _fitted(family: _Family, rounds: np.ndarray, curves: np.ndarray) -> _Fit:
+def fitted(family: Family, rounds: np.ndarray, curves: np.ndarray) -> _Fit:
     """Fit a family to `curves` (R,T): the shape by grid search, then fall and plateau, which are linear."""
     shortest, longest = np.log(family.bounds(rounds))
     lows, highs = (np.full(len(curves), end) for end in (shortest, longest))
@@ -214,14 +217,14 @@ class _Judged:
     @classmethod
     def of(cls, rounds: np.ndarray, curves: np.ndarray) -> _Judged:
         families = (_EXPONENTIAL, *_POWERS)
-        fits = [_fitted(family, rounds, curves) for family in families]
-        windows = [_fitted(_EXPONENTIAL, rounds[part], curves[:, part]).shape for part in _windows(len(rounds))]
+        fits = [fitted(family, rounds, curves) for family in families]
+        windows = [fitted(_EXPONENTIAL, rounds[part], curves[:, part]).shape for part in _windows(len(rounds))]
         seen = _seen(len(rounds))
-        early = [_fitted(family, rounds[:seen], curves[:, :seen]) for family in families]
+        early = [fitted(family, rounds[:seen], curves[:, :seen]) for family in families]
         scale = np.abs(curves).max(axis=1)
         errors = [np.sqrt(((fit.at(rounds[seen:]) - curves[:, seen:]) ** 2).mean(axis=1)) for fit in early]
         deviations = ((curves - curves.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
-        shortest, longest = _half_lives(rounds)
+        shortest, longest = half_lives(rounds)
         exponential = fits[0]
         return cls(
             rounds=rounds,
@@ -233,9 +236,9 @@ class _Judged:
             windows=np.stack(windows, axis=1),
             shapes=np.stack([fit.shape for fit in fits], axis=1),
             plateaus=np.stack([fit.plateau for fit in fits], axis=1),
-            aicc=np.stack([_aicc(fit, len(rounds), scale) for fit in fits], axis=1),
+            aicc=np.stack([aicc(fit.squares, fit.family.parameters, len(rounds), scale) for fit in fits], axis=1),
             held_out=np.stack([np.maximum(error, _EXACT * scale) for error in errors], axis=1),
-            r2=np.stack([_explained(fit.squares, deviations, scale) for fit in fits], axis=1),
+            r2=np.stack([explained(fit.squares, deviations, scale) for fit in fits], axis=1),
         )
 
     @classmethod
@@ -342,15 +345,17 @@ def _law(judged: _Judged, place: int) -> Law:
     return Law(name, *(float(column[0, place]) for column in columns))
 
 
-def _aicc(fit: _Fit, count: int, scale: np.ndarray) -> np.ndarray:
-    parameters = fit.family.parameters + 1  # including the variance of the errors
-    variance = np.maximum(fit.squares / count, np.maximum(_EXACT * scale, 1e-150) ** 2)
+def aicc(squares: np.ndarray, parameters: int, count: int, scale: np.ndarray) -> np.ndarray:
+    """Akaike's criterion for few points, of squared errors (R,) in `count` rounds of curves as high as `scale` (R,)."""
+    parameters += 1  # including the variance of the errors
+    variance = np.maximum(squares / count, np.maximum(_EXACT * scale, 1e-150) ** 2)
     if count - parameters - 1 <= 0:
         return np.full(len(variance), math.inf)
     return count * np.log(variance) + 2 * parameters * (1 + (parameters + 1) / (count - parameters - 1))
 
 
-def _explained(squares: np.ndarray, deviations: np.ndarray, scale: np.ndarray) -> np.ndarray:
+def explained(squares: np.ndarray, deviations: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """The share of the variance that squared errors (R,) leave explained, of squared deviations (R,) from the mean."""
     varies = deviations > (_EXACT * np.maximum(scale, 1e-150)) ** 2
     return np.where(varies, 1 - squares / np.where(varies, deviations, 1.0), 0.0)
 

@@ -5,6 +5,7 @@ How a chain was made does not matter here. Networks process every distinct capti
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ from PIL import Image
 from telephonegan.captioning import Captioner
 from telephonegan.drift.cross_modal import caption_codes, mean_log_probabilities, picture_codes
 from telephonegan.drift.image_measures import observed
+from telephonegan.errors import DataError
 from telephonegan.evaluation.captions import DocumentFrequency
 from telephonegan.files import slug
 from telephonegan.text import tokenise
@@ -203,3 +205,18 @@ def pairs_of(tracks: Iterable[Track]) -> list[Pair]:
         for t in range(1, len(track.turns))
         for to, earlier in (("start", track.turns[0]), ("previous", track.turns[t - 1]))
     ]
+
+
+def check_enough(tracks: Sequence[Track], method: str, *, sources: int = 1, rounds: int = 0, seeds: int = 1) -> None:
+    """Raise DataError where chains are too few or too short for a method: it says how many that needs.
+
+    `sources` is the number of photographs or texts they began with, `rounds` the last round that some chain must reach,
+    and `seeds` the number of chains that some source must have.
+    """
+    chains = Counter(track.source for track in tracks)
+    last = max((turn.round for track in tracks for turn in track.turns), default=-1)
+    have = {"sources": len(chains), "rounds": max(last, 0), "chains of one source": max(chains.values(), default=0)}
+    need = {"sources": sources, "rounds": rounds, "chains of one source": seeds}
+    for what, least in need.items():
+        if have[what] < least:
+            raise DataError(f"{method} needs {least} {what} or more; the chains given have {have[what]}. Play more.")

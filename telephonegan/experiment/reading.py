@@ -16,7 +16,7 @@ from telephonegan.drift.tracks import Track, Turn
 from telephonegan.errors import DataError
 from telephonegan.experiment.folder import REFERENCES, read_manifest
 from telephonegan.experiment.plan import Plan
-from telephonegan.experiment.records import PICTURES, ROUNDS, Record, read, read_parts
+from telephonegan.experiment.records import PACKED, PICTURES, ROUNDS, Record, read, read_parts
 from telephonegan.files import expanded
 from telephonegan.images import as_image
 from telephonegan.records import inside, read_json
@@ -47,9 +47,10 @@ class Experiment:
         """
         folder = expanded(folder)
         manifest = read_manifest(folder)
-        plan, merged = Plan.of(manifest["plan"]), folder / ROUNDS
-        found = list(read(merged)) if merged.exists() else list(read_parts(folder).values())
-        return cls(folder, plan, manifest, _in_order(found, manifest, folder), merged.exists())
+        plan = Plan.of(manifest["plan"])
+        merged = next((folder / name for name in (ROUNDS, PACKED) if (folder / name).exists()), None)
+        found = list(read_parts(folder).values()) if merged is None else list(read(merged))
+        return cls(folder, plan, manifest, _in_order(found, manifest, folder), merged is not None)
 
     def tracks(self) -> list[Track]:
         """Its chains, for `drift.similarities` and figures; without pictures if their folder is missing.

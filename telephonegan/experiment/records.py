@@ -6,8 +6,10 @@ on the number of processes.
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +25,13 @@ from telephonegan.records import Count, FileName, Range, Seed, checked
 
 Record = dict[str, Any]
 ROUNDS = "rounds.jsonl"
+PACKED = "rounds.jsonl.gz"  # results to be handed on, made with gzip -9n
 PARTS = "rounds-*.jsonl"
 PICTURES = "pictures"
 Known = dict[tuple[str, int], Record]
 
 _WAIT_S = 600.0
+_MOST_UNPACKED = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -57,11 +61,19 @@ def line(record: Record) -> bytes:
 def read(path: Path) -> Iterator[Record]:
     """The records of a file, except for an incomplete last line. Raises DataError."""
     try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+        lines = (_unpacked(path) if path.suffix == ".gz" else path.read_bytes()).split(b"\n")
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
     for number, text in enumerate(lines[:-1], 1):
         yield _record(text, path, number)
+
+
+def _unpacked(path: Path) -> bytes:
+    with gzip.open(path) as file:
+        content = file.read(_MOST_UNPACKED + 1)
+    if len(content) > _MOST_UNPACKED:
+        raise DataError(f"{path} holds more than {_MOST_UNPACKED >> 20} MiB. Unpack it with gunzip.")
+    return content
 
 
 def read_parts(folder: Path) -> Known:

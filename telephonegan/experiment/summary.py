@@ -152,7 +152,7 @@ def _summarise(
         "measures": {name: of_measure(measure) for name, measure in MEASURES.items() if name in found},
         "survival": _survival(tracks, drawn, str),
         "survival_of_lemmas": _survival(tracks, drawn, lemma),
-        "diversity": [_told(vars(each)) for each in caption_diversity(tracks)],
+        "diversity": [jsonable(vars(each)) for each in caption_diversity(tracks)],
         "distances": _distances(tracks, drawn, material if _PICTURES in found else None),
         "repetition": _repetition(tracks, same_noise),
         "ends": _ends(tracks),
@@ -196,13 +196,13 @@ def _of_measure(
     )
     told = {
         "direction": measure.direction,
-        "lowest": _told(measure.lowest),
-        "highest": _told(measure.highest),
+        "lowest": jsonable(measure.lowest),
+        "highest": jsonable(measure.highest),
         "rounds": rounds.tolist(),
-        "start": _told(drawn.estimate(drawn.means(start))),
-        "previous": _told(drawn.estimate(drawn.means(previous))),
-        "gc_at_t": _told(drawn.estimate(drawn.means(gc_at_t(rounds, start)))),
-        "mean_similarity": _told(drawn.estimate(drawn.means(mean_similarity(rounds, start)))),
+        "start": jsonable(drawn.estimate(drawn.means(start))),
+        "previous": jsonable(drawn.estimate(drawn.means(previous))),
+        "gc_at_t": jsonable(drawn.estimate(drawn.means(gc_at_t(rounds, start)))),
+        "mean_similarity": jsonable(drawn.estimate(drawn.means(mean_similarity(rounds, start)))),
         "references": {
             reference.name: _of_reference(rows[reference.name], measure, start, drawn)
             for reference in REFERENCES
@@ -221,9 +221,9 @@ def _of_measure(
     is_one_with_itself = measure.highest == 1 and len(set(measure.direction.split("→"))) == 1
     return {
         **told,
-        "chance": _told(drawn.estimate(chance)),
+        "chance": jsonable(drawn.estimate(chance)),
         "pairs": _off_diagonal(pairs[..., -1]),
-        "above_chance": _told(drawn.estimate(above_chance(values, chance))) if is_one_with_itself else None,
+        "above_chance": jsonable(drawn.estimate(above_chance(values, chance))) if is_one_with_itself else None,
         "half_life": _halving(half_life(rounds, values - chance)),
     }
 
@@ -268,14 +268,14 @@ def _of_reference(rows: Sequence[Row], measure: Measure, start: np.ndarray, draw
     means = np.array([np.mean(values) if values else np.nan for values in by_source.values()])
     of_chains = means[drawn.of_chain]
     return {
-        **_told(drawn.estimate(drawn.means(of_chains))),
+        **jsonable(drawn.estimate(drawn.means(of_chains))),
         "sources": int((~np.isnan(means)).sum()),
-        "difference": _told(drawn.estimate(drawn.means(start - of_chains[:, None]))),
+        "difference": jsonable(drawn.estimate(drawn.means(start - of_chains[:, None]))),
     }
 
 
 def _halving(found: HalfLife) -> Told:
-    return _told({**vars(found), "laws": [vars(law) for law in found.laws]})
+    return jsonable({**vars(found), "laws": [vars(law) for law in found.laws]})
 
 
 # ----------------------------------------------------------------------------------------------------------- words
@@ -303,9 +303,9 @@ def _survival(tracks: Sequence[Track], drawn: Resamples, form: Any) -> Told:
                 "rounds": curves.rounds.tolist(),
                 "sources": len({source for source, here in zip(curves.sources, has, strict=True) if here}),
                 "chains": int(has.sum()),
-                "share": _told(drawn.estimate(shares)),
-                "chance": _told(drawn.estimate(chance)),
-                "excess": _told(drawn.estimate(shares - chance)),
+                "share": jsonable(drawn.estimate(shares)),
+                "chance": jsonable(drawn.estimate(chance)),
+                "excess": jsonable(drawn.estimate(shares - chance)),
             }
     return told
 
@@ -324,16 +324,16 @@ def _distances(tracks: Sequence[Track], drawn: Resamples, material: Material | N
     apart = drawn.pair_means(caption_pairs(tracks, _distance, rounds=rounds))
     told = {
         "rounds": rounds,
-        "same_caption": _told(drawn.estimate(same)),
-        "captions": _told(drawn.estimate(apart)),
-        "captions_change": _told(drawn.estimate(apart[:, -1] - apart[:, 0])),
+        "same_caption": jsonable(drawn.estimate(same)),
+        "captions": jsonable(drawn.estimate(apart)),
+        "captions_change": jsonable(drawn.estimate(apart[:, -1] - apart[:, 0])),
     }
     if material is None:
         return {**told, "pictures": None, "pictures_change": None}
     looks = drawn.pair_means(picture_pairs(tracks, features_of, rounds=rounds))
     painted = [t for t in np.flatnonzero(~np.isnan(looks[0])) if rounds[t] > 0]
     change = looks[:, painted[-1]] - looks[:, painted[0]] if painted else np.full(len(looks), np.nan)
-    return {**told, "pictures": _told(drawn.estimate(looks)), "pictures_change": _told(drawn.estimate(change))}
+    return {**told, "pictures": jsonable(drawn.estimate(looks)), "pictures_change": jsonable(drawn.estimate(change))}
 
 
 def _distance(captions: Sequence[Words], others: Sequence[Words]) -> np.ndarray:
@@ -394,7 +394,7 @@ def _chains(tracks: Sequence[Track], rows: Sequence[Row], same_noise: bool) -> l
             "first_repetition": (found := drift.Repetition.of(_said(track), same_noise=same_noise)).first,
             "left": found.left,
             "period": found.period,
-            "last_to_start": _told(last.get(track.chain, {})),
+            "last_to_start": jsonable(last.get(track.chain, {})),
         }
         for track in tracks
     ]
@@ -440,17 +440,17 @@ def _off_diagonal(values: np.ndarray) -> int:
     return int((~np.isnan(values)).sum() - (~np.isnan(values.diagonal())).sum())
 
 
-def _told(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
     """Estimates, arrays and numbers as JSON values; infinite numbers become texts that `float` can read."""
     if isinstance(value, Estimate):
         parts = vars(value) if np.any(value.unknown) else {name: vars(value)[name] for name in ("value", "low", "high")}
-        return _told(parts)
+        return jsonable(parts)
     if isinstance(value, dict):
-        return {name: _told(each) for name, each in value.items()}
+        return {name: jsonable(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_told(each) for each in value]
+        return [jsonable(each) for each in value]
     if isinstance(value, np.ndarray | np.generic):
-        return _told(value.tolist())
+        return jsonable(value.tolist())
     if isinstance(value, float) and math.isinf(value):
         return "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, float):
