@@ -16,7 +16,7 @@ from PIL import Image
 
 from telephonegan import chain_folder, strips
 from telephonegan.captioning import Decoding
-from telephonegan.errors import DataError, SettingsError, printable
+from telephonegan.errors import DataError, OutputError, SettingsError, printable
 from telephonegan.files import png_bytes, write_new
 from telephonegan.generation import check_candidates, check_truncation
 from telephonegan.records import Range, Seed
@@ -141,10 +141,30 @@ class Chain:
 
     def animate(self, path: str | os.PathLike[str], *, milliseconds: int = 1200) -> Path:
         """Write the rounds as an endless GIF to a new file. Raises OutputError."""
+        return write_new(path, self.gif(milliseconds=milliseconds))
+
+    def gif(self, *, milliseconds: int = 1200) -> bytes:
+        """The rounds as the bytes of an endless GIF."""
         first, *others = strips.frames(self._tiles())
         buffer = BytesIO()
         first.save(buffer, "GIF", save_all=True, append_images=others, duration=milliseconds, loop=0)
-        return write_new(path, buffer.getvalue())
+        return buffer.getvalue()
+
+    def export(self, path: str | os.PathLike[str]) -> Path:
+        """Write the game as one self-contained HTML file, which any browser shows without a network.
+
+        It has a slider and Play, the words kept, new and lost, where both networks looked at each word, and the drift.
+        Raises OutputError if the file already exists or does not end in .html.
+
+        >>> chain.export("game.html")  # doctest: +SKIP
+        """
+        if Path(path).suffix.lower() not in (".html", ".htm"):
+            raise OutputError(f"{os.fspath(path)!r} does not end in .html, the only format of this export.")
+        return write_new(path, self.html().encode())
+
+    def html(self) -> str:
+        """The text of the file that `export` writes."""
+        return import_module("telephonegan.viewer").game_page(self)  # it imports chains, as `drift` does
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write a new folder: strip.png, rounds/NN.png, attention/NN.png and chain.json.

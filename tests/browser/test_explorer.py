@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from statistics import median
 
+import pytest
+
 from tests.browser.stopwatch import milliseconds_until_another
 from tests.browser.studio_page import GAME
+
+pytestmark = pytest.mark.usefixtures("nothing_goes_wrong")
 
 
 def test_all_cells_run_without_a_complaint(notebook, screenshot):

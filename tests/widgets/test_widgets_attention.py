@@ -8,7 +8,7 @@ import pytest
 from telephonegan.errors import SettingsError
 from telephonegan.results import Caption, Picture
 from telephonegan.widgets import AttentionViewer
-from tests.widgets.conftest import caption, maps, picture, shown
+from tests.games import caption, maps, picture, shown
 
 
 def painted(attention: np.ndarray | None) -> Picture:

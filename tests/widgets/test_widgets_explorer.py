@@ -13,7 +13,7 @@ from telephonegan.drift import Drift, Track
 from telephonegan.errors import SettingsError
 from telephonegan.widgets import ChainExplorer, Comparison
 from telephonegan.widgets.frames import SIDE, DriftCurve
-from tests.widgets.conftest import SENTENCES, chain, chain_from_text, picture, shown
+from tests.games import SENTENCES, chain, chain_from_text, picture, shown
 
 
 def everything(explorer: ChainExplorer) -> list[bytes]:

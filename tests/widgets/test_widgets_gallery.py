@@ -8,7 +8,7 @@ from ipywidgets.widgets.widget import _instances as living
 from telephonegan.errors import SettingsError
 from telephonegan.results import Caption, Picture
 from telephonegan.widgets import Gallery
-from tests.widgets.conftest import picture, shown
+from tests.games import picture, shown
 
 
 def pictures(count: int) -> list[Picture]:

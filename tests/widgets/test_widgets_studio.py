@@ -19,7 +19,7 @@ from telephonegan.images import working_image
 from telephonegan.widgets import Studio
 from telephonegan.widgets.studio import LARGEST_UPLOAD
 from telephonegan.zoo.worlds import World
-from tests.widgets.conftest import SENTENCES, chain, picture
+from tests.games import SENTENCES, chain, picture
 
 
 class Phone:
