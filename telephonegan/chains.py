@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from importlib import import_module
 from io import BytesIO
 from pathlib import Path
@@ -24,7 +24,11 @@ from telephonegan.results import Caption, Picture, Round, inline_image
 from telephonegan.version import __version__
 
 MOST_ROUNDS = 1000
+SEED_POLICIES = ("fresh", "fixed")
 _LONGEST_STRIP = 48
+
+
+_NEWER = {"candidates": 1, "seed_policy": "fresh"}
 
 
 @dataclass(frozen=True)
@@ -32,24 +36,28 @@ class PlaySettings(Decoding):
     """How captions are decoded, and how pictures are painted.
 
     `truncation` (0 to 2) scales the noise. With `candidates` (1 to 64) above 1, each picture is the one of so many that
-    matches its caption best, see `telephonegan.candidates`.
+    matches its caption best, see `telephonegan.candidates`. `seed_policy` "fresh" uses new noise every round; "fixed"
+    uses the same noise in every round, so that each round is a function of the caption before.
     """
 
     truncation: float = 1.0
     candidates: int = 1
+    seed_policy: str = "fresh"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "truncation", check_truncation(self.truncation))
         object.__setattr__(self, "candidates", check_candidates(self.candidates))
+        if self.seed_policy not in SEED_POLICIES:
+            raise SettingsError(f"{self.seed_policy!r} is not a seed policy. Allowed: {', '.join(SEED_POLICIES)}.")
 
     def decoding(self) -> dict[str, Any]:
         """The captioner's part of the settings."""
-        return {name: value for name, value in asdict(self).items() if name not in ("truncation", "candidates")}
+        return {field.name: getattr(self, field.name) for field in fields(Decoding)}
 
     def record(self) -> dict[str, Any]:
-        """All settings as JSON holds them; one candidate is left out, as it is in chains older than that setting."""
-        return {name: value for name, value in asdict(self).items() if (name, value) != ("candidates", 1)}
+        """All settings as JSON holds them, without those that older chains lack, where they have their default."""
+        return {name: value for name, value in asdict(self).items() if (name, value) not in _NEWER.items()}
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,13 @@ class _Models:
 
 
 @dataclass(frozen=True)
+class _Fork:
+    round: int
+    seed: Seed
+    edited: str = ""
+
+
+@dataclass(frozen=True)
 class _Record:
     """The fields of chain.json that describe a whole chain."""
 
@@ -81,6 +96,7 @@ class _Record:
     settings: PlaySettings
     models: _Models
     started: str
+    forked: _Fork | None = None
 
 
 @dataclass(eq=False, repr=False)
@@ -90,6 +106,8 @@ class Chain:
     From an image, round 0 is that picture and its caption; from a text, round 0 is that text and no picture. In every
     later round the caption of the round before is painted, and the painting captioned.
     `seed` and `number` (the chain's index within its set) determine every random draw; `models` holds names and sha256.
+    `forked` says of a branch made by `Telephone.fork` from which round of a chain of which seed it comes, and whether
+    the caption or the picture of that round was edited.
     """
 
     source: Image.Image | str
@@ -101,6 +119,7 @@ class Chain:
     models: dict[str, dict[str, str]] = field(default_factory=dict)
     rounds: list[Round] = field(default_factory=list)
     started: str = ""
+    forked: dict[str, Any] | None = None
 
     def __len__(self) -> int:
         return len(self.rounds)
@@ -190,6 +209,7 @@ class Chain:
             models={kind: vars(model) for kind, model in vars(record.models).items()},
             rounds=rounds,
             started=record.started,
+            forked=record.forked and vars(record.forked),
         )
 
     def manifest(self) -> dict[str, Any]:
@@ -208,6 +228,7 @@ class Chain:
                 "python": platform.python_version(),
             },
             "started": self.started,
+            **({"forked": self.forked} if self.forked else {}),
         }
 
     def drift(self, measures: Sequence[str] | None = None, *, device: str = "cpu") -> Any:

@@ -40,7 +40,7 @@ _EXAMPLES = """examples:
 
 _FIXED_BY_THE_GAME = (
     *("image", "text", "seed", "out", "world", "captioner", "generator"),
-    *("method", "beam_width", "temperature", "top_p", "truncation", "candidates"),
+    *("method", "beam_width", "temperature", "top_p", "truncation", "candidates", "seed_policy"),
 )
 
 
@@ -52,6 +52,7 @@ def add_play(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", metavar="FOLDER", help="go on with a game that was interrupted, or make it longer")
     parser.add_argument("--rounds", type=whole, help="how often to paint, 1 to 1000 (default: 8)")
     parser.add_argument("--world", metavar="NAME", help="captioner and generator of a world: see telephonegan models")
+    parser.add_argument("--seed-policy", help="fresh: new noise every round; fixed: the same noise (default: fresh)")
     parser.add_argument("--gif", action="store_true", help="also write game.gif, the rounds as an animation")
     parser.add_argument("--html", action="store_true", help="also write game.html, a page to play with in any browser")
     add_captioner(parser)
@@ -76,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
     from telephonegan.telephone import load
 
     phone = load(**given(options, "captioner", "generator", "world", "device"))
-    settings = given(options, "rounds", "seed", "truncation", "candidates") | decoding(options)
+    settings = given(options, "rounds", "seed", "truncation", "candidates", "seed_policy") | decoding(options)
     keeper = _Keeper(options, open_folder=lambda: ChainFolder(open_folder()))
     return _watch(partial(phone.play, **source, **settings), keeper)
 
