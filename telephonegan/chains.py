@@ -7,7 +7,6 @@ import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from importlib import import_module
-from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -164,10 +163,11 @@ class Chain:
 
     def gif(self, *, milliseconds: int = 1200) -> bytes:
         """The rounds as the bytes of an endless GIF."""
-        first, *others = strips.frames(self._tiles())
-        buffer = BytesIO()
-        first.save(buffer, "GIF", save_all=True, append_images=others, duration=milliseconds, loop=0)
-        return buffer.getvalue()
+        return strips.gif(self.frames(), milliseconds)
+
+    def frames(self) -> list[Image.Image]:
+        """One picture of equal size per round, for an animation."""
+        return strips.frames(self._tiles())
 
     def export(self, path: str | os.PathLike[str]) -> Path:
         """Write the game as one self-contained HTML file, which any browser shows without a network.

@@ -149,10 +149,15 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     suffix = path.suffix.lower()
     if suffix not in _SUFFIXES:
         raise OutputError(f"{path} does not end in a figure suffix. Allowed: {', '.join(_SUFFIXES)}.")
+    return write_new(path, file_of(figure, suffix))
+
+
+def file_of(figure: Figure, suffix: str) -> bytes:
+    """The bytes of a figure's file: `suffix` is .pdf, .svg or .png."""
     buffer = BytesIO()
     with matplotlib.rc_context(_EMBEDDING):
         figure.savefig(buffer, format=suffix[1:], metadata=_SUFFIXES[suffix], dpi=300)
-    return write_new(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def _settings(family: str, size: float, column: float) -> dict[str, Any]:

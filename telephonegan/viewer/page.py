@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from string import Template
@@ -30,12 +31,10 @@ $style
 <body class="tg-page">
 <main>
 <h1>$title</h1>
-<p class="tg-how">$how</p>
+$how
 <div id="viewer"></div>
 <h2>All rounds</h2>
-<ol class="tg-rounds">
 $rounds
-</ol>
 </main>
 <footer><p>Broken telephone between two neural networks, played with telephonegan $version. $models</p></footer>
 <script type="application/json" id="data">$data</script>
@@ -46,8 +45,8 @@ const follow = () => document.body.classList.toggle("tg-dark", dark.matches);
 dark.addEventListener("change", follow);
 follow();
 const data = JSON.parse(document.getElementById("data").textContent);
-const pictures = document.querySelectorAll(".tg-rounds li");
-data.games[0].rounds.forEach((round, index) => (round.picture = pictures[index].querySelector("img")?.src ?? null));
+const pictures = [...document.querySelectorAll(".tg-rounds li")].map((item) => item.querySelector("img")?.src ?? null);
+data.games.forEach((game) => game.rounds.forEach((round) => (round.picture = pictures.shift())));
 mount(document.getElementById("viewer"), data);
 </script>
 </body>
@@ -55,28 +54,33 @@ mount(document.getElementById("viewer"), data);
 """)
 
 
-def game_page(chain: Chain, *, drift: Drift | None = None) -> str:
-    """The game as the text of an HTML file: a slider and Play, words kept, new and lost, attention, the drift curve.
+def game_page(*chains: Chain, drift: Drift | None = None) -> str:
+    """Games as the text of an HTML file: a slider and Play, words kept, new and lost, attention, the drift of one game.
 
-    All rounds stand below as pictures with alt texts, for readers without scripts. `drift` as in `games_data`.
-    Raises SettingsError for a chain without rounds.
+    All rounds stand below as pictures with alt texts, for readers without scripts. Several games are side by side.
+    `drift` as in `games_data`. Raises SettingsError for a chain without rounds.
 
     >>> "<h1>" in game_page(chain)  # doctest: +SKIP
     True
     """
-    data = games_data([chain], drift=drift)
-    rounds = data["games"][0]["rounds"]
-    urls = [round_.pop("picture") for round_ in rounds]
+    titles = [f"seed {chain.seed}" for chain in chains] if len(chains) > 1 else []
+    data = games_data(chains, drift=drift, titles=titles)
+    urls = [[round_.pop("picture") for round_ in game["rounds"]] for game in data["games"]]
     return _PAGE.substitute(
-        title=escape(f"Broken telephone: {_start(chain)}"),
-        how=escape(_how(chain)),
-        models=escape(_models(chain)),
-        rounds="\n".join(_item(chain, index, url) for index, url in enumerate(urls)),
+        title=escape(f"Broken telephone: {' / '.join(dict.fromkeys(map(_start, chains)))}"),
+        how="\n".join(f'<p class="tg-how">{escape(_how(chain))}</p>' for chain in chains),
+        models=escape(" ".join(dict.fromkeys(map(_models, chains)))),
+        rounds="\n".join(_rounds(chain, own) for chain, own in zip(chains, urls, strict=True)),
         data=_script_json(data),
         script=SCRIPT.read_text(encoding="utf-8"),
         style=STYLE.read_text(encoding="utf-8"),
         version=escape(__version__),
     )
+
+
+def _rounds(chain: Chain, urls: Sequence[str | None]) -> str:
+    items = "\n".join(_item(chain, index, url) for index, url in enumerate(urls))
+    return f'<ol class="tg-rounds">\n{items}\n</ol>'
 
 
 def _start(chain: Chain) -> str:

@@ -6,15 +6,16 @@ const OVERLAY = 320; // pixels of its longer side
 const STEP = 1 / 8; // of the picture, for each arrow key
 
 /** Show data of one kind in an element; returns { update, close }. */
-export function mount(el, data, { onRound = () => {}, onKeep = null } = {}) {
+export function mount(el, data, { onRound = () => {}, onKeep = null, onFile = () => {} } = {}) {
   el.classList.add("tg");
   el.setAttribute("data-lm-suppress-shortcuts", "true"); // or JupyterLab takes the arrow keys
-  const kinds = { games: Games, attention: Attention, gallery: Gallery };
+  const kinds = { games: Games, attention: Attention, gallery: Gallery, upload: Upload };
   let view = null;
   const draw = (shown) => {
+    if (shown.games?.length === 0) return el.replaceChildren();
     if (view?.accepts(shown)) return view.update(shown);
     view?.close();
-    view = new kinds[shown.kind](shown, { onRound });
+    view = new kinds[shown.kind](shown, { onRound, onFile });
     const parts = [view.root, onKeep && shown.keep?.length ? keepBar(shown.keep, onKeep) : null];
     el.replaceChildren(...parts.filter(Boolean));
   };
@@ -37,6 +38,7 @@ export default {
         model.save_changes();
       },
       onKeep: (name) => model.send({ keep: name }),
+      onFile: (file, bytes) => model.send(file, undefined, bytes),
     });
     const changed = () => view.update(model.get("data"));
     const told = (message, buffers) => {
@@ -359,6 +361,35 @@ class Gallery {
       button.setAttribute("aria-pressed", number === index);
       button.tabIndex = number === index ? 0 : -1;
     });
+  }
+
+  close() {}
+}
+
+/** A button that reads one file and sends its bytes; ipywidgets' own adds a count of files to its label. */
+class Upload {
+  constructor(data, { onFile }) {
+    this.input = element("input", { type: "file", accept: data.accept, hidden: true });
+    this.button = element("button", { type: "button" }, data.label);
+    this.button.onclick = () => this.input.click();
+    this.input.onchange = async () => {
+      const [file] = this.input.files;
+      if (!file) return;
+      const { name, size } = file;
+      onFile({ file: name, size }, size > data.most ? [] : [await file.arrayBuffer()]);
+      this.input.value = "";
+    };
+    this.root = element("div", { class: "tg-upload" }, this.button, this.input);
+    this.update(data);
+  }
+
+  accepts(data) {
+    return data.kind === "upload";
+  }
+
+  update(data) {
+    this.button.textContent = data.label;
+    this.button.disabled = Boolean(data.disabled);
   }
 
   close() {}
