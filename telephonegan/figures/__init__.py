@@ -8,7 +8,7 @@
 
 from telephonegan.figures.captions import attractor_histogram, caption_changes
 from telephonegan.figures.curves import meaning_and_looks, similarity_curves, survival_curves
-from telephonegan.figures.style import save, style
+from telephonegan.figures.style import save, size, style
 from telephonegan.figures.table import latex_table
 from telephonegan.figures.tiles import film_strip, image_grid
 
@@ -21,6 +21,7 @@ __all__ = [
     "meaning_and_looks",
     "save",
     "similarity_curves",
+    "size",
     "style",
     "survival_curves",
 ]

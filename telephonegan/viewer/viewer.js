@@ -246,7 +246,7 @@ class Column {
     const frame = this.frames[line];
     const words = this.lines[line];
     const map = index === null ? null : this.mapsOf(line)?.[words.maps[index]];
-    if (!map) return frame.showNote(round.picture ? "no attention here" : "no picture yet");
+    if (!map) return frame.showNote(this.round ? "no attention is known" : line === "painted" ? "nothing is painted yet" : "no picture yet");
     const sure = line === "read" ? round.probabilities[index] : null;
     const shares = map.shares ? ` · ${percent(map.low)} to ${percent(map.peak)}` : "";
     const note = `“${words.words[index]}”${sure === null || sure === undefined ? "" : ` · ${percent(sure)} sure`}${shares}`;
@@ -591,7 +591,7 @@ class Curve {
     const levels = each.references.map(({ value, dashes }) =>
       shape("line", { x1: 30, x2: 304, y1: this.y(value), y2: this.y(value), class: `tg-level tg-line${index}`, "stroke-dasharray": dashes }),
     );
-    const left = 34 + 140 * (index % 2);
+    const left = 22 + 140 * (index % 2);
     const top = 14 + 20 * Math.floor(index / 2);
     const swatch = shape("line", { x1: left, x2: left + 18, y1: top, y2: top, class: `tg-line${index}` });
     return [line, ...levels, swatch, shape("text", { x: left + 23, y: top + 5 }, each.name)];

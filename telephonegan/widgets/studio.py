@@ -187,7 +187,7 @@ class Studio(Stilled, ipywidgets.VBox):
             control.layout.width, control.layout.max_width = "100%", "360px"
             if not control.tooltip:
                 control.tooltip = control.description  # without one the browser shows “null” over the label
-        column = {"flex": "1 1 270px", "min_width": "240px", "max_width": "380px"}
+        column = {"flex": "1 1 230px", "min_width": "230px", "max_width": "380px"}
         columns = [
             [self.start, self.photograph, self.upload, self.sentence, self.world, self.captioner, self.generator],
             [self.rounds, self.seed, self.candidates, self.noise],

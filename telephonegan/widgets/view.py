@@ -75,15 +75,16 @@ class View(Stilled, anywidget.AnyWidget):
     round = Int(0).tag(sync=True)
 
     def __init__(self, data: Mapping[str, Any]) -> None:
-        super().__init__()
+        super().__init__(data=self._offered(data))  # at once: a browser may draw before a later change arrives
         self.on_escape: Callable[[], None] = lambda: None
         self.on_msg(self._heard)
-        self.show(data)
 
     def show(self, data: Mapping[str, Any]) -> None:
         """Show other data of `telephonegan.viewer`."""
-        offered = [[each.file, each.label, each.title] for each in self.keepsakes()]
-        self.data = {**data, "keep": offered}
+        self.data = self._offered(data)
+
+    def _offered(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        return {**data, "keep": [[each.file, each.label, each.title] for each in self.keepsakes()]}
 
     def keepsakes(self) -> Sequence[Keepsake]:
         """What can be kept of what is shown."""
