@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Container, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 import matplotlib
@@ -159,6 +160,12 @@ def _panels(summary: dict[str, Any]) -> Iterator[tuple[str, Figure]]:
         yield "panels", _in_panels(drawn)
 
 
+def all_measures(summary: dict[str, Any]) -> Figure:
+    """Every measure of a summary in a panel of its own, with chance and its references. Use within `figures.style`."""
+    measured = {name: told for name, told in summary["measures"].items() if _is_known(told)}
+    return _in_panels([partial(_draw_similarity, measured, name) for name in measured])
+
+
 @styled
 def _in_panels(draw: Sequence[Callable[[Axes], None]], *, one_legend: bool = False) -> Figure:
     """One figure with a panel for each function: side by side as far as they fit, in rows as even as can be."""
@@ -168,7 +175,7 @@ def _in_panels(draw: Sequence[Callable[[Axes], None]], *, one_legend: bool = Fal
     columns = -(-len(draw) // rows)
     figure = new_figure(rows * width / columns, layout="constrained")
     panels = [figure.add_subplot(rows, columns, number + 1) for number in range(len(draw))]
-    for letter, axes, each in zip("abcdefgh", panels, draw, strict=False):
+    for letter, axes, each in zip(ascii_lowercase, panels, draw, strict=False):
         each(axes)
         axes.set_title(letter, loc="left", fontweight="bold")
     legends = [_legend_rows(axes) for axes in panels]

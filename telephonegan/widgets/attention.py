@@ -37,27 +37,35 @@ class AttentionViewer(View):
         super().__init__(result_data(result, self._maps))
 
     def still(self) -> tuple[Image.Image, str]:
-        """For a caption every word with its map; for a painting the five clearest words, as AttnGAN draws them."""
-        seen, words = [*self._maps.values()][-1], self._result.words
-        if isinstance(self._result, Picture):
-            sheet = attention_picture(self._result.image, seen, words)
-        else:
-            sheet = strips.attention_sheet(self._result.image, words, seen, self._result.probabilities)
-        return sheet, f"Where each word of “{' '.join(words)}” belongs"
+        """The picture, and beside it the maps of the word that is shown first."""
+        word = self.data["chosen"]
+        shown = [strips.overlay(self._result.image, self._light(seen[word])) for seen in self._maps.values()]
+        sheet = strips.beside([strips.scaled(each, strips.TILE) for each in (self._result.image, *shown)])
+        return sheet, f"Where “{self._result.words[word]}” of “{' '.join(self._result.words)}” belongs"
 
     def keepsakes(self) -> Sequence[Keepsake]:
         """All words with their maps, as a picture and as figures for print."""
-        return picture_keepsake("attention", lambda: self.still()[0]), *figure_keepsakes("attention", self._figure)
+        return picture_keepsake("attention", self._sheet), *figure_keepsakes("attention", self._figure)
+
+    def _sheet(self) -> Image.Image:
+        """For a caption every word with its map; for a painting the five clearest words, as AttnGAN draws them."""
+        seen, words = [*self._maps.values()][-1], self._result.words
+        if isinstance(self._result, Picture):
+            return attention_picture(self._result.image, seen, words)
+        return strips.attention_sheet(self._result.image, words, seen, self._result.probabilities)
+
+    def _light(self, seen: np.ndarray) -> np.ndarray:
+        """A map as it is drawn: shares of a painting from their lowest on."""
+        return seen - seen.min() if isinstance(self._result, Picture) else seen
 
     def _figure(self) -> Any:
         from telephonegan.figures.tiles import draw_tiles
 
         seen, sure = [*self._maps.values()][-1], getattr(self._result, "probabilities", ())
         notes = [f"{each:.0%}" for each in sure] or [""] * len(self._result.words)
-        lowest = seen.min(axis=(1, 2)) if isinstance(self._result, Picture) else np.zeros(len(seen))
         tiles = [
-            strips.Tile(strips.overlay(self._result.image, each - low), note, word)
-            for each, low, note, word in zip(seen, lowest, notes, self._result.words, strict=True)
+            strips.Tile(strips.overlay(self._result.image, self._light(each)), note, word)
+            for each, note, word in zip(seen, notes, self._result.words, strict=True)
         ]
         return draw_tiles([tiles[i : i + _TILES_PER_ROW] for i in range(0, len(tiles), _TILES_PER_ROW)])
 
