@@ -71,7 +71,7 @@ def draw(
         figures.save(figure, out / f"{name}.{suffix}")
         files.write_new(out / f"{name}.txt", f"{captioned(name)} {about}\n".encode())
     caption = f"{captioned('table')} {about}"
-    table = figures.latex_table(_table(summary), caption=caption, label="tab:drift", small=True)
+    table = figures.latex_table(table_of(summary), caption=caption, label="tab:drift", small=True)
     files.write_new(out / "summary.tex", table.encode())
     return out
 
@@ -131,7 +131,7 @@ def captioned(name: str) -> str:
     kind, _, measure = name.partition("-")
     if kind == "similarity":
         title = _title(measure.replace("-", "_"))
-        return f"{title} of every round to round 0; grey: unrelated chains and the references named in the legend."
+        return f"Similarity of every round to round 0 by {title}; grey: unrelated chains and the references that are named."
     looks = _title(name.rpartition("looks-")[2].replace("-", "_"))
     return f"One dot for each chain: its last round against round 0, in meaning and in looks ({looks})."
 
@@ -289,7 +289,8 @@ def _of_chains(tracks: Sequence[drift.Track], shown: drift.Track) -> Iterator[tu
         yield "image-grid", figures.image_grid(grid[:_GRID])
 
 
-def _table(summary: dict[str, Any]) -> list[dict[str, Any]]:
+def table_of(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of the LaTeX table: similarity in the first and the last round, and by chance."""
     return [
         {
             "measure": _short(name),
