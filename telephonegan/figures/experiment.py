@@ -131,7 +131,7 @@ def captioned(name: str) -> str:
     kind, _, measure = name.partition("-")
     if kind == "similarity":
         title = _title(measure.replace("-", "_"))
-        return f"Similarity of every round to round 0 by {title}; grey: unrelated chains and the references that are named."
+        return f"Similarity of every round to round 0 by {title}; grey: unrelated chains and the references."
     looks = _title(name.rpartition("looks-")[2].replace("-", "_"))
     return f"One dot for each chain: its last round against round 0, in meaning and in looks ({looks})."
 

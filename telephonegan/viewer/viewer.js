@@ -69,7 +69,7 @@ class Games {
     this.round = 0;
     this.columns = data.games.map((game) => new Column(game, data.games.length === 1, (round) => this.show(round)));
     this.bar = this.makeBar();
-    this.root = element("section", { class: "tg-view", "aria-label": "Broken telephone, round by round" }, this.bar);
+    this.root = element("section", { class: "tg-view tg-games", "aria-label": "Broken telephone, round by round" }, this.bar);
     this.root.append(element("div", { class: "tg-columns" }, ...this.columns.map((column) => column.root)));
     this.root.addEventListener("keydown", (event) => event.key === "Escape" && this.pause());
     this.show(Math.min(data.start ?? 0, this.last));
@@ -291,7 +291,7 @@ class Attention {
     this.words.fill(data.words, { maps: data.words.map((_, index) => index) });
     this.told = element("p", { class: "tg-told", "aria-live": "polite" });
     const frames = [this.picture, ...this.frames].map((frame) => frame.root);
-    this.root = element("section", { class: "tg-view tg-column tg-whole", "aria-label": "Words and where they belong" });
+    this.root = element("section", { class: "tg-view tg-whole tg-attention", "aria-label": "Words and where they belong" });
     this.root.append(element("div", { class: "tg-text" }, this.words.root), element("div", { class: "tg-frames" }, ...frames), this.told);
     this.chosen = data.chosen;
     this.show(this.chosen);

@@ -30,7 +30,7 @@ from telephonegan.zoo.worlds import worlds
 MOST_ROUNDS, MOST_CANDIDATES = 24, 16
 PHOTOGRAPH, SENTENCE = "a photograph", "a sentence"
 OWN_MODELS = "own choice"
-_PREVIEW = 176
+_PREVIEW = 152
 _HINT = (
     "Temperature 0 takes the best caption; above it, words are sampled. "
     "Noise scale 0 gives each text one picture; above it, every seed gives a different one."
@@ -163,6 +163,7 @@ class Studio(Stilled, ipywidgets.VBox):
         self.branch_seed = ipywidgets.BoundedIntText(1, min=0, max=SEEDS - 1, description="seed")
         self.branch_caption = ipywidgets.Text(placeholder="as it is", description="caption")
         self.branch_upload = Upload(_OTHER_PICTURE, self._take_edited_picture)
+        self.branch_upload.layout.flex = "0 0 auto"
         self.branch_button = ipywidgets.Button(description="Branch off", icon="code-fork")
         self.branch_button.on_click(lambda _: self._begin(self.branch))
         told = ipywidgets.HTML(card_html("Branch off at the round on display, with another seed, caption or picture:"))
@@ -187,7 +188,7 @@ class Studio(Stilled, ipywidgets.VBox):
             control.layout.width, control.layout.max_width = "100%", "360px"
             if not control.tooltip:
                 control.tooltip = control.description  # without one the browser shows “null” over the label
-        column = {"flex": "1 1 230px", "min_width": "230px", "max_width": "380px"}
+        column = {"flex": "1 1 274px", "min_width": "250px", "max_width": "380px"}
         columns = [
             [self.start, self.photograph, self.upload, self.sentence, self.world, self.captioner, self.generator],
             [self.rounds, self.seed, self.candidates, self.noise],
