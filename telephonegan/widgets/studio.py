@@ -50,7 +50,7 @@ class Player(Protocol):
         """Like `Telephone.fork`."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Game:
     """One game of the history: its chain, who plays it, and what its button says."""
 
@@ -373,7 +373,8 @@ class Studio(Stilled, ipywidgets.VBox):
     def _toggle(self, game: Game, change: Mapping[str, Any]) -> None:
         others = [each for each in self._shown_games() if each is not game]
         wanted = [*others, game] if change["new"] else others
-        self._display(wanted[-MOST_SIDE_BY_SIDE:] or [game])
+        wanted = wanted[-MOST_SIDE_BY_SIDE:] or [game]
+        self._display([each for each in self.games if each in wanted])
 
     def _account(self, game: Game) -> str:
         chain, how = game.chain, game.chain.settings

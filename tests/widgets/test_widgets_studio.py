@@ -199,7 +199,7 @@ def test_every_game_stays_in_the_history_and_its_button_shows_it():
     second = view.play()
     assert buttons(view) == [("1 · one · seed 0", False), ("2 · one · seed 1", True)]
     view.history.children[0].value = True
-    assert [id(each) for each in view.view.chains] == [id(second), id(first)]
+    assert [id(each) for each in view.view.chains] == [id(first), id(second)]
     view.history.children[1].value = False
     assert [id(each) for each in view.view.chains] == [id(first)]
     view.history.children[0].value = False
