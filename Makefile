@@ -16,7 +16,7 @@ override ROUNDS := $(value ROUNDS)
 override SEED := $(value SEED)
 export IMAGE TEXT WORLD ROUNDS SEED
 
-.PHONY: help play notebooks test lint report
+.PHONY: help play notebooks badges walkthrough test lint report
 .NOTPARALLEL:
 
 help: ## this list
@@ -29,6 +29,12 @@ notebooks: $(RUNTIME_STAMP) ## open copies of the notebooks, in out/notebooks, w
 	@mkdir -p out/notebooks
 	@for each in notebooks/*.ipynb; do test -e "out/$$each" || cp "$$each" out/notebooks/; done
 	@$(JUPYTER) lab out/notebooks
+
+badges: $(RUNTIME_STAMP) ## links to Colab and Binder, and the address in the notebooks' first cells
+	@$(VENV)/bin/python docs/make_badges.py
+
+walkthrough: $(RUNTIME_STAMP) ## run notebooks 01 to 03 and write docs/walkthrough, as far as it is not current
+	@$(VENV)/bin/python docs/make_walkthrough.py
 
 test: lint ## check the style and run the tests
 	$(VENV)/bin/python -m pytest

@@ -16,14 +16,19 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 def browser() -> Iterator[Any]:
     reason = "there is no browser to test with: `pip install -e '.[dev]'` and `apt install chromium` bring one"
     playwright = pytest.importorskip("playwright.sync_api", reason=reason)
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if executable is None:
+    if not any(map(shutil.which, BROWSERS)):
         pytest.skip(reason)
-    options = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses to run as root with it
     with playwright.sync_playwright() as player:
         try:
-            chromium = player.chromium.launch(executable_path=executable, args=options)
+            opened = chromium(player)
         except playwright.Error as error:
-            pytest.skip(f"{executable} does not start: {str(error).splitlines()[0]}")
-        yield chromium
-        chromium.close()
+            pytest.skip(f"Chromium does not start: {str(error).splitlines()[0]}")
+        yield opened
+        opened.close()
+
+
+def chromium(player: Any) -> Any:
+    """The browser of this machine; `player` is playwright's."""
+    options = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses to run as root with it
+    executable = next(filter(None, map(shutil.which, BROWSERS)))
+    return player.chromium.launch(executable_path=executable, args=options)

@@ -1,4 +1,4 @@
-"""`telephonegan experiment run|resume|summary|figures`."""
+"""`telephonegan experiment run|resume|summary|figures|compare`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from telephonegan.cli.options import add_command, add_threads
+from telephonegan.cli.options import add_command, add_threads, given
 from telephonegan.errors import TelephoneganError, printable_lines
 from telephonegan.files import expanded, json_bytes
 
@@ -21,7 +21,8 @@ _EXAMPLES = """examples:
   torchrun --nproc-per-node 4 -m telephonegan experiment run plan.yaml --out out/drift
   telephonegan experiment resume out/drift
   telephonegan experiment summary out/drift
-  telephonegan experiment figures out/drift --format pdf --family sans
+  telephonegan experiment figures out/drift --format pdf --venue acl
+  telephonegan experiment compare out/fresh out/fixed --out fresh-fixed.pdf --venue acl --wide
 A plan is a YAML file; only sources is required, the other settings are shown with their defaults:
   sources: photos        # a folder of pictures, a text file of one caption per line, or samples
   split: null            # train, dev or test, if sources is a data folder with human captions to compare with
@@ -82,16 +83,41 @@ def add_experiment(parser: argparse.ArgumentParser) -> None:
     figures.add_argument("folder", type=Path, metavar="FOLDER")
     figures.add_argument("--out", metavar="FOLDER", help="the new folder for the figures (default: FOLDER/figures)")
     figures.add_argument("--format", choices=("pdf", "svg", "png"), default="pdf")
-    figures.add_argument("--family", default="serif", help="serif or sans (default: serif)")
-    figures.add_argument("--size", type=float, default=8, help="font size in points (default: 8)")
-    figures.add_argument("--column", type=float, default=3.25, help="figure width in inches (default: 3.25)")
+    _add_style(figures)
     figures.add_argument("--chain", help="the chain whose pictures and words are drawn (default: the first)")
     figures.set_defaults(do=_figures)
+
+    compare = add_command(commands, "compare", "draw several summarised experiments in one figure", _EXAMPLES)
+    compare.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
+    compare.add_argument("--out", required=True, metavar="FILE", help="the new figure: a .pdf, .svg or .png file")
+    compare.add_argument(
+        "--measures", nargs="+", default=(), metavar="NAME", help="one panel each (default: up to four)"
+    )
+    compare.add_argument(
+        "--names", nargs="+", default=(), metavar="NAME", help="for the legend (default: folder names)"
+    )
+    _add_style(compare)
+    compare.set_defaults(do=_compare)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the action."""
     return options.do(options)
+
+
+def _add_style(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--venue", help="acl, cvpr, icml, ieee or neurips: as wide as its columns")
+    parser.add_argument("--wide", action="store_true", help="as wide as two columns of the venue")
+    parser.add_argument("--family", help="serif or sans (default: serif)")
+    parser.add_argument("--size", type=float, help="font size in points (default: 8)")
+    parser.add_argument("--column", type=float, help="figure width in inches (default: 3.25)")
+
+
+def _style(options: argparse.Namespace) -> dict[str, Any]:
+    from telephonegan import figures
+
+    venue = figures.size(options.venue, columns=2 if options.wide else 1) if options.venue else {}
+    return venue | given(options, "family", "size", "column")
 
 
 def _add_playing(parser: argparse.ArgumentParser) -> None:
@@ -197,7 +223,17 @@ def _figures(options: argparse.Namespace) -> int:
     from telephonegan import figures
     from telephonegan.figures.experiment import draw
 
-    with figures.style(options.family, options.size, options.column):
+    with figures.style(**_style(options)):
         folder = draw(options.folder, options.out, suffix=options.format, chain=options.chain)
     print(folder)
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from telephonegan import figures
+    from telephonegan.figures.experiment import compare
+
+    with figures.style(**_style(options)):
+        path = compare(options.folders, options.out, measures=options.measures, names=options.names)
+    print(path)
     return 0

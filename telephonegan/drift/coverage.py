@@ -51,8 +51,10 @@ def sample_coverage(counts: Sequence[int], size: int | None = None) -> float:
         once, twice = (counts == 1).sum(), (counts == 2).sum()
         if not once:
             return 1.0
-        missed = (total - 1) * once / ((total - 1) * once + 2 * twice) if twice else (total - 1) * (once - 1) / (
-            (total - 1) * (once - 1) + 2
+        missed = (
+            (total - 1) * once / ((total - 1) * once + 2 * twice)
+            if twice
+            else (total - 1) * (once - 1) / ((total - 1) * (once - 1) + 2)
         )
         return float(1 - once / total * missed) if total > 1 else 0.0
     rest = counts[total - counts >= size]

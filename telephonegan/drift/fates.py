@@ -132,9 +132,7 @@ class Replacement:
     expected: float
 
 
-def replacements(
-    tracks: Sequence[Track], *, form: Callable[[str], str] = str, least: float = 5
-) -> list[Replacement]:
+def replacements(tracks: Sequence[Track], *, form: Callable[[str], str] = str, least: float = 5) -> list[Replacement]:
     """Who replaces whom: words that went in one round, and words of the same kind that came in it, commonest first.
 
     Where k words of a kind came in, each counts as 1/k of a replacement. Pairs of fewer than `least` are left out.
@@ -239,9 +237,7 @@ def _table(found: Sequence[Fate]) -> np.ndarray:
     return table
 
 
-def _by_chance(
-    found: Sequence[Fate], tracks: Sequence[Track], rounds: int, form: Callable[[str], str]
-) -> np.ndarray:
+def _by_chance(found: Sequence[Fate], tracks: Sequence[Track], rounds: int, form: Callable[[str], str]) -> np.ndarray:
     """The mean share of chains of other sources that say the words in each round."""
     wanted = {fate.word for fate in found}
     said: list[Counter[str]] = [Counter() for _ in range(rounds)]

@@ -188,9 +188,7 @@ def analyse(
     )
 
 
-def analyse_folder(
-    folder: str | Path, *, data: str | Path | None = None, write: bool = True, **options: Any
-) -> Lab:
+def analyse_folder(folder: str | Path, *, data: str | Path | None = None, write: bool = True, **options: Any) -> Lab:
     """`analyse` an experiment, and write lab.json to its folder, replacing an older one.
 
     `data` is the data folder that its photographs are from: people's captions of them become the truth anchor, and the
@@ -288,9 +286,7 @@ def with_people(played: Experiment, data: str | Path) -> tuple[list[Track], list
     name_of = {source["id"]: source["name"] for source in played.manifest["sources"]}
     if not any(name in said for name in name_of.values()):
         raise DataError(f"{data} has none of the photographs of {played.folder}. Give the folder they are from.")
-    tracks = [
-        replace(track, references=said.get(name_of[track.source], track.references)) for track in played.tracks()
-    ]
+    tracks = [replace(track, references=said.get(name_of[track.source], track.references)) for track in played.tracks()]
     train = splits.get("train")
     return tracks, [] if train is None else [tuple(words) for captions in train.captions for words in captions]
 
@@ -328,9 +324,7 @@ def _above_chance(tracks: Sequence[Track], critic: Critic, resamples: int) -> tu
     return np.array(rounds), drawn.means(own) - drawn.pair_means(others)
 
 
-def _memory(
-    tracks: Sequence[Track], sequences: list, labels: Sequence[str], permutations: int
-) -> list[MemoryTest]:
+def _memory(tracks: Sequence[Track], sequences: list, labels: Sequence[str], permutations: int) -> list[MemoryTest]:
     check_enough(tracks, "A test of memory", sources=20, rounds=3)
     tests = [markov.order_test(sequences, order, permutations=permutations) for order in (0, 1)]
     tests.append(markov.homogeneity_test(sequences, permutations=permutations))

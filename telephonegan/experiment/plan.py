@@ -14,7 +14,7 @@ from telephonegan.data.layouts import SPLITS
 from telephonegan.errors import SettingsError, unknown_setting
 from telephonegan.files import expanded
 from telephonegan.records import read_yaml
-from telephonegan.telephone import DEFAULT_MODEL, SEED_POLICIES
+from telephonegan.telephone import DEFAULT_MODEL
 
 SAMPLES = "samples"
 KEPT = ("all", "ends", "none")
@@ -69,7 +69,6 @@ class Plan:
         most = {"rounds": MOST_ROUNDS, "block": inference.BATCH, "threads": 64}
         for name, high in (most if self.limit is None else most | {"limit": _MOST}).items():
             object.__setattr__(self, name, inference.check_whole(getattr(self, name), name, 1, high))
-        _check_choice("seed_policy", self.seed_policy, SEED_POLICIES)
         _check_choice("pictures", self.pictures, KEPT)
         if self.split is not None:
             _check_choice("split", self.split, SPLITS)

@@ -162,7 +162,7 @@ class Block:
     ) -> list[str]:
         """Compute a round of all chains if it is missing for one, because a block is always computed together."""
         positions = [chain.position() for chain in going]
-        rounds = self.phone.next_rounds(positions, self.plan.settings, seed_policy=self.plan.seed_policy)
+        rounds = self.phone.next_rounds(positions, self.plan.settings)
         keep([(chain, round_) for chain, round_, record in zip(going, rounds, known, strict=True) if record is None])
         return [round_.caption.text for round_ in rounds]
 

@@ -19,7 +19,7 @@ from telephonegan.figures.lab import (
     race_of_laws,
     return_rates,
 )
-from telephonegan.figures.style import save, style
+from telephonegan.figures.style import save, size, style
 from telephonegan.figures.table import latex_table
 from telephonegan.figures.tiles import film_strip, image_grid
 
@@ -41,6 +41,7 @@ __all__ = [
     "return_rates",
     "save",
     "similarity_curves",
+    "size",
     "style",
     "survival_curves",
     "transition_graph",

@@ -153,9 +153,7 @@ def replacement_graph(found: Sequence[Replacement], axes: Axes | None = None, *,
     return axes
 
 
-def _label(
-    axes: Axes, names: Sequence[Hashable], bottoms: np.ndarray, where: np.ndarray, x: float, side: str
-) -> None:
+def _label(axes: Axes, names: Sequence[Hashable], bottoms: np.ndarray, where: np.ndarray, x: float, side: str) -> None:
     counts: Mapping[int, int] = Counter(where.tolist())
     for i, name in enumerate(names):
         share = counts.get(i, 0) / len(where)

@@ -206,8 +206,6 @@ def return_rates(survival: Survival, axes: Axes | None = None) -> Axes:
     return axes
 
 
-
-
 def draw_lab(lab: Lab, tracks: Sequence[Track], out: str | os.PathLike[str], *, suffix: str = "pdf") -> Path:
     """Draw every figure that a lab allows into the new folder `out`, and return it. Use within `figures.style`.
 

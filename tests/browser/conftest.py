@@ -48,7 +48,7 @@ def notebook(browser: Any, artefacts: Path, tmp_path_factory: pytest.TempPathFac
         page.close()
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def nothing_goes_wrong(notebook: NotebookPage) -> Iterator[None]:
     yield
     assert notebook.problems() == []

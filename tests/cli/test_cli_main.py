@@ -156,6 +156,15 @@ def test_a_finished_game_can_be_made_longer(capsys):
     assert "All 3 rounds are there" in capsys.readouterr().out
 
 
+def test_a_gif_and_a_page_are_written_on_request_and_follow_the_game(capsys):
+    cli.main(["play", "--image=coffee", "--rounds=1", "--out=game", "--gif", "--html", *TINY])
+    assert capsys.readouterr().out.splitlines()[-2:] == ["game/game.gif", "game/game.html"]
+    assert Image.open("game/game.gif").n_frames == 2
+    short = Path("game/game.html").read_text()
+    assert cli.main(["play", "--resume=game", "--rounds=2"]) == 0
+    assert Path("game/game.html").read_text() != short and Image.open("game/game.gif").n_frames == 3
+
+
 def test_a_game_that_another_process_plays_is_left_alone(capsys):
     cli.main(["play", "--image=coffee", "--rounds=1", "--out=game", *TINY])
     assert not (Path("game") / play.LOCK).exists()
