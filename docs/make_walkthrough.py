@@ -123,7 +123,7 @@ def outputs(notebook: Path) -> list[str]:
         where = {"metadata": {"path": folder}}
         book = NotebookClient(read(notebook), timeout=SECONDS, kernel_name="this-python", resources=where).execute()
     cells = [cell for cell in book.cells if cell.cell_type == "code" and not is_set_up(cell)]
-    told = ["\n\n".join(part for output in cell.outputs for part in _markdown(output, keep)) for cell in cells]
+    told = ["\n\n".join(part for output in cell.outputs for part in _markdown(output, keep, cell)) for cell in cells]
     for old in PAGES.glob(f"{notebook.stem}-*"):
         old.unlink()
     for name, content in pictures.items():
@@ -136,7 +136,7 @@ def _link(found: re.Match[str]) -> str:
     return f"]({name}.md)" if name.startswith(SHOWN) else f"](../../notebooks/{name}.ipynb)"
 
 
-def _markdown(output: NotebookNode, keep: Keep) -> Iterator[str]:
+def _markdown(output: NotebookNode, keep: Keep, cell: NotebookNode) -> Iterator[str]:
     if output.output_type == "stream":
         if output.name == "stdout":
             yield f"```\n{printable_lines(output.text).rstrip()}\n```"
@@ -144,13 +144,18 @@ def _markdown(output: NotebookNode, keep: Keep) -> Iterator[str]:
     data, about = output.data, output.get("metadata", {})
     for kind, suffix in _PICTURES.items():
         if kind in data:
-            yield keep(base64.b64decode(data[kind]), suffix, about.get(kind, {}).get("alt", "a figure"))
+            yield keep(base64.b64decode(data[kind]), suffix, about.get(kind, {}).get("alt") or _what_gives(cell))
             return
     if "text/html" in data:
         text = _INLINE.sub(lambda found: _kept_inline(found, keep), data["text/html"])
         yield re.sub(r"</?(figure|figcaption)>", "\n", text).strip()
     elif "text/markdown" in data or "text/plain" in data:
         yield data.get("text/markdown") or f"```\n{data['text/plain']}\n```"
+
+
+def _what_gives(cell: NotebookNode) -> str:
+    last = cell.source.splitlines()[-1].strip()
+    return f"The figure that {last} gives" if "(" in last else "The figure of the cell above"
 
 
 def _kept_inline(found: re.Match[str], keep: Keep) -> str:

@@ -49,6 +49,7 @@ def test_the_weights_and_the_list_of_samples_travel_in_the_wheel(tmp_path):
         names = set(members.namelist())
     shipped = {path.name for path in (ROOT / "weights").iterdir() if path.suffix in (".json", ".safetensors")}
     assert {f"telephonegan/weights/{name}" for name in shipped} <= names
+    assert {"telephonegan/viewer/viewer.js", "telephonegan/viewer/viewer.css"} <= names
     assert [name for name in names if "coco_samples" in name] == ["telephonegan/coco_samples/manifest.json"]
     assert "telephonegan/cli/main.py" in names and not any(
         name.startswith(("weights/", "data/", "tests/")) for name in names
