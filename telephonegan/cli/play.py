@@ -15,6 +15,7 @@ from telephonegan.cli.options import (
     add_captioner,
     add_computing,
     add_generator,
+    assigned_number,
     decoding,
     given,
     locate_picture,
@@ -34,11 +35,12 @@ DEFAULT_PICTURE = "astronaut"  # of the bundled photographs, the one closest to 
 _EXAMPLES = """examples:
   telephonegan play --image=bear.jpg --rounds 8 --seed 1
   telephonegan play --world flowers --text "a pale pink flower with pointed petals"
+  telephonegan play --text "a dog on a lawn" --axes flickr8k --turn warmth=0.5
   telephonegan play --resume=out/20260101-120000-bear"""
 
 _FIXED_BY_THE_GAME = (
     *("image", "text", "seed", "out", "world", "captioner", "generator"),
-    *("method", "beam_width", "temperature", "top_p", "truncation", "candidates"),
+    *("method", "beam_width", "temperature", "top_p", "truncation", "candidates", "axes", "turn"),
 )
 
 
@@ -50,6 +52,8 @@ def add_play(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", metavar="FOLDER", help="go on with a game that was interrupted, or make it longer")
     parser.add_argument("--rounds", type=whole, help="how often to paint, 1 to 1000 (default: 8)")
     parser.add_argument("--world", metavar="NAME", help="captioner and generator of a world: see telephonegan models")
+    parser.add_argument("--axes", metavar="AXES", help="axes of the generator whose knobs are turned, with --turn")
+    parser.add_argument("--turn", nargs="+", metavar="NAME=SIGMA", help="σ added every round, such as warmth=0.5")
     add_captioner(parser)
     add_generator(parser)
     add_computing(parser)
@@ -72,7 +76,9 @@ def run(options: argparse.Namespace) -> int:
     from telephonegan.telephone import load
 
     phone = load(**given(options, "captioner", "generator", "world", "device"))
-    settings = given(options, "rounds", "seed", "truncation", "candidates") | decoding(options)
+    settings = given(options, "rounds", "seed", "truncation", "candidates", "axes") | decoding(options)
+    if options.turn is not None:
+        settings["turn"] = [assigned_number(each) for each in options.turn]
     return _watch(partial(phone.play, **source, **settings), _Keeper(open_folder=lambda: ChainFolder(open_folder())))
 
 

@@ -8,12 +8,15 @@
 
 from telephonegan.figures.captions import attractor_histogram, caption_changes
 from telephonegan.figures.curves import meaning_and_looks, similarity_curves, survival_curves
+from telephonegan.figures.latent import axis_grid, axis_matrix
 from telephonegan.figures.style import save, style
 from telephonegan.figures.table import latex_table
 from telephonegan.figures.tiles import film_strip, image_grid
 
 __all__ = [
     "attractor_histogram",
+    "axis_grid",
+    "axis_matrix",
     "caption_changes",
     "film_strip",
     "image_grid",
