@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from telephonegan.chains import Chain
     from telephonegan.errors import TelephoneganError
     from telephonegan.results import Caption, ModelTable, Picture
-    from telephonegan.telephone import Telephone, caption, generate, load, play
+    from telephonegan.telephone import Telephone, caption, generate, load, play, sample
 
 __all__ = [
     "Caption",
@@ -30,6 +30,7 @@ __all__ = [
     "load",
     "models",
     "play",
+    "sample",
 ]
 
 # Everything is loaded on first use, which keeps the import cheap.
@@ -43,13 +44,14 @@ _HOMES = {
     "generate": "telephone",
     "load": "telephone",
     "play": "telephone",
+    "sample": "telephone",
 }
 
 
 def models(kind: str | None = None) -> ModelTable:
     """All available models as a table: name, description, licence, size, measured quality.
 
-    `kind` is "captioner", "generator", "damsm" or "judge"; None lists all, after the worlds: names under which there is
+    `kind` is one of `zoo.catalogue.KINDS`; None lists all, after the worlds: names under which there is
     one of each kind, with what they know and sentences that they do well. Raises UnknownModelError for other kinds.
 
     >>> telephonegan.models()  # doctest: +SKIP

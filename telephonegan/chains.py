@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +18,7 @@ from telephonegan.captioning import Decoding
 from telephonegan.errors import DataError, OutputError, SettingsError, printable
 from telephonegan.files import png_bytes, write_new
 from telephonegan.generation import check_candidates, check_truncation
+from telephonegan.inference import is_number
 from telephonegan.records import Range, Seed
 from telephonegan.results import Caption, Picture, Round, inline_image
 from telephonegan.version import __version__
@@ -25,9 +26,10 @@ from telephonegan.version import __version__
 MOST_ROUNDS = 1000
 SEED_POLICIES = ("fresh", "fixed")
 _LONGEST_STRIP = 48
+_MOST_TURN = 10.0
 
 
-_NEWER = {"candidates": 1, "seed_policy": "fresh"}
+_NEWER = {"candidates": 1, "seed_policy": "fresh", "axes": "", "turn": ()}
 
 
 @dataclass(frozen=True)
@@ -36,15 +38,25 @@ class PlaySettings(Decoding):
 
     `truncation` (0 to 2) scales the noise. With `candidates` (1 to 64) above 1, each picture is the one of so many that
     matches its caption best, see `telephonegan.candidates`. `seed_policy` "fresh" uses new noise every round; "fixed"
-    uses the same noise in every round, so that each round is a function of the caption before.
+    uses the same noise in every round, so that each round is a function of the caption before. With `turn`,
+    such as {"warmth": 0.5}, knobs are turned further every round: round t moves the drawn latents by t times so many σ
+    along the axes of `axes`, a name or path that `latent.AxisSet.load` reads.
     """
 
     truncation: float = 1.0
     candidates: int = 1
     seed_policy: str = "fresh"
+    axes: str = ""
+    turn: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        object.__setattr__(self, "axes", os.fspath(self.axes))
+        object.__setattr__(self, "turn", _checked_turn(self.turn))
+        if bool(self.axes) != bool(self.turn):
+            raise SettingsError("Knobs need both axes, a name or path, and turn, such as {'warmth': 0.5}.")
+        if self.turn and self.candidates > 1:
+            raise SettingsError("candidates tries several seeds, but a turned knob fixes the draw: give one of them.")
         object.__setattr__(self, "truncation", check_truncation(self.truncation))
         object.__setattr__(self, "candidates", check_candidates(self.candidates))
         if self.seed_policy not in SEED_POLICIES:
@@ -57,6 +69,16 @@ class PlaySettings(Decoding):
     def record(self) -> dict[str, Any]:
         """All settings as JSON holds them, without those that older chains lack, where they have their default."""
         return {name: value for name, value in asdict(self).items() if (name, value) not in _NEWER.items()}
+
+
+def _checked_turn(turn: Any) -> tuple[tuple[str, float], ...]:
+    pairs = list(turn.items() if isinstance(turn, Mapping) else turn)
+    for pair in pairs:
+        if not (isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str) and is_number(pair[1])):
+            raise SettingsError(f"turn is σ per round by feature, such as {{'warmth': 0.5}}; {turn!r:.60} was given.")
+    if any(not abs(sigmas) <= _MOST_TURN for _, sigmas in pairs):
+        raise SettingsError(f"A knob is turned by at most {_MOST_TURN:g} σ per round; {turn!r:.60} was given.")
+    return tuple((name, float(sigmas)) for name, sigmas in pairs)
 
 
 @dataclass(frozen=True)

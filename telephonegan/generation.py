@@ -96,6 +96,8 @@ class Generator:
         try:
             return self.painter.encode(text)
         except TextError as error:
+            if not self.painter.takes_text:
+                raise
             words = list(dict.fromkeys(tokenise(text)))
             told = explained(words, self.name)
             if told == ", ".join(words):
@@ -141,6 +143,8 @@ class Generator:
         latents = self.latents(seeds, truncation=truncation)
         for row, edit in enumerate(edits):
             for name, part in edit.items():
+                if name not in latents:
+                    latents[name] = part.new_zeros(len(texts), len(part)).to(self.device)
                 latents[name][row] = part
         images, attentions = self.painter.paint(latents, self.painter.read(encoded))
         stages = [list(painted) for painted in zip(*map(to_images, images), strict=True)]
@@ -156,10 +160,17 @@ class Generator:
                 truncated=text.truncated,
                 seed=seeds[row],
                 model=self.name,
-                latents={name: part[row].cpu().numpy() for name, part in latents.items()} if edits[row] else None,
+                latents=self._kept(latents, edits[row], row),
             )
             for row, text in enumerate(encoded)
         ]
+
+    def _kept(self, latents: Latents, edit: Latents, row: int) -> dict[str, np.ndarray] | None:
+        """What a picture stores of its latents: all if some were given, or if it has no text to be made again from."""
+        if self.painter.takes_text and not edit:
+            return None
+        own = {*self.painter.latent_widths, *edit}
+        return {name: part[row].cpu().numpy() for name, part in latents.items() if name in own}
 
     def checked_latents(self, latents: Sequence[Edit | None] | None, count: int) -> list[Latents]:
         """The edits as tensors, {} where there is none. Raises SettingsError."""
@@ -170,7 +181,7 @@ class Generator:
         return [{} if edit is None else self._checked_edit(edit) for edit in latents]
 
     def _checked_edit(self, edit: Edit) -> Latents:
-        widths = self.painter.latent_widths
+        widths = {**self.painter.latent_widths, **self.painter.offset_widths}
         if not isinstance(edit, Mapping):
             raise SettingsError(f"Latents are a dictionary of {', '.join(widths)}; {edit!r:.60} was given.")
         if unknown := set(edit) - set(widths):

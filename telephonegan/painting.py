@@ -6,16 +6,20 @@ Painting is a function of tensors; the caller decides whether it runs with gradi
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from telephonegan import inference
+from telephonegan.errors import TextError
 from telephonegan.matcher import Matcher, Read
 from telephonegan.networks import attngan
 from telephonegan.networks.dfgan import DeepFusionGenerator
+from telephonegan.networks.free import DcganGenerator, FreeGenerator
+from telephonegan.networks.pggan import ProgressiveGenerator
 from telephonegan.text import EncodedText, Vocabulary, padding_mask
 from telephonegan.zoo import catalogue, store
 
@@ -25,12 +29,16 @@ Latents = dict[str, Tensor]
 class Painter(ABC):
     """A frozen network that paints, and the encoder of its texts.
 
-    `latent_widths` are the widths of the parts of its latent vector, drawn in this order; `size` is the width and
-    height of its pictures in pixels. `teacher` is KIND/NAME of the matcher that guided its training, or None.
+    `latent_widths` are the widths of the parts of its latent vector, drawn in this order; `offset_widths` those of
+    parts that are added to what the text gives, and are zero unless edited. `size` is the width and height of its
+    pictures in pixels. A painter that does not take text paints the empty one only. `teacher` is KIND/NAME of the
+    matcher that guided its training, or None.
     """
 
     vocabulary: Vocabulary
     latent_widths: dict[str, int]
+    offset_widths: Mapping[str, int] = MappingProxyType({})
+    takes_text: bool = True
     size: int
     device: torch.device
     teacher: str | None = None
@@ -74,6 +82,7 @@ class DamsmPainter(Painter):
         self.matcher, self.words_limit, self.teacher, self.device = matcher, words_limit, teacher, matcher.device
         self.network = network.to(self.device).eval().requires_grad_(False)
         self.vocabulary, self.size, self.latent_widths = matcher.vocabulary, network.size, self.widths_of(network)
+        self.offset_widths = self.offsets_of(network, matcher)
 
     @classmethod
     def of(cls, entry: catalogue.Entry, device: torch.device) -> DamsmPainter:
@@ -89,6 +98,11 @@ class DamsmPainter(Painter):
     def widths_of(network: Any) -> dict[str, int]:
         """The parts of the network's latent vector."""
 
+    @staticmethod
+    def offsets_of(network: Any, matcher: Matcher) -> dict[str, int]:
+        """The parts that can be added to what the text gives."""
+        return {"sentence": 2 * matcher.text.rnn.hidden_size}
+
     def encode(self, text: str) -> EncodedText:
         return self.vocabulary.encode(text, limit=self.words_limit)
 
@@ -99,7 +113,8 @@ class DamsmPainter(Painter):
 class AttnGANPainter(DamsmPainter):
     """AttnGAN (Xu et al. 2018) and DM-GAN (Zhu et al. 2019).
 
-    "noise" (B,Z), and "eps" (B,C) of the conditioning augmentation.
+    "noise" (B,Z), and "eps" (B,C) of the conditioning augmentation. Offsets: "condition" (B,C), added to what that
+    augmentation samples, and "sentence" (B,D), added to the sentence embedding before it; attention keeps the words.
     """
 
     architecture, network_type = "attngan", attngan.Generator
@@ -108,9 +123,17 @@ class AttnGANPainter(DamsmPainter):
     def widths_of(network: attngan.Generator) -> dict[str, int]:
         return {"noise": network.noise_width, "eps": network.condition_width}
 
+    @staticmethod
+    def offsets_of(network: attngan.Generator, matcher: Matcher) -> dict[str, int]:
+        return {"condition": network.condition_width, **DamsmPainter.offsets_of(network, matcher)}
+
     def paint(self, latents: Latents, read: Read) -> tuple[list[Tensor], list[Tensor]]:
         mask = padding_mask(read.lengths, read.words.shape[2])
-        images, attentions, _, _ = self.network(latents["noise"], read.sentences, read.words, mask, latents["eps"])
+        sentences, eps = moved(read.sentences, latents), latents["eps"]
+        if "condition" in latents:
+            _, _, logvar = self.network.ca_net(sentences, eps)
+            eps = eps + latents["condition"] * (-0.5 * logvar).exp()
+        images, attentions, _, _ = self.network(latents["noise"], sentences, read.words, mask, eps)
         return images, attentions
 
 
@@ -124,7 +147,54 @@ class DFGANPainter(DamsmPainter):
         return {"noise": network.noise_width}
 
     def paint(self, latents: Latents, read: Read) -> tuple[list[Tensor], list[Tensor]]:
-        return [self.network(latents["noise"], read.sentences)], []
+        return [self.network(latents["noise"], moved(read.sentences, latents))], []
 
 
-BACK_ENDS: dict[str, type[Painter]] = {each.architecture: each for each in (AttnGANPainter, DFGANPainter)}
+class FreePainter(Painter):
+    """A generator without text, see `networks.free`: "noise" (B,Z)."""
+
+    architecture, network_type = "free", FreeGenerator
+    takes_text, vocabulary = False, Vocabulary([])
+
+    def __init__(self, network: Any, device: torch.device) -> None:
+        self.network, self.device = network.to(device).eval().requires_grad_(False), device
+        self.size, self.latent_widths = network.size, {"noise": network.noise_width}
+
+    @classmethod
+    def of(cls, entry: catalogue.Entry, device: torch.device) -> FreePainter:
+        network = inference.settings_of(entry, cls.architecture).part("network").build(cls.network_type)
+        store.load_strict(network, store.read_tensors(entry))
+        return cls(network, device)
+
+    def encode(self, text: str) -> EncodedText:
+        if text.strip():
+            raise TextError(f"This generator paints without text, but was given {text!r:.60}. Use telephonegan.sample.")
+        return EncodedText(ids=[], words=[], dropped=[])
+
+    def read(self, texts: Sequence[EncodedText]) -> None:
+        return None
+
+    def paint(self, latents: Latents, read: None) -> tuple[list[Tensor], list[Tensor]]:
+        return [self.network(latents["noise"])], []
+
+
+class DcganPainter(FreePainter):
+    """A DCGAN (Radford et al. 2016): "noise" (B,Z)."""
+
+    architecture, network_type = "dcgan", DcganGenerator
+
+
+class ProgressivePainter(FreePainter):
+    """The generator of Karras et al. (2018): "noise" (B,Z)."""
+
+    architecture, network_type = "pggan", ProgressiveGenerator
+
+
+def moved(sentences: Tensor, latents: Latents) -> Tensor:
+    """Sentence embeddings (B,D) with the offset "sentence", if there is one."""
+    return sentences + latents["sentence"] if "sentence" in latents else sentences
+
+
+BACK_ENDS: dict[str, type[Painter]] = {
+    each.architecture: each for each in (AttnGANPainter, DFGANPainter, FreePainter, DcganPainter, ProgressivePainter)
+}

@@ -40,9 +40,10 @@ def sample(
 ) -> Path:
     """Paint every line of a caption file `n` times into the new folder `out` (default: one in out/), and return it.
 
-    `generator` is the name of a generator (default: flickr8k). Instead `config` may be one of AttnGAN's own YAML files,
-    whose files are used in place; `data_dir` replaces its DATA_DIR, and without `captions` the caption files listed in
-    DATA_DIR/example_filenames.txt are painted, each into a sub-folder.
+    `generator` is the name of a generator (default: flickr8k); one without text needs no captions, and paints
+    seed-SEED.png of the seeds `seed`, `seed` + 1, … and grid.png. Instead `config` may be one of AttnGAN's own YAML
+    files, whose files are used in place; `data_dir` replaces its DATA_DIR, and without `captions` the caption files
+    listed in DATA_DIR/example_filenames.txt are painted, each into a sub-folder.
 
     Picture i of line s is i_s_s_g0.png, i_s_s_g1.png, … from the smallest size to the largest; unless `attention` is
     False, i_s_s_a0.png, … show the attention. s counts the lines that contain a known word, from 0; other lines and
@@ -64,6 +65,12 @@ def sample(
     seed = inference.check_seed(seed)
     given = None if captions is None else Path(captions)
     source = _source(generator, config, data_dir)
+    if given is None and isinstance(source, _Registered) and not source.takes_text():
+        open_folder, found = place(None if out is None else os.fspath(out), source.name), source.generator(device)
+        root = open_folder()
+        if on_folder is not None:
+            on_folder(root)
+        return _paint_freely(found, root, seeds=range(seed, seed + n))
     texts = {folder: read_lines(path) for folder, path in source.caption_files(given).items()}
     open_folder = place(None if out is None else os.fspath(out), source.name if given is None else given.stem)
     painting = source.generator(device)
@@ -90,6 +97,13 @@ class _Registered:
         if given is None:
             raise SettingsError("No captions were given. Give --captions FILE, a text file of one caption per line.")
         return {"": given}
+
+    def takes_text(self) -> bool:
+        from telephonegan.painting import BACK_ENDS
+        from telephonegan.zoo import catalogue
+
+        painter = BACK_ENDS.get(catalogue.find("generator", self.name).architecture)
+        return painter is None or painter.takes_text
 
     def generator(self, device: str) -> Generator:
         from telephonegan.generation import Generator
@@ -195,6 +209,18 @@ def known_lines(lines: Sequence[str], vocabulary: Vocabulary) -> list[EncodedTex
 
 
 # ---------------------------------------------------------------------------------------------------- pictures
+
+
+def _paint_freely(generator: Generator, folder: Path, *, seeds: range) -> Path:
+    from telephonegan import inference
+    from telephonegan.images import contact_sheet, to_tensor
+
+    inference.check_seed(seeds[-1])
+    pictures = [picture.image for picture in generator([""] * len(seeds), seeds=seeds)]
+    for seed, picture in zip(seeds, pictures, strict=True):
+        files.replace(folder / f"seed-{seed}.png", files.png_bytes(picture))
+    files.replace(folder / "grid.png", files.png_bytes(contact_sheet(to_tensor(pictures, generator.size))))
+    return folder
 
 
 def _paint_all(

@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from telephonegan.chains import MOST_ROUNDS, Chain, PlaySettings
 from telephonegan.errors import ImageError, SettingsError, TextError
 from telephonegan.generation import Edit, Generator
 from telephonegan.images import ValueRange, working_image
+from telephonegan.latent.axes import AxisSet
 from telephonegan.results import Caption, Picture, Round
 from telephonegan.text import tokenise
 from telephonegan.zoo import catalogue
@@ -159,8 +160,8 @@ class Telephone:
 
         The chains are numbered from `number` on. What a chain samples depends on `seed`, its number and the round
         alone, so its neighbours make no difference but for the rounding of sums. `settings` are those of
-        `PlaySettings`: method, beam_width, temperature, top_p, truncation, candidates, seed_policy. `value_range` is
-        that of `images.as_image`. `on_round` is called with each chain that has grown.
+        `PlaySettings`: method, beam_width, temperature, top_p, truncation, candidates, seed_policy, axes, turn.
+        `value_range` is that of `images.as_image`. `on_round` is called with each chain that has grown.
         A chain ends early when its caption holds no word the generator knows.
         Raises ImageError, TextError or SettingsError before the first round.
         """
@@ -170,6 +171,8 @@ class Telephone:
         how = PlaySettings(**settings)
         if how.candidates > 1:
             self.generator.teacher()  # says now what it would say in round 1
+        if how.turn:
+            self.axes_of(how)
         shared = {
             "seed": seed,
             "wanted": rounds,
@@ -306,12 +309,34 @@ class Telephone:
         ]
 
     def _repaint(self, positions: Sequence[Position], settings: PlaySettings) -> list[Picture]:
+        seeds = [_round_seed(position, "picture", settings.seed_policy) for position in positions]
         return self.generator(
             [position.before for position in positions],
-            seeds=[_round_seed(position, "picture", settings.seed_policy) for position in positions],
+            seeds=seeds,
             truncation=settings.truncation,
             candidates=settings.candidates,
+            latents=self._turned(positions, seeds, settings) if settings.turn else None,
         )
+
+    def _turned(self, positions: Sequence[Position], seeds: list[int], settings: PlaySettings) -> list[Edit]:
+        """The latents of a round in which knobs are turned."""
+        axes = self.axes_of(settings)
+        drawn = self.generator.latents(seeds, truncation=settings.truncation)
+        return [
+            axes.move(
+                {name: part[row].cpu().numpy() for name, part in drawn.items()},
+                {name: sigmas * position.round for name, sigmas in settings.turn},
+            )
+            for row, position in enumerate(positions)
+        ]
+
+    def axes_of(self, settings: PlaySettings) -> AxisSet:
+        """The axes whose knobs are turned. Raises SettingsError for those of another generator, or an unknown name."""
+        axes = _axes(settings.axes)
+        axes.check_model(self.generator.sha256)
+        for name, _ in settings.turn:
+            axes.index(name)
+        return axes
 
     def _recaption(
         self, positions: Sequence[Position], pictures: list[Picture | None], settings: PlaySettings
@@ -384,6 +409,31 @@ def generate(
     return _paint(_generator(generator, device), text, seed=seed, n=n, **how)
 
 
+@inference.known_settings()
+def sample(
+    generator: str,
+    *,
+    seed: int = 0,
+    n: int = 1,
+    truncation: float = 1.0,
+    latents: Edit | None = None,
+    device: str = "auto",
+) -> Picture | list[Picture]:
+    """A picture of a generator that takes no text; with n > 1 a list, of the seeds seed, seed + 1, ….
+
+    Every picture has its `latents`, {"noise": (Z,)}; given here again, as they are or edited, they replace what the
+    seed draws. `truncation` (0 to 2) scales the noise. Raises SettingsError, also for a generator that needs a text,
+    UnknownModelError, WeightsError.
+
+    >>> face = sample("faces", seed=3)  # doctest: +SKIP
+    >>> sample("faces", latents={"noise": -face.latents["noise"]}).save("opposite.png")  # doctest: +SKIP
+    """
+    found = _generator(generator, device)
+    if found.painter.takes_text:
+        raise SettingsError(f"{generator!r} paints texts. Use generate(text, generator={generator!r}).")
+    return _paint(found, "", seed=seed, n=n, truncation=truncation, latents=latents)
+
+
 @inference.known_settings(Telephone.play_many, PlaySettings, without=("images", "texts"))
 def play(
     image: Any = None,
@@ -428,6 +478,11 @@ def load(
     captioner = DEFAULT_MODEL if captioner is None else captioner
     generator = DEFAULT_MODEL if generator is None else generator
     return Telephone(_captioner(captioner, device), _generator(generator, device))
+
+
+@cache
+def _axes(source: str) -> AxisSet:
+    return AxisSet.load(source)
 
 
 def _captioner(name: str, device: str) -> Captioner:

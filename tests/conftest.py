@@ -63,6 +63,22 @@ def tiny(registered: str, no_shipped_models: Path, monkeypatch: pytest.MonkeyPat
     return registered
 
 
+@pytest.fixture(scope="session")
+def registered_free(registered: str) -> str:
+    from tests.tiny import register_free
+
+    register_free()
+    return "free"
+
+
+@pytest.fixture
+def free(tiny: str, registered_free: str):
+    """A generator without text, of random weights."""
+    from telephonegan.generation import Generator
+
+    return Generator.load(registered_free, "cpu")
+
+
 @pytest.fixture
 def phone(tiny: str):
     """A telephone of the tiny models."""

@@ -156,7 +156,7 @@ def test_numbers_of_numpy_do_what_numbers_of_python_do(phone, tmp_path):
     ("caption", {"seeds": [3]}, r"Did you mean seed\?"),
     ("generate", {"trunc": 1}, r"generate has no setting 'trunc'. Did you mean truncation\?.*Allowed: .*candidates"),
     ("play", {"beams": 3}, r"play has no setting 'beams'. Did you mean beam_width.*Allowed: .*rounds.*top_p"),
-    ("play", {"images": []}, r"play has no setting 'images'. Did you mean image\?"),
+    ("play", {"images": []}, r"play has no setting 'images'. Did you mean image or axes\?"),
     ("play", {"xyz": 1}, r"play has no setting 'xyz'. Allowed: "),
 ])  # fmt: skip
 def test_a_misspelt_keyword_is_answered_with_the_nearest_and_all_that_are_allowed(phone, call, options, told):
@@ -498,3 +498,79 @@ def test_a_world_names_captioner_and_generator_at_once(judge):
         tg.load(generator=judge, world=judge)
     with pytest.raises(UnknownModelError, match=f"No world is called 'huge'. The worlds are {judge}"):
         tg.load(world="huge")
+
+
+# ------------------------------------------------------------------------------------------- with a knob
+
+
+@pytest.fixture
+def knobs(phone, tmp_path) -> Path:
+    from telephonegan.latent import find_axes
+
+    axes = find_axes(phone.generator, ["warmth"], n=60, texts="a red dog", progress=False)
+    return axes.save(tmp_path / "axes")
+
+
+def test_a_knob_is_turned_further_every_round(phone, knobs):
+    from telephonegan.latent import AxisSet
+
+    chain = phone.play(text="a red dog", rounds=3, axes=knobs, turn={"warmth": 0.5}, **QUIET)
+    axes = AxisSet.load(knobs)
+    for each in chain.rounds[1:]:
+        drawn = phone.generator.latents([each.picture.seed])["noise"][0].numpy()
+        moved = drawn + axes.offset({"warmth": 0.5 * each.index})
+        np.testing.assert_allclose(each.picture.latents["noise"], moved, atol=1e-5)
+
+
+def test_a_game_with_a_knob_is_saved_and_goes_on(phone, knobs, tmp_path):
+    whole = phone.play(text="a red dog", rounds=3, axes=knobs, turn={"warmth": 0.5}, **QUIET)
+    part = phone.play(text="a red dog", rounds=2, axes=knobs, turn={"warmth": 0.5}, **QUIET)
+    loaded = tg.Chain.load(part.save(tmp_path / "game"))
+    assert loaded.settings == part.settings and loaded.settings.turn == (("warmth", 0.5),)
+    np.testing.assert_array_equal(loaded[2].picture.latents["noise"], part[2].picture.latents["noise"])
+    phone.resume(loaded, rounds=3, progress=False)
+    assert texts(loaded) == texts(whole)
+    assert loaded[3].picture.image.tobytes() == whole[3].picture.image.tobytes()
+
+
+def test_a_game_without_knobs_is_stored_as_before(chain):
+    assert not {"axes", "turn"} & set(chain.manifest()["settings"])
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"turn": {"warmth": 1}}, "both axes"),
+        ({"axes": "x"}, "both axes"),
+        ({"axes": "x", "turn": {"warmth": "much"}}, "σ per round"),
+        ({"axes": "x", "turn": {"warmth": 11}}, "at most 10 σ"),
+        ({"axes": "x", "turn": {"warmth": 1}, "candidates": 2}, "candidates"),
+    ],
+)
+def test_knobs_that_cannot_be_turned_are_refused(phone, how, said):
+    with pytest.raises(SettingsError, match=said):
+        phone.play(text="a dog", rounds=1, **how, **QUIET)
+
+
+def test_an_unknown_knob_is_refused_before_the_first_round(phone, knobs):
+    with pytest.raises(SettingsError, match="warmth"):
+        phone.play(text="a dog", rounds=1, axes=knobs, turn={"smile": 1}, **QUIET)
+
+
+# ------------------------------------------------------------------------------------------- without text
+
+
+def test_a_generator_that_needs_a_text_is_not_sampled(phone, tiny):
+    with pytest.raises(SettingsError, match="paints texts"):
+        tg.sample(tiny)
+
+
+def test_a_generator_without_text_refuses_one(free):
+    with pytest.raises(TextError, match="paints without text"):
+        tg.generate("a dog", generator="free")
+
+
+def test_latents_out_are_latents_in(free):
+    one, two = tg.sample("free", seed=3, n=2)
+    assert tg.sample("free", latents=two.latents).image.tobytes() == two.image.tobytes() != one.image.tobytes()
+    assert one.latents.keys() == {"noise"}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from telephonegan.networks.attngan import Generator
+from telephonegan.networks.attngan import Generator, initialise
 from telephonegan.networks.captioner import CaptionModel
 from telephonegan.networks.damsm import ImageEncoder, TextEncoder
+from telephonegan.networks.free import FreeGenerator
 from telephonegan.text import END, PAD, START, UNKNOWN
 from telephonegan.zoo import store
 
@@ -112,6 +113,17 @@ def _register_generator(name: str) -> None:
         settings=settings,
         description="random pictures",
     )
+
+
+def register_free(name: str = "free", *, seed: int = 0) -> None:
+    """Register generator/name, which paints 16 pixels without text."""
+    network = {"channels": 8, "size": 16, "noise_width": 16}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        net = FreeGenerator(**network)
+        initialise(net)
+    tensors = net.state_dict()
+    store.register("generator", name, tensors, architecture="free", settings={"network": network}, replace=True)
 
 
 def _livelier(model: nn.Module) -> nn.Module:

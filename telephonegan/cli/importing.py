@@ -11,6 +11,7 @@ _EXAMPLES = """examples:
       --dictionary captions.pickle
   telephonegan import yunjey --encoder encoder-5-3000.pkl --decoder decoder-5-3000.pkl --vocabulary vocab.pkl
   telephonegan import sgrvinod --checkpoint BEST_checkpoint_coco.pth.tar --vocabulary WORDMAP_coco.json
+  telephonegan import pggan karras2018iclr-celebahq-1024x1024.pkl
   telephonegan play --generator attngan-coco --captioner yunjey"""
 
 _FILES = {
@@ -29,14 +30,15 @@ def add_import(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `telephonegan import`."""
     parser.epilog = _EXAMPLES
     parser.add_argument("name", metavar="NAME", help="what to call the model, such as attngan-coco")
+    parser.add_argument("pggan", metavar="PKL", nargs="?", help="a Progressive GAN, such as karras2018iclr-….pkl")
     for name, what in _FILES.items():
         parser.add_argument(f"--{name.replace('_', '-')}", metavar="FILE", help=what)
     parser.add_argument("--replace", action="store_true", help="replace a model of that name")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Import the generator or captioner that the given files make up."""
+    """Import the generators or the captioner that the given files make up."""
     from telephonegan.zoo.importing import import_model
 
-    print_models(import_model(options.name, **given(options, *_FILES), replace=options.replace))
+    print_models(import_model(options.name, **given(options, "pggan", *_FILES), replace=options.replace))
     return 0

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import telephonegan
 from telephonegan.cli import (
+    axes,
     caption,
     data,
     download,
@@ -18,6 +19,7 @@ from telephonegan.cli import (
     export,
     generate,
     importing,
+    invert,
     models,
     play,
     report,
@@ -42,6 +44,8 @@ _COMMANDS = {  # name → the function that declares its options, the one that r
         "register checkpoints published by the authors of AttnGAN or of a captioner",
     ),
     "sample": (sample.add_sample, sample.run, "paint files of captions, as AttnGAN does"),
+    "axes": (axes.add_axes, axes.run, "find and use directions in a generator's latent space"),
+    "invert": (invert.add_invert, invert.run, "find the latents of a photograph"),
     "data": (data.add_data, data.run, "check data folders, and make new ones"),
     "train": (train.add_train, train.run, "train a model of your own"),
     "export": (export.add_export, export.run, "register the model of a training run under a name"),

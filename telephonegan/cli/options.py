@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from telephonegan.errors import DataError, ImageError, printable
+from telephonegan.errors import DataError, ImageError, SettingsError, printable
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -85,6 +85,17 @@ def number(typed: str) -> float:
         return float(typed)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{typed!r} is not a number, such as 0.8") from None
+
+
+def assigned_number(typed: str) -> tuple[str, float]:
+    """A text such as age=2 as a name and a number. Raises SettingsError."""
+    name, _, value = typed.rpartition("=")
+    try:
+        if not name:
+            raise ValueError(typed)
+        return name, float(value)
+    except ValueError:
+        raise SettingsError(f"NAME=NUMBER is needed, such as age=2; {typed!r} was given.") from None
 
 
 # ---------------------------------------------------------------------------------------------------- typed

@@ -15,6 +15,7 @@ from telephonegan.cli.options import (
     add_captioner,
     add_computing,
     add_generator,
+    assigned_number,
     decoding,
     given,
     locate_picture,
@@ -36,11 +37,12 @@ _EXAMPLES = """examples:
   telephonegan play --image=bear.jpg --rounds 8 --seed 1
   telephonegan play --image=bear.jpg --gif --html
   telephonegan play --world flowers --text "a pale pink flower with pointed petals"
+  telephonegan play --text "a dog on a lawn" --axes flickr8k --turn warmth=0.5
   telephonegan play --resume=out/20260101-120000-bear"""
 
 _FIXED_BY_THE_GAME = (
     *("image", "text", "seed", "out", "world", "captioner", "generator"),
-    *("method", "beam_width", "temperature", "top_p", "truncation", "candidates", "seed_policy"),
+    *("method", "beam_width", "temperature", "top_p", "truncation", "candidates", "seed_policy", "axes", "turn"),
 )
 
 
@@ -55,6 +57,8 @@ def add_play(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed-policy", help="fresh: new noise every round; fixed: the same noise (default: fresh)")
     parser.add_argument("--gif", action="store_true", help="also write game.gif, the rounds as an animation")
     parser.add_argument("--html", action="store_true", help="also write game.html, a page to play with in any browser")
+    parser.add_argument("--axes", metavar="AXES", help="axes of the generator whose knobs are turned, with --turn")
+    parser.add_argument("--turn", nargs="+", metavar="NAME=SIGMA", help="σ added every round, such as warmth=0.5")
     add_captioner(parser)
     add_generator(parser)
     add_computing(parser)
@@ -77,7 +81,9 @@ def run(options: argparse.Namespace) -> int:
     from telephonegan.telephone import load
 
     phone = load(**given(options, "captioner", "generator", "world", "device"))
-    settings = given(options, "rounds", "seed", "truncation", "candidates", "seed_policy") | decoding(options)
+    settings = given(options, "rounds", "seed", "truncation", "candidates", "seed_policy", "axes") | decoding(options)
+    if options.turn is not None:
+        settings["turn"] = [assigned_number(each) for each in options.turn]
     keeper = _Keeper(options, open_folder=lambda: ChainFolder(open_folder()))
     return _watch(partial(phone.play, **source, **settings), keeper)
 

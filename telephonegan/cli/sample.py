@@ -12,15 +12,17 @@ _EXAMPLES = """examples:
   telephonegan sample --captions example_captions.txt -n 16
   telephonegan sample --captions example_captions.txt --cfg code/cfg/eval_coco.yml --data-dir data/coco
   telephonegan sample --cfg code/cfg/eval_bird.yml --out birds
+  telephonegan sample --generator faces -n 16 --seed 0
 Picture i of line s gives i_s_s_g0.png, i_s_s_g1.png, … from the smallest size to the largest, and i_s_s_a0.png, …,
-its attention; s counts the lines that contain a known word, from 0."""
+its attention; s counts the lines that contain a known word, from 0. A generator without text needs no captions:
+picture i is seed-SEED.png, of the seeds SEED, SEED + 1, …"""
 
 
 def add_sample(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `telephonegan sample`."""
     parser.epilog = _EXAMPLES
     parser.add_argument("--captions", type=Path, metavar="FILE", help="one caption per line")
-    parser.add_argument("-n", type=int, default=16, help="pictures per caption (default: 16)")
+    parser.add_argument("-n", type=int, default=16, help="pictures per caption, or in all (default: 16)")
     model = parser.add_mutually_exclusive_group()
     model.add_argument("--generator", metavar="NAME", help="which generator (default: flickr8k)")
     model.add_argument("--cfg", type=Path, metavar="YAML", help="AttnGAN's own settings, such as cfg/eval_coco.yml")

@@ -27,7 +27,7 @@ from telephonegan.data.caption_files import (
     split_of_file,
     split_of_word,
 )
-from telephonegan.data.folder import DataFolder, DataWarning, Gathering, divided, held_out
+from telephonegan.data.folder import DataFolder, DataWarning, Gathering, divided, held_out, split_by_name
 from telephonegan.data.photo_names import locate, pictures_below, spelled, without_suffix
 from telephonegan.data.photos import Box, CaptionedPhotos
 from telephonegan.data.tables import read_table
@@ -105,6 +105,26 @@ def open_data(folder: str | Path, layout: str | None = None) -> DataFolder:
         shown = "; ".join(cases[:_SHOWN]) + ("; …" if len(cases) > _SHOWN else "")
         warnings.warn(f"{folder}: {what}: {len(cases)} ({shown})", DataWarning, stacklevel=2)
     return data
+
+
+def open_photographs(folder: str | Path) -> DataFolder:
+    """Read a folder of photographs that need no captions: splits as `open_data` finds them, else by name.
+
+    Raises DataError if there is no picture in it.
+
+    >>> len(open_photographs("faces").splits["train"])  # doctest: +SKIP
+    7785
+    """
+    folder = Path(folder).expanduser()
+    if not folder.exists():
+        raise DataError(f"There is no folder {folder}. Give a folder of photographs.")
+    if folder.is_file() or any(each.fits(folder) for each in LAYOUTS.values()):
+        return open_data(folder)
+    names = sorted(pictures_below(folder))
+    if not names:
+        raise DataError(f"There is no picture in {folder}. Give a folder of photographs.")
+    splits = {split: [name for name in names if split_by_name(name) == split] for split in SPLITS}
+    return DataFolder(folder, "photographs", folder, {}, splits)
 
 
 def _all_layouts() -> str:

@@ -80,7 +80,13 @@ class Plan:
     @property
     def settings(self) -> PlaySettings:
         """The settings for decoding and painting."""
-        return PlaySettings(**{field.name: getattr(self, field.name) for field in dataclasses.fields(PlaySettings)})
+        return PlaySettings(
+            **{
+                field.name: getattr(self, field.name)
+                for field in dataclasses.fields(PlaySettings)
+                if hasattr(self, field.name)
+            }
+        )
 
     def record(self) -> dict[str, Any]:
         """All settings as JSON values, which `of` reads."""

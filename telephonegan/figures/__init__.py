@@ -19,12 +19,15 @@ from telephonegan.figures.lab import (
     race_of_laws,
     return_rates,
 )
+from telephonegan.figures.latent import axis_grid, axis_matrix
 from telephonegan.figures.style import save, size, style
 from telephonegan.figures.table import latex_table
 from telephonegan.figures.tiles import film_strip, image_grid
 
 __all__ = [
     "attractor_histogram",
+    "axis_grid",
+    "axis_matrix",
     "bits_curves",
     "caption_changes",
     "coverage_curves",

@@ -1,4 +1,4 @@
-"""A discriminator over frozen ImageNet features, conditional on the sentence.
+"""A discriminator over frozen ImageNet features, conditional on the sentence if there is one.
 
 Sauer et al., "Projected GANs Converge Faster" (2021); the conditional term is Miyato and Koyama's projection (2018).
 """
@@ -29,16 +29,21 @@ class ProjectedHead(nn.Module):
         layers += [spectral_norm(nn.Conv2d(width, width, 3, 1, 1)), nn.LeakyReLU(0.2)]
         self.trunk = nn.Sequential(*layers)
         self.unconditional = spectral_norm(nn.Conv2d(width, 1, 3, 1, 1))
-        self.conditional = spectral_norm(nn.Conv2d(width, width, 3, 1, 1))
-        self.sentence = nn.Linear(embedding_width, width)
+        self.conditional = self.sentence = None
+        if embedding_width:
+            self.conditional = spectral_norm(nn.Conv2d(width, width, 3, 1, 1))
+            self.sentence = nn.Linear(embedding_width, width)
 
     def forward(self, features: Tensor, *sentences: Tensor) -> list[Tensor]:
         """(B,C,r,r) and any number of (B,D) sentence batches → logits for each: (B,16) where r is 4, 8, 16, …,
-        (B,36) where it is 6, 12, 24, …"""
+        (B,36) where it is 6, 12, 24, …; without sentences one, of the features alone"""
         # Sentence embeddings are small numbers; at unit scale the matching term has an effect from the first step.
         sentences = tuple(nn.functional.normalize(s, dim=1) * s.shape[1] ** 0.5 for s in sentences)
         h = self.trunk(self.mixing(features))
-        alone, visual = self.unconditional(h).flatten(1), nn.functional.leaky_relu(self.conditional(h), 0.2).flatten(2)
+        alone = self.unconditional(h).flatten(1)
+        if not sentences:
+            return [alone]
+        visual = nn.functional.leaky_relu(self.conditional(h), 0.2).flatten(2)
         return [
             alone + torch.einsum("bcq,bc->bq", visual, self.sentence(s)) / visual.shape[1] ** 0.5 for s in sentences
         ]
@@ -47,8 +52,8 @@ class ProjectedHead(nn.Module):
 class ProjectedDiscriminator(nn.Module):
     """A head on each level of a backbone's feature pyramid.
 
-    `shapes` maps stride → (channels, resolution). The backbone is not part of it, so that one pass over a picture
-    serves both the discriminator and the matching loss.
+    `shapes` maps stride → (channels, resolution). With `embedding_width` 0 it judges without sentences. The backbone is
+    not part of it, so that one pass over a picture serves both the discriminator and the matching loss.
     """
 
     def __init__(self, shapes: Mapping[int, tuple[int, int]], *, embedding_width: int = 256, width: int = 64) -> None:
@@ -61,6 +66,6 @@ class ProjectedDiscriminator(nn.Module):
         )
 
     def forward(self, pyramid: Mapping[int, Tensor], *sentences: Tensor) -> list[Tensor]:
-        """Logits of all heads, concatenated, for each batch of sentences; positive means real and matching."""
+        """Logits of all heads, concatenated, for each batch of sentences, or once without; positive means real."""
         per_head = [head(pyramid[int(stride)], *sentences) for stride, head in self.heads.items()]
         return [torch.cat(parts, dim=1) for parts in zip(*per_head, strict=True)]

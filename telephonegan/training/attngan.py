@@ -11,54 +11,39 @@ at the same size, DAMSM. Photographs and sentences are kept on the GPU, and a st
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from telephonegan.data.photos import CaptionedPhotos, pack_photos, unit_range
-from telephonegan.errors import SettingsError, WeightsError
+from telephonegan.data.photos import CaptionedPhotos, pack_photos
+from telephonegan.errors import SettingsError
 from telephonegan.images import contact_sheet
 from telephonegan.matcher import Matcher
 from telephonegan.networks.attngan import Generator, initialise
-from telephonegan.networks.backbone import STRIDES, Backbone
+from telephonegan.networks.backbone import Backbone
 from telephonegan.networks.damsm import damsm_loss, pooled_features, region_features
-from telephonegan.networks.projected import ProjectedDiscriminator
 from telephonegan.text import pad, padding_mask
 from telephonegan.training import distributed
 from telephonegan.training.augment import augment
-from telephonegan.training.averaging import follow
 from telephonegan.training.devices import fetched, sent
-from telephonegan.training.distributed import average_gradients, gather, share
-from telephonegan.training.moments import MomentMatching
+from telephonegan.training.distributed import gather, share
 from telephonegan.training.objective import kl_divergence
-from telephonegan.training.ranges import COUNT, RATE, SHARE, SIZE, check_ranges
+from telephonegan.training.projected import ProjectedGan, ProjectedSettings
+from telephonegan.training.ranges import COUNT, SHARE, check_ranges
 
 
 @dataclass(frozen=True)
-class GanSettings:
-    """Settings of a GAN run; sizes in pixels."""
+class GanSettings(ProjectedSettings):
+    """Settings of a GAN run; sizes in pixels. DAMSM has its own input size, besides `backbone_input`."""
 
     base_size: int = 32
     branches: int = 2
-    channels: int = 32
     residual_blocks: int = 1
-    backbone_input: int = 128  # input size of the discriminator's features, a multiple of 32; DAMSM has its own
-    # If larger than backbone_input, the steps take turns over the sizes in between, so that texture is judged at
-    # several scales.
-    largest_input: int = 0
-    head_width: int = 32
-    # The features are nearly blind to colour and contrast, so one more head sees the pixels, reduced to this size.
-    thumbnail: int = 16
     words_limit: int = 20
-    mirror: bool = True  # mirrors half of the photographs; False if captions distinguish left and right
-    batch_size: int = 32
-    learning_rate: float = 2e-4
-    ema_half_life: int = 20_000  # in pictures
     damsm_weight: float = 0.01
     kl_weight: float = 0.01
     preview_weight: float = 1.0  # keeps the pictures of earlier stages close to the last one
@@ -66,55 +51,22 @@ class GanSettings:
     twins: float = 0.25  # share of a batch that repeats captions of the batch with other noise
     twin_distance: float = 0.6  # cosine distance up to which twins are pushed apart; unrelated photographs have 0.86
     twin_weight: float = 3.0
-    moment_weight: float = 0.0
-    moment_queue: int = 1024  # recent pictures from which the discrepancy is estimated
-    # Number of first steps that train only the discriminator: needed to start from a model, which has none.
-    discriminator_alone: int = 0
-    # torch.compile: takes one to two minutes per run and a C++ compiler, then steps at 128 pixels on a CPU are 1.5
-    # times as fast. On a GPU the backbone and the discriminator are compiled too.
-    compile: bool = False
-    steps: int = 10_000
 
     def __post_init__(self) -> None:
-        if self.backbone_input < 32 or self.backbone_input % 32:
-            raise SettingsError(f"backbone_input must be a multiple of 32 pixels; {self.backbone_input} was given.")
-        self._check_largest_input()
+        super().__post_init__()
         check_ranges(
             self,
-            **dict.fromkeys(("channels", "backbone_input", "head_width", "thumbnail"), SIZE),
-            **dict.fromkeys(("words_limit", "ema_half_life", "moment_queue", "steps"), COUNT),
-            discriminator_alone=(0, 10_000_000),
+            words_limit=COUNT,
             branches=(1, 5),
             residual_blocks=(0, 100),
-            batch_size=(2, 10_000),  # batch norm needs two
-            learning_rate=RATE,
             mismatched_weight=SHARE,
             twins=(0.0, 0.5),
         )
-
-    def _check_largest_input(self) -> None:
-        smallest, largest = self.backbone_input, self.largest_input
-        if largest == 0:
-            return
-        # The discriminator's heads halve all sizes below the next power of two equally often.
-        most = (32 << (smallest // 32).bit_length()) - 32
-        if largest % 32 or not smallest <= largest <= most:
-            allowed = ", ".join(str(size) for size in range(smallest, most + 1, 32))
-            raise SettingsError(
-                f"largest_input must be 0, {allowed} with backbone_input={smallest}; {largest} was given."
-            )
 
     @property
     def size(self) -> int:
         return self.base_size << (self.branches - 1)
 
-    @property
-    def inputs(self) -> range:
-        """The input sizes of the backbone, which the steps take in turn."""
-        return range(self.backbone_input, max(self.backbone_input, self.largest_input) + 1, 32)
-
-
-THUMBNAIL = 0  # its key in the pyramid, whose other keys are strides
 
 PRESETS = {
     "cpu": GanSettings(),
@@ -151,9 +103,6 @@ PRESETS = {
         steps=100_000,
     ),
 }
-
-
-_WON = 0.02  # hinge loss below which the discriminator has won; guessing gives 2
 
 
 def check_backbone(matcher: Matcher, backbone: Backbone) -> None:
@@ -214,7 +163,7 @@ class SentenceBank:
         return F.pad(words, (0, width - words.shape[2])), self.sentences[rows], lengths
 
 
-class GanRecipe:
+class GanRecipe(ProjectedGan):
     """A GAN run; `state` holds everything a checkpoint needs."""
 
     def __init__(
@@ -226,56 +175,22 @@ class GanRecipe:
         cache: Path,
         device: str | torch.device = "cpu",
     ) -> None:
-        self.settings, self.device, self.batch_size = settings, torch.device(device), settings.batch_size
+        super().__init__(settings, device)
         self.vocabulary = matcher.vocabulary
-        self.backbone = Backbone("lite0").to(self.device, memory_format=torch.channels_last)
         check_backbone(matcher, self.backbone)
         self.matching_input = matcher.input_size or settings.backbone_input
         self.embedding_width = matcher.image.emb_cnn_code.out_features
         self.image_encoder = matcher.image.to(self.device)
-        self.generator = Generator(**self.network())
-        initialise(self.generator)
+        generator = Generator(**self.network())
+        initialise(generator)
         self.text = SentenceBank(train.captions, matcher, settings.words_limit, self.device)
         first_captions = [captions[:1] for captions in shown.captions[:32]]
         self.shown = SentenceBank(first_captions, matcher, settings.words_limit, self.device)
         self.photos = pack_photos(train, settings.size, cache).to(self.device)
-        self.generator.ca_net.calibrate(self.text.sentences.cpu())
-        self.generator.to(self.device, memory_format=torch.channels_last)
-        self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        generator.ca_net.calibrate(self.text.sentences.cpu())
         if settings.compile or self.device.type == "cuda":
             self.text.pad_to = settings.words_limit
-        shapes = {stride: (self.backbone.channels[stride], settings.backbone_input // stride) for stride in STRIDES}
-        shapes[THUMBNAIL] = (3, settings.thumbnail)
-        self.discriminator = ProjectedDiscriminator(
-            shapes, embedding_width=self.embedding_width, width=settings.head_width
-        )
-        self.discriminator.to(self.device, memory_format=torch.channels_last)
-        self.moments = None
-        if settings.moment_weight:
-            self.moments = self.new_moments().to(self.device)
-        trained = [p for p in self.discriminator.parameters() if p.requires_grad]
-        self.trained_heads = trained
-        self.paint, self.see, self.judged = self.generator, self.backbone, self._judged
-        if settings.compile:
-            self._compile()
-        self.generator_optimiser = torch.optim.Adam(self.generator.parameters(), settings.learning_rate, (0.0, 0.99))
-        self.discriminator_optimiser = torch.optim.Adam(trained, settings.learning_rate, (0.0, 0.99))
-
-    def new_moments(self) -> MomentMatching | nn.ModuleDict:
-        """Moment matching, one per input size if there are several."""
-        width, queue, sizes = self.backbone.head_channels, self.settings.moment_queue, self.settings.inputs
-        if len(sizes) == 1:
-            return MomentMatching(width, queue)
-        return nn.ModuleDict({str(size): MomentMatching(width, queue) for size in sizes})
-
-    def _compile(self) -> None:
-        self.paint = torch.compile(self.generator, dynamic=False)
-        if self.device.type == "cuda":
-            self.see = torch.compile(self.backbone, dynamic=False)
-            self.judged = torch.compile(self.discriminator, dynamic=False)
-
-    def _judged(self, pyramid: dict[int, Tensor], *sentences: Tensor) -> list[Tensor]:
-        return self.discriminator(pyramid, *sentences)
+        self.assemble(generator, embedding_width=self.embedding_width)
 
     def network(self) -> dict[str, Any]:
         """The settings from which the generator is built."""
@@ -289,42 +204,6 @@ class GanRecipe:
             "conditional": True,
         }
 
-    def state(self) -> dict[str, Any]:
-        return {
-            "generator": self.generator,
-            "average": self.average,
-            "discriminator": self.discriminator,
-            "generator_optimiser": self.generator_optimiser,
-            "discriminator_optimiser": self.discriminator_optimiser,
-            **({} if self.moments is None else {"moments": self.moments}),
-        }
-
-    def warm_start(self, checkpoint: dict[str, Any]) -> None:
-        """Start with another run's networks where their shapes fit; an added stage starts as a copy of the one before.
-
-        This is how 64 pixels become 128: `--from` a run with `branches=2`, with `--set branches=3`. To start from a
-        model, which has no discriminator, set `discriminator_alone`.
-        """
-        for name, net in (("generator", self.generator), ("average", self.average)):
-            found = dict(checkpoint[name])
-            for branch in range(2, self.settings.branches):
-                found = _copied_stage(found, branch) | found
-            _load_fitting(net, found, name)
-        if "discriminator" in checkpoint:
-            _load_fitting(self.discriminator, checkpoint["discriminator"], "discriminator")
-        elif not self.settings.discriminator_alone:
-            raise SettingsError(
-                "A model has no discriminator, and an untrained one would spoil the generator. "
-                "Train the discriminator alone first: --set discriminator_alone=200."
-            )
-
-    def collapse(self, means: dict[str, float]) -> str | None:
-        """A message if the discriminator always wins, beyond the hinge, where there is no gradient; else None."""
-        if means["discriminator"] > _WON:
-            return None
-        loss = means["discriminator"]
-        return f"The discriminator always wins (hinge loss {loss:.2g}), so the generator learns nothing."
-
     def step(self, step: int) -> dict[str, float]:
         settings, batch = self.settings, self.batch_size
         size = settings.inputs[step % len(settings.inputs)]
@@ -336,8 +215,7 @@ class GanRecipe:
         text = self.text.take(chosen[order], self.text.width(chosen))
         words, sentences, lengths = map(share, text)
         rows, mirrored = sent(rows, self.device), sent(mirrored, self.device)
-        real = unit_range(self.photos[share(rows)])
-        real = torch.where(mirrored, real.flip(3), real)
+        real = self.photographs(rows, mirrored)
         mask = padding_mask(lengths, words.shape[2])
         with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False):
             images, _, mu, logvar = self.paint(noise, sentences, words, mask, eps)
@@ -373,11 +251,7 @@ class GanRecipe:
             + settings.kl_weight * kl
             + settings.preview_weight * preview
         )
-        self.generator_optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        average_gradients(self.generator.parameters())
-        self.generator_optimiser.step()
-        self.update_average(step)
+        self.update_generator(loss, step)
         return fetched(
             {
                 "discriminator": discriminator_loss,
@@ -424,13 +298,6 @@ class GanRecipe:
         word_loss, sentence_loss = damsm_loss(gather(regions), gather(codes).float(), *text, same=same)
         return {"word_loss": word_loss, "sentence_loss": sentence_loss}
 
-    def discrepancy(self, pooled: Tensor, photographed: dict[int, Tensor], size: int) -> Tensor:
-        """MMD between the pictures of all processes, by pooled features (B,F), and photographs."""
-        with torch.no_grad():
-            real = pooled_features(self.backbone.head(photographed[32]))
-        moments = self.moments[str(size)] if isinstance(self.moments, nn.ModuleDict) else self.moments
-        return moments(gather(pooled), gather(real))
-
     @staticmethod
     def twin_distance(features: Tensor, twins: int) -> Tensor:
         """Cosine distances (twins,) of the first `twins` rows (B,F) from the last ones."""
@@ -447,16 +314,6 @@ class GanRecipe:
             drawn[:, rows.shape[1] - twins :] = drawn[:, :twins]
         return rows.flatten(), order.flatten(), twins
 
-    def pyramid(self, images: Tensor, size: int) -> dict[int, Tensor]:
-        """The discriminator's input for pictures (B,3,H,W): features at `size` pixels, and a thumbnail."""
-        thumbnail = F.interpolate(images, size=(self.settings.thumbnail,) * 2, mode="area")
-        return self.features(images, size) | {THUMBNAIL: thumbnail}
-
-    def features(self, images: Tensor, size: int) -> dict[int, Tensor]:
-        """The backbone's feature pyramid of pictures (B,3,H,W) resized to `size` pixels."""
-        enlarged = F.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
-        return self.see(enlarged.contiguous(memory_format=torch.channels_last))
-
     def discriminator_step(
         self, photographed: dict[int, Tensor], painted: dict[int, Tensor], sentences: Tensor, everyones: Tensor
     ) -> Tensor:
@@ -467,27 +324,20 @@ class GanRecipe:
         matching, mismatched = self.judged(photographed, sentences, share(everyones.roll(1, 0)))
         (fake,) = self.judged({stride: f.detach() for stride, f in painted.items()}, sentences)
         weight = self.settings.mismatched_weight
-        loss = (
+        return self.update_discriminator(
             F.relu(1 - matching.float()).mean()
             + (1 - weight) * F.relu(1 + fake.float()).mean()
             + weight * F.relu(1 + mismatched.float()).mean()
         )
-        self.discriminator_optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        average_gradients(self.trained_heads)
-        self.discriminator_optimiser.step()
-        return loss.detach()
 
-    def require_heads(self, wanted: bool) -> None:
-        for parameter in self.trained_heads:
-            parameter.requires_grad_(wanted)
+    def grown(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
+        """An added stage starts as a copy of the one before.
 
-    def update_average(self, step: int) -> None:
-        """Exponential moving average of parameters and batch-norm statistics, with a shorter memory at the start."""
-        seen = (step + 1) * self.batch_size
-        half_life = min(self.settings.ema_half_life, 0.1 * seen)
-        keep = 0.5 ** (self.batch_size / half_life)
-        follow(self.average, self.generator, keep)
+        This is how 64 pixels become 128: `--from` a run with `branches=2`, with `--set branches=3`.
+        """
+        for branch in range(2, self.settings.branches):
+            found = _copied_stage(found, branch) | found
+        return found
 
     @torch.no_grad()
     def evaluate(self, step: int, folder: Path) -> dict[str, float]:
@@ -503,11 +353,3 @@ class GanRecipe:
 
 def _copied_stage(found: dict[str, Tensor], branch: int) -> dict[str, Tensor]:
     return {key.replace(f"net{branch}.", f"net{branch + 1}."): value for key, value in found.items() if "net" in key}
-
-
-def _load_fitting(net: torch.nn.Module, found: dict[str, Tensor], name: str) -> None:
-    own = net.state_dict()
-    fitting = {key: value for key, value in found.items() if key in own and own[key].shape == value.shape}
-    if not fitting:
-        raise WeightsError(f"No tensor of the other run's {name} fits. Start from a run with the same widths.")
-    net.load_state_dict(own | fitting)

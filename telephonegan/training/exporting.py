@@ -13,7 +13,8 @@ from telephonegan.training.runs import read_exportable
 if TYPE_CHECKING:
     from telephonegan.zoo.catalogue import Entry
 
-_KINDS = {"captioner": "captioner", "damsm": "damsm", "attngan": "generator"}  # of the model that a recipe trains
+# Of the model that a recipe trains.
+_KINDS = {"captioner": "captioner", "damsm": "damsm", "attngan": "generator", "free": "generator"}
 
 
 class Exported(NamedTuple):
@@ -110,6 +111,8 @@ def _described(record: Mapping[str, Any], damsm_name: str) -> dict[str, Any]:
             "vocabulary": record["vocabulary"],
             "settings": {**{key: settings[key] for key in kept if key in settings}, **network},
         }
+    if record["recipe"] == "free":
+        return {"architecture": "free", "settings": {"network": network}}
     return {
         "architecture": "attngan",
         "settings": {"network": network, "damsm": damsm_name, "words_limit": settings["words_limit"]},

@@ -44,7 +44,7 @@ def train(
 ) -> bool:
     """Train a recipe into the folder `run`, or continue from its checkpoint; False if stopped before the end.
 
-    - `recipe`: "damsm", "attngan" or "captioner". `data`: a folder of captioned photographs.
+    - `recipe`: "damsm", "attngan", "captioner" or "free". `data`: a folder of photographs, captioned except for "free".
     - Settings: those of the `preset`, overridden by the YAML file `config`, then by `settings`, a dictionary or
       KEY=VALUE texts. `steps`: the total number of optimiser steps.
     - `damsm`, for attngan: the folder of a DAMSM run, or the name of a DAMSM model. `origin`: the folder of another
@@ -126,7 +126,7 @@ def _check(seed: int, checkpoint_minutes: float, minutes: float | None, evaluate
 def resume(run: str | Path, *, steps: int | None = None, **how: Any) -> bool:
     """Continue the run in the folder `run` with its original settings; False if stopped before the end.
 
-    `steps` may be more than before for attngan, which has no schedule. `how` is what may change on resuming, as
+    `steps` may be more than before for GANs, which have no schedule. `how` is what may change on resuming, as
     `train` takes it: device, threads, minutes, checkpoint_minutes, evaluate_every. Raises what `train` raises.
 
     >>> resume("runs/damsm", device="cuda")  # doctest: +SKIP
@@ -240,8 +240,12 @@ class _Sources:
 def _sources(
     recipe: str, data: str | Path, damsm: str | Path | None, cache: Path, without: Collection[int]
 ) -> _Sources:
-    from telephonegan.data.layouts import open_data
+    from telephonegan.data.layouts import open_data, open_photographs
 
+    if recipe == "free":
+        folder = open_photographs(data)
+        train, measured = (folder.rows(folder.splits[name]).without(without) for name in ("train", "dev"))
+        return _Sources(_usable(train, cache), measured)
     folder = open_data(data)
     measured = "test" if recipe == "attngan" and "test" not in folder.absent else "dev"
     train, measured = (_usable(folder.split(name).without(without), cache) for name in ("train", measured))

@@ -20,6 +20,7 @@ _MODULES = {
     },
     "damsm": {"damsm": "DamsmRecipe", "published_damsm": "PublishedDamsmRecipe"},
     "attngan": {"attngan": "GanRecipe", "published_attngan": "PublishedGanRecipe"},
+    "free": {"free": "FreeRecipe"},
 }
 NAMES = tuple(_MODULES)
 _ATTNGAN_SECTIONS = {"CONFIG_NAME", "DATASET_NAME", "TRAIN", "GAN", "TEXT", "TREE"}

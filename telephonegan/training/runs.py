@@ -14,7 +14,7 @@ from telephonegan.records import Count, Form, PathName, Seed, checked, read_json
 if TYPE_CHECKING:
     from telephonegan.matcher import Matcher
 
-_RecipeName = Annotated[str, Form("captioner|damsm|attngan", "captioner, damsm or attngan")]
+_RecipeName = Annotated[str, Form("captioner|damsm|attngan|free", "captioner, damsm, attngan or free")]
 _ORIGIN = ("seed", "data", "damsm", "vocabulary")  # besides recipe and settings; absent in old files
 
 
@@ -80,12 +80,18 @@ class _OfGan:
     words_limit: Count | None
 
 
+@dataclasses.dataclass(frozen=True)
+class _OfFree:
+    size: Count
+
+
 # By recipe: the settings that describe its exported model, and the parts of a checkpoint that make up the model.
-_EXPORTED = {"captioner": _OfCaptioner, "damsm": _OfDamsm, "attngan": _OfGan}
-_PARTS = {"captioner": ("average",), "damsm": ("text_encoder", "image_encoder"), "attngan": ("average",)}
+_EXPORTED = {"captioner": _OfCaptioner, "damsm": _OfDamsm, "attngan": _OfGan, "free": _OfFree}
+_PARTS = dict.fromkeys(("captioner", "attngan", "free"), ("average",)) | {"damsm": ("text_encoder", "image_encoder")}
 
 
-_KINDS = {"captioner": "captioner", "attngan": "generator"}  # of models from which a run may start
+# Kinds of models from which a run may start.
+_KINDS = {"captioner": "captioner", "attngan": "generator", "free": "generator"}
 
 
 def describe(run: Path, recipe_name: str, recipe: Any, settings: Any, *, command: str = "", **origin: Any) -> None:
@@ -117,7 +123,7 @@ def refuse_other(run: Path, record: dict[str, Any]) -> None:
     if known["recipe"] != record["recipe"]:
         raise SettingsError(f"{run} is a {known['recipe']} run, not a {record['recipe']} run. Choose another folder.")
     # A GAN has no schedule, so it may be continued for more steps, compiled or not.
-    ignored = {"steps", "compile"} if record["recipe"] == "attngan" else set()
+    ignored = {"steps", "compile"} if record["recipe"] in ("attngan", "free") else set()
     told = known["settings"].keys() - ignored
     differing = [key for key, value in record["settings"].items() if key in told and known["settings"][key] != value]
     differing += [key for key in _ORIGIN if key in known and key in record and known[key] != record[key]]

@@ -10,6 +10,7 @@ There are two such folders: the one shipped with the repository and the user's o
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import os
 import re
 import stat
@@ -26,7 +27,7 @@ from telephonegan.errors import OutputError, UnknownModelError, WeightsError
 from telephonegan.records import FileName, checked, inside, read_json
 from telephonegan.zoo.links import PUBLISHED
 
-KINDS = ("captioner", "generator", "damsm", "judge")
+KINDS = ("captioner", "generator", "damsm", "judge", "extractor", "axes")
 MANIFEST = "manifest.json"
 FORMAT = 1
 
@@ -137,7 +138,30 @@ def entries(kind: str | None = None) -> list[Entry]:
             warnings.warn(f"{key} in {home()} is not used: a shipped model has that name. Rename yours.", stacklevel=2)
         else:
             found[key] = entry
+    found |= {key: entry for key, entry in _installed().items() if key not in found}
     return [entry for entry in found.values() if kind in (None, entry.kind)]
+
+
+def _installed() -> dict[str, Entry]:
+    """Models that other packages bring along, where those are installed; they are not imported."""
+    spec = importlib.util.find_spec("gan_face_generate")
+    if spec is None or spec.origin is None:
+        return {}
+    path = Path(spec.origin).with_name("weights.tar")
+    entry = Entry(
+        name="gan-face-generate",
+        kind="generator",
+        file=path.name,
+        path=path,
+        size=path.stat().st_size if path.is_file() else 0,
+        sha256="0c3b90b138cfc4e8a73310b9fd5ce2a8f1f3a542a037de277412307fcd28771f",
+        architecture="dcgan",
+        settings={"network": {"channels": 64, "noise_width": 100}},
+        data="DigiFace-1M, rendered faces",
+        licence="MIT",
+        description="faces at 64 px, a DCGAN of the package gan-face-generate 1.1.1",
+    )
+    return {"generator/gan-face-generate": entry}
 
 
 def find(kind: str, name: str) -> Entry:

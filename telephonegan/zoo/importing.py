@@ -18,10 +18,11 @@ from telephonegan.networks import show_attend_tell
 from telephonegan.networks.attngan import Generator
 from telephonegan.networks.damsm import TextEncoder
 from telephonegan.networks.dfgan import DeepFusionGenerator
+from telephonegan.networks.pggan import generator_of_variables
 from telephonegan.networks.resnet import INPUT_SIZE
 from telephonegan.text import END, PAD, START, UNKNOWN, Vocabulary
 from telephonegan.zoo import catalogue, store
-from telephonegan.zoo.legacy_pickles import read_captions, read_vocabulary
+from telephonegan.zoo.legacy_pickles import read_captions, read_tf_networks, read_vocabulary
 from telephonegan.zoo.pickled_modules import read_modules
 from telephonegan.zoo.published import load_published, network_settings
 
@@ -52,6 +53,8 @@ def import_model(
     >>> import_model("yunjey", encoder="encoder-5-3000.pkl", decoder="decoder-5-3000.pkl",
     ...              vocabulary="vocab.pkl")  # doctest: +SKIP
     """
+    if files.keys() == {"pggan"}:
+        return import_pggan(name, sources=sources, folder=folder, replace=replace, **files)
     if files.keys() & {*_GENERATOR_FILES, "image_encoder"}:
         run, needed = import_attngan, _GENERATOR_FILES
     elif "checkpoint" in files:
@@ -241,6 +244,41 @@ def _register_captioner(
         licence=_TERMS,
         full_precision=("*",),
         **how,
+    )
+    return [entry]
+
+
+def import_pggan(
+    name: str,
+    *,
+    pggan: str | Path,
+    sources: Sources | None = None,
+    folder: Path | None = None,
+    replace: bool = False,
+) -> list[catalogue.Entry]:
+    """Register the generator of a Progressive GAN pickle (Karras et al. 2018), as generator/`name`.
+
+    Of the three networks in such a file the average of the generator, the last one, is taken. Raises WeightsError for
+    another file, and the errors of `store.register`.
+
+    >>> import_pggan("pggan", pggan="karras2018iclr-celebahq-1024x1024.pkl")  # doctest: +SKIP
+    """
+    network, tensors = generator_of_variables(read_tf_networks(pggan)[-1], str(pggan))
+    size = 4 << (len(network["widths"]) - 1)
+    entry = store.register(
+        "generator",
+        name,
+        tensors,
+        architecture="pggan",
+        settings={
+            "network": network,
+            "sources": {key: dict(value) for key, value in (sources or {}).items()},
+        },
+        description=f"published Progressive GAN, {size} px",
+        licence=_TERMS,
+        full_precision=("*",),
+        folder=folder,
+        replace=replace,
     )
     return [entry]
 

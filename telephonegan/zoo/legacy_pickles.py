@@ -276,6 +276,7 @@ class Reader(pickle._Unpickler):
     """The unpickler written in Python: the one in C allocates whatever memory a file's memo claims to need."""
 
     known: Mapping[tuple[str, str], Any] = KNOWN
+    holders: tuple[type, ...] = (Object, _Type, _Array)
     keys: tuple[type, ...] = (str, int)
 
     def __init__(self, file: Any, **_: Any) -> None:
@@ -286,7 +287,7 @@ class Reader(pickle._Unpickler):
         return self.known.get((module, name)) or _Name(module, name)
 
     def load_build(self) -> None:
-        if type(self.stack[-2]) not in (Object, _Type, _Array):  # or a file could change this module's own holders
+        if type(self.stack[-2]) not in self.holders:  # or a file could change this module's own holders
             raise pickle.UnpicklingError("it changes something that is neither an object nor a number")
         super().load_build()
 
@@ -358,10 +359,10 @@ def _refuse_names(found: Any) -> None:
         level = [part.values() if isinstance(part, dict) else _items(part) or () for part in inner]
 
 
-def _unpickle(path: str | Path, error_kind: type[Exception]) -> Any:
+def _unpickle(path: str | Path, error_kind: type[Exception], reader: type[Reader] = Reader) -> Any:
     try:
         with open(path, "rb") as file:
-            found = Reader(file).load()
+            found = reader(file).load()
         _refuse_names(found)
         return found
     except OSError as error:
@@ -369,6 +370,108 @@ def _unpickle(path: str | Path, error_kind: type[Exception]) -> Any:
     except Exception as error:  # a damaged pickle fails in as many ways as there are opcodes
         why = mistaken(path) or f"{str(error) or type(error).__name__}. It is damaged, or from another program."
         raise error_kind(f"{path} is not a pickle that can be read: {why}") from error
+
+
+# ---------------------------------------------------------------------------------------------------- arrays of numbers
+
+
+class _Number:
+    """Stands for numpy.dtype where floating-point numbers are allowed too."""
+
+    def __init__(self, name: str, *_: Any) -> None:
+        if not re.fullmatch("f[48]|[iu][1248]|b1|O8?|U[0-9]{1,5}", name):
+            raise pickle.UnpicklingError(f"it contains values of type {name!r}, neither numbers nor text")
+        self.kind = np.dtype(name)
+
+    def __setstate__(self, state: tuple) -> None:
+        self.kind = self.kind.newbyteorder(">" if state[1] == ">" else "<")
+
+
+class _Numbers:
+    """Stands for a numpy array of any shape; `array` is what it holds."""
+
+    array: np.ndarray | None = None
+
+    def __setstate__(self, state: tuple) -> None:
+        shape, number, by_columns, content = state[-4:]
+        self.fill(content, number, shape, "F" if by_columns else "C")
+
+    def fill(self, content: Any, number: _Number, shape: tuple[int, ...], order: str) -> _Numbers:
+        if not isinstance(number, _Number) or len(shape) > 8:
+            raise pickle.UnpicklingError("it contains a damaged array")
+        if number.kind.hasobject:
+            if not isinstance(content, list) or len(content) != math.prod(shape):
+                raise pickle.UnpicklingError("it contains an array of objects that is not a list")
+            self.array = np.array([str(each) for each in content])
+            return self
+        raw = content.encode("latin1") if isinstance(content, str) else bytes(content)
+        if math.prod(shape) * number.kind.itemsize != len(raw):
+            raise pickle.UnpicklingError("it contains a damaged array")
+        self.array = np.frombuffer(raw, number.kind).reshape(shape, order=order)
+        return self
+
+
+def _number(number: _Number, content: str | bytes) -> _Numbers:
+    return _Numbers().fill(content, number, (), "C")
+
+
+class NumberReader(Reader):
+    """A reader that also takes arrays of floating-point numbers, of any shape, as `_Numbers`."""
+
+    known = KNOWN | {
+        **{(f"numpy.{core}.multiarray", "scalar"): _number for core in ("core", "_core")},
+        **{(f"numpy.{core}.multiarray", "_reconstruct"): lambda *_: _Numbers() for core in ("core", "_core")},
+        **{
+            (f"numpy.{core}.numeric", "_frombuffer"): lambda *given: _Numbers().fill(*given)
+            for core in ("core", "_core")
+        },
+        ("numpy", "dtype"): _Number,
+    }
+    holders = (Object, _Number, _Numbers)
+
+
+def read_directions(path: str | Path) -> tuple[np.ndarray, list[str]]:
+    """TL-GAN's feature_direction_….pkl: directions (d,k) and the names of the k features.
+
+    Raises DataError for any other file. Nothing in it is run.
+
+    >>> read_directions("feature_direction_20181002_044444.pkl")[0].shape  # doctest: +SKIP
+    (512, 40)
+    """
+    found = _unpickle(path, DataError, NumberReader)
+    found = found if isinstance(found, Mapping) else {}
+    directions, names = found.get("direction"), found.get("name")
+    array = getattr(directions, "array", None)
+    listed = names.array.tolist() if isinstance(names, _Numbers) and names.array is not None else names
+    is_text = isinstance(listed, list) and all(isinstance(name, str) for name in listed)
+    if array is None or array.ndim != 2 or array.dtype.kind != "f" or not is_text or len(listed) != array.shape[1]:
+        raise DataError(
+            f"{path} is not TL-GAN's table of directions: a dictionary with 'direction', an array (d,k), and 'name', "
+            "a list of k names."
+        )
+    if not np.isfinite(array).all():
+        raise DataError(f"{path} contains numbers that are not finite.")
+    return array.astype(np.float64), listed
+
+
+def read_tf_networks(path: str | Path) -> list[dict[str, np.ndarray]]:
+    """The variables of each network in a Progressive GAN pickle, by name: the generator, discriminator and average.
+
+    Karras et al. (2018) published tuples of networks, whose pickles hold source code beside the variables; the code is
+    neither run nor kept. Raises WeightsError for any other file.
+
+    >>> read_tf_networks("karras2018iclr-celebahq-1024x1024.pkl")[2]["4x4/Dense/weight"].shape  # doctest: +SKIP
+    (512, 8192)
+    """
+    found = _unpickle(path, WeightsError, NumberReader)
+    networks = found if isinstance(found, list | tuple) else [found]
+    variables = [vars(each).get("variables") if isinstance(each, Object) else None for each in networks]
+    if not variables or not all(isinstance(each, list) for each in variables):
+        raise WeightsError(f"{path} is not a pickle of Progressive GAN networks, each with its list of variables.")
+    try:
+        return [{str(name): value.array for name, value in each if value.array is not None} for each in variables]
+    except (TypeError, ValueError, AttributeError) as error:
+        raise WeightsError(f"{path} has variables that are not pairs of a name and an array.") from error
 
 
 # ---------------------------------------------------------------------------------------------------- mistakes

@@ -43,7 +43,10 @@ def read_tensors(entry: Entry) -> dict[str, torch.Tensor]:
         found = sha256(entry.path)
         if found != entry.sha256:
             raise WeightsError(_damaged(entry, f"expected sha256 {entry.sha256}, found {found}"))
-        tensors = safetensors.torch.load_file(entry.path)
+        if entry.path.suffix == ".tar":  # a checkpoint that another package brings along
+            tensors = torch.load(entry.path, map_location="cpu", weights_only=True)["netG_state_dict"]
+        else:
+            tensors = safetensors.torch.load_file(entry.path)
     except OSError as error:
         raise WeightsError(_damaged(entry, f"it cannot be read: {error}")) from error
     except safetensors.SafetensorError as error:

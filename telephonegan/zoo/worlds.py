@@ -16,7 +16,9 @@ from pathlib import Path
 from telephonegan.errors import TelephoneganError, UnknownModelError, WeightsError
 from telephonegan.records import checked
 from telephonegan.zoo import catalogue
-from telephonegan.zoo.catalogue import KINDS, MANIFEST, Entry
+from telephonegan.zoo.catalogue import MANIFEST, Entry
+
+PARTS = ("captioner", "generator", "damsm", "judge")  # the kinds of model that a world has
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def worlds(entries: Iterable[Entry] | None = None) -> list[World]:
     kinds: dict[str, set[str]] = {}
     for entry in catalogue.entries() if entries is None else entries:
         kinds.setdefault(entry.name, set()).add(entry.kind)
-    whole = [name for name, own in kinds.items() if own == {*KINDS}]
+    whole = [name for name, own in kinds.items() if own >= {*PARTS}]
     told = _described(catalogue.SHIPPED)
     told |= {name: world for name, world in _described(catalogue.home()).items() if name not in told}
     return [*(told[name] for name in told if name in whole), *(World(name) for name in whole if name not in told)]
@@ -65,8 +67,8 @@ def find_world(name: str) -> World:
         return known[name]
     close = difflib.get_close_matches(str(name).lower(), known, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
-    if there := [kind for kind in KINDS if any((entry.kind, entry.name) == (kind, name) for entry in entries)]:
-        lacking = [kind for kind in KINDS if kind not in there]
+    if there := [kind for kind in PARTS if any((entry.kind, entry.name) == (kind, name) for entry in entries)]:
+        lacking = [kind for kind in PARTS if kind not in there]
         hint = f" There is a {' and a '.join(there)} of that name, but no {' and no '.join(lacking)}: name the models."
     raise UnknownModelError(f"No world is called {name!r}.{hint} The worlds are {', '.join(known) or 'none yet'}.")
 

@@ -18,11 +18,11 @@ from telephonegan.text import PAD, Vocabulary
 from telephonegan.training import loop
 from telephonegan.training.attngan import (
     PRESETS,
-    THUMBNAIL,
     GanRecipe,
     GanSettings,
     SentenceBank,
 )
+from telephonegan.training.projected import THUMBNAIL
 
 SETTINGS = GanSettings(
     base_size=8,

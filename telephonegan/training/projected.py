@@ -1,0 +1,224 @@
+"""What all GANs here share: a discriminator over frozen features, moment matching, and a moving average that ships.
+
+The discriminator sees EfficientNet-Lite0 features of photographs and painted pictures (Sauer et al., "Projected GANs
+Converge Faster", 2021), both disturbed alike by differentiable augmentation (Zhao et al. 2020). The recipes differ in
+what the generator is given: texts (`attngan`), or noise only (`free`).
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from telephonegan.data.photos import unit_range
+from telephonegan.errors import SettingsError, WeightsError
+from telephonegan.networks.backbone import STRIDES, Backbone
+from telephonegan.networks.damsm import pooled_features
+from telephonegan.networks.projected import ProjectedDiscriminator
+from telephonegan.training.averaging import follow
+from telephonegan.training.distributed import average_gradients, gather, share
+from telephonegan.training.moments import MomentMatching
+from telephonegan.training.ranges import COUNT, RATE, SIZE, check_ranges
+
+THUMBNAIL = 0  # its key in the pyramid, whose other keys are strides
+_WON = 0.02  # hinge loss below which the discriminator has won; guessing gives 2
+
+
+@dataclass(frozen=True)
+class ProjectedSettings:
+    """The settings that all GAN recipes have; sizes in pixels."""
+
+    channels: int = 32
+    backbone_input: int = 128  # input size of the discriminator's features, a multiple of 32
+    # If larger than backbone_input, the steps take turns over the sizes in between, so that texture is judged at
+    # several scales.
+    largest_input: int = 0
+    head_width: int = 32
+    # The features are nearly blind to colour and contrast, so one more head sees the pixels, reduced to this size.
+    thumbnail: int = 16
+    mirror: bool = True  # mirrors half of the photographs; False if captions distinguish left and right
+    batch_size: int = 32
+    learning_rate: float = 2e-4
+    ema_half_life: int = 20_000  # in pictures
+    moment_weight: float = 0.0
+    moment_queue: int = 1024  # recent pictures from which the discrepancy is estimated
+    # Number of first steps that train only the discriminator: needed to start from a model, which has none.
+    discriminator_alone: int = 0
+    # torch.compile: takes one to two minutes per run and a C++ compiler, then steps at 128 pixels on a CPU are 1.5
+    # times as fast. On a GPU the backbone and the discriminator are compiled too.
+    compile: bool = False
+    steps: int = 10_000
+
+    def __post_init__(self) -> None:
+        if self.backbone_input < 32 or self.backbone_input % 32:
+            raise SettingsError(f"backbone_input must be a multiple of 32 pixels; {self.backbone_input} was given.")
+        self._check_largest_input()
+        check_ranges(
+            self,
+            **dict.fromkeys(("channels", "backbone_input", "head_width", "thumbnail"), SIZE),
+            **dict.fromkeys(("ema_half_life", "moment_queue", "steps"), COUNT),
+            discriminator_alone=(0, 10_000_000),
+            batch_size=(2, 10_000),  # batch norm needs two
+            learning_rate=RATE,
+        )
+
+    def _check_largest_input(self) -> None:
+        smallest, largest = self.backbone_input, self.largest_input
+        if largest == 0:
+            return
+        # The discriminator's heads halve all sizes below the next power of two equally often.
+        most = (32 << (smallest // 32).bit_length()) - 32
+        if largest % 32 or not smallest <= largest <= most:
+            allowed = ", ".join(str(size) for size in range(smallest, most + 1, 32))
+            raise SettingsError(
+                f"largest_input must be 0, {allowed} with backbone_input={smallest}; {largest} was given."
+            )
+
+    @property
+    def inputs(self) -> range:
+        """The input sizes of the backbone, which the steps take in turn."""
+        return range(self.backbone_input, max(self.backbone_input, self.largest_input) + 1, 32)
+
+
+class ProjectedGan:
+    """The parts of a GAN recipe that do not depend on what the generator is given."""
+
+    photos: Tensor  # (N,3,S,S) uint8, on the device
+
+    def __init__(self, settings: ProjectedSettings, device: str | torch.device) -> None:
+        self.settings, self.device, self.batch_size = settings, torch.device(device), settings.batch_size
+        self.backbone = Backbone("lite0").to(self.device, memory_format=torch.channels_last)
+
+    def assemble(self, generator: nn.Module, *, embedding_width: int) -> None:
+        """Add average, discriminator, moments and optimisers; `embedding_width` 0 for a discriminator without text."""
+        settings = self.settings
+        self.generator = generator.to(self.device, memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        shapes = {stride: (self.backbone.channels[stride], settings.backbone_input // stride) for stride in STRIDES}
+        shapes[THUMBNAIL] = (3, settings.thumbnail)
+        self.discriminator = ProjectedDiscriminator(shapes, embedding_width=embedding_width, width=settings.head_width)
+        self.discriminator.to(self.device, memory_format=torch.channels_last)
+        self.moments = None
+        if settings.moment_weight:
+            self.moments = self.new_moments().to(self.device)
+        trained = [p for p in self.discriminator.parameters() if p.requires_grad]
+        self.trained_heads = trained
+        self.paint, self.see, self.judged = self.generator, self.backbone, self._judged
+        if settings.compile:
+            self._compile()
+        self.generator_optimiser = torch.optim.Adam(self.generator.parameters(), settings.learning_rate, (0.0, 0.99))
+        self.discriminator_optimiser = torch.optim.Adam(trained, settings.learning_rate, (0.0, 0.99))
+
+    def new_moments(self) -> MomentMatching | nn.ModuleDict:
+        """Moment matching, one per input size if there are several."""
+        width, queue, sizes = self.backbone.head_channels, self.settings.moment_queue, self.settings.inputs
+        if len(sizes) == 1:
+            return MomentMatching(width, queue)
+        return nn.ModuleDict({str(size): MomentMatching(width, queue) for size in sizes})
+
+    def _compile(self) -> None:
+        self.paint = torch.compile(self.generator, dynamic=False)
+        if self.device.type == "cuda":
+            self.see = torch.compile(self.backbone, dynamic=False)
+            self.judged = torch.compile(self.discriminator, dynamic=False)
+
+    def _judged(self, pyramid: dict[int, Tensor], *sentences: Tensor) -> list[Tensor]:
+        return self.discriminator(pyramid, *sentences)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "generator": self.generator,
+            "average": self.average,
+            "discriminator": self.discriminator,
+            "generator_optimiser": self.generator_optimiser,
+            "discriminator_optimiser": self.discriminator_optimiser,
+            **({} if self.moments is None else {"moments": self.moments}),
+        }
+
+    def warm_start(self, checkpoint: dict[str, Any]) -> None:
+        """Start with another run's networks where their shapes fit.
+
+        To start from a model, which has no discriminator, set `discriminator_alone`.
+        """
+        for name, net in (("generator", self.generator), ("average", self.average)):
+            _load_fitting(net, self.grown(dict(checkpoint[name])), name)
+        if "discriminator" in checkpoint:
+            _load_fitting(self.discriminator, checkpoint["discriminator"], "discriminator")
+        elif not self.settings.discriminator_alone:
+            raise SettingsError(
+                "A model has no discriminator, and an untrained one would spoil the generator. "
+                "Train the discriminator alone first: --set discriminator_alone=200."
+            )
+
+    def grown(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors of a generator that this one begins with."""
+        return found
+
+    def collapse(self, means: dict[str, float]) -> str | None:
+        """A message if the discriminator always wins, beyond the hinge, where there is no gradient; else None."""
+        if means["discriminator"] > _WON:
+            return None
+        loss = means["discriminator"]
+        return f"The discriminator always wins (hinge loss {loss:.2g}), so the generator learns nothing."
+
+    def photographs(self, rows: Tensor, mirrored: Tensor) -> Tensor:
+        """This process's share of photographs by row: (B,3,S,S) in [-1,1], flipped where `mirrored` (B,1,1,1)."""
+        real = unit_range(self.photos[share(rows)])
+        return torch.where(mirrored, real.flip(3), real)
+
+    def pyramid(self, images: Tensor, size: int) -> dict[int, Tensor]:
+        """The discriminator's input for pictures (B,3,H,W): features at `size` pixels, and a thumbnail."""
+        thumbnail = F.interpolate(images, size=(self.settings.thumbnail,) * 2, mode="area")
+        return self.features(images, size) | {THUMBNAIL: thumbnail}
+
+    def features(self, images: Tensor, size: int) -> dict[int, Tensor]:
+        """The backbone's feature pyramid of pictures (B,3,H,W) resized to `size` pixels."""
+        enlarged = F.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
+        return self.see(enlarged.contiguous(memory_format=torch.channels_last))
+
+    def discrepancy(self, pooled: Tensor, photographed: dict[int, Tensor], size: int) -> Tensor:
+        """MMD between the pictures of all processes, by pooled features (B,F), and photographs."""
+        with torch.no_grad():
+            real = pooled_features(self.backbone.head(photographed[32]))
+        moments = self.moments[str(size)] if isinstance(self.moments, nn.ModuleDict) else self.moments
+        return moments(gather(pooled), gather(real))
+
+    def update_discriminator(self, loss: Tensor) -> Tensor:
+        """One step of the discriminator; the loss as a number."""
+        self.discriminator_optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        average_gradients(self.trained_heads)
+        self.discriminator_optimiser.step()
+        return loss.detach()
+
+    def update_generator(self, loss: Tensor, step: int) -> None:
+        """One step of the generator, and of its average."""
+        self.generator_optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        average_gradients(self.generator.parameters())
+        self.generator_optimiser.step()
+        self.update_average(step)
+
+    def require_heads(self, wanted: bool) -> None:
+        for parameter in self.trained_heads:
+            parameter.requires_grad_(wanted)
+
+    def update_average(self, step: int) -> None:
+        """Exponential moving average of parameters and batch-norm statistics, with a shorter memory at the start."""
+        seen = (step + 1) * self.batch_size
+        half_life = min(self.settings.ema_half_life, 0.1 * seen)
+        keep = 0.5 ** (self.batch_size / half_life)
+        follow(self.average, self.generator, keep)
+
+
+def _load_fitting(net: torch.nn.Module, found: dict[str, Tensor], name: str) -> None:
+    own = net.state_dict()
+    fitting = {key: value for key, value in found.items() if key in own and own[key].shape == value.shape}
+    if not fitting:
+        raise WeightsError(f"No tensor of the other run's {name} fits. Start from a run with the same widths.")
+    net.load_state_dict(own | fitting)
