@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from telephonegan.cli.options import given, whole
+from telephonegan.cli.options import add_threads, given, whole
 from telephonegan.errors import printable
 
 _EXAMPLES = """examples:
@@ -26,6 +26,7 @@ def add_embed(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="train", choices=("train", "dev", "test"), help="of --near (default: train)")
     parser.add_argument("-n", type=whole, default=5, help="how many sentences --near lists (default: 5)")
     parser.add_argument("--device", help="auto, cpu, cuda or cuda:N (default: auto)")
+    add_threads(parser)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from telephonegan.cli.options import add_generator, add_seed_and_device, given, print_left_out, record, whole
+from telephonegan.cli.options import add_computing, add_generator, given, print_left_out, record, whole
 from telephonegan.files import json_bytes, place, png_bytes, replace
 
 _RECORDED = ("text", "words", "dropped_words", "truncated", "seed", "model")
@@ -23,7 +23,7 @@ def add_interpolate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=whole, metavar="N", help="how many pictures, with both ends (default: 8)")
     parser.add_argument("--gif", action="store_true", help="also write an animation, there and back")
     add_generator(parser, candidates=False)
-    add_seed_and_device(parser)
+    add_computing(parser)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from torch import Tensor
 from telephonegan.data.layouts import open_data
 from telephonegan.data.photos import CaptionedPhotos
 from telephonegan.errors import DataError
-from telephonegan.evaluation.inputs import all_texts, of_classes, photographs, read_split
+from telephonegan.evaluation.inputs import all_texts, of_classes, photographs, read_split, sampled
 from telephonegan.evaluation.matching import recall_at_k
 from telephonegan.evaluation.zero_shot import class_scores
 from telephonegan.inference import check_whole
@@ -45,11 +45,13 @@ def embedding_scores(
     >>> embedding_scores("flowers", "flowers", classes=[10, 15, 23])["top1"]  # doctest: +SKIP
     0.72
     """
-    photos = _photos(data, split, limit)
+    photos = _photos(data, split)
     if photos.classes is None:
         raise DataError(f"{data} has no class numbers. A plain folder has them in labels.csv (image, class_id).")
     if classes is not None:
         photos = of_classes(photos, classes)
+    if limit is not None:
+        photos = photos.take(sampled(len(photos), check_whole(limit, "limit", 1, 10**9)))
     matcher = Matcher.load(name if "/" in name else f"embedding/{name}", device)
     codes = matcher.look(photographs(photos, matcher.picture_size))
     texts = all_texts(photos)
@@ -75,13 +77,12 @@ def embedding_scores(
     }
 
 
-def _photos(data: str | Path, split: str, limit: int | None) -> CaptionedPhotos:
+def _photos(data: str | Path, split: str) -> CaptionedPhotos:
     """The captioned photographs of a split, or of all of them."""
     if split != "all":
-        return read_split(data, split, limit)
+        return read_split(data, split)
     folder = open_data(data)
-    photos = folder.rows([name for names in folder.splits.values() for name in names if name in folder.captions])
-    return photos if limit is None else photos[: check_whole(limit, "limit", 1, 10**9)]
+    return folder.rows([name for names in folder.splits.values() for name in names if name in folder.captions])
 
 
 def _chosen(labels: Tensor, count: int | None, seed: int) -> Tensor:
