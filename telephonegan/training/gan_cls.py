@@ -21,7 +21,7 @@ from telephonegan.errors import DataError
 from telephonegan.images import contact_sheet
 from telephonegan.matcher import Matcher
 from telephonegan.networks.gan_cls import Discriminator, Generator
-from telephonegan.training.average import follow
+from telephonegan.training.averaging import follow
 from telephonegan.training.devices import fetched
 from telephonegan.training.distributed import average_gradients, share
 from telephonegan.training.ranges import COUNT, RATE, SHARE, SIZE, check_ranges
