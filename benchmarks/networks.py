@@ -10,13 +10,14 @@ from collections.abc import Callable
 
 import timm
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from telephonegan.networks.attngan import UpsampledConv2d
 from telephonegan.networks.backbone import Backbone, normalise
+from telephonegan.networks.char_cnn_rnn import CharCNNRNN
 from telephonegan.networks.damsm import word_scores
-from telephonegan.text import padding_mask
+from telephonegan.text import Alphabet, pad, padding_mask
 
 
 def main() -> None:
@@ -26,6 +27,8 @@ def main() -> None:
     report("Lite0 features and input gradient, the same", *backbone(gradient=True))
     report("upsample + conv 64→128 at 64 px, 16 pictures", *upsampled())
     report("word scores 48×48 pairs, 64 regions", *words())
+    report("Char-CNN-RNN, 250 sentences of 40–110 letters", *sentences(gradient=False))
+    report("Char-CNN-RNN and its gradients, 40 of them", *sentences(gradient=True))
 
 
 def report(name: str, plain: Callable[[], object], ours: Callable[[], object], rounds: int = 5) -> None:
@@ -56,6 +59,28 @@ def backbone(*, gradient: bool) -> tuple[Callable[[], object], Callable[[], obje
             total.backward()
 
     return lambda: run(nets[0]), lambda: run(nets[1])
+
+
+def sentences(*, gradient: bool) -> tuple[Callable[[], object], Callable[[], object]]:
+    network, alphabet = CharCNNRNN(), Alphabet(plain=True)
+    lengths = torch.randint(40, 110, (40 if gradient else 250,), generator=torch.Generator().manual_seed(0))
+    ids, _ = pad([alphabet.encode("flower " * 20).ids[:length] for length in lengths.tolist()])
+
+    def plain() -> Tensor:
+        """The layers over all 201 characters, as they are written down."""
+        x = F.one_hot(F.pad(ids, (0, 201 - ids.shape[1])), 71)[:, :, 1:].float().transpose(1, 2)
+        x = F.max_pool1d(F.threshold(network.conv1(x), 1e-6, 0), 3)
+        x = F.max_pool1d(F.threshold(network.conv2(x), 1e-6, 0), 3)
+        x = F.max_pool1d(F.threshold(network.conv3(x), 1e-6, 0), 3, 2)
+        return network.linear(network.rnn(x.transpose(1, 2)).mean(1))
+
+    def run(embed: Callable[[], Tensor]) -> None:
+        with torch.set_grad_enabled(gradient):
+            found = embed()
+            if gradient:
+                found.sum().backward()
+
+    return lambda: run(plain), lambda: run(lambda: network(ids)[1])
 
 
 def upsampled() -> tuple[Callable[[], object], Callable[[], object]]:

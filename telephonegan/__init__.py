@@ -15,18 +15,24 @@ from telephonegan.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from telephonegan.chains import Chain
+    from telephonegan.embedding import Embedding, embed
     from telephonegan.errors import TelephoneganError
+    from telephonegan.interpolation import Interpolation, interpolate
     from telephonegan.results import Caption, ModelTable, Picture
     from telephonegan.telephone import Telephone, caption, generate, load, play, sample
 
 __all__ = [
     "Caption",
     "Chain",
+    "Embedding",
+    "Interpolation",
     "Picture",
     "Telephone",
     "TelephoneganError",
     "caption",
+    "embed",
     "generate",
+    "interpolate",
     "load",
     "models",
     "play",
@@ -37,11 +43,15 @@ __all__ = [
 _HOMES = {
     "Caption": "results",
     "Chain": "chains",
+    "Embedding": "embedding",
+    "Interpolation": "interpolation",
     "Picture": "results",
     "Telephone": "telephone",
     "TelephoneganError": "errors",
     "caption": "telephone",
+    "embed": "embedding",
     "generate": "telephone",
+    "interpolate": "interpolation",
     "load": "telephone",
     "play": "telephone",
     "sample": "telephone",

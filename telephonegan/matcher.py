@@ -1,7 +1,8 @@
-"""How well texts fit pictures: the text and image encoders of a DAMSM, which share one embedding space.
+"""How well texts fit pictures: a text encoder and an image encoder, which share one embedding space.
 
-A generator's own matcher (kind "damsm") encodes its texts and guided its training. A judge (kind "judge") guided no
-generator: the shipped judges use EfficientNet-Lite2, against which no generator here was trained.
+A generator's own matcher encodes its texts: one of kind "damsm" also guided its training, one of kind "embedding"
+learned from classes. A judge (kind "judge") guided no generator: the shipped judges use EfficientNet-Lite2, against
+which no generator here was trained.
 """
 
 from __future__ import annotations
@@ -17,12 +18,21 @@ from telephonegan import inference
 from telephonegan.errors import WeightsError
 from telephonegan.inference import Settings
 from telephonegan.networks.backbone import backbone_file
+from telephonegan.networks.char_cnn_rnn import CharCNNRNN, PooledImageEncoder
 from telephonegan.networks.damsm import ImageEncoder, TextEncoder, matching_features
 from telephonegan.networks.inception import INPUT_SIZE, InceptionEncoder
-from telephonegan.text import Vocabulary, pad
+from telephonegan.networks.word_encoders import BagOfWords, WordCNN
+from telephonegan.text import Alphabet, Vocabulary, pad
 from telephonegan.zoo import catalogue, store
 
-_INCEPTION = "inception"
+_DAMSM, _INCEPTION = "damsm", "inception"
+# The text encoders by architecture; all but a DAMSM's learn with `training.embedding`.
+TEXT_ENCODERS: dict[str, type[nn.Module]] = {
+    _DAMSM: TextEncoder,
+    "char-cnn-rnn": CharCNNRNN,
+    "word-cnn": WordCNN,
+    "bag-of-words": BagOfWords,
+}
 _PUBLISHED_SIZE = 256  # the size of published generators' pictures, missing from manifests of published encoders
 _READ_AT_ONCE = 500
 
@@ -30,7 +40,8 @@ _READ_AT_ONCE = 500
 class Seen(NamedTuple):
     """A matcher's encoding of B pictures: regions (B,D,h,w), codes (B,D), pooled backbone features (B,P) or None.
 
-    The Inception-v3 of a published DAMSM gives no pooled features.
+    The Inception-v3 of a published DAMSM gives no pooled features. Encoders that learned from classes have one region,
+    the whole picture.
     """
 
     regions: Tensor
@@ -39,7 +50,10 @@ class Seen(NamedTuple):
 
 
 class Read(NamedTuple):
-    """A matcher's encoding of B texts: word embeddings (B,D,L), sentence embeddings (B,D) and lengths (B,)."""
+    """A matcher's encoding of B texts: word embeddings (B,D,L), sentence embeddings (B,D) and lengths (B,).
+
+    In place of words a Char-CNN-RNN has the steps of its recurrent network.
+    """
 
     words: Tensor
     sentences: Tensor
@@ -49,9 +63,10 @@ class Read(NamedTuple):
 class Matcher:
     """A text encoder and, unless `image` is None, an image encoder into the same space, both frozen.
 
-    Xu et al., "AttnGAN: Fine-Grained Text to Image Generation with Attentional GANs", 2018, section 3.2. Every picture
-    is first resized to `picture_size` pixels, so that real and painted pictures have the same resolution, and then
-    enlarged to `input_size` for the backbone. `name` is KIND/NAME as in the manifest.
+    Xu et al., "AttnGAN: Fine-Grained Text to Image Generation with Attentional GANs", 2018, section 3.2, or Reed et
+    al., "Learning Deep Representations of Fine-Grained Visual Descriptions", 2016. Every picture is first resized to
+    `picture_size` pixels, so that real and painted pictures have the same resolution, and then enlarged to `input_size`
+    for the backbone. `name` is KIND/NAME as in the manifest.
 
     >>> matcher = Matcher.load("judge/flickr8k")  # doctest: +SKIP
     >>> matcher.score(to_tensor([Image.open("dog.jpg")], 64), [["a", "dog"]])  # doctest: +SKIP
@@ -60,8 +75,8 @@ class Matcher:
 
     def __init__(
         self,
-        text: TextEncoder,
-        image: ImageEncoder | InceptionEncoder | None,
+        text: nn.Module,
+        image: ImageEncoder | InceptionEncoder | PooledImageEncoder | None,
         vocabulary: Vocabulary,
         *,
         backbone_name: str | None = None,
@@ -94,10 +109,13 @@ class Matcher:
 
         Raises WeightsError, or SettingsError for the device.
         """
+        settings = inference.settings_of(entry, *TEXT_ENCODERS)
+        reads_characters = TEXT_ENCODERS[entry.architecture] is CharCNNRNN
         return cls.of_parts(
-            inference.vocabulary_of(entry),
-            inference.settings_of(entry, "damsm"),
+            Alphabet(plain=settings.value("plain", bool)) if reads_characters else inference.vocabulary_of(entry),
+            settings,
             store.read_tensors(entry),
+            architecture=entry.architecture,
             image=image,
             name=f"{entry.kind}/{entry.name}",
             sha256=entry.sha256,
@@ -111,6 +129,7 @@ class Matcher:
         settings: Settings,
         tensors: Mapping[str, Tensor],
         *,
+        architecture: str = _DAMSM,
         image: bool = True,
         name: str = "",
         sha256: str = "",
@@ -118,13 +137,15 @@ class Matcher:
     ) -> Matcher:
         """A matcher from tensors named "text_encoder.…" and "image_encoder.…", as models and training runs store them.
 
-        Raises WeightsError if settings and tensors do not fit.
+        `architecture` is one of `TEXT_ENCODERS`. Raises WeightsError if settings and tensors do not fit.
         """
-        parts = nn.ModuleDict({"text_encoder": settings.part("text").build(TextEncoder, len(vocabulary))})
+        size = [] if isinstance(vocabulary, Alphabet) else [len(vocabulary)]
+        parts = nn.ModuleDict({"text_encoder": settings.part("text").build(TEXT_ENCODERS[architecture], *size)})
         if image and "image" not in settings.values:
-            raise WeightsError(f"{name} has no image encoder: import it again, with --image-encoder.")
+            again = " Import it again, with --image-encoder." if architecture == _DAMSM else ""
+            raise WeightsError(f"{name} has no image encoder, so it reads texts only.{again}")
         if image:
-            parts["image_encoder"] = _image_encoder(settings.part("image"))
+            parts["image_encoder"] = _image_encoder(settings.part("image"), architecture)
         own = {key: tensor for key, tensor in tensors.items() if image or key.startswith("text_encoder.")}
         store.load_strict(parts, own)
         return cls(
@@ -161,6 +182,8 @@ class Matcher:
         """Encode one batch of captions, given as lists of word ids, on this matcher's device."""
         ids, lengths = pad(captions)
         words, sentences = self.text(ids.to(self.device), lengths)
+        if not isinstance(self.text, TextEncoder):  # all its steps count
+            lengths = torch.full_like(lengths, words.shape[2])
         return Read(words, sentences, lengths.to(self.device))
 
     def read_words(self, captions: Sequence[Sequence[str]]) -> Read:
@@ -184,7 +207,9 @@ class Matcher:
         return [self.vocabulary.known_ids(words, self.words_limit) for words in captions]
 
 
-def _image_encoder(settings: Settings) -> ImageEncoder | InceptionEncoder:
+def _image_encoder(settings: Settings, architecture: str) -> ImageEncoder | InceptionEncoder | PooledImageEncoder:
+    if architecture != _DAMSM:
+        return settings.build(PooledImageEncoder)
     if settings.value("backbone", str, None) == _INCEPTION:
         return settings.without("backbone").build(InceptionEncoder)
     return settings.build(ImageEncoder)

@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from telephonegan import inference
-from telephonegan.errors import TextError
+from telephonegan.errors import TextError, WeightsError
 from telephonegan.matcher import Matcher, Read
 from telephonegan.networks import attngan
 from telephonegan.networks.dfgan import DeepFusionGenerator
 from telephonegan.networks.free import DcganGenerator, FreeGenerator
+from telephonegan.networks.gan_cls import Generator as GanClsGenerator
 from telephonegan.networks.pggan import ProgressiveGenerator
 from telephonegan.text import EncodedText, Vocabulary, padding_mask
 from telephonegan.zoo import catalogue, store
@@ -75,6 +76,7 @@ class DamsmPainter(Painter):
 
     architecture: str
     network_type: type[nn.Module]
+    matcher_kind: str = "damsm"  # and the setting that names the matcher
 
     def __init__(
         self, network: Any, matcher: Matcher, *, words_limit: int | None = None, teacher: str | None = None
@@ -88,10 +90,15 @@ class DamsmPainter(Painter):
     def of(cls, entry: catalogue.Entry, device: torch.device) -> DamsmPainter:
         settings = inference.settings_of(entry, cls.architecture)
         network = settings.part("network").build(cls.network_type)
-        words_limit, teacher = settings.value("words_limit", int | None), settings.value("damsm", str)
+        words_limit, name = settings.value("words_limit", int | None, None), settings.value(cls.matcher_kind, str)
         store.load_strict(network, store.read_tensors(entry))
-        matcher = Matcher.of(catalogue.find("damsm", teacher), device, image=False)
+        matcher = Matcher.of(catalogue.find(cls.matcher_kind, name), device, image=False)
+        cls.check_widths(network, matcher)
         return cls(network, matcher, words_limit=words_limit, teacher=matcher.name)
+
+    @staticmethod
+    def check_widths(network: Any, matcher: Matcher) -> None:
+        """Raise WeightsError if the network reads sentences of another width than the matcher writes."""
 
     @staticmethod
     @abstractmethod
@@ -150,6 +157,32 @@ class DFGANPainter(DamsmPainter):
         return [self.network(latents["noise"], moved(read.sentences, latents))], []
 
 
+class GanClsPainter(DamsmPainter):
+    """GAN-CLS (Reed et al. 2016), over a text embedding: "noise" (B,Z). It has one stage and no attention."""
+
+    architecture, network_type, matcher_kind = "gan-cls", GanClsGenerator, "embedding"
+
+    @staticmethod
+    def widths_of(network: GanClsGenerator) -> dict[str, int]:
+        return {"noise": network.noise_width}
+
+    @staticmethod
+    def check_widths(network: GanClsGenerator, matcher: Matcher) -> None:
+        written = matcher.text.linear.out_features
+        if network.embedding_width != written:
+            raise WeightsError(
+                f"The generator reads embeddings of {network.embedding_width} numbers, {matcher.name} writes {written}:"
+                " name the embedding that it was trained with."
+            )
+
+    @staticmethod
+    def offsets_of(network: GanClsGenerator, matcher: Matcher) -> dict[str, int]:
+        return {"sentence": network.embedding_width}
+
+    def paint(self, latents: Latents, read: Read) -> tuple[list[Tensor], list[Tensor]]:
+        return [self.network(latents["noise"], moved(read.sentences, latents))], []
+
+
 class FreePainter(Painter):
     """A generator without text, see `networks.free`: "noise" (B,Z)."""
 
@@ -196,5 +229,6 @@ def moved(sentences: Tensor, latents: Latents) -> Tensor:
 
 
 BACK_ENDS: dict[str, type[Painter]] = {
-    each.architecture: each for each in (AttnGANPainter, DFGANPainter, FreePainter, DcganPainter, ProgressivePainter)
+    each.architecture: each
+    for each in (AttnGANPainter, DFGANPainter, GanClsPainter, FreePainter, DcganPainter, ProgressivePainter)
 }

@@ -333,6 +333,66 @@ class Vocabulary:
         return words
 
 
+class Alphabet(Vocabulary):
+    """The 70 characters that a Char-CNN-RNN reads, 201 of them at most; it takes the place of a `Vocabulary`.
+
+    Letters are read in lower case, all else as a space. The hyphen is listed twice, and its second place counts, as in
+    the published encoders (Reed et al. 2016). `plain` encoders were trained on words without punctuation and read a
+    text as `tokenise` splits it.
+
+    >>> Alphabet().encode("A café").dropped
+    ['é']
+    """
+
+    SYMBOLS = "abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"/\\|_@#$%^&*~`+-=<>()[]{} "
+    LENGTH = 201
+
+    def __init__(self, *, plain: bool = False) -> None:
+        symbols = list(self.SYMBOLS)
+        symbols[symbols.index("-")] = "<hyphen>"  # its first place, which is never used
+        super().__init__([PAD, *symbols])
+        self.plain = plain
+
+    def __contains__(self, word: str) -> bool:
+        return bool(word) and all(letter in self.ids for letter in word)
+
+    def encode(self, text: str, *, limit: int | None = None) -> EncodedText:
+        """Ids of the characters; those outside the alphabet are in `dropped`, words cut off at the end are counted.
+
+        Raises TextError if no letter or digit is left.
+        """
+        pieces = tokenise(text)
+        whole = " ".join(pieces) if self.plain else " ".join(_lowered(text).split())
+        read = "".join(letter if letter in self.ids else " " for letter in whole)
+        if not any(map(str.isalnum, read)):
+            raise TextError(
+                f"The text {_short(text)} has none of the letters a to z and no digit. Give an English sentence, such "
+                "as 'a purple flower with pointed petals'."
+            )
+        kept = read[: min(self.LENGTH, limit or self.LENGTH)]
+        # A word that is cut in two counts as cut off.
+        words = kept.split() if len(kept) == len(read) or read[len(kept)] == " " else kept.split()[:-1]
+        dropped = dict.fromkeys(letter for letter in whole if letter not in self.ids)
+        return EncodedText([self.ids[letter] for letter in kept], words, list(dropped), len(read.split()) - len(words))
+
+    def known_ids(self, words: Iterable[str], limit: int | None = None) -> list[int]:
+        """Ids of the characters of these words with single spaces between them; one padding id if there is none.
+
+        >>> Alphabet().known_ids(["a", "bee"])
+        [1, 70, 2, 5, 5]
+        """
+        read = " ".join(words)[: min(self.LENGTH, limit or self.LENGTH)]
+        return [self.ids.get(letter, self.ids[" "]) for letter in read] or [0]
+
+    def common(self, n: int) -> list[str]:
+        """The first `n` letters."""
+        return self.words[1 : n + 1]
+
+    def decode(self, ids: Iterable[int]) -> list[str]:
+        """The words of a text from the ids of its characters."""
+        return "".join(self.words[int(index)] for index in ids if int(index)).split()
+
+
 def pad(sequences: Sequence[Sequence[int]], *, value: int = 0) -> tuple[Tensor, Tensor]:
     """Stack id lists to (B,L), padded with `value`, and their lengths (B,)."""
     lengths = torch.tensor([len(sequence) for sequence in sequences])

@@ -11,7 +11,19 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from telephonegan.errors import DataError, TextError, WeightsError
-from telephonegan.text import END, PAD, START, UNKNOWN, Vocabulary, lines_of, pad, padding_mask, read_text, tokenise
+from telephonegan.text import (
+    END,
+    PAD,
+    START,
+    UNKNOWN,
+    Alphabet,
+    Vocabulary,
+    lines_of,
+    pad,
+    padding_mask,
+    read_text,
+    tokenise,
+)
 
 SPECIALS = [PAD, START, END, UNKNOWN]
 
@@ -324,3 +336,44 @@ def test_any_text_comes_back_from_its_file(tmp_path_factory, text, encoding):
     path = tmp_path_factory.mktemp("text") / "a.txt"
     path.write_bytes(text.encode(encoding))
     assert read_text(path) == text
+
+
+# the characters of a Char-CNN-RNN
+
+
+def test_the_alphabet_has_seventy_characters_at_their_published_places():
+    alphabet = Alphabet()
+    assert len(alphabet.SYMBOLS) == 70 and len(alphabet) == 71
+    ids = {letter: alphabet.encode(f"x{letter}x").ids[1] for letter in "az09-(} ,"}
+    assert ids == {"a": 1, "z": 26, "0": 27, "9": 36, "-": 60, "(": 64, "}": 69, " ": 70, ",": 38}
+    assert 37 not in alphabet.encode(alphabet.SYMBOLS).ids  # the first hyphen
+
+
+def test_letters_are_read_in_lower_case_and_others_as_a_space_that_is_told():
+    read = Alphabet().encode("A Café — no\tBIG one!")
+    assert Alphabet().decode(read.ids) == ["a", "caf", "no", "big", "one!"]
+    assert read.dropped == ["é", "—"]
+
+
+def test_plain_text_is_read_without_punctuation_as_captions_are():
+    plain = Alphabet(plain=True)
+    assert plain.encode("It's a t-shirt, isn't it?").ids == plain.known_ids(tokenise("It's a t-shirt, isn't it?"))
+
+
+def test_characters_beyond_the_limit_are_not_read_and_their_words_counted():
+    text = " ".join(["petals"] * 40)  # 279 characters
+    read = Alphabet().encode(text)
+    assert len(read.ids) == 201
+    assert (len(read.words), read.truncated) == (28, 12)  # the 29th is cut in two
+    assert Alphabet().encode("x" * 201).truncated == 0
+
+
+@pytest.mark.parametrize("text", ["", " \n", "?!", "花"])
+def test_a_text_of_no_letter_of_the_alphabet_is_an_error(text):
+    with pytest.raises(TextError):
+        Alphabet(plain=not text).encode(text)
+
+
+def test_words_without_a_letter_are_padding():
+    assert Alphabet().known_ids([]) == [0]
+    assert "red" in Alphabet() and "é" not in Alphabet()

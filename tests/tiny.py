@@ -7,8 +7,10 @@ from torch import nn
 
 from telephonegan.networks.attngan import Generator, initialise
 from telephonegan.networks.captioner import CaptionModel
+from telephonegan.networks.char_cnn_rnn import CharCNNRNN, PooledImageEncoder
 from telephonegan.networks.damsm import ImageEncoder, TextEncoder
 from telephonegan.networks.free import FreeGenerator
+from telephonegan.networks.gan_cls import Generator as GanClsGenerator
 from telephonegan.text import END, PAD, START, UNKNOWN
 from telephonegan.zoo import store
 
@@ -124,6 +126,30 @@ def register_free(name: str = "free", *, seed: int = 0) -> None:
         initialise(net)
     tensors = net.state_dict()
     store.register("generator", name, tensors, architecture="free", settings={"network": network}, replace=True)
+
+
+def register_gan_cls(name: str = NAME, *, seed: int = 0) -> None:
+    """Register embedding/name, a Char-CNN-RNN with an image side, and generator/name-cls, a GAN-CLS over it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        text, image = {"channels": 8, "cell": "rnn", "width": 6}, {"code_channels": 1280, "components": 6}
+        networks = nn.ModuleDict({"text_encoder": CharCNNRNN(**text), "image_encoder": PooledImageEncoder(**image)})
+        sizes = {"backbone": "lite0", "picture_size": 16, "input_size": 64}
+        store.register(
+            "embedding",
+            name,
+            _livelier(networks).state_dict(),
+            architecture="char-cnn-rnn",
+            settings={"text": text, "image": image, "plain": True, **sizes},
+        )
+        network = {"channels": 4, "size": 16, "noise_width": 5, "embedding_width": 6, "text_width": 8}
+        store.register(
+            "generator",
+            f"{name}-cls",
+            _livelier(GanClsGenerator(**network)).state_dict(),
+            architecture="gan-cls",
+            settings={"network": network, "embedding": name},
+        )
 
 
 def _livelier(model: nn.Module) -> nn.Module:

@@ -19,6 +19,7 @@ _EXAMPLES = """examples:
   telephonegan evaluate captioner flickr8k --data flickr8k
   telephonegan evaluate nearest --data flickr8k
   telephonegan evaluate damsm flickr8k --data flickr8k
+  telephonegan evaluate embedding flowers --data flowers --classes zero_shot_classes.txt
   telephonegan evaluate generator flickr8k --data flickr8k
   telephonegan evaluate generator flickr8k --data flickr8k --samples 5000 --features inception --reference test+dev
   telephonegan evaluate generator flowers-zs --data flowers --judge flowers --classes zero_shot_classes.txt
@@ -31,6 +32,7 @@ _MEASURES = {  # measurement → its function in `evaluation`
     "nearest": "nearest_scores",
     "cycle": "cycle_scores",
     "damsm": "matcher_scores",
+    "embedding": "embedding_scores",
     "generator": "generator_scores",
     "words": "word_scores",
 }
@@ -53,6 +55,16 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     _add_name(damsm, "name of the model, or judge/NAME for a judge")
     _add_protocol(damsm)
     _add_seed(damsm)
+
+    embedding = _measure(
+        measures, "embedding", "a text embedding on classes that it did not learn from", splits=("all", "dev", "test")
+    )
+    embedding.add_argument("name", nargs="?", default="flowers", help="the embedding, or KIND/NAME (default: flowers)")
+    _add_classes(embedding)
+    embedding.add_argument(
+        "--captions-per-class", type=int, metavar="N", help="sentences that stand for a class (default: all)"
+    )
+    _add_seed(embedding)
 
     generator = _measure(measures, "generator", "R-precision, distances from photographs, and diversity")
     _add_name(generator)
@@ -94,9 +106,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     generator.add_argument(
         "--best-of", type=int, default=1, metavar="N", help="paint N times, keep the best match (default: 1)"
     )
-    generator.add_argument(
-        "--classes", type=Path, metavar="FILE", help="only photographs of these class numbers, one per line"
-    )
+    _add_classes(generator)
     generator.add_argument("--grid", type=Path, metavar="FILE", help="also write the first 32 pictures as a PNG file")
 
     words = _measure(measures, "words", "whether words for colours and things change the picture")
@@ -154,10 +164,10 @@ def rounded(value: Any) -> Any:
 # ---------------------------------------------------------------------------------------------------- the options
 
 
-def _measure(measures: Any, name: str, what: str) -> argparse.ArgumentParser:
+def _measure(measures: Any, name: str, what: str, splits: tuple[str, ...] = ("test", "dev")) -> argparse.ArgumentParser:
     parser = add_command(measures, name, what, _EXAMPLES)
     parser.add_argument("--data", type=Path, required=True, help="a folder of captioned photographs")
-    parser.add_argument("--split", default="test", choices=("dev", "test"), help="(default: test)")
+    parser.add_argument("--split", default=splits[0], choices=splits, help=f"(default: {splits[0]})")
     parser.add_argument("--limit", type=int, metavar="N", help="use only N photographs of the split, sampled")
     parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:N (default: cpu)")
     add_threads(parser)
@@ -185,6 +195,12 @@ def _add_judge(parser: argparse.ArgumentParser) -> None:
         default="flickr8k",
         metavar="NAME",
         help="the matching model: name of a judge, or damsm/NAME (default: flickr8k)",
+    )
+
+
+def _add_classes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--classes", type=Path, metavar="FILE", help="only photographs of these class numbers, one per line"
     )
 
 

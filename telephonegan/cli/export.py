@@ -28,8 +28,8 @@ def add_export(parser: argparse.ArgumentParser) -> None:
         help="average the weights with those of this run, which started --from the same weights; may be repeated",
     )
     parser.add_argument("--name", required=True, help="name of the model, such as flickr8k")
-    parser.add_argument("--kind", choices=("judge",), help="register a DAMSM run as a judge")
-    parser.add_argument("--damsm-name", help="a generator's DAMSM model (default: the same name)")
+    parser.add_argument("--kind", choices=("judge",), help="register a matcher's run as a judge")
+    parser.add_argument("--damsm-name", help="a generator's DAMSM or embedding (default: the same name)")
     parser.add_argument("--folder", type=Path, help="where to store it (default: with your own models)")
     parser.add_argument("--description", default="", help="a description for the list of models")
     parser.add_argument("--data", default="", help="what it was trained on")

@@ -12,6 +12,7 @@ _EXAMPLES = """examples:
   telephonegan import yunjey --encoder encoder-5-3000.pkl --decoder decoder-5-3000.pkl --vocabulary vocab.pkl
   telephonegan import sgrvinod --checkpoint BEST_checkpoint_coco.pth.tar --vocabulary WORDMAP_coco.json
   telephonegan import pggan karras2018iclr-celebahq-1024x1024.pkl
+  telephonegan import sje-flowers lm_sje_flowers_c10_hybrid_0.00070_1_10_trainvalids.txt_iter16400.t7
   telephonegan play --generator attngan-coco --captioner yunjey"""
 
 _FILES = {
@@ -30,15 +31,23 @@ def add_import(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `telephonegan import`."""
     parser.epilog = _EXAMPLES
     parser.add_argument("name", metavar="NAME", help="what to call the model, such as attngan-coco")
-    parser.add_argument("pggan", metavar="PKL", nargs="?", help="a Progressive GAN, such as karras2018iclr-….pkl")
+    parser.add_argument(
+        "file",
+        nargs="?",
+        metavar="FILE",
+        help="a model in one file: a Progressive GAN (….pkl), or a Char-CNN-RNN (lm_sje_….t7, or .pth of its port)",
+    )
     for name, what in _FILES.items():
         parser.add_argument(f"--{name.replace('_', '-')}", metavar="FILE", help=what)
     parser.add_argument("--replace", action="store_true", help="replace a model of that name")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Import the generators or the captioner that the given files make up."""
+    """Import the generator, captioner or text encoder that the given files make up."""
     from telephonegan.zoo.importing import import_model
 
-    print_models(import_model(options.name, **given(options, "pggan", *_FILES), replace=options.replace))
+    files = given(options, *_FILES)
+    if options.file is not None:
+        files["pggan" if options.file.endswith(".pkl") else "char_cnn_rnn"] = options.file
+    print_models(import_model(options.name, **files, replace=options.replace))
     return 0

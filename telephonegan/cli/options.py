@@ -44,11 +44,12 @@ def add_captioner(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--captioner", metavar="NAME", help="which captioner (default: flickr8k)")
 
 
-def add_generator(parser: argparse.ArgumentParser) -> None:
+def add_generator(parser: argparse.ArgumentParser, *, candidates: bool = True) -> None:
     """Declare the generator, the scale of its noise, and the output folder."""
     parser.add_argument("--truncation", type=number, help="scale of the noise, 0 to 2 (default: 1)")
     fits = "paint each picture N times, keep the one that fits the text best"
-    parser.add_argument("--candidates", type=whole, metavar="N", help=fits)
+    if candidates:
+        parser.add_argument("--candidates", type=whole, metavar="N", help=fits)
     parser.add_argument("--generator", metavar="NAME", help="which generator (default: flickr8k)")
     add_out(parser)
 

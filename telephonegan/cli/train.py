@@ -22,6 +22,8 @@ _EXAMPLES = """examples:
   telephonegan train attngan   --data birds --run runs/birds --damsm attngan-bird --config cfg/bird_attn2.yml
   telephonegan train captioner --data flickr8k --run runs/captioner --set steps=4500
   telephonegan train captioner --data flickr8k --run runs/cider --preset cider --from runs/captioner
+  telephonegan train embedding --data flowers --run runs/embedding --without-classes zero_shot_classes.txt
+  telephonegan train gan-cls   --data flowers --run runs/gan-cls --embedding runs/embedding
   telephonegan train all --preset tiny --run runs/tiny
   telephonegan train world birds --data birds.pack --run runs/birds --minutes 60
   telephonegan train --resume runs/captioner
@@ -48,6 +50,7 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--cache", type=Path, help="folder for packed photographs and features (default: RUN/../cache)")
     parser.add_argument("--damsm", help="attngan: the DAMSM run that guides it, or the name of a DAMSM model")
+    parser.add_argument("--embedding", metavar="RUN", help="gan-cls: the run of its text embedding, or a model's name")
     parser.add_argument("--judge", help="world: an existing judge, instead of training one")
     parser.add_argument("--parts", nargs="+", choices=("damsm", "judge", "captioner", "generator"), help="world: parts")
     parser.add_argument("--pieces", action="store_true", help="world: split checkpoints into files of at most 16 MiB")
@@ -100,6 +103,7 @@ def run(options: argparse.Namespace) -> int:
         settings=options.set,
         config=options.config,
         damsm=options.damsm,
+        embedding=options.embedding,
         origin=options.origin,
         **how,
     )

@@ -35,6 +35,7 @@ BACKGROUNDS = {"white": (255, 255, 255), "black": (0, 0, 0), "grey": (128, 128, 
 PLACES = {"left": (-1, 0), "right": (1, 0), "top": (0, -1), "bottom": (0, 1), "middle": (0, 0)}
 SIZES = {"small": 0.14, "large": 0.26}  # radius, as a share of the picture's side
 SHAPES = ("circle", "square", "triangle", "star")
+CLASSES = tuple(f"{colour} {shape}" for colour in COLOURS for shape in SHAPES)
 CAPTIONS = 5  # of each picture
 
 _VALUES = {"shape": SHAPES, "colour": COLOURS, "background": BACKGROUNDS, "size": SIZES, "position": PLACES}
@@ -100,12 +101,20 @@ def drawing(index: int, size: int, seed: int = 0) -> Drawing:
 
 
 def write_world(
-    folder: str | Path, *, train: int = 800, dev: int = 100, test: int = 100, size: int = 64, seed: int = 0
+    folder: str | Path,
+    *,
+    train: int = 800,
+    dev: int = 100,
+    test: int = 100,
+    size: int = 64,
+    seed: int = 0,
+    classes: bool = False,
 ) -> Path:
     """Write a data folder of drawn pictures: images/, captions.txt, train.txt, dev.txt and test.txt.
 
-    The splits are pictures 0 to train-1 of the seed's world, then dev, then test. Returns the folder, which must not
-    exist yet; if writing fails, nothing is left behind. Raises OutputError or SettingsError.
+    The splits are pictures 0 to train-1 of the seed's world, then dev, then test. With `classes` there is also
+    labels.csv: pictures of one colour and shape are one class, numbered as in `CLASSES`. Returns the folder, which must
+    not exist yet; if writing fails, nothing is left behind. Raises OutputError or SettingsError.
 
     >>> write_world("shapes", train=2000)  # doctest: +SKIP
     """
@@ -116,7 +125,7 @@ def write_world(
     check_seed(seed)
     folder = new_folder(expanded(folder))
     try:
-        _fill(folder, counts, size, seed)
+        _fill(folder, counts, size, seed, classes)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -164,7 +173,7 @@ def measure(picture: Any) -> dict[str, str]:
     return seen | {"colour": colour, "size": size, "position": _position(figure)}
 
 
-def _fill(folder: Path, counts: dict[str, int], size: int, seed: int) -> None:
+def _fill(folder: Path, counts: dict[str, int], size: int, seed: int, classes: bool) -> None:
     new_folder(folder / "images")
     sentences: dict[str, list[str]] = {}
     names: dict[str, list[str]] = {split: [] for split in counts}
@@ -177,6 +186,13 @@ def _fill(folder: Path, counts: dict[str, int], size: int, seed: int) -> None:
             names[split].append(name)
             index += 1
     write_captions(folder, sentences, names)
+    if classes:
+        lines = ["image,class_id,class_name"]
+        for name, captions in sentences.items():
+            # Their first captions name both.
+            own = " ".join(attributes_of(captions[0])[what] for what in ("colour", "shape"))
+            lines.append(f"{name},{CLASSES.index(own)},{own}")
+        replace(folder / "labels.csv", ("\n".join(lines) + "\n").encode())
 
 
 def _outline(scene: Scene, chance: random.Random) -> list[tuple[float, float]] | tuple[float, float, float]:

@@ -14,6 +14,7 @@ from typing import Any
 _HOMES = {
     "captioner_scores": "captioners",
     "cycle_scores": "captioners",
+    "embedding_scores": "embeddings",
     "generator_scores": "generators",
     "matcher_scores": "matchers",
     "nearest_scores": "captioners",

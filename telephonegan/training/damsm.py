@@ -15,14 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from telephonegan.data.photos import CaptionedPhotos, pack_photos, random_crop, unit_range
-from telephonegan.errors import SettingsError
 from telephonegan.networks.backbone import Backbone
 from telephonegan.networks.damsm import ImageEncoder, TextEncoder, damsm_loss, matching_features
 from telephonegan.text import PAD, Vocabulary, pad
 from telephonegan.training.devices import fetched, kept_on, taken
 from telephonegan.training.distributed import average_gradients, gather, share
 from telephonegan.training.features import cached
-from telephonegan.training.ranges import COUNT, RATE, SHARE, SIZE, check_ranges
+from telephonegan.training.ranges import COUNT, RATE, SHARE, SIZE, check_multiple, check_ranges
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,7 @@ class DamsmSettings:
     steps: int = 3600
 
     def __post_init__(self) -> None:
-        if self.input_size < 32 or self.input_size % 32:
-            raise SettingsError(f"input_size must be a multiple of 32 pixels; {self.input_size} was given.")
+        check_multiple("input_size", self.input_size, 32)
         check_ranges(
             self,
             **dict.fromkeys(("picture_size", "input_size", "word_width", "width"), SIZE),

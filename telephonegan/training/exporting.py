@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from telephonegan.zoo.catalogue import Entry
 
 # Of the model that a recipe trains.
-_KINDS = {"captioner": "captioner", "damsm": "damsm", "attngan": "generator", "free": "generator"}
+_KINDS = {
+    "captioner": "captioner",
+    "damsm": "damsm",
+    "attngan": "generator",
+    "free": "generator",
+    "embedding": "embedding",
+    "gan-cls": "generator",
+}
+_MATCHING = ("damsm", "embedding")  # the recipes of matchers
 
 
 class Exported(NamedTuple):
@@ -41,7 +49,8 @@ def export(
     """Store the averaged weights of the run in the folder `run` as a model, and list it in a manifest.
 
     With `others`, runs that started from the same weights, the model is the mean of all of them. `as_judge` registers
-    a DAMSM run as a judge. `damsm_name` is the DAMSM model whose text encoder a generator uses (default: `name`).
+    a matcher's run as a judge. `damsm_name` is the DAMSM, or for GAN-CLS the embedding, that encodes a generator's
+    texts (default: `name`).
     `folder` is where models are kept (default: the user's own). `description`, `data` (what it was trained on),
     `licence` and `quality` (measured numbers) go into the manifest. `replace` replaces a model of that name.
 
@@ -60,8 +69,10 @@ def export(
     runs = [read_exportable(each) for each in folders]
     record, checkpoint = runs[0]
     check_alike([each for each, _ in runs])
-    if as_judge and record["recipe"] != "damsm":
-        raise SettingsError(f"Only a DAMSM run can be registered as a judge; {run} is a {record['recipe']} run.")
+    if as_judge and record["recipe"] not in _MATCHING:
+        raise SettingsError(
+            f"Only a run of {' or '.join(_MATCHING)} can be registered as a judge; {run} is a {record['recipe']} run."
+        )
     tensors = mean_weights([_tensors(each["recipe"], state) for each, state in runs])
     entry = store.register(
         "judge" if as_judge else _KINDS[record["recipe"]],
@@ -81,8 +92,8 @@ def export(
 
 
 def _tensors(recipe: str, checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """The weights to export: the moving average, or both encoders of a DAMSM."""
-    if recipe != "damsm":
+    """The weights to export: the moving average, or both encoders of a matcher."""
+    if recipe not in _MATCHING:
         return checkpoint["average"]
     parts = ("text_encoder", "image_encoder")
     return {f"{part}.{key}": value for part in parts for key, value in checkpoint[part].items()}
@@ -111,6 +122,16 @@ def _described(record: Mapping[str, Any], damsm_name: str) -> dict[str, Any]:
             "vocabulary": record["vocabulary"],
             "settings": {**{key: settings[key] for key in kept if key in settings}, **network},
         }
+    if record["recipe"] == "embedding":
+        reads_characters = settings["encoder"] == "char-cnn-rnn"
+        sizes = {key: settings[key] for key in ("backbone", "picture_size", "input_size")}
+        return {
+            "architecture": settings["encoder"],
+            "vocabulary": None if reads_characters else record["vocabulary"],
+            "settings": {**sizes, **network, **({"plain": True} if reads_characters else {})},
+        }
+    if record["recipe"] == "gan-cls":
+        return {"architecture": "gan-cls", "settings": {"network": network, "embedding": damsm_name}}
     if record["recipe"] == "free":
         return {"architecture": "free", "settings": {"network": network}}
     return {

@@ -15,6 +15,7 @@ from telephonegan.records import read_json
 from telephonegan.training import recipes, runs
 from telephonegan.training.ranges import COUNT, check_range
 
+_MATCHERS = {"attngan": "damsm", "gan-cls": "embedding"}  # recipe → kind of the model that encodes its texts
 ORDER = ("damsm", "attngan", "captioner")  # of `train_all`: the generator needs the DAMSM
 _WORLD = {"train": 1200, "dev": 100, "test": 100}  # pictures to draw for the tiny preset without data
 _WORLD_SIZE = 48
@@ -32,6 +33,7 @@ def train(
     steps: int | None = None,
     seed: int = 0,
     damsm: str | Path | None = None,
+    embedding: str | Path | None = None,
     origin: str | Path | None = None,
     without: Collection[int] = (),
     cache: str | Path | None = None,
@@ -44,10 +46,12 @@ def train(
 ) -> bool:
     """Train a recipe into the folder `run`, or continue from its checkpoint; False if stopped before the end.
 
-    - `recipe`: "damsm", "attngan", "captioner" or "free". `data`: a folder of photographs, captioned except for "free".
+    - `recipe`: "damsm", "attngan", "captioner", "free", "embedding" or "gan-cls". `data`: a folder of photographs,
+      captioned except for "free".
     - Settings: those of the `preset`, overridden by the YAML file `config`, then by `settings`, a dictionary or
       KEY=VALUE texts. `steps`: the total number of optimiser steps.
-    - `damsm`, for attngan: the folder of a DAMSM run, or the name of a DAMSM model. `origin`: the folder of another
+    - `damsm`, for attngan: the folder of a DAMSM run, or the name of a DAMSM model. `embedding`, for gan-cls: the same
+      of an embedding. `origin`: the folder of another
       run, or the name of a captioner or generator, whose weights this one starts with. `without`: class numbers of
       photographs to leave out.
     - `cache`: a folder for packed photographs and features, which runs may share (default: `run`/../cache).
@@ -75,6 +79,7 @@ def train(
         "run_folder": _absolute(run),
         "cache": _absolute(cache),
         "damsm": _run_or_name(damsm),
+        "embedding": _run_or_name(embedding),
         "origin": _run_or_name(origin),
         "without": sorted(without),
         "preset": preset,
@@ -91,7 +96,7 @@ def train(
         devices.tune(own)
         chosen = _settings(recipe, preset, config, assignments, steps)
         torch.manual_seed(seed)
-        sources = _sources(recipe, data, damsm, cache, without)
+        sources = _sources(recipe, data, {"damsm": damsm, "embedding": embedding}, cache, without)
         begun = {"seed": seed, **sources.fingerprints()}
         runs.refuse_other(run, {"recipe": recipe, "settings": asdict(chosen), **begun})
         with distributed.main_first():
@@ -221,11 +226,12 @@ def _start_from(made: Any, recipe: str, preset: str, origin: str | Path) -> None
 
 @dataclass(frozen=True)
 class _Sources:
-    """A recipe's input: photographs for training and for evaluation and, for attngan, the DAMSM encoders."""
+    """A recipe's input: photographs for training and for evaluation and, for a GAN, the encoders of its texts."""
 
     train: Any
     measured: Any
     matcher: Any = None
+    kind: str = "damsm"  # of the matcher
 
     def parts(self) -> list[Any]:
         """The first arguments of a recipe."""
@@ -233,12 +239,17 @@ class _Sources:
 
     def fingerprints(self) -> dict[str, str]:
         """What identifies these sources in run.json."""
-        damsm = {} if self.matcher is None else {"damsm": _fingerprint(self.matcher.text, self.matcher.image)}
-        return {"data": self.train.fingerprint(), **damsm}
+        nets = () if self.matcher is None else filter(None, (self.matcher.text, self.matcher.image))
+        matcher = {} if self.matcher is None else {self.kind: _fingerprint(*nets)}
+        return {"data": self.train.fingerprint(), **matcher}
 
 
 def _sources(
-    recipe: str, data: str | Path, damsm: str | Path | None, cache: Path, without: Collection[int]
+    recipe: str,
+    data: str | Path,
+    matchers: Mapping[str, str | Path | None],
+    cache: Path,
+    without: Collection[int],
 ) -> _Sources:
     from telephonegan.data.layouts import open_data, open_photographs
 
@@ -247,16 +258,22 @@ def _sources(
         train, measured = (folder.rows(folder.splits[name]).without(without) for name in ("train", "dev"))
         return _Sources(_usable(train, cache), measured)
     folder = open_data(data)
-    measured = "test" if recipe == "attngan" and "test" not in folder.absent else "dev"
+    kind = _MATCHERS.get(recipe)
+    measured = "test" if kind and "test" not in folder.absent else "dev"
+    if recipe == "embedding":
+        dev = folder.split("dev")
+        chosen = dev.take(dev.rows_of(without)) if without else dev  # of the classes that are held out
+        return _Sources(_usable(folder.split("train").without(without), cache), _usable(chosen, cache))
     train, measured = (_usable(folder.split(name).without(without), cache) for name in ("train", measured))
-    if recipe != "attngan":
+    if kind is None:
         return _Sources(train, measured)
-    if damsm is None:
+    source = matchers[kind]
+    if source is None:
         raise SettingsError(
-            "train attngan needs --damsm: the folder of a DAMSM run or the name of a DAMSM model. "
-            "Train one first with: telephonegan train damsm"
+            f"train {recipe} needs --{kind}: the folder of a run of {kind} or the name of such a model. "
+            f"Train one first with: telephonegan train {kind}"
         )
-    return _Sources(train, measured, runs.load_matcher(damsm))
+    return _Sources(train, measured, runs.load_matcher(source, kind), kind)
 
 
 def _usable(photos: Any, cache: Path) -> Any:

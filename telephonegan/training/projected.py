@@ -146,9 +146,9 @@ class ProjectedGan:
         To start from a model, which has no discriminator, set `discriminator_alone`.
         """
         for name, net in (("generator", self.generator), ("average", self.average)):
-            _load_fitting(net, self.grown(dict(checkpoint[name])), name)
+            load_fitting(net, self.grown(dict(checkpoint[name])), name)
         if "discriminator" in checkpoint:
-            _load_fitting(self.discriminator, checkpoint["discriminator"], "discriminator")
+            load_fitting(self.discriminator, checkpoint["discriminator"], "discriminator")
         elif not self.settings.discriminator_alone:
             raise SettingsError(
                 "A model has no discriminator, and an untrained one would spoil the generator. "
@@ -216,7 +216,8 @@ class ProjectedGan:
         follow(self.average, self.generator, keep)
 
 
-def _load_fitting(net: torch.nn.Module, found: dict[str, Tensor], name: str) -> None:
+def load_fitting(net: torch.nn.Module, found: dict[str, Tensor], name: str) -> None:
+    """Copy the tensors that fit by name and shape. Raises WeightsError if none does."""
     own = net.state_dict()
     fitting = {key: value for key, value in found.items() if key in own and own[key].shape == value.shape}
     if not fitting:

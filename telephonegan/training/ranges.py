@@ -28,3 +28,14 @@ def check_ranges(settings: Any, **allowed: tuple[float, float]) -> None:
     """Raise SettingsError for the first of these settings that is outside its range."""
     for name, bounds in allowed.items():
         check_range(name, getattr(settings, name), bounds)
+
+
+def check_multiple(name: str, value: int, of: int) -> None:
+    """Raise SettingsError for a size in pixels that is not a multiple of `of`, or below it.
+
+    >>> check_multiple("input_size", 100, 32)
+    Traceback (most recent call last):
+    telephonegan.errors.SettingsError: input_size must be a multiple of 32 pixels; 100 was given.
+    """
+    if value < of or value % of:
+        raise SettingsError(f"{name} must be a multiple of {of} pixels; {value} was given.")

@@ -21,6 +21,8 @@ _MODULES = {
     "damsm": {"damsm": "DamsmRecipe", "published_damsm": "PublishedDamsmRecipe"},
     "attngan": {"attngan": "GanRecipe", "published_attngan": "PublishedGanRecipe"},
     "free": {"free": "FreeRecipe"},
+    "embedding": {"embedding": "EmbeddingRecipe"},
+    "gan-cls": {"gan_cls": "GanClsRecipe", "gan_cls_projected": "ProjectedGanClsRecipe"},
 }
 NAMES = tuple(_MODULES)
 _ATTNGAN_SECTIONS = {"CONFIG_NAME", "DATASET_NAME", "TRAIN", "GAN", "TEXT", "TREE"}

@@ -14,8 +14,10 @@ from telephonegan.records import Count, Form, PathName, Seed, checked, read_json
 if TYPE_CHECKING:
     from telephonegan.matcher import Matcher
 
-_RecipeName = Annotated[str, Form("captioner|damsm|attngan|free", "captioner, damsm, attngan or free")]
-_ORIGIN = ("seed", "data", "damsm", "vocabulary")  # besides recipe and settings; absent in old files
+_RECIPES = ("captioner", "damsm", "attngan", "free", "embedding", "gan-cls")
+_RecipeName = Annotated[str, Form("|".join(_RECIPES), f"{', '.join(_RECIPES[:-1])} or {_RECIPES[-1]}")]
+# Besides recipe and settings; absent in old files.
+_ORIGIN = ("seed", "data", "damsm", "embedding", "vocabulary")
 
 
 class _Quoted:
@@ -40,6 +42,7 @@ class Options:
     run_folder: PathName | None = None
     cache: PathName | None = None
     damsm: PathName | None = None
+    embedding: PathName | None = None
     origin: PathName | None = None
     config: PathName | None = None
     preset: str | None = None
@@ -59,6 +62,7 @@ class _Record:
     seed: int | None = None
     data: str | None = None
     damsm: str | None = None
+    embedding: str | None = None
     options: Options | None = None
 
 
@@ -85,9 +89,25 @@ class _OfFree:
     size: Count
 
 
+@dataclasses.dataclass(frozen=True)
+class _OfEmbedding:
+    encoder: str
+    backbone: str
+    picture_size: Count
+    input_size: Count
+
+
 # By recipe: the settings that describe its exported model, and the parts of a checkpoint that make up the model.
-_EXPORTED = {"captioner": _OfCaptioner, "damsm": _OfDamsm, "attngan": _OfGan, "free": _OfFree}
-_PARTS = dict.fromkeys(("captioner", "attngan", "free"), ("average",)) | {"damsm": ("text_encoder", "image_encoder")}
+_EXPORTED = {
+    "captioner": _OfCaptioner,
+    "damsm": _OfDamsm,
+    "attngan": _OfGan,
+    "free": _OfFree,
+    "embedding": _OfEmbedding,
+    "gan-cls": _OfFree,
+}
+_PARTS = dict.fromkeys(("captioner", "attngan", "free", "gan-cls"), ("average",))
+_PARTS |= dict.fromkeys(("damsm", "embedding"), ("text_encoder", "image_encoder"))
 
 
 # Kinds of models from which a run may start.
@@ -178,22 +198,24 @@ def read_record(path: Path) -> dict[str, Any]:
     return record
 
 
-def load_matcher(source: str | Path) -> Matcher:
-    """The matcher in the folder of a DAMSM run, or the model damsm/SOURCE."""
+def load_matcher(source: str | Path, kind: str = "damsm") -> Matcher:
+    """The matcher in the folder of a run of this kind ("damsm" or "embedding"), or the model KIND/SOURCE."""
     from telephonegan.matcher import Matcher
 
-    return _matcher_of_run(Path(source)) if Path(source).is_dir() else Matcher.load(f"damsm/{source}")
+    return _matcher_of_run(Path(source), kind) if Path(source).is_dir() else Matcher.load(f"{kind}/{source}")
 
 
-def _matcher_of_run(run: Path) -> Matcher:
+def _matcher_of_run(run: Path, kind: str) -> Matcher:
     from telephonegan.inference import Settings
     from telephonegan.matcher import Matcher
-    from telephonegan.text import Vocabulary
+    from telephonegan.text import Alphabet, Vocabulary
 
     record, checkpoint = read_run(run)
-    if record["recipe"] != "damsm":
-        raise WeightsError(f"{run} is a {record['recipe']} run; a DAMSM run is needed.")
+    if record["recipe"] != kind:
+        raise WeightsError(f"{run} is a {record['recipe']} run; a run of {kind} is needed.")
     encoders = ("text_encoder", "image_encoder")
     tensors = {f"{part}.{name}": tensor for part in encoders for name, tensor in checkpoint[part].items()}
     settings = Settings(f"in {run / 'run.json'}", {**record["settings"], **record["network"]})
-    return Matcher.of_parts(Vocabulary(record["vocabulary"]), settings, tensors, name=str(run))
+    architecture = settings.value("encoder", str, "damsm")
+    words = Alphabet(plain=True) if architecture == "char-cnn-rnn" else Vocabulary(record["vocabulary"])
+    return Matcher.of_parts(words, settings, tensors, architecture=architecture, name=str(run))

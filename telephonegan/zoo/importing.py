@@ -25,6 +25,7 @@ from telephonegan.zoo import catalogue, store
 from telephonegan.zoo.legacy_pickles import read_captions, read_tf_networks, read_vocabulary
 from telephonegan.zoo.pickled_modules import read_modules
 from telephonegan.zoo.published import load_published, network_settings
+from telephonegan.zoo.published_char_cnn_rnn import read_char_cnn_rnn
 
 _SAMPLED_WORDS = 19  # the published sampler takes 20 steps, the first of which yields the start marker
 _TERMS = "as its authors published it; MIT for the code"
@@ -32,6 +33,7 @@ _TERMS = "as its authors published it; MIT for the code"
 _GENERATOR_FILES = ("generator", "text_encoder", "dictionary")
 _CAPTIONER_FILES = ("encoder", "decoder", "vocabulary")
 _CHECKPOINT_FILES = ("checkpoint", "vocabulary")
+_EMBEDDING_FILES = ("char_cnn_rnn",)
 
 Sources = Mapping[str, Mapping[str, str]]
 
@@ -47,8 +49,9 @@ def import_model(
     """Register a model from its published files.
 
     `files` are those of `import_attngan` (generator, text_encoder, dictionary and perhaps image_encoder), of
-    `import_captioner` (encoder, decoder, vocabulary) or of `import_attending_captioner` (checkpoint, vocabulary), by
-    name. Raises SettingsError for files that do not belong together or are incomplete, and the errors of those three.
+    `import_captioner` (encoder, decoder, vocabulary), of `import_attending_captioner` (checkpoint, vocabulary) or of
+    `import_char_cnn_rnn` (char_cnn_rnn), by name. Raises SettingsError for files that do not belong together or are
+    incomplete, and the errors of those four.
 
     >>> import_model("yunjey", encoder="encoder-5-3000.pkl", decoder="decoder-5-3000.pkl",
     ...              vocabulary="vocab.pkl")  # doctest: +SKIP
@@ -57,14 +60,17 @@ def import_model(
         return import_pggan(name, sources=sources, folder=folder, replace=replace, **files)
     if files.keys() & {*_GENERATOR_FILES, "image_encoder"}:
         run, needed = import_attngan, _GENERATOR_FILES
+    elif "char_cnn_rnn" in files:
+        run, needed = import_char_cnn_rnn, _EMBEDDING_FILES
     elif "checkpoint" in files:
         run, needed = import_attending_captioner, _CHECKPOINT_FILES
     else:
         run, needed = import_captioner, _CAPTIONER_FILES
     if not files or files.keys() - {*needed, *(["image_encoder"] if run is import_attngan else [])}:
         raise SettingsError(
-            f"Give {_options(_GENERATOR_FILES)} for a generator, {_options(_CAPTIONER_FILES)} for a captioner, or "
-            f"{_options(_CHECKPOINT_FILES)} for a captioner in a single file; import one model at a time."
+            f"Give {_options(_GENERATOR_FILES)} for a generator, {_options(_CAPTIONER_FILES)} for a captioner, "
+            f"{_options(_CHECKPOINT_FILES)} for a captioner in a single file, or the file of a Char-CNN-RNN. "
+            "Import one model at a time."
         )
     if missing := [part for part in needed if part not in files]:
         raise SettingsError(f"{_options(missing)} is missing: give {_options(needed)} together.")
@@ -275,6 +281,40 @@ def import_pggan(
             "sources": {key: dict(value) for key, value in (sources or {}).items()},
         },
         description=f"published Progressive GAN, {size} px",
+        licence=_TERMS,
+        full_precision=("*",),
+        folder=folder,
+        replace=replace,
+    )
+    return [entry]
+
+
+def import_char_cnn_rnn(
+    name: str,
+    *,
+    char_cnn_rnn: str | Path,
+    sources: Sources | None = None,
+    folder: Path | None = None,
+    replace: bool = False,
+) -> list[catalogue.Entry]:
+    """Register a published Char-CNN-RNN (Reed et al. 2016), as embedding/`name`.
+
+    The file is the authors' `lm_sje_….t7`, read without running anything in it, or the `.pth` of its PyTorch version.
+    It encodes texts only: the features of pictures that it was trained with are not in the file. Raises WeightsError
+    for another file, and the errors of `store.register`.
+
+    >>> import_char_cnn_rnn("sje-flowers", char_cnn_rnn="lm_sje_flowers_c10_hybrid.t7")  # doctest: +SKIP
+    """
+    network = read_char_cnn_rnn(char_cnn_rnn)
+    settings = {"channels": network.conv3.out_channels, "cell": network.cell, "width": network.linear.out_features}
+    origin = {"sources": {key: dict(value) for key, value in (sources or {}).items()}}
+    entry = store.register(
+        "embedding",
+        name,
+        _prefixed("text_encoder", network),
+        architecture="char-cnn-rnn",
+        settings={"text": settings, "plain": False, **origin},
+        description="published Char-CNN-RNN text encoder",
         licence=_TERMS,
         full_precision=("*",),
         folder=folder,

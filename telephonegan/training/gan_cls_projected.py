@@ -1,0 +1,137 @@
+"""Training the generator of GAN-CLS as the other GANs here: a projected discriminator and moment matching.
+
+The networks that paint and the text embedding are those of `gan_cls`, so the two recipes compare how a GAN is trained.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from telephonegan.data.photos import CaptionedPhotos, pack_photos
+from telephonegan.matcher import Matcher
+from telephonegan.networks.damsm import pooled_features
+from telephonegan.networks.gan_cls import Generator
+from telephonegan.training.augment import augment
+from telephonegan.training.devices import fetched, sent
+from telephonegan.training.distributed import share
+from telephonegan.training.gan_cls import EmbeddedCaptions, OtherClasses, paint_shown
+from telephonegan.training.projected import ProjectedGan, ProjectedSettings
+from telephonegan.training.ranges import SHARE, SIZE, check_ranges
+
+_SHOWN = 32
+
+
+@dataclass(frozen=True)
+class ProjectedGanClsSettings(ProjectedSettings):
+    """What a run depends on; sizes in pixels."""
+
+    size: int = 64
+    channels: int = 64
+    residual: bool = False
+    noise_width: int = 100
+    text_width: int = 128
+    captions: int = 1  # the sentence is the mean of so many random captions of a photograph
+    mismatched_weight: float = 0.5
+    backbone_input: int = 64
+    largest_input: int = 96
+    head_width: int = 64
+    moment_weight: float = 10.0
+    moment_queue: int = 2048
+    steps: int = 20_000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        sizes = dict.fromkeys(("size", "noise_width", "text_width", "captions"), SIZE)
+        check_ranges(self, **sizes, mismatched_weight=SHARE)
+
+
+PRESETS = {
+    "projected": ProjectedGanClsSettings(),
+    "projected-tiny": replace(
+        ProjectedGanClsSettings(),
+        size=16,
+        channels=16,
+        largest_input=0,
+        head_width=16,
+        mirror=False,
+        learning_rate=5e-4,
+        ema_half_life=500,
+        moment_queue=128,
+        steps=200,
+    ),
+}
+
+
+class ProjectedGanClsRecipe(ProjectedGan):
+    """One run; `state` holds everything a checkpoint needs."""
+
+    def __init__(
+        self,
+        train: CaptionedPhotos,
+        shown: CaptionedPhotos,
+        matcher: Matcher,
+        settings: ProjectedGanClsSettings,
+        cache: Path,
+        device: str | torch.device = "cpu",
+    ) -> None:
+        super().__init__(settings, device)
+        self.vocabulary = matcher.vocabulary
+        self.text = EmbeddedCaptions(train.captions, matcher, self.device)
+        self.shown = EmbeddedCaptions([captions[:1] for captions in shown.captions[:_SHOWN]], matcher, self.device)
+        self.others = OtherClasses(train)
+        self.photos = pack_photos(train, settings.size, cache).to(self.device)
+        self.assemble(Generator(**self.network()), embedding_width=self.text.width)
+
+    def network(self) -> dict[str, Any]:
+        """The settings the generator is built from."""
+        names = ("channels", "size", "noise_width", "text_width", "residual")
+        return {name: getattr(self.settings, name) for name in names} | {"embedding_width": self.text.width}
+
+    def step(self, step: int) -> dict[str, float]:
+        settings, batch = self.settings, self.batch_size
+        size = settings.inputs[step % len(settings.inputs)]
+        rows = torch.randint(len(self.photos), (batch,))
+        mirrored = share(torch.rand(batch, 1, 1, 1)) < (0.5 if settings.mirror else 0.0)
+        sentences = share(self.text.draw(rows, settings.captions))
+        mismatched = share(self.text.draw(self.others.draw(rows), settings.captions))
+        noise = sent(share(torch.randn(batch, settings.noise_width)), self.device)
+        real = self.photographs(sent(rows, self.device), sent(mirrored, self.device))
+        with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False):
+            painted = self.pyramid(augment(self.paint(noise, sentences).float()), size)
+            with torch.no_grad():
+                photographed = self.pyramid(augment(real), size)
+            discriminator_loss = self._discriminator_step(photographed, painted, sentences, mismatched)
+            if step < settings.discriminator_alone:
+                return fetched({"discriminator": discriminator_loss})
+            self.require_heads(False)
+            (logits,) = self.judged(painted, sentences)
+            self.require_heads(True)
+            losses = {"adversarial": -logits.float().mean()}
+            if self.moments is not None:
+                pooled = pooled_features(self.backbone.head(painted[32]))
+                losses["moments"] = settings.moment_weight * self.discrepancy(pooled, photographed, size)
+        self.update_generator(sum(losses.values()), step)
+        return fetched({"discriminator": discriminator_loss, **losses})
+
+    def _discriminator_step(
+        self, photographed: dict[int, Tensor], painted: dict[int, Tensor], sentences: Tensor, mismatched: Tensor
+    ) -> Tensor:
+        """Hinge loss: real with its sentence against painted, and against real with a sentence of another class."""
+        matching, wrong = self.judged(photographed, sentences, mismatched)
+        (fake,) = self.judged({stride: f.detach() for stride, f in painted.items()}, sentences)
+        weight = self.settings.mismatched_weight
+        return self.update_discriminator(
+            F.relu(1 - matching.float()).mean()
+            + (1 - weight) * F.relu(1 + fake.float()).mean()
+            + weight * F.relu(1 + wrong.float()).mean()
+        )
+
+    def evaluate(self, step: int, folder: Path) -> dict[str, float]:
+        """Paint a grid of the first 32 shown captions."""
+        return paint_shown(self.average, self.shown.sentences.float(), folder / f"grid-{step:06d}.png")
