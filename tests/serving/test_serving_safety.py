@@ -267,6 +267,7 @@ def test_a_request_id_is_kept_if_it_is_harmless(server):
 def test_the_log_has_one_line_for_each_request_whatever_is_in_it(server, caplog):
     with caplog.at_level(logging.INFO, "telephonegan.serving"):
         server.get("/nowhere%0d%0a2026 INFO forged%1b[31m")
+        wait_until(lambda: "forged" in caplog.text)
     (line,) = [each.getMessage() for each in caplog.records if "forged" in each.getMessage()]
     assert "\n" not in line and "\r" not in line and "\x1b" not in line
 
