@@ -134,6 +134,7 @@ def register_gan_cls(name: str = NAME, *, seed: int = 0) -> None:
         torch.manual_seed(seed)
         text, image = {"channels": 8, "cell": "rnn", "width": 6}, {"code_channels": 1280, "components": 6}
         networks = nn.ModuleDict({"text_encoder": CharCNNRNN(**text), "image_encoder": PooledImageEncoder(**image)})
+        nn.init.normal_(networks["image_encoder"].whitening)
         sizes = {"backbone": "lite0", "picture_size": 16, "input_size": 64}
         store.register(
             "embedding",
