@@ -72,7 +72,7 @@ class DamsmPainter(Painter):
         self, network: Any, matcher: Matcher, *, words_limit: int | None = None, teacher: str | None = None
     ) -> None:
         self.matcher, self.words_limit, self.teacher, self.device = matcher, words_limit, teacher, matcher.device
-        self.network = network.to(self.device).eval().requires_grad_(False)
+        self.network = network.to(self.device, memory_format=torch.channels_last).eval().requires_grad_(False)
         self.vocabulary, self.size, self.latent_widths = matcher.vocabulary, network.size, self.widths_of(network)
 
     @classmethod
@@ -82,7 +82,12 @@ class DamsmPainter(Painter):
         words_limit, teacher = settings.value("words_limit", int | None), settings.value("damsm", str)
         store.load_strict(network, store.read_tensors(entry))
         matcher = Matcher.of(catalogue.find("damsm", teacher), device, image=False)
-        return cls(network, matcher, words_limit=words_limit, teacher=matcher.name)
+        return cls(cls.folded(network), matcher, words_limit=words_limit, teacher=matcher.name)
+
+    @staticmethod
+    def folded(network: Any) -> Any:
+        """The network as it paints fastest, if it is never trained again."""
+        return network
 
     @staticmethod
     @abstractmethod
@@ -107,6 +112,10 @@ class AttnGANPainter(DamsmPainter):
     @staticmethod
     def widths_of(network: attngan.Generator) -> dict[str, int]:
         return {"noise": network.noise_width, "eps": network.condition_width}
+
+    @staticmethod
+    def folded(network: attngan.Generator) -> attngan.Generator:
+        return network.folded()
 
     def paint(self, latents: Latents, read: Read) -> tuple[list[Tensor], list[Tensor]]:
         mask = padding_mask(read.lengths, read.words.shape[2])
