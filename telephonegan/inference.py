@@ -10,6 +10,7 @@ import threading
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -43,6 +44,28 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     if int(number or 0) >= torch.cuda.device_count():
         raise SettingsError(f"There is no device {name!r}: torch sees {torch.cuda.device_count()} GPU, counted from 0.")
     return torch.device(name)
+
+
+@functools.cache
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device has instructions for bfloat16; elsewhere it is emulated, and slower than float32.
+
+    GPUs since Ampere have them, and CPUs that say so in /proc/cpuinfo: Intel's since Cooper Lake, AMD's since Zen 4 and
+    some of ARM's. Where there is no such file, the answer for a CPU is no.
+
+    >>> has_bfloat16(torch.device("cpu"))  # doctest: +SKIP
+    True
+    """
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    try:
+        told = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    flags = {
+        flag for line in told.splitlines() if line.lower().startswith(("flags", "features")) for flag in line.split()
+    }
+    return not flags.isdisjoint(("avx512_bf16", "amx_bf16", "bf16"))
 
 
 # ---------------------------------------------------------------------------------------------------- kept in memory

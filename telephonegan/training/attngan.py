@@ -32,7 +32,7 @@ from telephonegan.text import pad, padding_mask
 from telephonegan.training import distributed
 from telephonegan.training.augment import augment
 from telephonegan.training.average import follow
-from telephonegan.training.devices import fetched, sent
+from telephonegan.training.devices import autocast, fetched, sent
 from telephonegan.training.distributed import average_gradients, gather, share
 from telephonegan.training.moments import MomentMatching
 from telephonegan.training.objective import kl_divergence
@@ -336,7 +336,7 @@ class GanRecipe:
         real = unit_range(self.photos[share(rows)])
         real = torch.where(mirrored, real.flip(3), real)
         mask = padding_mask(lengths, words.shape[2])
-        with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False):
+        with autocast(self.device, cache_enabled=False):
             images, _, mu, logvar = self.paint(noise, sentences, words, mask, eps)
             disturbed = augment(images[-1].float())
             painted = self.pyramid(disturbed, size)
