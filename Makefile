@@ -4,6 +4,7 @@ VENV := .venv
 RUNTIME_STAMP := $(VENV)/runtime.stamp
 DEV_STAMP := $(VENV)/dev.stamp
 PLAY_COMMAND := $(VENV)/bin/telephonegan play
+JUPYTER := $(VENV)/bin/jupyter
 
 ROUNDS ?= 8
 SEED ?= 0
@@ -15,7 +16,7 @@ override ROUNDS := $(value ROUNDS)
 override SEED := $(value SEED)
 export IMAGE TEXT WORLD ROUNDS SEED
 
-.PHONY: help play test lint report
+.PHONY: help play notebooks badges walkthrough test lint report
 .NOTPARALLEL:
 
 help: ## this list
@@ -23,6 +24,17 @@ help: ## this list
 
 play: $(RUNTIME_STAMP) ## play the broken telephone: [IMAGE=photo.jpg] [TEXT="a dog runs"] [WORLD=flowers] [ROUNDS=8] [SEED=0]
 	@$(PLAY_COMMAND) $${IMAGE:+--image="$$IMAGE"} $${TEXT:+--text="$$TEXT"} $${WORLD:+--world="$$WORLD"} --rounds="$$ROUNDS" --seed="$$SEED"
+
+notebooks: $(RUNTIME_STAMP) ## open copies of the notebooks, in out/notebooks, where git ignores what you save
+	@mkdir -p out/notebooks
+	@for each in notebooks/*.ipynb; do test -e "out/$$each" || cp "$$each" out/notebooks/; done
+	@$(JUPYTER) lab out/notebooks
+
+badges: $(RUNTIME_STAMP) ## links to Colab and Binder, and the address in the notebooks' first cells
+	@$(VENV)/bin/python docs/make_badges.py
+
+walkthrough: $(RUNTIME_STAMP) ## run notebooks 01 to 03 and write docs/walkthrough, as far as it is not current
+	@$(VENV)/bin/python docs/make_walkthrough.py
 
 test: lint ## check the style and run the tests
 	$(VENV)/bin/python -m pytest

@@ -7,10 +7,12 @@ captions are not part of this repository.
 from __future__ import annotations
 
 import sys
+import tempfile
 from io import BytesIO
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from PIL import Image
 
 import telephonegan as tg
 from telephonegan import figures
@@ -18,7 +20,7 @@ from telephonegan.experiment.summary import estimate, read_summary
 from telephonegan.figures.experiment import levels_of
 from telephonegan.files import png_bytes, replace
 from telephonegan.samples import sample
-from telephonegan.strips import Tile, strip
+from telephonegan.strips import Tile, gif, strip
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "notebooks" / "results"
@@ -28,6 +30,7 @@ SENTENCES = [
     *("a football player in a red uniform runs", "a group of people stand in front of a building"),
     *("a boy jumps into a blue swimming pool", "a girl in a pink dress smiles"),
 ]
+EXPLORED = "two dogs play in the snow"
 PRODUCTS = [
     *("a navy blue checked shirt", "a pair of red sports shoes", "a pink top for women", "a black leather handbag"),
     *("a pair of brown sandals", "a silver watch", "a green polo tshirt", "a yellow printed kurta", "a black belt"),
@@ -51,13 +54,33 @@ def main(names: list[str]) -> None:
     pictures = {
         "strip": lambda: tg.play(image=sample("astronaut"), rounds=8, seed=0).strip_png(),
         "sentences": lambda: sheet(SENTENCES, "flickr8k"),
+        "explorer": explorer,
         "drift": drift_curves,
         "fashion": lambda: sheet(PRODUCTS, "fashion"),
         "flowers": lambda: sheet(FLOWERS, "flowers"),
         "birds": lambda: sheet(BIRDS, "birds"),
     }
     for name in names or pictures:
-        replace(HERE / f"{name}.png", pictures[name]())
+        replace(HERE / f"{name}.{'gif' if name == 'explorer' else 'png'}", pictures[name]())
+
+
+def explorer() -> bytes:
+    """A game from a sentence in an exported page, round by round as an animation; needs Chromium and playwright."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.chromium import chromium
+
+    game = tg.play(text=EXPLORED, rounds=8, seed=0, progress=False)
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as player:
+        page = chromium(player).new_page(viewport={"width": 1000, "height": 800})
+        page.goto(game.export(Path(folder) / "game.html").as_uri())
+        frames = []
+        for index in range(len(game)):
+            page.get_by_role("slider").fill(f"{index}")
+            page.get_by_role("slider").evaluate("slider => slider.blur()")
+            page.wait_for_timeout(300)  # the pictures of a round are decoded when they are first shown
+            frames.append(Image.open(BytesIO(page.locator(".tg-view").screenshot())).convert("RGB"))
+    return gif(frames, 1200)
 
 
 def sheet(sentences: list[str], generator: str) -> bytes:

@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from telephonegan.errors import DataError, ImageError
-from telephonegan.files import check_free, json_bytes, make_folder, new_folder, png_bytes, replace, writing
+from telephonegan.files import check_free, expanded, json_bytes, make_folder, new_folder, png_bytes, replace, writing
 from telephonegan.images import as_image
 from telephonegan.records import checked, inside, read_arrays, read_json, record_of
 from telephonegan.results import Caption, Picture, Round
@@ -93,7 +93,7 @@ class ChainFolder:
 
 def save(chain: Kept, folder: str | os.PathLike[str]) -> Path:
     """Write a whole chain to a new folder, or nothing. Raises OutputError."""
-    path = Path(folder).expanduser()
+    path = expanded(folder)
     check_free(path)
     partial = new_folder(path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial"))
     try:
@@ -111,7 +111,7 @@ def load(folder: str | os.PathLike[str], kind: type[K]) -> tuple[K, list[Round]]
 
     Raises DataError if something is missing or damaged.
     """
-    path = Path(folder).expanduser()
+    path = expanded(folder)
     remedy = "Name the folder of a saved chain."
     manifest = read_json(path / _MANIFEST, remedy=remedy, missing=f"There is no {path / _MANIFEST}. {remedy}")
     if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:

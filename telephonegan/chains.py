@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from importlib import import_module
-from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +15,7 @@ from PIL import Image
 
 from telephonegan import chain_folder, strips
 from telephonegan.captioning import Decoding
-from telephonegan.errors import DataError, SettingsError, printable
+from telephonegan.errors import DataError, OutputError, SettingsError, printable
 from telephonegan.files import png_bytes, write_new
 from telephonegan.generation import check_candidates, check_truncation
 from telephonegan.records import Range, Seed
@@ -24,7 +23,11 @@ from telephonegan.results import Caption, Picture, Round, inline_image
 from telephonegan.version import __version__
 
 MOST_ROUNDS = 1000
+SEED_POLICIES = ("fresh", "fixed")
 _LONGEST_STRIP = 48
+
+
+_NEWER = {"candidates": 1, "seed_policy": "fresh"}
 
 
 @dataclass(frozen=True)
@@ -32,24 +35,28 @@ class PlaySettings(Decoding):
     """How captions are decoded, and how pictures are painted.
 
     `truncation` (0 to 2) scales the noise. With `candidates` (1 to 64) above 1, each picture is the one of so many that
-    matches its caption best, see `telephonegan.candidates`.
+    matches its caption best, see `telephonegan.candidates`. `seed_policy` "fresh" uses new noise every round; "fixed"
+    uses the same noise in every round, so that each round is a function of the caption before.
     """
 
     truncation: float = 1.0
     candidates: int = 1
+    seed_policy: str = "fresh"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "truncation", check_truncation(self.truncation))
         object.__setattr__(self, "candidates", check_candidates(self.candidates))
+        if self.seed_policy not in SEED_POLICIES:
+            raise SettingsError(f"{self.seed_policy!r} is not a seed policy. Allowed: {', '.join(SEED_POLICIES)}.")
 
     def decoding(self) -> dict[str, Any]:
         """The captioner's part of the settings."""
-        return {name: value for name, value in asdict(self).items() if name not in ("truncation", "candidates")}
+        return {field.name: getattr(self, field.name) for field in fields(Decoding)}
 
     def record(self) -> dict[str, Any]:
-        """All settings as JSON holds them; one candidate is left out, as it is in chains older than that setting."""
-        return {name: value for name, value in asdict(self).items() if (name, value) != ("candidates", 1)}
+        """All settings as JSON holds them, without those that older chains lack, where they have their default."""
+        return {name: value for name, value in asdict(self).items() if (name, value) not in _NEWER.items()}
 
 
 @dataclass(frozen=True)
@@ -71,6 +78,13 @@ class _Models:
 
 
 @dataclass(frozen=True)
+class _Fork:
+    round: int
+    seed: Seed
+    edited: str = ""
+
+
+@dataclass(frozen=True)
 class _Record:
     """The fields of chain.json that describe a whole chain."""
 
@@ -81,6 +95,7 @@ class _Record:
     settings: PlaySettings
     models: _Models
     started: str
+    forked: _Fork | None = None
 
 
 @dataclass(eq=False, repr=False)
@@ -90,6 +105,8 @@ class Chain:
     From an image, round 0 is that picture and its caption; from a text, round 0 is that text and no picture. In every
     later round the caption of the round before is painted, and the painting captioned.
     `seed` and `number` (the chain's index within its set) determine every random draw; `models` holds names and sha256.
+    `forked` says of a branch made by `Telephone.fork` from which round of a chain of which seed it comes, and whether
+    the caption or the picture of that round was edited.
     """
 
     source: Image.Image | str
@@ -101,6 +118,7 @@ class Chain:
     models: dict[str, dict[str, str]] = field(default_factory=dict)
     rounds: list[Round] = field(default_factory=list)
     started: str = ""
+    forked: dict[str, Any] | None = None
 
     def __len__(self) -> int:
         return len(self.rounds)
@@ -141,10 +159,31 @@ class Chain:
 
     def animate(self, path: str | os.PathLike[str], *, milliseconds: int = 1200) -> Path:
         """Write the rounds as an endless GIF to a new file. Raises OutputError."""
-        first, *others = strips.frames(self._tiles())
-        buffer = BytesIO()
-        first.save(buffer, "GIF", save_all=True, append_images=others, duration=milliseconds, loop=0)
-        return write_new(path, buffer.getvalue())
+        return write_new(path, self.gif(milliseconds=milliseconds))
+
+    def gif(self, *, milliseconds: int = 1200) -> bytes:
+        """The rounds as the bytes of an endless GIF."""
+        return strips.gif(self.frames(), milliseconds)
+
+    def frames(self) -> list[Image.Image]:
+        """One picture of equal size per round, for an animation."""
+        return strips.frames(self._tiles())
+
+    def export(self, path: str | os.PathLike[str]) -> Path:
+        """Write the game as one self-contained HTML file, which any browser shows without a network.
+
+        It has a slider and Play, the words kept, new and lost, where both networks looked at each word, and the drift.
+        Raises OutputError if the file already exists or does not end in .html.
+
+        >>> chain.export("game.html")  # doctest: +SKIP
+        """
+        if Path(path).suffix.lower() not in (".html", ".htm"):
+            raise OutputError(f"{os.fspath(path)!r} does not end in .html, the only format of this export.")
+        return write_new(path, self.html().encode())
+
+    def html(self) -> str:
+        """The text of the file that `export` writes."""
+        return import_module("telephonegan.viewer").game_page(self)  # it imports chains, as `drift` does
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write a new folder: strip.png, rounds/NN.png, attention/NN.png and chain.json.
@@ -170,6 +209,7 @@ class Chain:
             models={kind: vars(model) for kind, model in vars(record.models).items()},
             rounds=rounds,
             started=record.started,
+            forked=record.forked and vars(record.forked),
         )
 
     def manifest(self) -> dict[str, Any]:
@@ -188,6 +228,7 @@ class Chain:
                 "python": platform.python_version(),
             },
             "started": self.started,
+            **({"forked": self.forked} if self.forked else {}),
         }
 
     def drift(self, measures: Sequence[str] | None = None, *, device: str = "cpu") -> Any:

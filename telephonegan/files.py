@@ -16,12 +16,20 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from telephonegan.errors import OutputError
+from telephonegan.errors import OutputError, SettingsError
 
 if TYPE_CHECKING:
     from PIL import Image
 
 # ---------------------------------------------------------------------------------------------------- writing
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path with the home folder in place of `~`. Raises `SettingsError` where that user has none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise SettingsError(f"{path} begins with ~, but there is no such home folder. Write the path out.") from error
 
 
 @contextmanager
@@ -49,7 +57,7 @@ def _taken(path: Path) -> str:
 
 def write_new(path: str | os.PathLike[str], content: bytes) -> Path:
     """Write a file that must not exist yet; its folder is created. Raises `OutputError`."""
-    path = Path(path).expanduser()
+    path = expanded(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(exist_ok=False)  # from here on the name is ours
@@ -115,15 +123,23 @@ def place(out: str | None, title: str) -> Callable[[], Path]:
     """
     if out is None:
         return lambda: dated_folder(Path("out"), title)
-    path = Path(out).expanduser()
+    path = expanded(out)
     check_free(path)
     return lambda: new_folder(path)
 
 
+def slug(title: str) -> str:
+    """At most 40 of a title's letters a-z and digits, for names of files; empty if it has none.
+
+    >>> slug("Two dogs run!"), slug("一只狗")
+    ('two-dogs-run', '')
+    """
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()[:200]).strip("-")[:40].strip("-")
+
+
 def dated_folder(parent: Path, title: str) -> Path:
     """A new folder named after the time and the title; if that name is taken, a number is added."""
-    slug = re.sub(r"[^a-z0-9]+", "-", title.lower()[:200]).strip("-")[:40].strip("-") or "game"
-    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{slug}"
+    stem = f"{time.strftime('%Y%m%d-%H%M%S')}-{slug(title) or 'game'}"
     for number in count(1):
         path = parent / (stem if number == 1 else f"{stem}-{number}")
         with writing(path):
@@ -169,6 +185,23 @@ def sha256(path: str | os.PathLike[str]) -> str:
     """The SHA-256 of a file's bytes as 64 hexadecimal digits. The file is streamed, so its size does not matter."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def substitute(beginning: bytes) -> str | None:
+    """What has come in place of a file, by its first bytes, and what to do; None if it may be the file itself.
+
+    >>> substitute(b"<!DOCTYPE html><title>Sign in</title>")
+    'it is a web page, so the download failed. Download the file again.'
+    """
+    start = beginning.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start.startswith(b"version https://git-lfs"):
+        return (
+            "it is a pointer of Git LFS, not the file itself. Run `git lfs pull` in that clone, or download the file "
+            "from its web page."
+        )
+    if re.match(rb"<(!doctype html|html)[\s>]", start, re.IGNORECASE):
+        return "it is a web page, so the download failed. Download the file again."
+    return None
 
 
 def json_bytes(value: Any) -> bytes:

@@ -1,4 +1,4 @@
-"""Shared by captioning, generation and matching: devices, model settings, models kept in memory, seeds."""
+"""Shared by captioning, generation and matching: devices, CPU threads, model settings, models in memory, seeds."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import functools
 import hashlib
 import inspect
 import numbers
+import os
 import threading
+import time
 import typing
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +27,7 @@ from telephonegan.zoo.catalogue import Entry
 from telephonegan.zoo.store import read_vocabulary
 
 BATCH = 32
+THREADS = "TELEPHONEGAN_THREADS"  # variable of the environment
 SEEDS = 2**32  # torch's CPU generator has no more seeds than this
 
 T = TypeVar("T")
@@ -30,7 +35,11 @@ _REQUIRED = object()
 
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
-    """The torch device for "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:N"; otherwise SettingsError."""
+    """The torch device for "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:N"; otherwise SettingsError.
+
+    Everything that computes asks for its device first, so the number of threads in `THREADS` is set here.
+    """
+    _use_threads_of_environment()
     name = str(device)
     kind, _, number = name.partition(":")
     if name == "auto":
@@ -66,6 +75,64 @@ def has_bfloat16(device: torch.device) -> bool:
         flag for line in told.splitlines() if line.lower().startswith(("flags", "features")) for flag in line.split()
     }
     return not flags.isdisjoint(("avx512_bf16", "amx_bf16", "bf16"))
+
+
+# ---------------------------------------------------------------------------------------------------- CPU threads
+
+
+def use_threads(threads: int) -> None:
+    """Compute with so many CPU threads in this process, whatever TELEPHONEGAN_THREADS says. Raises SettingsError.
+
+    Without either, torch decides: OMP_NUM_THREADS, or else one per core.
+    """
+    _use_threads_of_environment()  # which is read once, so that it cannot undo this later
+    torch.set_num_threads(check_whole(threads, "threads", 1, 1024))
+
+
+@functools.cache
+def _use_threads_of_environment() -> None:
+    given = os.environ.get(THREADS, "")
+    if given and not (given.isdecimal() and 1 <= int(given) <= 1024):
+        raise SettingsError(f"{THREADS} must be a whole number from 1 to 1024; {given!r} is set. Correct or unset it.")
+    if given:
+        torch.set_num_threads(int(given))
+
+
+class CoreWatch:
+    """Warns, once per process, if other processes on the CPU cores hold up several threads.
+
+    The threads wait for each other in every operation, so that one without a core stops all of them. The calling thread
+    computes as much as any other: where its CPU time is a small part of the wall time, it waited. `what` names what is
+    measured, such as "round".
+    """
+
+    _told = False
+    _SHARE, _SECONDS, _TIMES = 0.5, 2.0, 2  # one slow time may be due to compiling or a disk
+
+    def __init__(self, what: str) -> None:
+        self.what, self._slow_s, self._times = what, 0.0, 0
+
+    @contextmanager
+    def __call__(self, device: torch.device) -> Iterator[None]:
+        """Measure the block, which computes on this device."""
+        wall_s, cpu_s = time.perf_counter(), time.thread_time()
+        yield
+        if device.type == "cpu":
+            self.note(time.perf_counter() - wall_s, time.thread_time() - cpu_s)
+
+    def note(self, wall_s: float, cpu_s: float) -> None:
+        """Take note of one measurement in seconds."""
+        threads, is_slow = torch.get_num_threads(), cpu_s < self._SHARE * wall_s
+        self._slow_s, self._times = (self._slow_s + wall_s, self._times + 1) if is_slow else (0.0, 0)
+        lasts = self._times >= self._TIMES and self._slow_s >= self._SECONDS
+        if threads > 1 and lasts and not CoreWatch._told:
+            CoreWatch._told = True
+            warnings.warn(
+                f"This {self.what} took {wall_s:.1f} s, and only {cpu_s:.1f} s of that were spent computing: other "
+                f"processes use the CPU cores, and torch's {threads} threads wait for each other. One thread is "
+                f"usually faster then: --threads 1, {THREADS}=1 or torch.set_num_threads(1).",
+                stacklevel=4,
+            )
 
 
 # ---------------------------------------------------------------------------------------------------- kept in memory

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from telephonegan.zoo.worlds import World
 
 
+PERSON = "person"  # the model of a caption that a player wrote or picked
+
+
 class _Shown:
     """Shared by captions and pictures: words, each with an attention map."""
 
@@ -58,7 +61,8 @@ class Caption(_Shown):
       None for a captioner without attention.
     - `alternatives`: the other sentences considered, with their log-probabilities, best first.
     - `log_probability` of the whole sentence; None for a text that a person gave.
-    - `model`, the captioner's name; `seed`, if words were sampled; `image`, the picture that was captioned.
+    - `model`, the captioner's name, or `PERSON` for what a player said; `seed`, if words were sampled; `image`, the
+      picture that was captioned.
     """
 
     text: str

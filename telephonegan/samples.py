@@ -12,12 +12,15 @@ from typing import Any
 from PIL import Image
 
 from telephonegan.errors import DownloadError, ImageError
-from telephonegan.files import make_folder, write_new
+from telephonegan.files import expanded, make_folder, write_new
 from telephonegan.images import PICTURE_SUFFIXES, as_image
 from telephonegan.records import FileName, read_json
+from telephonegan.zoo.catalogue import home
 from telephonegan.zoo.downloads import received
 
-COCO_SAMPLES = Path(__file__).resolve().parents[1] / "data" / "coco_samples"
+# In a wheel the list of photographs is inside the package, in a checkout beside it.
+_PACKED = Path(__file__).resolve().parent / "coco_samples"
+COCO_SAMPLES = _PACKED if _PACKED.is_dir() else Path(__file__).resolve().parents[1] / "data" / "coco_samples"
 
 _WHEEL_PHOTOGRAPHS = {
     "astronaut": "astronaut.png",
@@ -34,14 +37,14 @@ _DOWNLOAD_BYTES = 20_000_000
 def samples() -> dict[str, Path]:
     """List the sample photographs on this machine, name → path, sorted by name. Needs no network.
 
-    They are the photographs included in the scikit-image package, and every picture file in `data/coco_samples`
-    (see `download_samples`).
+    They are the photographs included in the scikit-image package, and every picture file in the folder of
+    `download_samples`.
 
     >>> "chelsea" in samples()
     True
     """
     found = _wheel_photographs()
-    for path in _pictures_in(COCO_SAMPLES):
+    for path in _pictures_in(_own_folder()):
         found[path.name if path.stem in found else path.stem] = path
     return dict(sorted(found.items()))
 
@@ -64,8 +67,9 @@ def download_samples(
 ) -> list[Path]:
     """Download the COCO photographs of `data/coco_samples/manifest.json` into `folder`, and return their paths.
 
-    Without `folder` they go beside the manifest, where `samples` finds them. Pictures that already exist are kept and
-    not downloaded again. `opener(url, timeout=seconds)` returns a response with headers, like `urllib.request.urlopen`.
+    Without `folder` they go where `samples` finds them: beside the manifest in a checkout, else into `coco_samples`
+    among your own models (see `zoo.catalogue.home`). Pictures that already exist are kept and not downloaded again.
+    `opener(url, timeout=seconds)` returns a response with headers, like `urllib.request.urlopen`.
 
     Raises `DownloadError` if a download fails, is not a picture, or if a damaged file is in its place; `OutputError` if
     the folder cannot be written. Photographs that arrived before are kept. Photographs: Lin et al., "Microsoft COCO:
@@ -73,7 +77,7 @@ def download_samples(
 
     >>> download_samples("photos")  # doctest: +SKIP
     """
-    target = COCO_SAMPLES if folder is None else Path(folder).expanduser()
+    target = _own_folder() if folder is None else expanded(folder)
     addresses = {target / Path(each.file_name).name: each.coco_url for each in _listed_photographs()}
     missing = [path for path in addresses if not _is_kept(path)]
     for path in missing:
@@ -88,6 +92,11 @@ def download_samples(
         make_folder(target)
         write_new(path, photograph)
     return list(addresses)
+
+
+def _own_folder() -> Path:
+    """Where photographs are kept: an installed package may belong to another user, and is replaced by the next."""
+    return home() / "coco_samples" if COCO_SAMPLES == _PACKED else COCO_SAMPLES
 
 
 def _wheel_photographs() -> dict[str, Path]:
@@ -112,7 +121,7 @@ class _Listed:
 
 
 def _listed_photographs() -> list[_Listed]:
-    remedy = "It comes with a checkout of the repository: run it there."
+    remedy = "Install telephonegan again."
     return read_json(COCO_SAMPLES / "manifest.json", list[_Listed], remedy=remedy)
 
 

@@ -148,7 +148,7 @@ class _Published:
         if not str(given):
             raise SettingsError(f"{self.path} leaves {key} empty. Name it there, as AttnGAN's eval_*.yml files do.")
         code = self.path.absolute().parent.parent
-        for place in (Path(given).expanduser(), code / given):
+        for place in (files.expanded(given), code / given):
             if place.exists():
                 return place
         raise DataError(f"{key}: there is no {given}, neither from {Path.cwd()} nor from {code}. Correct the path.")
@@ -170,7 +170,7 @@ def _source(generator: str | None, config: str | Path | None, data_dir: str | Pa
             f"{path} sets B_VALIDATION to True, which asks for a whole test split. Only caption files can be "
             "painted: set it to False."
         )
-    return _Published(path.expanduser(), settings, None if data_dir is None else Path(data_dir))
+    return _Published(files.expanded(path), settings, None if data_dir is None else Path(data_dir))
 
 
 # ---------------------------------------------------------------------------------------------------- captions
@@ -209,8 +209,8 @@ def _paint_all(
     for start in tqdm(range(0, len(wanted), _BATCH), desc=folder.name, disable=None):
         places = wanted[start : start + _BATCH]
         sentences = [lines[s] for _, s in places]
-        painted = _painted(generator, sentences, [derived_seed(seed, i, s) for i, s in places])
-        for (i, s), sentence, (images, maps) in zip(places, sentences, painted, strict=True):
+        stages = painted(generator, sentences, [derived_seed(seed, i, s) for i, s in places])
+        for (i, s), sentence, (images, maps) in zip(places, sentences, stages, strict=True):
             for k, image in enumerate(images):
                 files.replace(folder / f"{i}_s_{s}_g{k}.png", files.png_bytes(image))
             for k, seen in enumerate(maps if attention else []):
@@ -219,10 +219,15 @@ def _paint_all(
                 files.replace(folder / f"{i}_s_{s}_a{k}.png", files.png_bytes(picture))
 
 
-def _painted(
+def painted(
     generator: Generator, sentences: Sequence[EncodedText], seeds: Sequence[int]
 ) -> Iterator[tuple[list[Image.Image], list[np.ndarray]]]:
-    """For each sentence its pictures from small to large, and the attention (L,H,W) of every size but the last."""
+    """For each sentence its pictures from small to large, and the attention (L,H,W) of every size but the last.
+
+    One seed for each. Grey levels are AttnGAN's, see `truncated_images`.
+
+    >>> [(pictures, attention)] = painted(generator, [generator.encode("a red bird")], [3])  # doctest: +SKIP
+    """
     stages, attentions = generator.stages(sentences, seeds)
     pictures = zip(*map(truncated_images, stages), strict=True)
     maps = [batch.float().cpu().numpy() for batch in attentions]

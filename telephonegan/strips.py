@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,25 @@ def frames(tiles: Sequence[Tile]) -> list[Image.Image]:
     for sheet, tile in zip(sheets, tiles, strict=True):
         _draw_tile(sheet, tile, MARGIN, MARGIN, arrow=False)
     return sheets
+
+
+def gif(frames: Sequence[Image.Image], milliseconds: int) -> bytes:
+    """Frames of equal size as the bytes of an endless GIF."""
+    buffer = BytesIO()
+    first, *others = frames
+    first.save(buffer, "GIF", save_all=True, append_images=others, duration=milliseconds, loop=0)
+    return buffer.getvalue()
+
+
+def beside(images: Sequence[Image.Image], *, below: bool = False) -> Image.Image:
+    """Pictures side by side, or one below the other, on one sheet."""
+    widths, heights = [image.width for image in images], [image.height for image in images]
+    size = (max(widths), sum(heights)) if below else (sum(widths), max(heights))
+    sheet, place = Image.new("RGB", size, PAPER), 0
+    for image in images:
+        sheet.paste(image, (0, place) if below else (place, 0))
+        place += image.height if below else image.width
+    return sheet
 
 
 def attention_sheet(

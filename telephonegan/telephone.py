@@ -6,7 +6,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,9 @@ from telephonegan.zoo import catalogue
 from telephonegan.zoo.worlds import find_world
 
 DEFAULT_MODEL = "flickr8k"
-SEED_POLICIES = ("fresh", "fixed")
 ON_ERROR = ("raise", "skip")
 OnRound = Callable[[Chain], None]
+_watch = inference.CoreWatch("round")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def _paint(
 
 
 def _usable(given: Any, read: Callable[[Any], Any], what: str, on_error: str) -> tuple[list, list[int]]:
-    """What can be read of one thing or a list, and where it stands there; of a list, `on_error` "skip" leaves out."""
+    """The readable items of a list (or one item), and their places; `on_error="skip"` leaves out unreadable ones."""
     if on_error not in ON_ERROR:
         raise SettingsError(f"on_error must be one of {', '.join(ON_ERROR)}; {on_error!r} was given.")
     if not isinstance(given, list | tuple):
@@ -107,7 +107,7 @@ def _usable(given: Any, read: Callable[[Any], Any], what: str, on_error: str) ->
 
 
 def _in_place(given: Any, results: list, indices: list[int]) -> Any:
-    """One in, one out; a list in, a list out, with None for what was left out."""
+    """A single result for a single item; for a list, a list with None for what was left out."""
     if not isinstance(given, list | tuple):
         return results[0]
     by_index = dict(zip(indices, results, strict=True))
@@ -159,8 +159,8 @@ class Telephone:
 
         The chains are numbered from `number` on. What a chain samples depends on `seed`, its number and the round
         alone, so its neighbours make no difference but for the rounding of sums. `settings` are those of
-        `PlaySettings`: method, beam_width, temperature, top_p, truncation, candidates. `value_range` is that of
-        `images.as_image`. `on_round` is called with each chain that has grown.
+        `PlaySettings`: method, beam_width, temperature, top_p, truncation, candidates, seed_policy. `value_range` is
+        that of `images.as_image`. `on_round` is called with each chain that has grown.
         A chain ends early when its caption holds no word the generator knows.
         Raises ImageError, TextError or SettingsError before the first round.
         """
@@ -216,6 +216,53 @@ class Telephone:
         self._advance_to(chain.wanted, [chain], progress, on_round)
         return chain
 
+    def fork(
+        self,
+        chain: Chain,
+        at: int,
+        *,
+        seed: int | None = None,
+        caption: str | None = None,
+        image: Any = None,
+        rounds: int | None = None,
+        progress: bool = True,
+        on_round: OnRound | None = None,
+    ) -> Chain:
+        """A branch of a chain: the same rounds up to round `at`, then others; the chain itself stays as it is.
+
+        What differs is the `seed` (default: that of the chain), the `caption` of round `at`, or its picture: `image` is
+        anything `as_image` reads and is captioned anew. `rounds` is the number of the last round (default: that of the
+        chain). Raises SettingsError, ImageError, TextError.
+
+        >>> phone.fork(chain, 3, caption="a dog in the snow")  # doctest: +SKIP
+        """
+        at = inference.check_whole(at, "at", 0, len(chain) - 1)
+        seed = chain.seed if seed is None else inference.check_seed(seed)
+        if caption is not None and image is not None:
+            raise SettingsError("A branch changes one thing at a round: give either caption=… or image=….")
+        edited = "picture" if image is not None else "caption" if caption is not None else ""
+        forked = {"round": at, "seed": chain.seed, "edited": edited}
+        branch = replace(chain, seed=seed, rounds=chain.rounds[: at + 1], forked=forked)
+        if image is not None:
+            self._edit_picture(branch, working_image(image))
+        if caption is not None:
+            self.generator.encode(caption)  # fails now rather than in the next round
+            said = Caption(caption, tokenise(caption), image=branch[at].caption.image)
+            branch.rounds[at] = Round(at, said, branch[at].picture)
+        if on_round:
+            on_round(branch)
+        return self.resume(branch, rounds=rounds, progress=progress, on_round=on_round)
+
+    def _edit_picture(self, chain: Chain, image: Image.Image) -> None:
+        """Replace the picture of the last round, and caption it."""
+        at = len(chain) - 1
+        before = chain.source if at == 0 else chain[at - 1].caption.text
+        if at == 0:
+            chain.source = before = image
+        position, picture = Position(at, before, chain.seed, chain.number), Picture(image)
+        [said] = self._recaption([position], [picture], chain.settings)
+        chain.rounds[at] = Round(at, said, picture)
+
     def _advance_to(self, rounds: int, chains: list[Chain], progress: bool, on_round: OnRound | None) -> None:
         from tqdm.auto import tqdm
 
@@ -232,53 +279,49 @@ class Telephone:
         """Whether the last caption, if there is one, contains a word that can be painted."""
         return not chain.rounds or self.generator.knows(chain[-1].caption.text)
 
-    def advance(self, chains: Sequence[Chain], *, seed_policy: str = "fresh") -> None:
+    def advance(self, chains: Sequence[Chain]) -> None:
         """Add one round to every chain, computed together; `play_many` repeats this.
 
-        `seed_policy` "fresh" uses new noise every round; "fixed" uses the same noise in every round of a chain, so that
-        each round is a function of the caption before. All chains must have the same number of rounds and the same
-        settings, and be able to go on. Raises SettingsError.
+        All chains must have the same number of rounds and the same settings, and be able to go on.
+        Raises SettingsError.
 
         >>> phone.advance([Chain("a dog on the beach"), Chain("a man in the snow")])  # doctest: +SKIP
         """
-        if seed_policy not in SEED_POLICIES:
-            raise SettingsError(f"{seed_policy!r} is not a seed policy. Allowed: {', '.join(SEED_POLICIES)}.")
         if len({(len(chain), chain.settings) for chain in chains}) > 1:
             raise SettingsError("Chains advance together only with the same number of rounds and the same settings.")
         if not chains:
             return
-        rounds = self.next_rounds([Position.of(chain) for chain in chains], chains[0].settings, seed_policy=seed_policy)
+        rounds = self.next_rounds([Position.of(chain) for chain in chains], chains[0].settings)
         for chain, round_ in zip(chains, rounds, strict=True):
             chain.rounds.append(round_)
 
-    def next_rounds(
-        self, positions: Sequence[Position], settings: PlaySettings, *, seed_policy: str = "fresh"
-    ) -> list[Round]:
-        """The next round of chains at these positions, all in the same round, computed together."""
-        pictures = self._repaint(positions, settings, seed_policy) if positions[0].round else _start(positions)
-        captions = self._recaption(positions, pictures, settings, seed_policy)
+    def next_rounds(self, positions: Sequence[Position], settings: PlaySettings) -> list[Round]:
+        """The next round of chains at these positions, all at round 0 or all past it, computed together."""
+        with _watch(self.captioner.device):
+            pictures = self._repaint(positions, settings) if positions[0].round else _start(positions)
+            captions = self._recaption(positions, pictures, settings)
         return [
             Round(position.round, caption, picture)
             for position, caption, picture in zip(positions, captions, pictures, strict=True)
         ]
 
-    def _repaint(self, positions: Sequence[Position], settings: PlaySettings, seed_policy: str) -> list[Picture]:
+    def _repaint(self, positions: Sequence[Position], settings: PlaySettings) -> list[Picture]:
         return self.generator(
             [position.before for position in positions],
-            seeds=[_round_seed(position, "picture", seed_policy) for position in positions],
+            seeds=[_round_seed(position, "picture", settings.seed_policy) for position in positions],
             truncation=settings.truncation,
             candidates=settings.candidates,
         )
 
     def _recaption(
-        self, positions: Sequence[Position], pictures: list[Picture | None], settings: PlaySettings, seed_policy: str
+        self, positions: Sequence[Position], pictures: list[Picture | None], settings: PlaySettings
     ) -> list[Caption]:
         """Caption the pictures together; without a picture, the given text is the caption."""
         seen = [(where, picture) for where, picture in zip(positions, pictures, strict=True) if picture is not None]
         said = iter(
             self.captioner(
                 [picture.image for _, picture in seen],
-                seeds=[_round_seed(position, "caption", seed_policy) for position, _ in seen],
+                seeds=[_round_seed(position, "caption", settings.seed_policy) for position, _ in seen],
                 **settings.decoding(),
             )
         )

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from telephonegan.errors import DataError, TextError, WeightsError
+from telephonegan.files import expanded, substitute
 from telephonegan.records import read_json
 
 PAD, START, END, UNKNOWN = "<pad>", "<start>", "<end>", "<unk>"
@@ -57,11 +58,13 @@ def lines_of(text: str) -> list[str]:
 
 def decoded(path: str | Path) -> tuple[str, str, bool]:
     """Content of a text file, the name of its encoding, and whether that was guessed. Raises DataError."""
-    path = Path(path).expanduser()
+    path = expanded(path)
     try:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}. Check the path.") from error
+    if instead := substitute(content[:512]):
+        raise DataError(f"{path} does not hold its text: {instead}")
     try:
         text, encoding, is_guess = _decoded(content)
     except UnicodeDecodeError as error:
@@ -132,7 +135,7 @@ _MARKS_AND_OTHERS = regex.compile(
 _MARK = r"[\p{M}--[\ufe00-\ufe0f\u20e3\U000e0100-\U000e01ef]]"
 _WORD = rf"[\p{{L}}\p{{N}}_](?:[\p{{L}}\p{{N}}_]|{_MARK}|[\u200c\u200d](?=[\p{{L}}\p{{N}}]))*"
 _SYMBOL = (
-    r"\p{Regional_Indicator}{2}|[\p{So}\p{Extended_Pictographic}]"
+    r"\p{Regional_Indicator}{2}|[\p{So}\p{Extended_Pictographic}[[\p{Sm}\p{Sc}]--[\0-\x7f]]]"
     r"(?:[\ufe0f\p{Emoji_Modifier}\U000e0020-\U000e007f]|\u200d\p{Extended_Pictographic})*"
 )
 _PIECE = regex.compile(rf"(?P<word>{_WORD})|{_SYMBOL}", regex.V1)

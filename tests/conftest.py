@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch import nn
 
-pytest_plugins = ["tests.drawn_data", "tests.judging", "tests.small_experiments"]  # fixtures of several folders
+# Fixtures of several folders.
+pytest_plugins = ["tests.chromium", "tests.drawn_data", "tests.judging", "tests.small_experiments"]
 
 torch.set_num_threads(1)
 # Timing per example says nothing on a loaded machine.

@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import random
+import struct
 from typing import Any
 
 TIMES = int(os.environ.get("FUZZ", "300"))
@@ -50,3 +51,45 @@ class Mutations:
         else:
             value[key] = self._changed(value[key])
         return value
+
+
+# ---------------------------------------------------------------------------------------------------- bytes
+
+_EXTREMES = (0, 1, 2, 3, 0x7F, 0x80, 0xFF, 0x100, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+
+
+def _flip(content: bytearray, chance: random.Random) -> None:
+    for _ in range(chance.choice((1, 3, 30))):
+        content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
+
+
+def _write_extreme(content: bytearray, chance: random.Random) -> None:
+    """A number where headers have theirs more often than elsewhere: sizes, counts and offsets."""
+    packed = struct.pack(chance.choice("<>") + chance.choice("BHI"), 0)
+    order = chance.choice(("little", "big"))
+    at = chance.randrange(min(len(content), chance.choice((64, 400, len(content)))))
+    value = chance.choice(_EXTREMES) % (1 << 8 * len(packed))
+    content[at : at + len(packed)] = value.to_bytes(len(packed), order)
+
+
+def _cut(content: bytearray, chance: random.Random) -> None:
+    del content[max(1, chance.randrange(len(content))) :]
+
+
+def _remove(content: bytearray, chance: random.Random) -> None:
+    start = chance.randrange(len(content))
+    del content[max(1, start) : start + chance.randrange(1, 64)]
+
+
+def _repeat(content: bytearray, chance: random.Random) -> None:
+    start = chance.randrange(len(content))
+    stop = start + chance.choice((1, 12, 100, 1000))
+    content[start:start] = content[start:stop] * chance.choice((1, 10, 300))
+
+
+def splice(content: bytearray, chance: random.Random, other: bytes) -> None:
+    """Go on with a part of another file."""
+    content[chance.randrange(1, len(content) + 1) :] = other[chance.randrange(len(other)) :]
+
+
+CHANGES = (_flip, _write_extreme, _write_extreme, _write_extreme, _cut, _remove, _repeat)  # headers have most numbers

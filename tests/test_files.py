@@ -1,9 +1,11 @@
+import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from telephonegan.errors import OutputError
-from telephonegan.files import dated_folder, locked, place
+from telephonegan.errors import OutputError, SettingsError
+from telephonegan.files import dated_folder, expanded, json_bytes, locked, place
 from tests.locking import holding
 
 
@@ -35,6 +37,19 @@ def test_a_named_folder_is_made_when_it_is_needed_and_no_sooner(tmp_path):
 def test_a_taken_name_is_told_at_once(tmp_path):
     with pytest.raises(OutputError, match="already exists"):
         place(str(tmp_path), "title")
+
+
+def test_a_home_folder_that_nobody_has_is_named():
+    with pytest.raises(SettingsError, match=r"~nobody-of-that-name/x begins with ~.*Write the path out"):
+        expanded("~nobody-of-that-name/x")
+    assert expanded("~/x") == Path.home() / "x"
+
+
+@pytest.mark.parametrize("text", ["a\x7fb", "a\x9b31mb", "\x1b[2J", "\udcff", "é 🐶"])
+def test_json_holds_nothing_that_a_terminal_obeys(text):
+    written = json_bytes({"text": text})
+    assert json.loads(written) == {"text": text}
+    assert all(character.isprintable() or character == "\n" for character in written.decode())
 
 
 def test_a_lock_has_one_holder_at_a_time(tmp_path):

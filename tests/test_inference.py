@@ -36,6 +36,85 @@ def at_once(call):
         return list(pool.map(wait_and_call, range(THREADS)))
 
 
+# ---------------------------------------------------------------------------------------------------- CPU threads
+
+
+@pytest.fixture
+def threads(monkeypatch):
+    """As in a new process of four threads."""
+    before = torch.get_num_threads()
+    monkeypatch.setattr(inference.CoreWatch, "_told", False)
+    inference._use_threads_of_environment.cache_clear()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+    inference._use_threads_of_environment.cache_clear()
+
+
+def test_the_environment_sets_the_threads_once_and_a_call_overrides_it(threads, monkeypatch):
+    monkeypatch.setenv("TELEPHONEGAN_THREADS", "2")
+    inference.resolve_device("cpu")
+    assert torch.get_num_threads() == 2
+    inference.use_threads(np.int64(3))
+    inference.resolve_device("cpu")
+    assert torch.get_num_threads() == 3
+
+
+def test_a_call_before_everything_else_is_not_undone_by_the_environment(threads, monkeypatch):
+    monkeypatch.setenv("TELEPHONEGAN_THREADS", "2")
+    inference.use_threads(3)
+    inference.resolve_device("cpu")
+    assert torch.get_num_threads() == 3
+
+
+@pytest.mark.parametrize("given", ["0", "two", "-1", "1.5", "99999", "²"])
+def test_threads_that_cannot_be_are_named(threads, monkeypatch, given):
+    monkeypatch.setenv("TELEPHONEGAN_THREADS", given)
+    for _ in range(2):
+        with pytest.raises(SettingsError, match=f"TELEPHONEGAN_THREADS must be .* from 1 to 1024; '{given}' is set"):
+            inference.resolve_device("cpu")
+    monkeypatch.delenv("TELEPHONEGAN_THREADS")
+    with pytest.raises(SettingsError, match="threads must be"):
+        inference.use_threads(0)
+    assert torch.get_num_threads() == 4
+
+
+def test_threads_that_wait_for_cores_are_told_once(threads):
+    watch = inference.CoreWatch("round")
+    with pytest.warns(
+        UserWarning, match=r"This round took 20\.0 s, and only 2\.0 s .* 4 threads .*--threads 1"
+    ) as told:
+        for _ in range(4):
+            watch.note(20, 2)
+            inference.CoreWatch("step").note(20, 2)
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize(
+    "measured",
+    [[(20, 19)] * 9, [(0.1, 0.01)] * 9, [(300, 2)], [(3, 0.1), (3, 2.9)] * 9],
+    ids=["computing", "brief", "compiling once", "now and then"],
+)
+def test_times_that_threads_do_not_explain_are_not_told(threads, measured, recwarn):
+    watch = inference.CoreWatch("step")
+    for each in measured:
+        watch.note(*each)
+    torch.set_num_threads(1)  # nor is there a remedy for one thread
+    for _ in range(9):
+        inference.CoreWatch("step").note(20, 2)
+    assert not recwarn
+
+
+def test_rounds_and_steps_are_watched_on_the_cpu(threads, phone, monkeypatch):
+    noted = []
+    monkeypatch.setattr(inference.CoreWatch, "note", lambda self, wall_s, cpu_s: noted.append((self.what, wall_s > 0)))
+    phone.play(text="a dog", rounds=2, progress=False)
+    assert noted == [("round", True)] * 3
+    with inference.CoreWatch("round")(torch.device("cuda")):
+        pass
+    assert len(noted) == 3
+
+
 # ------------------------------------------------------------------------------------------------- kept in memory
 
 

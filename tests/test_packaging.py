@@ -30,12 +30,14 @@ needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="there is n
 def test_every_package_is_listed_for_installing():
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     folders = {path.parent.relative_to(ROOT) for path in (ROOT / "telephonegan").rglob("*.py")}
-    assert set(listed) == {".".join(folder.parts) for folder in folders} | {"telephonegan.weights"}
+    assert set(listed) == {".".join(folder.parts) for folder in folders} | {
+        *("telephonegan.weights", "telephonegan.coco_samples")
+    }
 
 
-def test_the_weights_travel_in_the_wheel(tmp_path):
+def test_the_weights_and_the_list_of_samples_travel_in_the_wheel(tmp_path):
     source = tmp_path / "source"
-    for name in ("telephonegan", "weights", "pyproject.toml", "requirements.txt", "README.md", "LICENSE"):
+    for name in ("telephonegan", "weights", "data", "pyproject.toml", "requirements.txt", "README.md", "LICENSE"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         source.mkdir(exist_ok=True)
         copy(ROOT / name, source / name)
@@ -47,19 +49,30 @@ def test_the_weights_travel_in_the_wheel(tmp_path):
         names = set(members.namelist())
     shipped = {path.name for path in (ROOT / "weights").iterdir() if path.suffix in (".json", ".safetensors")}
     assert {f"telephonegan/weights/{name}" for name in shipped} <= names
-    assert "telephonegan/cli/main.py" in names and not any(name.startswith(("weights/", "tests/")) for name in names)
+    assert [name for name in names if "coco_samples" in name] == ["telephonegan/coco_samples/manifest.json"]
+    assert "telephonegan/cli/main.py" in names and not any(
+        name.startswith(("weights/", "data/", "tests/")) for name in names
+    )
 
 
-def test_an_installed_library_finds_the_weights_beside_its_packages(tmp_path):
+def test_an_installed_library_finds_the_weights_and_the_list_of_samples_beside_its_packages(tmp_path):
     """As a wheel lays them out, away from any checkout."""
     shutil.copytree(ROOT / "telephonegan", tmp_path / "telephonegan")
     (tmp_path / "telephonegan" / "weights").mkdir()
     shutil.copy(ROOT / "weights" / "manifest.json", tmp_path / "telephonegan" / "weights")
-    code = "from telephonegan.zoo import catalogue; print(len(catalogue.entries()), catalogue.SHIPPED)"
+    (tmp_path / "telephonegan" / "coco_samples").mkdir()
+    shutil.copy(ROOT / "data" / "coco_samples" / "manifest.json", tmp_path / "telephonegan" / "coco_samples")
+    code = (
+        "from telephonegan import samples; from telephonegan.zoo import catalogue; "
+        "print(len(catalogue.entries()), catalogue.SHIPPED, len(samples._listed_photographs()), samples.COCO_SAMPLES)"
+    )
     own = os.environ | {"TELEPHONEGAN_HOME": str(tmp_path / "home"), "PYTHONPATH": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=own, capture_output=True, text=True)
     models = len(json.loads((ROOT / "weights" / "manifest.json").read_text())["models"])
-    assert done.stdout.split() == [str(models), str(tmp_path / "telephonegan" / "weights")], done.stderr
+    photographs = len(json.loads((ROOT / "data" / "coco_samples" / "manifest.json").read_text()))
+    package = tmp_path / "telephonegan"
+    found = [str(models), str(package / "weights"), str(photographs), str(package / "coco_samples")]
+    assert done.stdout.split() == found, done.stderr
 
 
 # requirements
@@ -97,12 +110,14 @@ def test_imports_are_told_apart():
 
 def test_requirements_cover_every_import():
     always = import_names((ROOT / "requirements.txt").read_text().splitlines())
-    extras = import_names([line for extra in PROJECT["optional-dependencies"].values() for line in extra])
+    optional = PROJECT["optional-dependencies"]
+    extras = import_names([line for extra in optional.values() for line in extra])
+    own = {"serving": import_names(optional["serve"])}  # nothing else imports these packages as soon as they are
     uncovered = {
         f"{path.relative_to(ROOT)}: {name}"
         for path in (ROOT / "telephonegan").rglob("*.py")
         for name, at_once in imported(path.read_text(encoding="utf-8"))
-        if name not in (always if at_once else always | extras)
+        if name not in always | (own.get(path.parent.name, set()) if at_once else extras)
     }
     assert not uncovered
 
@@ -184,6 +199,22 @@ def test_without_wishes_the_program_chooses(play):
     assert play() == ["--rounds=8", "--seed=0"]
 
 
+@needs_make
+def test_notebooks_are_opened_as_copies_and_a_copy_that_was_saved_is_kept(tmp_path):
+    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "stamp").touch()
+    (tmp_path / "notebooks").mkdir()
+    for name in ("01_a", "02_b"):
+        (tmp_path / "notebooks" / f"{name}.ipynb").write_text("original")
+    (tmp_path / "out" / "notebooks").mkdir(parents=True)
+    (tmp_path / "out" / "notebooks" / "01_a.ipynb").write_text("saved")
+    done = make("notebooks", f"RUNTIME_STAMP={tmp_path / 'stamp'}", "JUPYTER=echo jupyter", folder=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "jupyter lab out/notebooks\n")
+    texts = {path.stem: path.read_text() for path in (tmp_path / "out" / "notebooks").iterdir()}
+    assert texts == {"01_a": "saved", "02_b": "original"}
+
+
 # set-up, with a Python that only pretends
 
 
@@ -227,7 +258,7 @@ def installs(log: list[str]) -> list[str]:
 @needs_make
 def test_help_is_the_default_and_installs_nothing(clone):
     done, log = clone()
-    assert [line.split()[1] for line in done.stdout.splitlines()] == ["help", "play", "test", "lint"]
+    assert [line.split()[1] for line in done.stdout.splitlines()] == ["help", "play", "notebooks", "test", "lint"]
     assert log == []
 
 

@@ -106,6 +106,18 @@ class TestDownload:
         download_samples(opener=self.opener([]))
         assert Path(self.names[0]).stem in samples()
 
+    def test_an_installed_library_keeps_them_in_the_users_folder(self, tmp_path, monkeypatch):
+        packed = tmp_path / "site-packages" / "coco_samples"
+        packed.mkdir(parents=True)
+        (packed / "manifest.json").write_bytes((samples_module.COCO_SAMPLES / "manifest.json").read_bytes())
+        monkeypatch.setattr(samples_module, "COCO_SAMPLES", packed)
+        monkeypatch.setattr(samples_module, "_PACKED", packed)
+        monkeypatch.setenv("TELEPHONEGAN_HOME", str(tmp_path / "home"))
+        paths = download_samples(opener=self.opener([]))
+        assert {path.parent for path in paths} == {tmp_path / "home" / "coco_samples"}
+        assert samples()[paths[0].stem] == paths[0]
+        assert os.listdir(packed) == ["manifest.json"]
+
     def test_what_is_there_is_kept_and_not_asked_for(self, tmp_path):
         mine = encoded(Image.new("RGB", (3, 3), "red"))
         (tmp_path / self.names[0]).write_bytes(mine)
@@ -178,7 +190,7 @@ class TestDownload:
 
     def test_missing_manifest_is_told(self, tmp_path, monkeypatch):
         monkeypatch.setattr(samples_module, "COCO_SAMPLES", tmp_path)
-        with pytest.raises(DataError, match=r"manifest\.json is missing.*checkout"):
+        with pytest.raises(DataError, match=r"manifest\.json is missing.*Install"):
             download_samples(tmp_path, opener=self.opener([]))
 
 

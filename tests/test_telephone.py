@@ -14,6 +14,7 @@ from PIL import Image
 
 import telephonegan as tg
 from telephonegan import chain_folder
+from telephonegan.chains import SEED_POLICIES
 from telephonegan.errors import DataError, ImageError, OutputError, SettingsError, TextError, UnknownModelError
 from telephonegan.results import Caption, Picture
 from telephonegan.samples import sample
@@ -430,14 +431,10 @@ def test_advancing_round_by_round_is_playing(phone, chain):
 
 
 def test_a_fixed_seed_policy_draws_the_same_in_every_round(phone):
-    fresh, fixed = tg.Chain("a red dog", seed=1), tg.Chain("a red dog", seed=1)
-    for _ in range(3):
-        phone.advance([fresh])
-        phone.advance([fixed], seed_policy="fixed")
+    fresh, fixed = (phone.play(text="a red dog", seed=1, rounds=2, seed_policy=each, **QUIET) for each in SEED_POLICIES)
     assert fixed[1].picture.seed == fixed[2].picture.seed
     assert fresh[1].picture.seed != fresh[2].picture.seed
-    other = tg.Chain("a red dog", seed=2, rounds=fixed.rounds[:1])
-    phone.advance([other], seed_policy="fixed")
+    other = phone.play(text="a red dog", seed=2, rounds=1, seed_policy="fixed", **QUIET)
     assert other[1].picture.seed != fixed[1].picture.seed
 
 
@@ -445,8 +442,52 @@ def test_chains_that_cannot_advance_together_are_told(phone, chain):
     with pytest.raises(SettingsError, match="the same number of rounds"):
         phone.advance([chain, tg.Chain("a red dog", settings=chain.settings)])
     with pytest.raises(SettingsError, match="fresh, fixed"):
-        phone.advance([chain], seed_policy="random")
+        phone.play(text="a red dog", seed_policy="random")
     phone.advance([])
+
+
+# branches
+
+
+def test_a_branch_with_the_same_seed_is_the_same_game(phone, chain):
+    branch = phone.fork(chain, 2, **QUIET)
+    assert texts(branch) == texts(chain) and len(branch) == len(chain)
+    assert branch.rounds[:3] == chain.rounds[:3] and branch.rounds[3:] != chain.rounds[3:]
+
+
+def test_a_branch_with_another_seed_paints_other_pictures_from_there_on(phone, chain):
+    before = list(chain.rounds)
+    branch = phone.fork(chain, 1, seed=chain.seed + 1, **QUIET)
+    assert branch[2].picture.seed != chain[2].picture.seed
+    assert branch.forked == {"round": 1, "seed": chain.seed, "edited": ""}
+    assert chain.rounds == before and chain.forked is None
+
+
+def test_an_edited_caption_is_painted_and_an_edited_picture_is_captioned(phone, chain):
+    said = phone.fork(chain, 1, caption="a red ball", rounds=2, **QUIET)
+    assert said[1].caption.text == said[2].picture.text == "a red ball"
+    seen = phone.fork(chain, 1, image=sample("chelsea"), rounds=1, **QUIET)
+    assert seen[1].caption.text == phone.caption(sample("chelsea")).text and len(seen) == 2
+    start = phone.fork(chain, 0, image=sample("chelsea"), rounds=1, **QUIET)
+    assert start.source.tobytes() == start[0].picture.image.tobytes() != chain.source.tobytes()
+
+
+def test_a_saved_branch_remembers_where_it_left_and_goes_on_as_if_never_stopped(phone, chain, tmp_path):
+    whole = phone.fork(chain, 1, caption="a red ball", rounds=4, **QUIET)
+    short = phone.fork(chain, 1, caption="a red ball", rounds=2, **QUIET)
+    again = tg.Chain.load(short.save(tmp_path / "branch"))
+    assert again.forked == {"round": 1, "seed": chain.seed, "edited": "caption"}
+    assert texts(phone.resume(again, rounds=4, **QUIET)) == texts(whole)
+
+
+@pytest.mark.parametrize(("wish", "error", "told"), [
+    ({"at": 99}, SettingsError, "at must be a whole number from 0"),
+    ({"at": 1, "caption": "a dog", "image": "x.png"}, SettingsError, "one thing"),
+    ({"at": 1, "caption": "zyx"}, TextError, "zyx"),
+])  # fmt: skip
+def test_a_branch_that_cannot_be_is_refused(phone, chain, wish, error, told):
+    with pytest.raises(error, match=told):
+        phone.fork(chain, **wish)
 
 
 def test_a_world_names_captioner_and_generator_at_once(judge):

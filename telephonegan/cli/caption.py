@@ -7,7 +7,7 @@ from pathlib import Path
 
 from telephonegan.cli.options import (
     add_captioner,
-    add_seed_and_device,
+    add_computing,
     decoding,
     given,
     open_picture,
@@ -33,7 +33,7 @@ def add_caption(parser: argparse.ArgumentParser) -> None:
     many.add_argument("--sidecars", action="store_true", help="of one folder: write bear.txt beside bear.jpg; resumes")
     parser.add_argument("--json", action="store_true", help="print words, probabilities and alternatives too, as JSON")
     add_captioner(parser)
-    add_seed_and_device(parser)
+    add_computing(parser)
 
 
 def run(options: argparse.Namespace) -> int:

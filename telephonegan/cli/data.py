@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from telephonegan.cli.options import add_command, class_numbers
+from telephonegan.cli.options import add_command, add_threads, class_numbers
 from telephonegan.errors import printable_lines
 from telephonegan.files import json_bytes
 
@@ -42,6 +42,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     name.add_argument("--without", type=Path, metavar="LIST", help="photographs to leave out, one name per line")
     name.add_argument("--confidence", type=float, default=0.5, help="least confidence, 0 to 1 (default: 0.5)")
     name.add_argument("--seed", type=int, default=0, help="random seed of the sampling (default: 0)")
+    add_threads(name)
 
     products = _action(actions, "products", "make sentences from product attributes", _products)
     _add_out(products)
@@ -52,6 +53,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     caption.add_argument("folder", metavar="DIR", type=Path, help="a folder or pack of photographs, some captioned")
     caption.add_argument("--captioner", required=True, metavar="NAME", help="the captioner to use")
     caption.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    add_threads(caption)
 
     pack = _action(actions, "pack", "pack small photographs, captions and splits into one file", _pack)
     pack.add_argument("folder", metavar="DIR", type=Path, help="a folder of captioned photographs")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from telephonegan import evaluation
-from telephonegan.cli.options import add_command, class_numbers
+from telephonegan.cli.options import add_command, add_threads, class_numbers
 from telephonegan.errors import OutputError
 from telephonegan.files import append_line
 from telephonegan.provenance import without_places
@@ -34,7 +34,7 @@ _MEASURES = {  # measurement → its function in `evaluation`
     "generator": "generator_scores",
     "words": "word_scores",
 }
-_OUR_OWN = {"run", "command", "what", "out"}  # every other option is an argument of that function
+_OUR_OWN = {"run", "command", "what", "out", "threads"}  # every other option is an argument of that function
 _DIGITS = 4  # significant ones
 
 
@@ -158,8 +158,9 @@ def _measure(measures: Any, name: str, what: str) -> argparse.ArgumentParser:
     parser = add_command(measures, name, what, _EXAMPLES)
     parser.add_argument("--data", type=Path, required=True, help="a folder of captioned photographs")
     parser.add_argument("--split", default="test", choices=("dev", "test"), help="(default: test)")
-    parser.add_argument("--limit", type=int, metavar="N", help="use only the first N photographs")
+    parser.add_argument("--limit", type=int, metavar="N", help="use only N photographs of the split, sampled")
     parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:N (default: cpu)")
+    add_threads(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="a file the JSON line is appended to")
     return parser
 

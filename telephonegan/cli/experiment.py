@@ -1,16 +1,17 @@
-"""`telephonegan experiment run|resume|summary|figures`."""
+"""`telephonegan experiment run|resume|summary|figures|compare`."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from telephonegan.cli.options import add_command
+from telephonegan.cli.options import add_command, add_threads, given
 from telephonegan.errors import TelephoneganError, printable_lines
-from telephonegan.files import json_bytes
+from telephonegan.files import expanded, json_bytes
 
 if TYPE_CHECKING:
     from telephonegan.experiment.reading import Experiment
@@ -20,7 +21,8 @@ _EXAMPLES = """examples:
   torchrun --nproc-per-node 4 -m telephonegan experiment run plan.yaml --out out/drift
   telephonegan experiment resume out/drift
   telephonegan experiment summary out/drift
-  telephonegan experiment figures out/drift --format pdf --family sans
+  telephonegan experiment figures out/drift --format pdf --venue acl
+  telephonegan experiment compare out/fresh out/fixed --out fresh-fixed.pdf --venue acl --wide
 A plan is a YAML file; only sources is required, the other settings are shown with their defaults:
   sources: photos        # a folder of pictures, a text file of one caption per line, or samples
   split: null            # train, dev or test, if sources is a data folder with human captions to compare with
@@ -38,7 +40,7 @@ A plan is a YAML file; only sources is required, the other settings are shown wi
   candidates: 1          # paintings of each caption, of which the one that fits it best is kept, 1 to 64
   pictures: all          # which to keep: all, ends or none
   block: 8               # chains computed in one call of a network
-  threads: 1             # CPU threads per process"""
+  threads: 1             # CPU threads per process, even if TELEPHONEGAN_THREADS is set"""
 
 
 def add_experiment(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +51,8 @@ def add_experiment(parser: argparse.ArgumentParser) -> None:
     play = add_command(commands, "run", "play a plan into a new folder", _EXAMPLES)
     play.add_argument("plan", type=Path, metavar="PLAN", help="a YAML file, see `telephonegan experiment --help`")
     play.add_argument("--out", metavar="FOLDER", help="the new folder for the results (default: out/DATE-TIME-…)")
+    told = "CPU threads, in place of the plan's: they are part of the plan, because sums are rounded differently"
+    play.add_argument("--threads", dest="planned_threads", type=int, metavar="N", help=told)
     _add_playing(play)
     play.set_defaults(do=_play)
 
@@ -69,6 +73,7 @@ def add_experiment(parser: argparse.ArgumentParser) -> None:
     )
     summary.add_argument("--resamples", type=int, default=2000, help="resamples for the intervals (default: 2000)")
     summary.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    add_threads(summary)
     summary.add_argument("--json", action="store_true", help="print the summary as JSON")
     summary.set_defaults(do=_summary)
 
@@ -78,16 +83,41 @@ def add_experiment(parser: argparse.ArgumentParser) -> None:
     figures.add_argument("folder", type=Path, metavar="FOLDER")
     figures.add_argument("--out", metavar="FOLDER", help="the new folder for the figures (default: FOLDER/figures)")
     figures.add_argument("--format", choices=("pdf", "svg", "png"), default="pdf")
-    figures.add_argument("--family", default="serif", help="serif or sans (default: serif)")
-    figures.add_argument("--size", type=float, default=8, help="font size in points (default: 8)")
-    figures.add_argument("--column", type=float, default=3.25, help="figure width in inches (default: 3.25)")
+    _add_style(figures)
     figures.add_argument("--chain", help="the chain whose pictures and words are drawn (default: the first)")
     figures.set_defaults(do=_figures)
+
+    compare = add_command(commands, "compare", "draw several summarised experiments in one figure", _EXAMPLES)
+    compare.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
+    compare.add_argument("--out", required=True, metavar="FILE", help="the new figure: a .pdf, .svg or .png file")
+    compare.add_argument(
+        "--measures", nargs="+", default=(), metavar="NAME", help="one panel each (default: up to four)"
+    )
+    compare.add_argument(
+        "--names", nargs="+", default=(), metavar="NAME", help="for the legend (default: folder names)"
+    )
+    _add_style(compare)
+    compare.set_defaults(do=_compare)
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the action."""
     return options.do(options)
+
+
+def _add_style(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--venue", help="acl, cvpr, icml, ieee or neurips: as wide as its columns")
+    parser.add_argument("--wide", action="store_true", help="as wide as two columns of the venue")
+    parser.add_argument("--family", help="serif or sans (default: serif)")
+    parser.add_argument("--size", type=float, help="font size in points (default: 8)")
+    parser.add_argument("--column", type=float, help="figure width in inches (default: 3.25)")
+
+
+def _style(options: argparse.Namespace) -> dict[str, Any]:
+    from telephonegan import figures
+
+    venue = figures.size(options.venue, columns=2 if options.wide else 1) if options.venue else {}
+    return venue | given(options, "family", "size", "column")
 
 
 def _add_playing(parser: argparse.ArgumentParser) -> None:
@@ -106,12 +136,14 @@ def _play(options: argparse.Namespace) -> int:
     from telephonegan.experiment.runner import run
 
     plan = Plan.read(options.plan)
+    if options.planned_threads is not None:
+        plan = replace(plan, threads=options.planned_threads)
     told: list[Path] = []
     try:
         folder = run(
             plan,
             options.out,
-            base=options.plan.expanduser().parent,
+            base=expanded(options.plan).parent,
             batch_size=options.batch_size,
             device=options.device,
             on_folder=told.append,
@@ -191,7 +223,17 @@ def _figures(options: argparse.Namespace) -> int:
     from telephonegan import figures
     from telephonegan.figures.experiment import draw
 
-    with figures.style(options.family, options.size, options.column):
+    with figures.style(**_style(options)):
         folder = draw(options.folder, options.out, suffix=options.format, chain=options.chain)
     print(folder)
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from telephonegan import figures
+    from telephonegan.figures.experiment import compare
+
+    with figures.style(**_style(options)):
+        path = compare(options.folders, options.out, measures=options.measures, names=options.names)
+    print(path)
     return 0

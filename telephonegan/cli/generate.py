@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from telephonegan.cli.options import (
+    add_computing,
     add_generator,
-    add_seed_and_device,
     given,
     print_left_out,
     print_outcome,
@@ -31,7 +31,7 @@ def add_generate(parser: argparse.ArgumentParser) -> None:
     text.add_argument("--file", type=Path, help="a text file, one sentence per line; with the same --out it resumes")
     parser.add_argument("-n", type=whole, help="how many pictures, with the seeds SEED, SEED + 1, … (default: 1)")
     add_generator(parser)
-    add_seed_and_device(parser)
+    add_computing(parser)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import telephonegan
 from telephonegan.cli import (
     caption,
     data,
     download,
+    drift,
     evaluate,
     experiment,
     export,
@@ -24,13 +22,14 @@ from telephonegan.cli import (
     play,
     report,
     sample,
+    serve,
     train,
 )
 from telephonegan.cli.options import add_command
+from telephonegan.cli.stopping import exit_code, stoppable
 from telephonegan.errors import TelephoneganError, printable
 from telephonegan.provenance import command_line
 
-INTERRUPTED = 130
 _COMMANDS = {  # name → the function that declares its options, the one that runs it, and a description
     "caption": (caption.add_caption, caption.run, "describe pictures in words"),
     "generate": (generate.add_generate, generate.run, "paint a text"),
@@ -48,6 +47,8 @@ _COMMANDS = {  # name → the function that declares its options, the one that r
     "export": (export.add_export, export.run, "register the model of a training run under a name"),
     "evaluate": (evaluate.add_evaluate, evaluate.run, "measure a model on photographs"),
     "experiment": (experiment.add_experiment, experiment.run, "play many chains, and measure how meaning drifts"),
+    "drift": (drift.add_drift, drift.run, "the drift lab: what games lose, why, and by which law"),
+    "serve": (serve.add_serve, serve.run, "answer requests over HTTP, with a page for browsers"),
     "report": (report.add_report, report.run, "update the quality tables of the README (for maintainers)"),
 }
 _EXAMPLES = """examples:
@@ -62,7 +63,7 @@ _EXAMPLES = """examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0, 2 for an error that is explained, 130 after Ctrl-C.
+    """Run one command and return its exit code: 0, 2 for an explained error, 130 after Ctrl-C, 143 after SIGTERM.
 
     >>> main(["play", "--text=a dog", "--rounds=2"])  # doctest: +SKIP
     0
@@ -72,7 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.command = command_line(arguments)
     sys.stdout.reconfigure(errors="backslashreplace")  # a character the terminal lacks must not end a game
     try:
-        with _sigterm_as_interrupt():
+        with stoppable():
+            if getattr(options, "threads", None) is not None:
+                from telephonegan.inference import use_threads
+
+                use_threads(options.threads)
             code = options.run(options)
         sys.stdout.flush()
     except TelephoneganError as error:
@@ -80,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print("telephonegan: stopped.", file=sys.stderr)
-        return INTERRUPTED
+        return exit_code()
     except OSError as error:  # from the terminal or pipe: files have errors of their own
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # discard what is still buffered
         if isinstance(error, BrokenPipeError):  # the reader of our output has gone, such as `head`
@@ -88,19 +93,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"telephonegan: the output cannot be written: {error.strerror or error}.", file=sys.stderr)
         return 2
     return code
-
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """SIGTERM, as a scheduler or `docker stop` sends it, saves and stops as Ctrl-C does, in background jobs too."""
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -59,10 +59,17 @@ def add_out(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="FOLDER", help="the new folder for the results (default: out/DATE-TIME-NAME)")
 
 
-def add_seed_and_device(parser: argparse.ArgumentParser) -> None:
-    """Declare --seed and --device; the library supplies the defaults."""
+def add_computing(parser: argparse.ArgumentParser) -> None:
+    """Declare --seed, --device and --threads; the library supplies the defaults."""
     parser.add_argument("--seed", type=whole, help="random seed: the same seed gives the same result (default: 0)")
     parser.add_argument("--device", help="auto, cpu, cuda or cuda:N (default: auto)")
+    add_threads(parser)
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """Declare --threads, which `main` sets before a command runs."""
+    told = "CPU threads (default: TELEPHONEGAN_THREADS, OMP_NUM_THREADS, or one per core; 1 if others use the cores)"
+    parser.add_argument("--threads", type=whole, metavar="N", help=told)
 
 
 def whole(typed: str) -> int:

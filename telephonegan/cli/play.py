@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from telephonegan.cli.options import (
     add_captioner,
+    add_computing,
     add_generator,
-    add_seed_and_device,
     decoding,
     given,
     locate_picture,
@@ -23,22 +23,24 @@ from telephonegan.cli.options import (
     whole,
 )
 from telephonegan.errors import SettingsError, TelephoneganError, printable
-from telephonegan.files import locked, place
+from telephonegan.files import expanded, locked, place, replace
 
 if TYPE_CHECKING:
     from telephonegan.chain_folder import ChainFolder
     from telephonegan.chains import Chain
 
 LOCK = ".lock"  # of a game that is being played
+_SHARED = ("game.gif", "game.html")
 DEFAULT_PICTURE = "astronaut"  # of the bundled photographs, the one closest to the training data
 _EXAMPLES = """examples:
   telephonegan play --image=bear.jpg --rounds 8 --seed 1
+  telephonegan play --image=bear.jpg --gif --html
   telephonegan play --world flowers --text "a pale pink flower with pointed petals"
   telephonegan play --resume=out/20260101-120000-bear"""
 
 _FIXED_BY_THE_GAME = (
     *("image", "text", "seed", "out", "world", "captioner", "generator"),
-    *("method", "beam_width", "temperature", "top_p", "truncation", "candidates"),
+    *("method", "beam_width", "temperature", "top_p", "truncation", "candidates", "seed_policy"),
 )
 
 
@@ -50,9 +52,12 @@ def add_play(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", metavar="FOLDER", help="go on with a game that was interrupted, or make it longer")
     parser.add_argument("--rounds", type=whole, help="how often to paint, 1 to 1000 (default: 8)")
     parser.add_argument("--world", metavar="NAME", help="captioner and generator of a world: see telephonegan models")
+    parser.add_argument("--seed-policy", help="fresh: new noise every round; fixed: the same noise (default: fresh)")
+    parser.add_argument("--gif", action="store_true", help="also write game.gif, the rounds as an animation")
+    parser.add_argument("--html", action="store_true", help="also write game.html, a page to play with in any browser")
     add_captioner(parser)
     add_generator(parser)
-    add_seed_and_device(parser)
+    add_computing(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -72,15 +77,16 @@ def run(options: argparse.Namespace) -> int:
     from telephonegan.telephone import load
 
     phone = load(**given(options, "captioner", "generator", "world", "device"))
-    settings = given(options, "rounds", "seed", "truncation", "candidates") | decoding(options)
-    return _watch(partial(phone.play, **source, **settings), _Keeper(open_folder=lambda: ChainFolder(open_folder())))
+    settings = given(options, "rounds", "seed", "truncation", "candidates", "seed_policy") | decoding(options)
+    keeper = _Keeper(options, open_folder=lambda: ChainFolder(open_folder()))
+    return _watch(partial(phone.play, **source, **settings), keeper)
 
 
 def _resume(options: argparse.Namespace) -> int:
     if fixed := given(options, *_FIXED_BY_THE_GAME):
         names = ", ".join(f"--{name.replace('_', '-')}" for name in fixed)
         raise SettingsError(f"A resumed game keeps what it was started with: leave out {names}.")
-    folder = Path(options.resume).expanduser()
+    folder = expanded(options.resume)
     with locked(folder / LOCK) if folder.is_dir() else nullcontext():  # or two processes would go on with one game
         return _go_on(folder, options)
 
@@ -98,7 +104,7 @@ def _go_on(folder: Path, options: argparse.Namespace) -> int:
     phone = load(**names, **given(options, "device"))
     for step in chain:
         _say(step)
-    keeper = _Keeper(folder=ChainFolder(folder, written=len(chain)), chain=chain)
+    keeper = _Keeper(options, folder=ChainFolder(folder, written=len(chain)), chain=chain)
     return _watch(partial(phone.resume, chain, **given(options, "rounds")), keeper)
 
 
@@ -107,11 +113,13 @@ class _Keeper:
 
     def __init__(
         self,
+        options: argparse.Namespace,
         *,
         open_folder: Callable[[], ChainFolder] | None = None,
         folder: ChainFolder | None = None,
         chain: Chain | None = None,
     ) -> None:
+        self.shared = {name: getattr(options, name.rpartition(".")[2]) for name in _SHARED}
         self.open_folder, self.folder, self.chain, self.has_grown = open_folder, folder, chain, False
         self.held = ExitStack()
 
@@ -129,6 +137,13 @@ class _Keeper:
     def finish(self) -> None:
         if self.folder is not None:
             self.folder.finish(self.chain)
+            for path in self.wanted():
+                replace(path, self.chain.gif() if path.suffix == ".gif" else self.chain.html().encode())
+
+    def wanted(self) -> list[Path]:
+        """What was asked for, and what an earlier run of the same game left, which would now lack rounds."""
+        paths = {name: self.folder.path / name for name in _SHARED}
+        return [path for name, path in paths.items() if self.shared[name] or path.exists()]
 
     def tell_how_to_go_on(self) -> None:
         if self.folder is not None and self.folder.written:
@@ -168,7 +183,8 @@ def _kept(play: Callable[..., Chain], keeper: _Keeper) -> int:
             f"The telephone went silent after round {len(chain) - 1}: its caption holds no word that can be painted.",
             file=sys.stderr,
         )
-    print(keeper.folder.path / "strip.png")
+    for path in (keeper.folder.path / "strip.png", *keeper.wanted()):
+        print(path)
     return 0
 
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from telephonegan.cli.options import add_out
+from telephonegan.cli.options import add_out, add_threads
 
 _EXAMPLES = """examples:
   telephonegan sample --captions example_captions.txt -n 16
@@ -28,6 +28,7 @@ def add_sample(parser: argparse.ArgumentParser) -> None:
     add_out(parser)
     parser.add_argument("--seed", type=int, default=100, help="random seed (default: 100)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    add_threads(parser)
     parser.add_argument("--no-attention", action="store_true", help="write no attention pictures")
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
 from telephonegan import training
-from telephonegan.cli.options import class_numbers
+from telephonegan.cli.options import add_threads, class_numbers
+from telephonegan.cli.stopping import stop_if_asked
 from telephonegan.errors import SettingsError
 from telephonegan.training import recipes
 from telephonegan.training.launch import ORDER
@@ -24,7 +27,8 @@ _EXAMPLES = """examples:
   telephonegan train --resume runs/captioner
   telephonegan train attngan   --data flickr8k --run runs/attngan --damsm runs/damsm --minutes 30
   torchrun --nproc-per-node 4 -m telephonegan train damsm --data flickr8k --run runs/damsm --device cuda
-A stopped run continues when the same command is given again, or with --resume."""
+A stopped run continues when the same command is given again, or with --resume. The exit code is 130 after Ctrl-C, 143
+after SIGTERM, and 0 at the end of --minutes."""
 
 
 def add_train(parser: argparse.ArgumentParser) -> None:
@@ -59,9 +63,9 @@ def add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, help="total optimiser steps")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
-    parser.add_argument("--threads", type=int, help="CPU threads")
+    add_threads(parser)
     parser.add_argument("--checkpoint-minutes", type=float, default=5.0, help="between checkpoints (default: 5)")
-    parser.add_argument("--minutes", type=float, help="stop after this many minutes in total, as Ctrl-C would")
+    parser.add_argument("--minutes", type=float, help="stop after this many minutes in total, and exit with 0")
     parser.add_argument("--evaluate-every", type=int, metavar="STEPS", help="default: a tenth of the run")
 
 
@@ -69,15 +73,13 @@ def run(options: argparse.Namespace) -> int:
     """Train one recipe, all of them or a world, or continue a run."""
     how = {
         "device": options.device,
-        "threads": options.threads,
         "checkpoint_minutes": options.checkpoint_minutes,
         "minutes": options.minutes,
         "evaluate_every": options.evaluate_every,
         "command": options.command,
     }
     if options.resume is not None:
-        training.resume(options.resume, steps=options.steps, **how)
-        return 0
+        return _ended(training.resume(options.resume, steps=options.steps, **how), options.resume)
     if options.recipe is None or options.run_folder is None:
         raise SettingsError("Give a recipe and --run FOLDER, or --resume RUN.")
     how |= {"seed": options.seed, "cache": options.cache}
@@ -91,7 +93,7 @@ def run(options: argparse.Namespace) -> int:
         return _train_all(options, how)
     if options.data is None:
         raise SettingsError(f"train {options.recipe} needs --data FOLDER.")
-    training.train(
+    is_done = training.train(
         options.recipe,
         data=options.data,
         run=options.run_folder,
@@ -101,6 +103,14 @@ def run(options: argparse.Namespace) -> int:
         origin=options.origin,
         **how,
     )
+    return _ended(is_done, options.run_folder)
+
+
+def _ended(is_done: bool, run: Path) -> int:
+    """The exit code of one run, which says how to go on if it was stopped."""
+    if not is_done:
+        print(f"Continue with: telephonegan train --resume {shlex.quote(str(run))}", file=sys.stderr)
+        stop_if_asked()
     return 0
 
 
@@ -109,7 +119,8 @@ def _train_all(options: argparse.Namespace, how: dict[str, Any]) -> int:
         raise SettingsError("train all uses a preset unchanged: leave out --config, --set and --from.")
     root = options.run_folder
     if not training.train_all(root, data=options.data, **how):
-        raise KeyboardInterrupt  # the loop has saved its state
+        stop_if_asked()
+        return 0  # the time was up
     print("To play with them, register them under a name:")
     for recipe in ORDER:
         print(f"  telephonegan export {root / recipe} --name {root.name.lower()}")
@@ -135,4 +146,5 @@ def _train_world(options: argparse.Namespace, how: dict[str, Any]) -> int:
         pieces=options.pieces,
         **how,
     )
+    stop_if_asked()
     return 0

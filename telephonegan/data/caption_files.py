@@ -26,6 +26,7 @@ from telephonegan.data.tables import (
     share,
 )
 from telephonegan.errors import DataError
+from telephonegan.files import substitute
 from telephonegan.text import decoded, lines_of
 
 _JSON_SUFFIXES = frozenset({".json", ".jsonl", ".ndjson"})
@@ -92,9 +93,12 @@ def form_of(path: Path) -> str | None:
     """The form of a file of captions, by its content: "table", "json", "coco" or "karpathy"; None for other files.
 
     A table without a header counts if its lines are picture names followed by at least two words on average. Damaged
-    JSON gives "damaged".
+    JSON gives "damaged", as does a web page or a pointer of Git LFS in place of the file.
     """
     try:
+        with path.open("rb") as file:
+            if substitute(file.read(512)):
+                return "damaged"
         if path.suffix.lower() in _JSON_SUFFIXES:
             return _json_form(path)
         return "table" if _is_table_of_captions(read_table(path)) else None
@@ -464,14 +468,14 @@ def _read_coco(path: Path, content: dict[str, Any]) -> CaptionFile:
         if not isinstance(name, str):
             found.remarks[_NO_NAME].append(f"{path.name}, image {number}: {image!r:.60}")
             continue
-        key = str(image["id"])
+        key = _id(image["id"])
         if names.setdefault(key, name) != name:
             raise DataError(f"{path} uses the id {key} for two images, {names[key]} and {name}.")
         splits[key] = split_of_word(str(image.get("split", "")))
     captions: dict[str, list[str]] = {key: [] for key in names}
     for number, each in enumerate(content["annotations"]):
         place = f"{path.name}, annotation {number}"
-        key = str(each.get("image_id")) if isinstance(each, dict) else None
+        key = _id(each.get("image_id")) if isinstance(each, dict) else None
         if key not in names:
             found.remarks["annotations of unlisted images, left out"].append(f"{place}: {each!r:.60}")
             continue
@@ -488,7 +492,12 @@ def _read_coco(path: Path, content: dict[str, Any]) -> CaptionFile:
 
 
 def _is_image(image: Any) -> bool:
-    return isinstance(image, dict) and isinstance(image.get("id"), str | int)
+    return isinstance(image, dict) and isinstance(image.get("id"), str | int | float)
+
+
+def _id(value: Any) -> str:
+    """The id of an image; tools that hold ids as floats write 7.0."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _read_other_json(path: Path, content: Any) -> CaptionFile:

@@ -32,6 +32,7 @@ from telephonegan.data.photo_names import locate, pictures_below, spelled, witho
 from telephonegan.data.photos import Box, CaptionedPhotos
 from telephonegan.data.tables import read_table
 from telephonegan.errors import DataError
+from telephonegan.files import expanded
 from telephonegan.images import PICTURE_SUFFIXES
 from telephonegan.zoo import legacy_pickles
 
@@ -86,12 +87,14 @@ def open_data(folder: str | Path, layout: str | None = None) -> DataFolder:
     Anything left out, guessed or repaired is reported in a `DataWarning` with counts and examples; the full list is in
     `DataFolder.remarks`. Raises DataError, which lists the known layouts.
     """
-    folder = Path(folder).expanduser()
+    folder = expanded(folder)
     if not folder.exists():
         raise DataError(f"There is no folder {folder}. Give a folder of captioned photographs.")
     if layout is None:
         layout = next((name for name, each in LAYOUTS.items() if each.fits(folder)), None)
         if layout is None:
+            for part in _parts(folder, {"damaged"}):
+                read_caption_file(part.path)  # tells what is wrong with it
             raise DataError(f"{folder} has no known layout. {_all_layouts()}")
     if layout not in LAYOUTS:
         raise DataError(f"There is no layout {layout!r}. {_all_layouts()}")

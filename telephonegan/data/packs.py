@@ -24,7 +24,7 @@ from telephonegan.data.caption_files import SPLITS
 from telephonegan.data.folder import BY_MODEL, DataFolder
 from telephonegan.data.photos import CaptionedPhotos
 from telephonegan.errors import DataError, SettingsError
-from telephonegan.files import check_free, json_bytes, replace, writing
+from telephonegan.files import check_free, expanded, json_bytes, replace, writing
 from telephonegan.records import Range, checked
 from telephonegan.text import tokenise
 
@@ -227,7 +227,7 @@ def _write(
     photographs: Iterator[tuple[str, bytes]],
     more: dict[str, str] | None = None,
 ) -> Path:
-    out = out.expanduser()
+    out = expanded(out)
     names = [name for listed in splits.values() for name in listed]
     if not names:
         raise DataError("There are no photographs to pack: choose a split that has some.")

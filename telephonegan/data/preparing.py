@@ -27,7 +27,7 @@ from telephonegan.data.layouts import open_data
 from telephonegan.data.photos import CaptionedPhotos
 from telephonegan.data.tables import read_table
 from telephonegan.errors import DataError, SettingsError
-from telephonegan.files import new_folder, replace, writing
+from telephonegan.files import expanded, new_folder, replace, writing
 from telephonegan.images import as_image, to_tensor
 from telephonegan.text import read_lines, tokenise
 
@@ -64,7 +64,7 @@ def write_folder(folder: str | Path, photographs: Iterable[Captioned]) -> Path:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise DataError(f"Two photographs are called {twice}. Rename one of them.")
-    folder = new_folder(Path(folder).expanduser())
+    folder = new_folder(expanded(folder))
     try:
         _fill(folder, photographs)
     except BaseException:
@@ -338,7 +338,7 @@ def write_products(source: str | Path, out: str | Path) -> Path:
 
     >>> write_products("fashion", "fashion-sentences")  # doctest: +SKIP
     """
-    source = Path(source).expanduser()
+    source = expanded(source)
     photographs = []
     for row in _rows(source / "products.csv"):
         path = source / "images" / f"{row['id']}.jpg"

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from telephonegan.data.preparing import write_captions
-from telephonegan.files import new_folder, png_bytes, replace
+from telephonegan.files import expanded, new_folder, png_bytes, replace
 from telephonegan.images import as_image
 from telephonegan.inference import check_seed, check_whole
 from telephonegan.text import tokenise
@@ -114,7 +114,7 @@ def write_world(
         check_whole(count, split, 1, 10**6)
     check_whole(size, "size", 8, 1024)
     check_seed(seed)
-    folder = new_folder(Path(folder).expanduser())
+    folder = new_folder(expanded(folder))
     try:
         _fill(folder, counts, size, seed)
     except BaseException:

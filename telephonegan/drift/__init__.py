@@ -1,4 +1,4 @@
-"""How meaning drifts along a chain: similarities of its rounds, words that survive, captions that repeat.
+"""How meaning drifts along a chain: similarities between rounds, words that survive, captions that repeat.
 
 >>> from telephonegan.drift import Drift, Track, Turn
 >>> track = Track("a", "a", 0, (Turn(0, ("red", "ball")), Turn(1, ("blue", "ball"))))

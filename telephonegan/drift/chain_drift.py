@@ -1,4 +1,4 @@
-"""The drift of one chain: similarities, words and repetition in one object with a notebook display."""
+"""The drift of one chain: similarities, content words and repetition, with a notebook display."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _MOST_COLUMNS = 12
 
 @dataclass(frozen=True, repr=False)
 class Drift:
-    """How one chain moves away from its round 0.
+    """How a chain moves away from its round 0.
 
     - `rows`: similarities of every round from 1 on to round 0 and to the round before, see `measures.similarities`.
-    - `changes`: content words kept, lost and gained since round 0, one `Changes` for each round from 1 on; `steps`:
+    - `changes`: content words kept, lost and gained since round 0, one `Changes` for each round from 1 on; `steps` is
       the same since the round before.
-    - `repetition`: whether its captions repeat, and whether that lasts.
+    - `repetition`: whether captions repeat, and for how long.
 
     >>> from telephonegan.drift.tracks import Turn
     >>> track = Track("a", "a", 0, (Turn(0, ("red", "ball")), Turn(1, ("blue", "ball"))))
@@ -42,27 +42,27 @@ class Drift:
         observers: Observers | None = None,
         device: str = "cpu",
     ) -> Drift:
-        """Measure one chain. Raises the errors of `measures.similarities`."""
+        """Measure a chain. Raises the errors of `measures.similarities`."""
         return cls(track, similarities([track], measures, observers=observers, device=device))
 
     @cached_property
     def changes(self) -> list[Changes]:
-        """Of the content words since round 0, for each round from 1 on."""
+        """Changes of the content words since round 0, for each round from 1 on."""
         return [Changes.of(self.track.turns[0].words, turn.words) for turn in self.track.turns[1:]]
 
     @cached_property
     def steps(self) -> list[Changes]:
-        """Of the content words since the round before, for each round from 1 on."""
+        """Changes of the content words since the round before, for each round from 1 on."""
         turns = self.track.turns
         return [Changes.of(turns[t - 1].words, turns[t].words) for t in range(1, len(turns))]
 
     @cached_property
     def repetition(self) -> Repetition:
-        """How its captions repeat."""
+        """How the captions repeat."""
         return Repetition.of([turn.words for turn in self.track.turns])
 
     def values(self, measure: str, to: To = "start") -> dict[int, float]:
-        """Round → similarity by one measure, for the rounds that have one."""
+        """Similarity by one measure of each round that has one, by round."""
         return {row["round"]: row["value"] for row in self.rows if (row["measure"], row["to"]) == (measure, to)}
 
     def __repr__(self) -> str:
@@ -83,7 +83,7 @@ class Drift:
         return f"Drift of {self.track.chain} over {max(0, len(self.track.turns) - 1)} rounds: similarity to round 0"
 
     def _table(self) -> list[list[str]]:
-        """A header and a row for each measure that has values; of a long chain 12 rounds spread evenly."""
+        """A header and a row for each measure that has values. Of a long chain, 12 evenly spaced rounds are shown."""
         rounds = self._shown_rounds()
         names = [name for name in MEASURES if self.values(name)]
         found = {name: self.values(name) for name in names}
@@ -99,7 +99,7 @@ class Drift:
 
     def _notes(self) -> list[str]:
         if not self.changes:
-            return ["There is no round after round 0 to compare."]
+            return ["There is no round after round 0, so there is nothing to compare."]
         last = self.changes[-1]
         parts = (("kept", last.kept), ("lost", last.lost), ("gained", last.gained))
         words = "; ".join(f"{name} {', '.join(words) or 'none'}" for name, words in parts)
@@ -120,14 +120,15 @@ def _shown(value: float | None) -> str:
 
 @dataclass(frozen=True)
 class Repetition:
-    """How the captions of one chain repeat.
+    """How the captions of a chain repeat.
 
     - `first`: the first round whose caption equals that of the round before; None if there is none.
-    - `left`: the first round after it that says something else; None where there is none.
-    - `period`: with the same noise in every round, how many captions the cycle has that the chain is caught in: 1 is a
-      fixed point. A round is then a function of the caption before, so any earlier caption said again is a cycle for
-      good. None where no caption comes back, and with new noise in every round, where a repetition says little.
-    - `attractor`: the captions of that cycle, beginning with the least; the last caption alone where there is none.
+    - `left`: the first round after `first` with another caption; None if there is none.
+    - `period`: the length of the cycle in which the chain ends, if the noise is the same in every round; 1 is a fixed
+      point. A round then depends only on the caption before, so a repeated caption means a permanent cycle. None if no
+      caption is repeated, and with new noise in every round, where a repetition means little.
+    - `attractor`: the captions of that cycle, beginning with the first in sorting order; without a cycle, the last
+      caption.
     """
 
     first: int | None
@@ -137,7 +138,7 @@ class Repetition:
 
     @classmethod
     def of(cls, captions: Sequence[Hashable], *, same_noise: bool = False) -> Repetition:
-        """Of the captions of every round, round 0 first: texts or tuples of words.
+        """The repetition of captions, from round 0 on: texts or tuples of words.
 
         >>> Repetition.of(["a", "b", "c", "b"], same_noise=True)
         Repetition(first=None, left=None, period=2, attractor=('b', 'c'))
@@ -152,7 +153,7 @@ class Repetition:
 
 
 def cycle_length(captions: Sequence[Hashable]) -> int | None:
-    """How many rounds lie between the first caption that comes back and its first coming; None where none comes back.
+    """The number of rounds between the first repeated caption and its first occurrence; None if no caption is repeated.
 
     >>> cycle_length(["x", "a", "b", "a"]), cycle_length(["a", "b"])
     (2, None)

@@ -1,4 +1,4 @@
-"""How well captions fit pictures. Text → image and image → text: the earlier round gives one, the later the other."""
+"""How well captions fit pictures, text → image and image → text: one is from the earlier round, one from the later."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def damsm_score(
 ) -> np.ndarray:
     """Cosine of the image and sentence codes of N pairs of a picture and a caption: (N,) in [-1, 1], 1 the best fit.
 
-    About 0 for what has nothing to do with each other; nan for a caption without a word the model knows. With
-    damsm/flickr8k the score is biased, because it guided the generator's training. Prefer judge/flickr8k, which guided
-    no generator and uses another network (extra `judge`). Xu et al., "AttnGAN", 2018, section 3.2.
+    About 0 for unrelated pairs; nan for a caption without a known word. The score of damsm/flickr8k is biased, because
+    it guided the generator's training. Prefer judge/flickr8k, which did not guide any generator and uses another
+    network (extra `judge`). Xu et al., "AttnGAN", 2018, section 3.2.
 
     >>> damsm_score([Image.open("dog.jpg")], [["a", "dog"]])  # doctest: +SKIP
     """
@@ -38,13 +38,13 @@ def damsm_score(
 
 
 def picture_codes(pictures: Sequence[Image.Image], matcher: Matcher) -> np.ndarray:
-    """Codes (N,D) of pictures in the space of captions, at most 32 seen at a time."""
+    """Codes (N,D) of pictures in the joint space with captions, computed in batches of at most 32."""
     starts = range(0, len(pictures), BATCH)
     return matcher.look(to_tensor(list(pictures[i : i + BATCH]), matcher.picture_size) for i in starts).numpy()
 
 
 def caption_codes(captions: Captions, matcher: Matcher) -> np.ndarray:
-    """Codes (N,D) of captions in the space of pictures; zeros for a caption without a word the model knows."""
+    """Codes (N,D) of captions in the joint space with pictures; zeros for a caption without a known word."""
     codes = matcher.read(captions).numpy()
     is_read = [any(word in matcher.vocabulary for word in words) for words in captions]
     return np.where(np.array(is_read)[:, None], codes, 0)
@@ -53,11 +53,10 @@ def caption_codes(captions: Captions, matcher: Matcher) -> np.ndarray:
 def captioner_likelihood(
     pictures: Sequence[Image.Image], captions: Captions, *, captioner: str = "flickr8k", device: str = "cpu"
 ) -> np.ndarray:
-    """How probable the captioner finds a caption of a picture, for N pairs: see `mean_log_probabilities`.
+    """How probable a caption of a picture is for the captioner, for N pairs: see `mean_log_probabilities`.
 
-    Values in (-∞, 0]: mean log-probability (nats) per word, the end of the sentence included; 0: it would say nothing
-    else. The captioner took part in the chain, so it finds its own captions probable. As a score of captions:
-    Vinyals et al., "Show and Tell", 2015, equation 1.
+    Values in (-∞, 0]: the mean log-probability (nats) per word, including the end of the sentence; 0 means certainty.
+    The captioner's own captions in a chain are naturally probable. Vinyals et al., "Show and Tell", 2015, equation 1.
 
     >>> captioner_likelihood([Image.open("dog.jpg")], [["a", "dog"]])  # doctest: +SKIP
     """
@@ -73,9 +72,9 @@ def mean_log_probabilities(
 ) -> np.ndarray:
     """Mean log-probability per word of each pair (row of the picture, words): (N,) in (-∞, 0].
 
-    Every picture is seen once, however many pairs it is in. The end of the sentence counts as a word; words the
-    captioner does not know do not count, and a caption of none but those has nan. A picture's caption as the
-    captioner decoded it scores its `log_probability` over its length, unless it was cut off at the limit.
+    Every picture is encoded once, however many pairs it is in. The end of the sentence counts as a word. Unknown words
+    do not count, and a caption of unknown words only is nan. The captioner's own caption of a picture scores its
+    `log_probability` divided by its length, unless it was cut off at the limit.
     """
     values = np.full(len(pairs), np.nan)
     for start in range(0, len(pictures), BATCH):
@@ -90,7 +89,7 @@ def mean_log_probabilities(
 
 
 def _read_out(captioner: Captioner, state: tuple[Tensor, ...], captions: Captions) -> np.ndarray:
-    """Let the decoder say these captions, one from each row of its state, and average what it gives each word."""
+    """Mean log-probabilities of captions, one for each row of the decoder's state."""
     ids, markers, device = captioner.vocabulary.ids, captioner.markers, state[0].device
     said = [[ids.get(word, ids[UNKNOWN]) for word in words] + [markers.end] for words in captions]
     targets, lengths = pad(said)
@@ -98,6 +97,6 @@ def _read_out(captioner: Captioner, state: tuple[Tensor, ...], captions: Caption
     known = counted.sum(1) > 1
     chosen = log_probabilities(captioner.vision.decoder, state, targets.to(device), markers).cpu()
     total = torch.zeros(len(said))
-    for column in torch.where(counted, chosen, 0.0).unbind(1):  # one by one: sums in another order round otherwise
+    for column in torch.where(counted, chosen, 0.0).unbind(1):  # one by one: another order of sums rounds differently
         total += column
     return torch.where(known, total / counted.sum(1), float("nan")).double().numpy()

@@ -1,9 +1,9 @@
-"""The law by which similarity falls over the rounds, and its half-life if it has one.
+"""The law by which similarity decays over the rounds, and its half-life if it has one.
 
-Only an exponential has a half-life: the same time for every halving of what is still to be lost. A power law t^-b falls
-ever more slowly and has none, yet an exponential with a plateau can be fitted to it with R² 0.99. So a half-life is
-given only where the exponential describes the curve better than power laws do and does not change with the rounds it is
-fitted to. "No law" is an answer.
+Only an exponential has a half-life: every halving of the remaining loss takes the same time. A power law t^-b falls
+ever more slowly and has none, yet an exponential with a plateau can fit it with R² 0.99. A half-life is therefore
+reported only if an exponential describes the curve better than power laws and the half-life does not depend on the
+rounds that are fitted. "No law" is a possible result.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from telephonegan.errors import DataError
 
 LEAST_ROUNDS = 6
 LEAST_R2 = 0.8
-MOST_CHANGE = 1.5  # of a half-life, with the rounds it is fitted to
-LEAST_LEAD = 2.0  # of AICc: the usual rule of thumb (Burnham and Anderson 2002)
+MOST_CHANGE = 1.5  # largest ratio of half-lives fitted to different rounds
+LEAST_LEAD = 2.0  # in AICc: the usual rule of thumb (Burnham and Anderson 2002)
 _MOST_REFUSED = 0.5
-_GRID, _ZOOMS = 25, 6  # so many shapes on each grid, so many ever finer grids
-_EXACT = 1e-6  # of a curve's height: an error below it is one of the search
-_BATCH = 250  # curves that are fitted at once
+_GRID, _ZOOMS = 25, 6  # shapes per grid, number of ever finer grids
+_EXACT = 1e-6  # relative to a curve's height; smaller errors come from the search
+_BATCH = 250  # curves fitted at once
 
 
 @dataclass(frozen=True)
 class Law:
     """How well a law describes a mean curve.
 
-    `aicc`: Akaike's criterion for few points, lower is better. It takes the rounds' errors as independent, which those
-    of one set of chains are not: it ranks laws and is not a test. `held_out`: the root mean square error in the last
-    rounds (three tenths of them) of the law fitted to those before. `r2`: the share of the variance it explains.
-    `shape` is the half-life in rounds of an exponential, and the exponent b of a power law; `plateau` is where it ends.
+    `aicc` is Akaike's criterion for few points, lower is better. It assumes independent errors in the rounds, which is
+    not true of one set of chains, so it ranks laws but is not a test. `held_out` is the root mean square error in the
+    last three tenths of the rounds of the law fitted to the others, `r2` the share of variance explained. `shape` is
+    the half-life in rounds of an exponential, or the exponent b of a power law; `plateau` is the limit of the curve.
     """
 
     name: str
@@ -47,15 +47,15 @@ class Law:
 
 @dataclass(frozen=True)
 class HalfLife:
-    """`rounds` in which half of what is still to be lost is lost, with its interval; or None and the `reason`.
+    """The half-life in `rounds`, with its interval; or None and the `reason`.
 
-    - `plateau`: where the exponential ends, with its interval; None where the half-life is refused.
-    - `windows`: half-lives of the exponential fitted to some of the rounds, as (first round, last round, half-life).
+    - `plateau`: the limit of the exponential, with its interval; None without a half-life.
+    - `windows`: half-lives fitted to parts of the rounds, as (first round, last round, half-life).
     - `laws`: the exponential to a plateau, the power law, and the power law to a plateau.
-    - `best`: "exponential" or "power law" if it leads by AICc and in the held-out rounds, and does so in half of the
-      `resamples` at least, in `agree` of them; else None.
-    - `exponent`: of the better power law, with its interval, where power laws are `best`.
-    - `refused`: how many of the `resamples` have no half-life by the same rules; its interval leaves them out.
+    - `best`: "exponential" or "power law" if it is better by AICc and in the held-out rounds, and also in at least half
+      of the `resamples`, namely in `agree` of them; else None.
+    - `exponent`: that of the better power law, with its interval, if power laws are `best`.
+    - `refused`: the number of `resamples` without a half-life by the same rules, which the interval leaves out.
     """
 
     rounds: Estimate | None
@@ -73,16 +73,21 @@ class HalfLife:
 def half_life(rounds: Sequence[int] | np.ndarray, curves: np.ndarray, *, level: float = 0.95) -> HalfLife:
     """The half-life of a mean curve that falls to a plateau: first + (plateau - first)·(1 - 2^(-t/half-life)).
 
-    `curves` (1 + R,T) are similarities to the start less those of unrelated chains, so that 0 is chance: the mean curve
-    and R resamples of it, as `Resamples` gives them; one curve (T,) has no interval. Leave out round 0, which compares
-    a thing with itself. Neither fall nor plateau is negative.
+    `curves` (1 + R,T) are similarities to the start minus those of unrelated chains, so that 0 is chance: the mean
+    curve and R resamples of it, as `Resamples` returns them; a single curve (T,) gives no interval. Leave out round 0,
+    which would be compared with itself. Neither fall nor plateau can be negative.
 
-    Refused: fewer than six rounds with values; a curve that is not surely above chance in its first round, or does not
-    surely fall; an exponential that explains less than 0.8 of it, or halves within a tenth of a round or not in ten
-    times the rounds seen; half-lives that differ by more than a factor of 1.5 between all rounds, the first half, the
-    first seven tenths and those after the first fifth; power laws that do as well, by AICc (a lead of 2 is asked for)
-    or in the last three tenths of the rounds, held out; and where that befalls more than half of the resamples.
-    Raises DataError for rounds that do not rise or do not fit the curves.
+    There is no half-life, and `reason` says why, if
+
+    - fewer than six rounds have values,
+    - the curve is not significantly above chance in its first round, or does not fall significantly,
+    - the exponential explains less than 0.8 of the variance, or its half-life is below a tenth of a round or above ten
+      times the number of rounds,
+    - half-lives fitted to all rounds, the first half, the first seven tenths and those after the first fifth differ by
+      more than a factor of 1.5,
+    - a power law is as good, by AICc (the lead must be 2) or in the held-out last three tenths of the rounds, or
+    - more than half of the resamples have no half-life.
+    Raises DataError for rounds that are not in ascending order or do not fit the curves.
 
     >>> rounds = np.arange(1, 11)
     >>> found = half_life(rounds, 0.2 + 0.6 * 2.0 ** (-rounds / 3))
@@ -92,8 +97,8 @@ def half_life(rounds: Sequence[int] | np.ndarray, curves: np.ndarray, *, level: 
     numbers, curves = np.asarray(rounds, dtype=float), np.atleast_2d(np.asarray(curves, dtype=float))
     if curves.ndim != 2 or curves.shape[1:] != numbers.shape or (np.diff(numbers) <= 0).any():
         raise DataError(
-            f"Curves of shape {curves.shape} in {len(numbers)} rounds were given. Needed: curves × rounds, and rounds "
-            "that rise."
+            f"Curves of shape {curves.shape} and {len(numbers)} rounds were given. Needed: curves × rounds, and round "
+            "numbers in ascending order."
         )
     known = ~np.isnan(curves[0])
     numbers, curves = numbers[known], curves[:, known]
@@ -109,8 +114,8 @@ def half_life(rounds: Sequence[int] | np.ndarray, curves: np.ndarray, *, level: 
 
 
 @dataclass(frozen=True)
-class _Family:
-    """Curves plateau + fall·basis(t, shape), where `basis` is 1 in the first round."""
+class Family:
+    """Curves plateau + fall·basis(t, shape); `basis` is 1 in the first round."""
 
     name: str
     basis: Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -122,30 +127,33 @@ class _Family:
         return 2 + self.has_plateau
 
 
-def _halvings(rounds: np.ndarray, half_lives: np.ndarray) -> np.ndarray:
-    return 2.0 ** (-(rounds - rounds[0]) / half_lives[..., None])
+def halvings(rounds: np.ndarray, lives: np.ndarray) -> np.ndarray:
+    """Exponentials of these half-lives, 1 in the first round: (…,T)."""
+    return 2.0 ** (-(rounds - rounds[0]) / lives[..., None])
 
 
-def _powers(rounds: np.ndarray, exponents: np.ndarray) -> np.ndarray:
+def powers(rounds: np.ndarray, exponents: np.ndarray) -> np.ndarray:
+    """Powers of these exponents, 1 in the first round: (…,T)."""
     return (rounds / rounds[0]) ** -exponents[..., None]
 
 
-def _half_lives(rounds: np.ndarray) -> tuple[float, float]:
+def half_lives(rounds: np.ndarray) -> tuple[float, float]:
+    """The shortest and the longest half-life that these rounds can show."""
     return float(np.diff(rounds).min()) / 10, 10 * float(rounds[-1] - rounds[0])
 
 
-_EXPONENTIAL = _Family("exponential to a plateau", _halvings, True, _half_lives)
+_EXPONENTIAL = Family("exponential to a plateau", halvings, True, half_lives)
 _POWERS = (
-    _Family("power law", _powers, False, lambda rounds: (0.01, 10.0)),
-    _Family("power law to a plateau", _powers, True, lambda rounds: (0.01, 10.0)),
+    Family("power law", powers, False, lambda rounds: (0.01, 10.0)),
+    Family("power law to a plateau", powers, True, lambda rounds: (0.01, 10.0)),
 )
 
 
 @dataclass(frozen=True, eq=False)
 class _Fit:
-    """Fits of one family to R curves; each array (R,)."""
+    """Fits of one family to R curves; all arrays are (R,)."""
 
-    family: _Family
+    family: Family
     first_round: float
     shape: np.ndarray
     fall: np.ndarray
@@ -158,8 +166,8 @@ class _Fit:
         return self.plateau[:, None] + self.fall[:, None] * self.family.basis(whole, self.shape)[:, 1:]
 
 
-def _fitted(family: _Family, rounds: np.ndarray, curves: np.ndarray) -> _Fit:
-    """Search the shape on ever finer grids; fall and plateau are linear given it. `curves` is (R,T)."""
+def fitted(family: Family, rounds: np.ndarray, curves: np.ndarray) -> _Fit:
+    """Fit a family to `curves` (R,T): the shape by grid search, then fall and plateau, which are linear."""
     shortest, longest = np.log(family.bounds(rounds))
     lows, highs = (np.full(len(curves), end) for end in (shortest, longest))
     for _ in range(_ZOOMS):
@@ -173,7 +181,7 @@ def _fitted(family: _Family, rounds: np.ndarray, curves: np.ndarray) -> _Fit:
 
 
 def _linear_fits(basis: np.ndarray, curves: np.ndarray, has_plateau: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Fall, plateau (neither negative) and squared error (R,G) of each curve (R,T) by each basis (R,G,T)."""
+    """Fall, plateau (neither negative) and squared error (R,G) of each curve (R,T) for each basis (R,G,T)."""
     y = curves[:, None, :]
     fall = np.maximum((basis * y).sum(-1), 0) / (basis**2).sum(-1)
     plateau = np.zeros_like(fall)
@@ -184,7 +192,7 @@ def _linear_fits(basis: np.ndarray, curves: np.ndarray, has_plateau: bool) -> tu
         level = np.broadcast_to(np.maximum(y.mean(-1), 0), fall.shape)
         plateau = np.where(free_fall < 0, level, np.where(free_plateau < 0, 0.0, free_plateau))
         fall = np.where(free_fall < 0, 0.0, np.where(free_plateau < 0, fall, free_fall))
-    # From the errors themselves: the shortcut through sums of squares can come out below zero, and R² above 1.
+    # Computed from the residuals: the shortcut through sums of squares can be negative, and R² above 1.
     return fall, plateau, ((y - plateau[..., None] - fall[..., None] * basis) ** 2).sum(-1)
 
 
@@ -193,14 +201,14 @@ def _linear_fits(basis: np.ndarray, curves: np.ndarray, has_plateau: bool) -> tu
 
 @dataclass(frozen=True, eq=False)
 class _Judged:
-    """What is known of R curves, one row for each: the half-life and all it is judged by."""
+    """The half-lives of R curves, one row each, and everything by which they are judged."""
 
     rounds: np.ndarray
     half_life: np.ndarray
     plateau: np.ndarray
-    falls: np.ndarray  # whether there is a fall that is not over in an instant and does not take forever
+    falls: np.ndarray  # whether the curve falls, neither at once nor too slowly to measure
     windows: np.ndarray  # (R,W) half-lives
-    shapes: np.ndarray  # (R,3) of the laws, as the next three
+    shapes: np.ndarray  # (R,3), by law, like the next three
     plateaus: np.ndarray
     aicc: np.ndarray
     held_out: np.ndarray
@@ -209,14 +217,14 @@ class _Judged:
     @classmethod
     def of(cls, rounds: np.ndarray, curves: np.ndarray) -> _Judged:
         families = (_EXPONENTIAL, *_POWERS)
-        fits = [_fitted(family, rounds, curves) for family in families]
-        windows = [_fitted(_EXPONENTIAL, rounds[part], curves[:, part]).shape for part in _windows(len(rounds))]
+        fits = [fitted(family, rounds, curves) for family in families]
+        windows = [fitted(_EXPONENTIAL, rounds[part], curves[:, part]).shape for part in _windows(len(rounds))]
         seen = _seen(len(rounds))
-        early = [_fitted(family, rounds[:seen], curves[:, :seen]) for family in families]
+        early = [fitted(family, rounds[:seen], curves[:, :seen]) for family in families]
         scale = np.abs(curves).max(axis=1)
         errors = [np.sqrt(((fit.at(rounds[seen:]) - curves[:, seen:]) ** 2).mean(axis=1)) for fit in early]
         deviations = ((curves - curves.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
-        shortest, longest = _half_lives(rounds)
+        shortest, longest = half_lives(rounds)
         exponential = fits[0]
         return cls(
             rounds=rounds,
@@ -228,9 +236,9 @@ class _Judged:
             windows=np.stack(windows, axis=1),
             shapes=np.stack([fit.shape for fit in fits], axis=1),
             plateaus=np.stack([fit.plateau for fit in fits], axis=1),
-            aicc=np.stack([_aicc(fit, len(rounds), scale) for fit in fits], axis=1),
+            aicc=np.stack([aicc(fit.squares, fit.family.parameters, len(rounds), scale) for fit in fits], axis=1),
             held_out=np.stack([np.maximum(error, _EXACT * scale) for error in errors], axis=1),
-            r2=np.stack([_explained(fit.squares, deviations, scale) for fit in fits], axis=1),
+            r2=np.stack([explained(fit.squares, deviations, scale) for fit in fits], axis=1),
         )
 
     @classmethod
@@ -241,11 +249,11 @@ class _Judged:
 
     @property
     def power(self) -> np.ndarray:
-        """Which of the two power laws describes each curve better, by AICc: 1 or 2."""
+        """The power law that describes each curve better, by AICc: 1 or 2."""
         return 1 + np.argmin(self.aicc[:, 1:], axis=1)
 
     def lead(self, of: int) -> np.ndarray:
-        """Whether the exponential (0) or the power laws (1) lead by AICc and in the held-out rounds."""
+        """Whether the exponential (0) or a power law (1) leads by AICc and in the held-out rounds."""
         rows = np.arange(len(self.aicc))
         aicc = self.aicc[:, 0] - self.aicc[rows, self.power]
         held_out = self.held_out[:, 0] - self.held_out[rows, self.power]
@@ -253,7 +261,7 @@ class _Judged:
 
     @property
     def change(self) -> np.ndarray:
-        """The largest over the smallest of the half-lives of all windows."""
+        """The ratio of the largest to the smallest half-life of all windows."""
         every = np.concatenate([self.windows, self.half_life[:, None]], axis=1)
         return every.max(axis=1) / every.min(axis=1)
 
@@ -287,38 +295,38 @@ def _answer(judged: _Judged, curves: np.ndarray, resamples: int, level: float) -
 
 
 def _doubt(curves: np.ndarray, level: float) -> str:
-    """Whether there is anything to lose, and whether it is lost, beyond the doubt that the resamples show."""
+    """A message if the curve is not significantly above chance or does not fall significantly, by the resamples."""
     if _lowest(curves[:, 0], level) <= 0:
-        return "in its first round the curve is not surely above chance"
+        return "the curve is not significantly above chance in its first round"
     if _lowest(curves[:, 0] - curves[:, -1], level) <= _EXACT * np.abs(curves[0]).max():
-        return "the curve does not surely fall"
+        return "the curve does not fall significantly"
     return ""
 
 
 def _objection(judged: _Judged) -> str:
-    """The first rule that the mean curve, row 0, breaks."""
+    """The first rule that the mean curve, row 0, breaks, in words."""
     power = _POWERS[judged.power[0] - 1].name
     if judged.r2[0, 0] < LEAST_R2:
-        return f"the exponential explains {max(judged.r2[0, 0], 0):.2f} of the curve; {LEAST_R2} is asked for"
+        return f"the exponential explains {max(judged.r2[0, 0], 0):.2f} of the variance; {LEAST_R2} is required"
     if not judged.falls[0]:
-        return "the curve falls at once or too slowly for these rounds to show a half-life"
+        return "the curve falls too fast or too slowly for a half-life in these rounds"
     if judged.lead(1)[0]:
         return f"a {power} describes the curve better than an exponential, and has no half-life"
     if judged.change[0] > MOST_CHANGE:
         windows = ", ".join(f"{value:.1f} over rounds {first}–{last}" for first, last, value in _told_windows(judged))
-        return f"it changes with the rounds fitted: {windows}"
+        return f"it depends on the rounds fitted: {windows}"
     if not judged.lead(0)[0]:
         return f"a {power} describes the curve as well as an exponential, and has no half-life"
     return ""
 
 
 def _windows(count: int) -> tuple[slice, ...]:
-    """All rounds are one window more: the first half, the first seven tenths, and those after the first fifth."""
+    """Windows besides all rounds: the first half, the first seven tenths, and those after the first fifth."""
     return slice(0, max(4, count // 2)), slice(0, _seen(count)), slice(max(1, count // 5), count)
 
 
 def _seen(count: int) -> int:
-    """The rounds that are fitted when the last three tenths, two at least, are held out."""
+    """The number of rounds fitted when the last three tenths, at least two, are held out."""
     return count - max(2, round(0.3 * count))
 
 
@@ -337,15 +345,17 @@ def _law(judged: _Judged, place: int) -> Law:
     return Law(name, *(float(column[0, place]) for column in columns))
 
 
-def _aicc(fit: _Fit, count: int, scale: np.ndarray) -> np.ndarray:
-    parameters = fit.family.parameters + 1  # the errors' variance is one
-    variance = np.maximum(fit.squares / count, np.maximum(_EXACT * scale, 1e-150) ** 2)
+def aicc(squares: np.ndarray, parameters: int, count: int, scale: np.ndarray) -> np.ndarray:
+    """Akaike's criterion for few points, of squared errors (R,) in `count` rounds of curves as high as `scale` (R,)."""
+    parameters += 1  # including the variance of the errors
+    variance = np.maximum(squares / count, np.maximum(_EXACT * scale, 1e-150) ** 2)
     if count - parameters - 1 <= 0:
         return np.full(len(variance), math.inf)
     return count * np.log(variance) + 2 * parameters * (1 + (parameters + 1) / (count - parameters - 1))
 
 
-def _explained(squares: np.ndarray, deviations: np.ndarray, scale: np.ndarray) -> np.ndarray:
+def explained(squares: np.ndarray, deviations: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """The share of the variance that squared errors (R,) leave explained, of squared deviations (R,) from the mean."""
     varies = deviations > (_EXACT * np.maximum(scale, 1e-150)) ** 2
     return np.where(varies, 1 - squares / np.where(varies, deviations, 1.0), 0.0)
 
@@ -357,5 +367,5 @@ def _estimate(values: np.ndarray, rows: np.ndarray | slice, level: float) -> Est
 
 
 def _lowest(values: np.ndarray, level: float) -> float:
-    """The lower bound of the first, or itself where there are no resamples."""
+    """The lower bound of the first value, or the value itself without resamples."""
     return float(values[0]) if len(values) == 1 else float(percentile_interval(values[1:], level)[0])

@@ -1,4 +1,4 @@
-"""Whether chains become alike: how many captions are left, and how far apart captions and pictures are."""
+"""Whether chains become alike: the number of different captions, and distances between captions and pictures."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ _AT_ONCE = 50_000
 
 @dataclass(frozen=True)
 class CaptionDiversity:
-    """The captions of all `chains` in one round.
+    """The diversity of the captions of all `chains` in one round.
 
-    `unique` counts different captions (1 to chains; 1: all say the same), and `share` is the part of the chains that
-    say the `commonest` one (of equally common ones the first in alphabetical order).
+    `unique` is the number of different captions, from 1 to `chains`. `share` is the share of chains with the
+    `commonest` caption; of equally common ones, the first in alphabetical order.
 
-    Chains of one source begin with one caption, so rounds are compared by the chains of one seed, of which there are
-    `per_seed`; each of these is the mean over the seeds:
+    Chains of one source begin with the same caption, so rounds are compared by the chains of one seed, of which there
+    are `per_seed`. These are means over the seeds:
 
-    - `unique_per_seed`: different captions.
-    - `effective`: the effective number of captions, exp of their entropy. It can never exceed the number of chains, so
-      it says little if most captions occur once.
-    - `chao_shen`: the same, with the entropy estimated by `chao_shen_entropy`, which allows for captions that were not
-      met; NaN where every caption was met once.
+    - `unique_per_seed`: the number of different captions.
+    - `effective`: the effective number of captions, exp(entropy). It cannot exceed the number of chains, so it says
+      little if most captions occur once.
+    - `chao_shen`: the same with the entropy from `chao_shen_entropy`, which allows for unseen captions; NaN if every
+      caption occurs once.
     """
 
     round: int
@@ -61,7 +61,7 @@ def caption_diversity(tracks: Sequence[Track]) -> list[CaptionDiversity]:
 
 
 def plug_in_entropy(counts: Sequence[int]) -> float:
-    """The entropy (nats) of the shares themselves, from 0 to ln of the number drawn, and too low for rare kinds.
+    """The entropy (nats) of the sample shares, from 0 to the logarithm of the sample size; too low if kinds are rare.
 
     >>> round(plug_in_entropy([5, 5]), 3)
     0.693
@@ -71,11 +71,12 @@ def plug_in_entropy(counts: Sequence[int]) -> float:
 
 
 def chao_shen_entropy(counts: Sequence[int]) -> float:
-    """The entropy (nats) of what `counts` were drawn from, with kinds that were not met allowed for.
+    """An estimate of the entropy (nats) of the distribution from which `counts` were sampled, with unseen kinds.
 
-    Good's coverage 1 - (kinds met once)/n shrinks the shares, and each term is divided by the chance that its kind is
-    met (Horvitz-Thompson). NaN where every kind was met once: then nothing is known of the others. Chao and Shen,
-    "Nonparametric estimation of Shannon's index of diversity when there are unseen species in sample", 2003.
+    The shares are multiplied by Good's coverage 1 - (kinds seen once)/n, and each term is divided by the probability
+    that its kind is seen (Horvitz-Thompson). NaN if every kind was seen once, because then nothing is known of the
+    others. Chao and Shen, "Nonparametric estimation of Shannon's index of diversity when there are unseen species in
+    sample", 2003.
 
     >>> round(chao_shen_entropy([50, 50]), 3)
     0.693
@@ -90,10 +91,10 @@ def chao_shen_entropy(counts: Sequence[int]) -> float:
 
 
 def collision(counts: Sequence[int]) -> float:
-    """How probably two draws without replacement are of one kind, Σ n_i(n_i - 1) / n(n - 1): unbiased, 0 to 1.
+    """The probability that two draws without replacement are of one kind, Σ n_i(n_i - 1) / n(n - 1): unbiased, 0 to 1.
 
-    Its inverse is an effective number (Hill's of order 2) that does not saturate at the number drawn. Simpson,
-    "Measurement of Diversity", 1949. NaN for fewer than two draws.
+    Its inverse is an effective number (Hill number of order 2) that does not saturate at the sample size. NaN for fewer
+    than two draws. Simpson, "Measurement of Diversity", 1949.
 
     >>> collision([2, 2])
     0.3333333333333333
@@ -106,8 +107,8 @@ def collision(counts: Sequence[int]) -> float:
 def caption_pairs(tracks: Sequence[Track], compare: Distance, *, rounds: Sequence[int] | np.ndarray) -> np.ndarray:
     """The mean of `compare` over the chains of source i and those of source j, in each of `rounds`: (S,S,T).
 
-    Sources are in alphabetical order; NaN where one of them has no such round. `compare` is symmetric: N and N captions
-    to N values. `Resamples.pair_means` makes means over pairs of different sources with intervals out of these.
+    Sources are in alphabetical order; NaN where one of them lacks the round. `compare` is symmetric, from N and N
+    captions to N values. Give the result to `Resamples.pair_means` for means over pairs of different sources.
 
     >>> from telephonegan.drift.tracks import Turn
     >>> tracks = [Track(name, name, 0, (Turn(0, (name,)),)) for name in "xy"]
@@ -124,7 +125,7 @@ def caption_pairs(tracks: Sequence[Track], compare: Distance, *, rounds: Sequenc
 
 
 def same_caption(captions: Sequence[Words], others: Sequence[Words]) -> np.ndarray:
-    """1 for equal captions and 0 for others: `caption_pairs` of it are collisions."""
+    """1 for equal captions, 0 for different ones; with it, `caption_pairs` gives the probability of a collision."""
     return np.array([float(a == b) for a, b in zip(captions, others, strict=True)])
 
 
@@ -136,8 +137,9 @@ def picture_pairs(
 ) -> np.ndarray:
     """The mean of 1 - cosine of features over the pictures of source i and those of source j: (S,S,T), from 0 to 2.
 
-    `features_of` gives a row (N,D) to each of N pictures. NaN where a source has no picture in that round. Compare
-    painted rounds with each other: photographs in round 0 differ more. Raises DataError for features of zeros.
+    `features_of` returns features (N,D) of N pictures. NaN where a source has no picture in that round. Compare only
+    painted rounds with each other, because the photographs of round 0 differ more. Raises DataError for features of
+    zeros.
 
     >>> from telephonegan.drift.tracks import Turn
     >>> tracks = [Track(name, name, 0, (Turn(0, (), Image.new("L", (1, 1))),)) for name in "xy"]
@@ -181,7 +183,7 @@ def _of_round(number: int, said: Sequence[tuple[int, Words]]) -> CaptionDiversit
 
 
 def _caption_pairs(said: Sequence[tuple[str, Words]], sources: Sequence[str], compare: Distance) -> np.ndarray:
-    """Equal captions are compared once: late rounds have few different ones and many chains."""
+    """Compare equal captions only once, because late rounds have few different ones and many chains."""
     captions = list(dict.fromkeys(words for _, words in said))
     place, column = ({key: i for i, key in enumerate(keys)} for keys in (sources, captions))
     counts = np.zeros((len(sources), len(captions)))
@@ -201,8 +203,8 @@ def _cosine_distances(features: np.ndarray, rows: np.ndarray, sources: int) -> n
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     if len(features) != len(rows) or not (lengths > 0).all():
         raise DataError(
-            f"Features of shape {np.shape(features)} and {len(rows)} pictures were given. Needed: one row for each "
-            "picture, none of them zero."
+            f"Features of shape {np.shape(features)} were returned for {len(rows)} pictures. Needed: one row for each "
+            "picture, not all zeros."
         )
     sums, counts = np.zeros((sources, features.shape[1])), np.bincount(rows, minlength=sources)
     np.add.at(sums, rows, features / lengths)

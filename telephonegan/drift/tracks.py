@@ -1,13 +1,15 @@
-"""Chains as the measures see them: words and pictures by round, and what networks say of these.
+"""Chains as the measures see them: words and pictures by round, and the networks' outputs for them.
 
-How a chain came about is of no importance here. Networks look at every caption and every picture once.
+How a chain was made does not matter here. Networks process every distinct caption and picture once.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -16,7 +18,9 @@ from PIL import Image
 from telephonegan.captioning import Captioner
 from telephonegan.drift.cross_modal import caption_codes, mean_log_probabilities, picture_codes
 from telephonegan.drift.image_measures import observed
+from telephonegan.errors import DataError
 from telephonegan.evaluation.captions import DocumentFrequency
+from telephonegan.files import slug
 from telephonegan.text import tokenise
 
 if TYPE_CHECKING:
@@ -30,9 +34,9 @@ To = Literal["start", "previous"]
 
 @dataclass(frozen=True)
 class Turn:
-    """One round of one chain: the words of its caption (lower case, see `text.tokenise`), and its picture.
+    """One round of a chain: the words of its caption (lower case, see `text.tokenise`), and its picture.
 
-    `picture` is None in round 0 of a chain that began with a text, and where an experiment kept no picture.
+    `picture` is None in round 0 of a chain that began with a text, and if an experiment did not store it.
     """
 
     round: int
@@ -40,12 +44,20 @@ class Turn:
     picture: Image.Image | None = None
 
 
+def source_id(number: int, title: str) -> str:
+    """The name of what chains begin with: its number, which is different for each, and its file's name or text.
+
+    >>> source_id(7, "Two dogs run!"), source_id(8, "一只狗")
+    ('0007-two-dogs-run', '0008')
+    """
+    return f"{number:04}-{slug(title)}".rstrip("-")
+
+
 @dataclass(frozen=True)
 class Track:
-    """One chain: `chain` names it, and no other of its experiment; `source` is what it began with.
+    """One chain: `chain` is its name, unique in an experiment; `source` names the photograph or text at its start.
 
-    Chains of other seeds share a source. `references` are other human captions of the photograph in round 0, where
-    there are some.
+    Chains of different seeds share a source. `references` are human captions of the photograph in round 0, if any.
     """
 
     chain: str
@@ -56,13 +68,15 @@ class Track:
 
     @classmethod
     def of(cls, chain: Chain, *, source: str | None = None, references: Sequence[Sequence[str]] = ()) -> Track:
-        """The track of a played chain; `source` is by default its number ("s0007"), the name is "SOURCE-seedSEED".
+        """The track of a played chain, called "SOURCE-seedSEED"; `source` is by default its number and what it shows.
 
         >>> from telephonegan.chains import Chain
         >>> Track.of(Chain("a dog", number=7, seed=2)).chain
-        's0007-seed2'
+        '0007-a-dog-seed2'
         """
-        source = f"s{chain.number:04}" if source is None else source
+        if source is None:
+            title = chain.source if isinstance(chain.source, str) else Path(chain.source_name).stem
+            source = source_id(chain.number, title)
         turns = tuple(
             Turn(each.index, tuple(tokenise(each.caption.text)), each.picture and each.picture.image) for each in chain
         )
@@ -71,7 +85,7 @@ class Track:
 
 @dataclass(frozen=True)
 class Observers:
-    """The models whose opinion is asked, by name; a matching model as KIND/NAME."""
+    """The models used by measures, by name; matching models as KIND/NAME."""
 
     captioner: str = "flickr8k"
     damsm: str = "damsm/flickr8k"
@@ -79,9 +93,9 @@ class Observers:
 
 
 def document_frequency(tracks: Iterable[Track]) -> DocumentFrequency:
-    """In how many sources each n-gram occurs: in the captions of their round 0 or in other human captions of them.
+    """The number of sources in which each n-gram occurs: in captions of round 0 or in human captions.
 
-    Later rounds do not count, or a caption that many chains end in would weigh less the more of them do.
+    Later rounds do not count; otherwise a caption in which many chains end would lose weight.
 
     >>> document_frequency([Track("a", "a", 0, (Turn(0, ("dog",)), Turn(1, ("cat",))))]).counts
     Counter({('dog',): 1})
@@ -93,10 +107,10 @@ def document_frequency(tracks: Iterable[Track]) -> DocumentFrequency:
 
 
 class Material:
-    """The distinct captions and pictures of chains, and codes of them that are computed when first asked for.
+    """The distinct captions and pictures of chains, and their codes, which are computed on first use.
 
-    Two pictures are one where they are the same object. `pairs` are the rounds that are to be compared; `frequency`,
-    `observers` and `device` are those of `similarities`.
+    Pictures are distinct if they are different objects. `pairs` are the rounds to compare; `frequency`, `observers` and
+    `device` are those of `similarities`.
 
     >>> material = Material([Track("a", "a", 0, (Turn(0, ("red", "ball")), Turn(1, ("ball",))))])
     >>> material.captions, len(material.pairs)
@@ -119,7 +133,7 @@ class Material:
         self.pictures: list[Image.Image] = list(
             {id(t.picture): t.picture for t in turns if t.picture is not None}.values()
         )
-        self.sentence_codes: np.ndarray | None = None  # of the captions, once a measure has asked for them
+        self.sentence_codes: np.ndarray | None = None  # of the captions, once a measure needs them
         self.caption_rows = {words: row for row, words in enumerate(self.captions)}
         self.picture_rows = {id(picture): row for row, picture in enumerate(self.pictures)}
         self._crossed = list(
@@ -133,12 +147,12 @@ class Material:
 
     @cached_property
     def frequency(self) -> DocumentFrequency:
-        """How many sources each n-gram occurs in."""
+        """The number of sources in which each n-gram occurs."""
         return self._frequency or document_frequency(self.tracks)
 
     @cached_property
     def damsm_codes(self) -> tuple[np.ndarray, np.ndarray]:
-        """Codes of the pictures and of the captions by the generator's teacher."""
+        """Codes of the pictures and of the captions by the DAMSM that guided the generator."""
         matcher = self._matcher(self.observers.damsm)
         return picture_codes(self.pictures, matcher), caption_codes(self.captions, matcher)
 
@@ -154,7 +168,7 @@ class Material:
 
     @cached_property
     def likelihoods(self) -> dict[tuple[int, Words], float]:
-        """The captioner's mean log-probability of every caption with every picture that a pair compares it with."""
+        """The captioner's mean log-probability of each caption for each picture it is compared with."""
         captioner = Captioner.load(self.observers.captioner, self.device)
         values = mean_log_probabilities(captioner, self.pictures, self._crossed)
         return dict(zip(self._crossed, values.tolist(), strict=True))
@@ -175,7 +189,7 @@ class Material:
 
 @dataclass(frozen=True)
 class Pair:
-    """A round of a chain, and the earlier one it is compared with: round 0 ("start") or the round before."""
+    """A round of a chain and the earlier one it is compared with: round 0 ("start") or the round before."""
 
     track: Track
     to: To
@@ -184,10 +198,25 @@ class Pair:
 
 
 def pairs_of(tracks: Iterable[Track]) -> list[Pair]:
-    """Every round from 1 on with round 0 and with the round before, chain by chain."""
+    """Pairs of every round from 1 on with round 0 and with the round before, chain by chain."""
     return [
         Pair(track, to, earlier, track.turns[t])
         for track in tracks
         for t in range(1, len(track.turns))
         for to, earlier in (("start", track.turns[0]), ("previous", track.turns[t - 1]))
     ]
+
+
+def check_enough(tracks: Sequence[Track], method: str, *, sources: int = 1, rounds: int = 0, seeds: int = 1) -> None:
+    """Raise DataError where chains are too few or too short for a method: it says how many that needs.
+
+    `sources` is the number of photographs or texts they began with, `rounds` the last round that some chain must reach,
+    and `seeds` the number of chains that some source must have.
+    """
+    chains = Counter(track.source for track in tracks)
+    last = max((turn.round for track in tracks for turn in track.turns), default=-1)
+    have = {"sources": len(chains), "rounds": max(last, 0), "chains of one source": max(chains.values(), default=0)}
+    need = {"sources": sources, "rounds": rounds, "chains of one source": seeds}
+    for what, least in need.items():
+        if have[what] < least:
+            raise DataError(f"{method} needs {least} {what} or more; the chains given have {have[what]}. Play more.")

@@ -1,6 +1,6 @@
-"""Content words: which of a caption's words carry meaning, of what kind they are, and which of them survive.
+"""Content words: the words of a caption that carry meaning, their kinds, and which of them survive.
 
-Words differ where their spelling does: "dog" and "dogs" are two words, unless `lemma` makes them one.
+Words are compared by spelling: "dog" and "dogs" are two words, unless `lemma` makes them one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WORD_KINDS: tuple[WordKind, ...] = get_args(WordKind)
 class Changes:
     """Content words of two captions: in both (`kept`), only in the earlier (`lost`), only in the later (`gained`).
 
-    `kept` and `lost` stand in the order of the earlier caption, `gained` in that of the later one.
+    `kept` and `lost` are in the order of the earlier caption, `gained` in that of the later one.
     """
 
     kept: tuple[str, ...]
@@ -49,23 +49,23 @@ class Changes:
 
 
 def content_words(words: Sequence[str]) -> tuple[str, ...]:
-    """The words that carry meaning, each once, in the order of the caption; function words are left out.
+    """The words that carry meaning, without duplicates, in the order of the caption. Function words are left out.
 
-    Raises SettingsError for a text that is not in words yet.
+    Raises SettingsError for a text that is not split into words.
 
     >>> content_words("a man and a dog in the snow".split())
     ('man', 'dog', 'snow')
     """
     if isinstance(words, str):
-        raise SettingsError(f"Give a list of words; the text {words!r} was given. Use a caption's .words, or split it.")
+        raise SettingsError(f"The text {words!r} was given. Give a list of words: a caption's .words, or text.split().")
     return tuple(dict.fromkeys(word for word in words if word not in FUNCTION_WORDS))
 
 
 def kind_of(word: str) -> WordKind:
-    """Whether a content word names a colour, a number, an object or an action; "other" for the rest.
+    """The kind of a content word: "colour", "number", "object", "action" or "other".
 
-    A word has the kind it mostly has in captions of photographs. Objects are known in singular and plural; an unknown
-    word in "-ing" is an action.
+    Ambiguous words have the kind that is most common in captions of photographs. Objects are recognised in singular and
+    plural; an unknown word ending in "-ing" is an action.
 
     >>> [kind_of(word) for word in ("red", "two", "dogs", "running", "happy")]
     ['colour', 'number', 'object', 'action', 'other']
@@ -82,9 +82,9 @@ def kind_of(word: str) -> WordKind:
 
 
 def lemma(word: str) -> str:
-    """The form a dictionary lists, by rules and the lists of this file: "dogs" → "dog", "running" and "ran" → "run".
+    """The dictionary form of a word, by rules and the lists of this file: "dogs" → "dog", "running" and "ran" → "run".
 
-    Nouns in the plural and verbs in any form, as far as their base is listed here; other words stay as they are.
+    Covers plural nouns and forms of verbs whose base is listed here; other words are returned unchanged.
 
     >>> [lemma(word) for word in ("dogs", "children", "running", "rides", "sat", "snow", "glasses")]
     ['dog', 'child', 'run', 'ride', 'sit', 'snow', 'glasses']
@@ -105,11 +105,11 @@ def lemma(word: str) -> str:
 def survival(
     tracks: Sequence[Track], kind_of: Callable[[str], str | None], *, form: Callable[[str], str] = str
 ) -> dict[str, Curves]:
-    """For each kind, the share (0 to 1) of a chain's words of round 0 that its caption of round t holds.
+    """For each kind, the share (0 to 1) of a chain's words of round 0 that are in its caption of round t.
 
-    `kind_of` gives a word's kind, or None for words that do not count; words are the same where their `form` is, such
-    as `lemma` (default: their spelling). A chain that began without a word of a kind is NaN there; kinds that no chain
-    began with are left out. Kinds are sorted by name, chains as given.
+    `kind_of` gives a word's kind, or None for words that do not count. Words with the same `form`, such as `lemma`
+    (default: their spelling), are equal. The share is NaN for a chain without a word of the kind in round 0; kinds that
+    no chain has in round 0 are left out. Kinds are sorted by name, chains are in the given order.
 
     >>> from telephonegan.drift.tracks import Turn
     >>> track = Track("x", "x", 0, (Turn(0, ("red", "dog")), Turn(1, ("a", "dog"))))
@@ -138,8 +138,8 @@ def chance_survival(
 ) -> dict[str, np.ndarray]:
     """For each kind, the share of the words of source i's round 0 that source j says in each of `rounds`: (S,S,T).
 
-    What `survival` is without any memory, by `Resamples.pair_means`, which leaves out i = j. Sources are in
-    alphabetical order; a value is the mean over the seeds both have, NaN where source i has no word of the kind.
+    `Resamples.pair_means`, which leaves out i = j, makes it the `survival` to expect by chance. Sources are in
+    alphabetical order; a value is the mean over the seeds that both have, NaN if source i has no word of the kind.
 
     >>> from telephonegan.drift.tracks import Turn
     >>> tracks = [Track(name, name, 0, (Turn(0, (name,)), Turn(1, ("a",)))) for name in ("a", "b")]
@@ -157,7 +157,7 @@ def chance_survival(
 
 
 def _kinds(tracks: Sequence[Track], kind_of: Callable[[str], str | None]) -> list[str]:
-    """Those of the words that chains began with."""
+    """The kinds of words in round 0 of the chains."""
     return sorted({kind for track in tracks for kind in map(kind_of, track.turns[0].words) if kind is not None})
 
 
@@ -166,7 +166,7 @@ def _of_kind(words: Words, kind: str, kind_of: Callable[[str], str | None], form
 
 
 def _verb_bases(word: str) -> list[str]:
-    """What a verb in -ing, -ed or -s may come from: for "running" runn, runne and run."""
+    """Possible bases of a verb form in -ing, -ed or -s: for "running" runn, runne and run."""
     endings = () if word.endswith("ss") else ("ing", "ed", "s", "es")
     stems = [word[: -len(ending)] for ending in endings if word.endswith(ending) and len(word) - len(ending) > 1]
     bases = [base for stem in stems for base in (stem, f"{stem}e", stem[:-1] if stem[-1:] == stem[-2:-1] else stem)]
@@ -174,7 +174,7 @@ def _verb_bases(word: str) -> list[str]:
 
 
 def _singulars(word: str) -> set[str]:
-    """The word, and what it may be the plural of."""
+    """The word and its possible singulars."""
     found = {word, PLURALS.get(word, word)}
     if word.endswith("s"):
         found.add(word[:-1])
@@ -214,7 +214,7 @@ NUMBERS = _listed(
     single pair half first second third
     """
 )
-# Singular, but for words that have none.
+# In the singular, except for words without one.
 OBJECTS = frozenset().union(*(words for kind, words in EXCHANGEABLE.items() if kind != "colour")) | _listed(
     """
     person people adult kid child toddler infant teenager teen lady guy gentleman male female mother father mom dad
@@ -296,7 +296,7 @@ PLURALS = {
     "knives": "knife",
     "leaves": "leaf",
 }
-# In -s like a plural, but for things of their own.
+# They end in -s, but have no singular of the same meaning.
 NO_PLURALS = _listed("glasses goggles clothes jeans pants trousers shorts overalls bleachers rapids woods")
 PAST_FORMS = {
     form: base

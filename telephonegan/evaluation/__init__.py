@@ -1,4 +1,4 @@
-"""Measuring models on photographs and captions not used in training; each function returns numbers by name.
+"""Measuring models on photographs and captions that were not used in training; functions return numbers by name.
 
 >>> from telephonegan import evaluation
 >>> evaluation.captioner_scores("flickr8k", "flickr8k")["CIDEr-D"]  # doctest: +SKIP

@@ -1,4 +1,4 @@
-"""Measuring captioners: against human captions, a nearest neighbour, and the texts of painted pictures."""
+"""Measuring captioners: against human captions, a nearest neighbour, and the captions behind painted pictures."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from torch.nn import functional as F
 from telephonegan.captioning import Captioner
 from telephonegan.data.photos import CaptionedPhotos
 from telephonegan.errors import DataError
-from telephonegan.evaluation.captions import CiderD, caption_scores
+from telephonegan.evaluation.captions import CiderD, caption_scores, meteor
 from telephonegan.evaluation.inputs import choose_texts, image_batches, paintings, photographs, read_split
-from telephonegan.evaluation.meteor import meteor
 from telephonegan.generation import Generator
 from telephonegan.images import to_images
 from telephonegan.inference import resolve_device, shared_backbone
 from telephonegan.networks.damsm import pooled_features
 
-_NEAREST_PIXELS = 208, 256  # photographs are brought to the first size and enlarged to the second
+_NEAREST_PIXELS = 208, 256  # photographs are resized to the first size, then enlarged to the second
 WordLists = Sequence[Sequence[str]]
 
 
@@ -34,11 +33,11 @@ def captioner_scores(
     beam_width: int | None = None,
     device: str = "cpu",
 ) -> dict[str, Any]:
-    """BLEU, METEOR, ROUGE-L, CIDEr and CIDEr-D of the captioner `name` on photographs, against their human captions.
+    """BLEU, METEOR, ROUGE-L, CIDEr and CIDEr-D of the captioner `name` on photographs with human captions.
 
-    The photographs are the `split` of the data folder, or its first `limit`. `beam_width` is the number of sentences
-    kept during the search (default: the model's own). For the scores see `caption_scores`. Without WordNet METEOR is
-    None, and METEOR_absent says why.
+    The photographs are those of the data folder's `split`, or a sample of `limit` of them. `beam_width` is the width of
+    the beam search (default: the model's own). For the scores see `caption_scores`. Without WordNet, METEOR is None and
+    METEOR_absent says why.
 
     Raises UnknownModelError, WeightsError, DataError or SettingsError.
 
@@ -59,10 +58,10 @@ def captioner_scores(
 def nearest_scores(
     data: str | Path, *, split: str = "test", limit: int | None = None, device: str = "cpu"
 ) -> dict[str, Any]:
-    """A floor for captioners: the scores of `captioner_scores` for a nearest neighbour's captions.
+    """A baseline for `captioner_scores`: the same scores for captions of the nearest neighbour.
 
-    Each photograph gets the first caption of the training photograph with the nearest pooled Lite0 features. Raises
-    DataError or SettingsError.
+    Each photograph gets the first caption of the training photograph with the most similar pooled Lite0 features.
+    Raises DataError or SettingsError.
 
     >>> nearest_scores("flickr8k")["CIDEr-D"]  # doctest: +SKIP
     0.2416
@@ -85,11 +84,11 @@ def cycle_scores(
     seed: int = 0,
     device: str = "cpu",
 ) -> dict[str, Any]:
-    """CIDEr-D of the captions of painted captions, against all captions of the photograph that the text belongs to.
+    """CIDEr-D of text → picture → text: captions are painted, and the captions of the pictures are scored.
 
-    `samples` captions are painted (default: the first of every photograph), each with a seed of its own from `seed`
-    on. CIDEr-D_shuffled, the floor, takes the captions of other texts' pictures; CIDEr-D_photographs scores the
-    captions of the photographs themselves.
+    `samples` captions are painted (default: the first of every photograph), with the seeds `seed`, `seed` + 1, and so
+    on. References are all human captions of the photograph. CIDEr-D_shuffled, the floor, scores captions of pictures of
+    other texts; CIDEr-D_photographs scores captions of the photographs themselves.
 
     Raises UnknownModelError, WeightsError, DataError or SettingsError.
 

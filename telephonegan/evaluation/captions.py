@@ -1,11 +1,11 @@
-"""How close captions are to what people wrote: BLEU, ROUGE-L, CIDEr and CIDEr-D over tokenised text.
+"""How close captions are to human ones: BLEU, METEOR, ROUGE-L, CIDEr and CIDEr-D over tokenised text.
 
-Everywhere here `candidates` holds one token list per picture and `references` several token lists per picture.
-Tokens are words or ids: anything hashable. Scores of two runs compare only if both were tokenised the same way.
-Functions of both also take the form of the COCO tools, captions by image id: `candidates` is their `res`, such as
+`candidates` holds one token list per picture, `references` several token lists per picture. Tokens are words or ids:
+anything hashable. Scores are comparable only if the texts were tokenised in the same way. Except for METEOR, the
+functions also take captions by image id, like the COCO tools: `candidates` is then their `res`, such as
 `{1: ["a dog"]}` or `[{"image_id": 1, "caption": "a dog"}]`, and `references` their `gts`, such as
-`{1: ["a dog", "the dog runs"]}`, where a caption may also be `{"caption": "a dog"}`. `telephonegan.text.tokenise` cuts
-such captions into words.
+`{1: ["a dog", "the dog runs"]}`, where a caption may also be `{"caption": "a dog"}`. These are tokenised by
+`telephonegan.text.tokenise`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from telephonegan.errors import SettingsError
+from telephonegan.errors import DataError, SettingsError
 from telephonegan.text import tokenise
 
 Tokens = Sequence[Hashable]
@@ -37,10 +37,10 @@ def caption_scores(
     *,
     document_frequency: DocumentFrequency | None = None,
 ) -> dict[str, float]:
-    """Every metric of this file under the name a paper prints.
+    """BLEU-1 to BLEU-4, ROUGE-L, CIDEr and CIDEr-D, under the names that papers use.
 
-    BLEU-1..4 and ROUGE-L lie in [0, 1], CIDEr and CIDEr-D in [0, 10]. CIDEr-D is what the COCO evaluation calls CIDEr.
-    Raises SettingsError if the two differ in length or in image ids, or are lists of strings instead of token lists.
+    BLEU and ROUGE-L are in [0, 1], CIDEr and CIDEr-D in [0, 10]. CIDEr-D is what the COCO evaluation calls CIDEr.
+    Raises SettingsError if the arguments differ in length or in image ids, or are lists of untokenised strings.
 
     >>> scores = caption_scores(["a dog runs".split()], [["a dog runs".split(), "the dog".split()]])
     >>> round(scores["BLEU-1"], 3)
@@ -60,8 +60,8 @@ def caption_scores(
 def bleu(candidates: Candidates, references: References, max_order: int = 4) -> tuple[float, ...]:
     """Corpus BLEU-1 … BLEU-max_order in [0, 1], with the closest reference length in the brevity penalty.
 
-    No smoothing: an order without a single match, or longer than every candidate, makes its score exactly 0. Of two
-    equally close reference lengths the shorter counts. Raises SettingsError. Papineni et al. 2002.
+    There is no smoothing: the score is exactly 0 for an order without a match or longer than every candidate. Of two
+    equally close reference lengths the shorter one counts. Raises SettingsError. Papineni et al. 2002.
 
     >>> bleu(["a b c d".split()], [["a b c d".split()]])
     (1.0, 1.0, 1.0, 1.0)
@@ -101,8 +101,8 @@ def rouge_l(candidates: Candidates, references: References) -> float:
 def rouge_l_scores(candidates: Candidates, references: References) -> np.ndarray:
     """ROUGE-L of each picture: (N,) in [0, 1].
 
-    The F-measure with beta 1.2 of the best precision and the best recall among the references, as in the COCO caption
-    evaluation: the two may come from different references. Raises SettingsError. Lin 2004; Chen et al. 2015.
+    The F-measure with beta 1.2 of the best precision and the best recall among the references, which may come from
+    different references, as in the COCO caption evaluation. Raises SettingsError. Lin 2004; Chen et al. 2015.
 
     >>> rouge_l_scores(["a b".split(), []], [["a b".split()], ["c".split()]]).tolist()
     [1.0, 0.0]
@@ -117,7 +117,7 @@ def cider(
     *,
     document_frequency: DocumentFrequency | None = None,
 ) -> float:
-    """Mean original CIDEr over the pictures, in [0, 10]; see `Cider`. Not the number COCO papers report: see `cider_d`.
+    """Mean original CIDEr over the pictures, in [0, 10]; see `Cider`. COCO papers report `cider_d` instead.
 
     >>> round(cider([list("abcd"), list("efgh")], [[list("abcd")], [list("efgh")]]), 6)
     10.0
@@ -132,7 +132,7 @@ def cider_d(
     *,
     document_frequency: DocumentFrequency | None = None,
 ) -> float:
-    """Mean CIDEr-D over the pictures, in [0, 10]: what the COCO evaluation and most papers print as CIDEr.
+    """Mean CIDEr-D over the pictures, in [0, 10]: what the COCO evaluation and most papers call CIDEr.
 
     See `CiderD`.
 
@@ -143,12 +143,32 @@ def cider_d(
     return float(CiderD(references, document_frequency=document_frequency).score(candidates).mean())
 
 
+def meteor(candidates: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]) -> float:
+    """Mean METEOR over the pictures, each against its best reference: in [0, 1].
+
+    Words match by form, by stem and by synonym. Computed by NLTK with its parameters (alpha 0.9, beta 3, gamma 0.5);
+    the Java program of the COCO evaluation gives other numbers. Raises DataError, with the remedy, if WordNet is not
+    installed; nothing is downloaded. Banerjee and Lavie 2005; Lavie and Agarwal 2007.
+
+    >>> meteor(["a dog runs".split()], [["a dog runs".split()]])  # doctest: +SKIP
+    0.9814814814814815
+    """
+    wordnet = _installed_wordnet()
+    from nltk.translate.meteor_score import meteor_score
+
+    scores = [
+        meteor_score(picture, candidate, wordnet=wordnet)
+        for candidate, picture in zip(candidates, references, strict=True)
+    ]
+    return sum(scores) / len(scores)
+
+
 @dataclass(frozen=True)
 class DocumentFrequency:
-    """In how many pictures' references each n-gram (1 to 4 tokens) occurs: the idf of CIDEr.
+    """For each n-gram of 1 to 4 tokens, the number of pictures whose references contain it: the idf of CIDEr.
 
-    Made from a large corpus it lets CIDEr be computed for a few pictures. An n-gram it lacks counts as occurring once.
-    Raises SettingsError if `pictures` is below 1 or below a count.
+    Counts from a large corpus make CIDEr meaningful for a few pictures. An n-gram without a count is taken to occur
+    once. Raises SettingsError if `pictures` is below 1 or below a count.
 
     >>> DocumentFrequency.of([[["a", "dog"]], [["a", "cat"]]]).counts[("a",)]
     2
@@ -161,13 +181,13 @@ class DocumentFrequency:
         least = max(1, max(self.counts.values(), default=1))
         if self.pictures < least:
             raise SettingsError(
-                f"The document frequency claims {self.pictures} pictures, but must cover at least {least}: "
-                "no n-gram can occur in more pictures than there are. Build it with DocumentFrequency.of(references)."
+                f"pictures is {self.pictures}, but must be at least {least}, because no n-gram can occur in more "
+                "pictures than there are. Build it with DocumentFrequency.of(references)."
             )
 
     @classmethod
     def of(cls, references: References) -> DocumentFrequency:
-        """Counted over `references`, several token lists per picture."""
+        """Count over `references`, several token lists per picture."""
         references = _checked_references(references)
         counts: Counter[Ngram] = Counter()
         for picture in references:
@@ -176,11 +196,11 @@ class DocumentFrequency:
 
 
 class Cider:
-    """Original CIDEr against references whose tf-idf vectors are computed once.
+    """Original CIDEr, with the tf-idf vectors of the references computed once.
 
-    Ten times the mean cosine between the candidate's and each reference's tf-idf vectors, averaged over n-grams of 1 to
-    4 tokens; words are not stemmed. Without `document_frequency` the references are the corpus. A corpus of one picture
-    has idf 0 everywhere, so every score is 0: give the frequencies of a larger one. Vedantam et al. 2015.
+    Ten times the mean cosine between the tf-idf vectors of the candidate and of each reference, averaged over n-grams
+    of 1 to 4 tokens; words are not stemmed. Without `document_frequency` the references are the corpus. In a corpus of
+    one picture every idf and score is 0: give the frequencies of a larger one. Vedantam et al. 2015.
 
     >>> scorer = Cider([[list("abcd")], [list("efgh")]])
     >>> scorer.score([list("efgh"), list("efgh")], [1, 0]).round(6).tolist()
@@ -198,10 +218,10 @@ class Cider:
         return len(self._pictures)
 
     def score(self, candidates: Sequence[Tokens], indices: Sequence[int] | None = None) -> np.ndarray:
-        """Score of each candidate against the references of picture `indices[i]`: (len(candidates),) in [0, 10].
+        """Scores (N,), in [0, 10], of N candidates; candidate i against the references of picture `indices[i]`.
 
-        Without `indices` candidate i belongs to picture i. The same picture may be asked for many times, as
-        self-critical training does. Raises SettingsError.
+        Without `indices`, candidate i belongs to picture i. A picture may occur several times, as in self-critical
+        training. Raises SettingsError.
         """
         candidates = [_as_tokens(tokens, f"Candidate {i}") for i, tokens in enumerate(candidates)]
         indices = range(len(self)) if indices is None else _as_list(indices)
@@ -211,7 +231,7 @@ class Cider:
             )
         outside = [index for index in indices if not 0 <= index < len(self)]
         if outside:
-            raise SettingsError(f"There is no picture {outside[0]}; indices run from 0 to {len(self) - 1}.")
+            raise SettingsError(f"indices must be from 0 to {len(self) - 1}; {outside[0]} was given.")
         return np.array([self._score_one(*pair) for pair in zip(candidates, indices, strict=True)])
 
     def _score_one(self, candidate: list[Hashable], index: int) -> float:
@@ -257,9 +277,9 @@ class Cider:
 
 
 class CiderD(Cider):
-    """CIDEr-D: CIDEr that cannot be gamed by repeating words or by odd lengths; the COCO evaluation's `Cider`.
+    """CIDEr-D: CIDEr that cannot be gamed by repeated words or by sentence length; what the COCO evaluation computes.
 
-    Tf-idf weights of the candidate are clipped to the reference's, and each cosine shrinks by
+    Tf-idf weights of the candidate are clipped to those of the reference, and each cosine is multiplied by
     exp(-(difference in length)² / (2 sigma²)), sigma in tokens. Raises SettingsError. Vedantam et al. 2015, section 7.
 
     >>> CiderD([[list("abcd")], [list("efgh")]]).score([list("abcd")], [0]).round(6).tolist()
@@ -287,7 +307,7 @@ class CiderD(Cider):
 
 @dataclass(frozen=True)
 class _ReferenceVectors:
-    """R references of one picture over their C n-grams: weights (R,C), norms (R,4), lengths (R,)."""
+    """R references of one picture with C n-grams: weights (R,C), norms (R,4), lengths (R,)."""
 
     columns: dict[Ngram, int]
     weights: np.ndarray
@@ -307,7 +327,7 @@ def _rouge_l_one(candidate: list[Hashable], references: list[list[Hashable]]) ->
 
 
 def _common_length(first: list[Hashable], second: list[Hashable]) -> int:
-    """Length of the longest common subsequence, a row of the table held in the bits of one integer (Hyyrö 2004)."""
+    """Length of the longest common subsequence, with each row of the table as the bits of an integer (Hyyrö 2004)."""
     places: dict[Hashable, int] = {}
     for place, token in enumerate(second):
         places[token] = places.get(token, 0) | 1 << place
@@ -317,6 +337,18 @@ def _common_length(first: list[Hashable], second: list[Hashable]) -> int:
         matched = row & places.get(token, 0)
         row = (row + matched | row - matched) & every
     return len(second) - row.bit_count()
+
+
+def _installed_wordnet() -> Any:
+    from nltk.corpus import wordnet
+
+    try:
+        wordnet.ensure_loaded()
+    except LookupError as error:
+        raise DataError(
+            "METEOR needs WordNet, which is not on this machine. Get it with: python -m nltk.downloader wordnet"
+        ) from error
+    return wordnet
 
 
 def _ngrams(tokens: list[Hashable], max_order: int) -> Iterator[Ngram]:
@@ -329,30 +361,30 @@ def _ngram_counts(tokens: list[Hashable], max_order: int) -> Counter[Ngram]:
 
 
 def _by_picture(candidates: Candidates, references: References) -> tuple[Sequence[Tokens], Sequence[Sequence[Tokens]]]:
-    """Captions by image id, as the COCO tools take them, as lists in the references' order; lists as they are."""
+    """Captions by image id converted to lists in the order of the references; lists are returned unchanged."""
     if isinstance(candidates, list | tuple) and candidates and all(isinstance(each, Mapping) for each in candidates):
         ids = [each.get("image_id") for each in candidates]
         if len(set(map(str, ids))) < len(ids):
             twice = next(each for each, count in Counter(map(str, ids)).items() if count > 1)
-            raise SettingsError(f"The candidates hold image_id {twice} twice; give one caption per picture.")
+            raise SettingsError(f"The candidates contain image_id {twice} twice. Give one caption per picture.")
         candidates = dict(zip(ids, ([each] for each in candidates), strict=True))
     if not isinstance(candidates, Mapping) and not isinstance(references, Mapping):
         return candidates, references
     if not isinstance(candidates, Mapping) or not isinstance(references, Mapping):
         raise SettingsError(
-            "One of candidates and references has captions by image id, and the other is a list. Give both by image id."
+            "One of candidates and references is by image id, the other is a list. Give both by image id, or two lists."
         )
     if lost := [key for key in references if key not in candidates] or [k for k in candidates if k not in references]:
         raise SettingsError(
-            f"Image id {lost[0]!r} is in one of candidates and references only ({len(candidates)} and "
-            f"{len(references)} ids). Give both for the same pictures; 1 and '1' are two ids."
+            f"Image id {lost[0]!r} is only in one of candidates and references ({len(candidates)} and "
+            f"{len(references)} ids). Give both for the same pictures; 1 and '1' are different ids."
         )
     said = {key: _words_of(captions, f"Candidate {key!r}") for key, captions in candidates.items()}
     several = next((key for key, captions in said.items() if len(captions) != 1), None)
     if several is not None:
         raise SettingsError(
-            f"Candidate {several!r} has {len(said[several])} captions; give one per picture, and the references, which "
-            "may be several, as the second argument: caption_scores(res, gts)."
+            f"Candidate {several!r} has {len(said[several])} captions. Give one per picture, and the references as "
+            "the second argument: caption_scores(res, gts)."
         )
     order = list(references)
     return [said[key][0] for key in order], [_words_of(references[key], f"Reference {key!r}") for key in order]
@@ -366,7 +398,7 @@ def _words_of(captions: Any, name: str) -> list[Tokens]:
         for each in (captions if isinstance(captions, list | tuple) else [None])
     ]
     if not all(isinstance(text, str | list | tuple) for text in texts):
-        raise SettingsError(f"{name} is {captions!r:.80}; give a list of captions, for example ['a dog'].")
+        raise SettingsError(f"{name} is {captions!r:.80}. Give a list of captions, such as ['a dog'].")
     return [tokenise(text) if isinstance(text, str) else text for text in texts]
 
 
@@ -374,8 +406,8 @@ def _checked(candidates: Candidates, references: References) -> tuple[list[list[
     candidates, references = _by_picture(candidates, references)
     if len(candidates) != len(references):
         raise SettingsError(
-            f"{len(candidates)} candidates were given with references for {len(references)} pictures; "
-            "give one candidate per picture."
+            f"{len(candidates)} candidates were given with references for {len(references)} pictures. "
+            "Give one candidate per picture."
         )
     tokens = [_as_tokens(candidate, f"Candidate {i}") for i, candidate in enumerate(candidates)]
     return tokens, _checked_references(references)
@@ -385,12 +417,12 @@ def _checked_references(references: References) -> list[list[list[Hashable]]]:
     if isinstance(references, Mapping):
         references = [_words_of(captions, f"Reference {key!r}") for key, captions in references.items()]
     if len(references) == 0:
-        raise SettingsError("No pictures were given; give references for at least one.")
+        raise SettingsError("No pictures were given. Give references for at least one.")
     for i, picture in enumerate(references):
         if isinstance(picture, str) or len(picture) == 0:
             raise SettingsError(
-                f"References of picture {i} are {picture!r}; give a list of at least one token list, "
-                "for example [['a', 'dog'], ['the', 'dog']]."
+                f"References of picture {i} are {picture!r}. Give a list of at least one token list, "
+                "such as [['a', 'dog'], ['the', 'dog']]."
             )
     return [
         [_as_tokens(tokens, f"Reference {j} of picture {i}") for j, tokens in enumerate(picture)]
@@ -401,12 +433,12 @@ def _checked_references(references: References) -> list[list[list[Hashable]]]:
 def _as_tokens(tokens: Tokens, name: str) -> list[Hashable]:
     tokens = _as_list(tokens)
     if not isinstance(tokens, list) or not all(isinstance(token, Hashable) for token in tokens):
-        raise SettingsError(f"{name} is {tokens!r}; give a list of tokens, for example 'a dog'.split().")
+        raise SettingsError(f"{name} is {tokens!r}. Give a list of tokens, such as 'a dog'.split().")
     return tokens
 
 
 def _as_list(values: Any) -> Any:
-    """A list, unless it is text or no sequence. Tensors go through `tolist`: their elements hash by identity."""
+    """A sequence as a list; text and other values unchanged. Tensors use `tolist`: their elements hash by identity."""
     if hasattr(values, "tolist"):
         return values.tolist()
     return list(values) if isinstance(values, Sequence) and not isinstance(values, str) else values

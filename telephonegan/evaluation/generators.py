@@ -1,8 +1,10 @@
-"""Measuring generators: do pictures match their texts and look like photographs, what do noise and words change?"""
+"""Measuring generators: whether pictures match their texts and look like photographs, and what words and noise change.
+
+A *floor* is the score of shuffled texts or of guessing; a *ceiling* is the score of real photographs.
+"""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass
 from dataclasses import replace as replace_fields
@@ -19,7 +21,7 @@ from torch.nn import functional as F
 from telephonegan.data.photos import CaptionedPhotos
 from telephonegan.errors import SettingsError
 from telephonegan.evaluation.inception_features import InceptionFeatures, find_weights
-from telephonegan.evaluation.inputs import Text, choose_texts, of_classes, paintings, photographs, read_split
+from telephonegan.evaluation.inputs import Text, choose_texts, of_classes, paintings, photographs, read_split, sampled
 from telephonegan.evaluation.matchers import described, mismatches
 from telephonegan.evaluation.matching import check_draw, normalised, r_precision
 from telephonegan.evaluation.pictures import diversity, frechet_distance, kernel_distance
@@ -34,7 +36,7 @@ from telephonegan.evaluation.word_effects import (
 from telephonegan.files import png_bytes, replace
 from telephonegan.generation import Generator
 from telephonegan.images import contact_sheet
-from telephonegan.inference import check_whole, derived_seed, shared_backbone
+from telephonegan.inference import check_whole, shared_backbone
 from telephonegan.matcher import Matcher
 from telephonegan.networks.damsm import matching_features
 from telephonegan.zoo import catalogue
@@ -42,15 +44,15 @@ from telephonegan.zoo import catalogue
 _GRID = 32
 _THUMBNAIL = 16
 _DIVERSITY_CAPTIONS = 200
-_LITE2_INPUT = 160  # what pictures are enlarged to for Lite2, unless the judge has its own size
-_LITE2_INPUTS = (128, 160, 224)  # kernel distances depend on it, so they are told at each of these too
+_LITE2_INPUT = 160  # input size of Lite2, unless the judge has its own
+_LITE2_INPUTS = (128, 160, 224)  # kernel distances depend on the input size, so they are reported at these too
 _FEATURES = ("lite2", "inception")
 _REFERENCES = {"test": ("test",), "dev": ("dev",), "test+dev": ("test", "dev")}
 
 
 @dataclass(frozen=True)
 class Observed:
-    """What is kept of N pictures, a row each: a judge's codes, Lite2 features, 16-px thumbnails, Inception features.
+    """Features of N pictures, one row each: a judge's codes, Lite2 features, 16-px thumbnails, Inception features.
 
     `lite2_at` has the Lite2 features (N,3,D) at the input sizes `_LITE2_INPUTS`.
     """
@@ -73,9 +75,9 @@ class Observed:
 
 
 class Observer:
-    """Looks once at every batch of pictures (B,3,H,W) in [-1,1], with everything that is to be measured.
+    """Computes everything to be measured from batches of pictures (B,3,H,W) in [-1,1], in one pass.
 
-    Called with `distances=False`, it leaves out what only distances need.
+    With `distances=False` it leaves out what only distances need.
     """
 
     def __init__(self, judge: Matcher, inception: InceptionFeatures | None = None, *, pixels: int) -> None:
@@ -130,27 +132,27 @@ def generator_scores(
     grid: Path | None = None,
     device: str = "cpu",
 ) -> dict[str, Any]:
-    """R-precision on the scale chance = 0, real photographs = 1, distances from photographs, and diversity.
+    """R-precision, raw and scaled (guessing 0, photographs 1), distances from photographs, and diversity.
 
-    The generator `name` paints `samples` captions of the data folder's `split`, or of its first `limit` photographs
-    (default: the first caption of every photograph), each with a seed of its own from `seed` on; `truncation` scales
-    the noise, and of `best_of` paintings the one that fits best counts. With `classes`, only photographs of these class
-    numbers and their captions take part, so that a generator can be measured on classes it was trained without.
-    Photographs are seen at the pictures' own size, shrunk by a Lanczos filter with antialiasing.
+    The generator `name` paints `samples` captions (default: the first of every photograph) of the data folder's
+    `split`, or of a sample of `limit` photographs, with the seeds `seed`, `seed` + 1, and so on. `truncation` scales
+    the noise, and of `best_of` pictures the one that fits best counts. `classes` restricts the photographs to these
+    class numbers, to measure a generator on classes it was not trained on. Photographs are reduced to the generator's
+    size with an antialiased Lanczos filter.
 
-    - R-precision: the share of pictures that the matching model `judge` (a judge's name, or damsm/NAME) matches best
-      with their own caption among `candidates`; its standard deviation is over `folds` parts.
-    - Distances: from the photographs of `reference` ("test", "dev" or "test+dev"; default: the split), over Lite2
-      features of pictures brought to `pixels` (default: the generator's size). `kid_lite2_at` has the kernel distance
-      at the three sizes 128, 160 and 224 that Lite2 may be given pictures at, for it depends on that.
-      `features="inception"` adds FID and KID with `inception_weights` (default: in torch.hub's folder). A ceiling is
-      the distance between the reference and photographs of another split, sampled with `seed`.
-    - Diversity: differences between `seeds_per_caption` pictures of each of 200 captions, between captions, and
-      between photographs.
+    - R-precision: the share of pictures whose own caption is the best match among `candidates` for the matching model
+      `judge` (a judge's name, or damsm/NAME), with its standard deviation over `folds` parts.
+    - Distances from the photographs of `reference` ("test", "dev" or "test+dev"; default: the split), over Lite2
+      features of pictures resized to `pixels` (default: the generator's size). `kid_lite2_at` has the kernel distance
+      for Lite2's input sizes 128, 160 and 224, because it depends on them. `features="inception"` adds FID and KID
+      with `inception_weights` (default: from torch.hub's folder). The ceiling is the distance between the reference
+      and photographs of another split, sampled with `seed`.
+    - Diversity: differences between `seeds_per_caption` pictures of each of 200 captions, between pictures of different
+      captions, and between photographs.
 
-    The first 32 pictures are written to the PNG file `grid`, where one is given. Raises UnknownModelError,
-    WeightsError, DataError, OutputError, or SettingsError for arguments out of range or that do not fit the data. Xu et
-    al., "AttnGAN", CVPR 2018; Heusel et al., "GANs Trained by a Two Time-Scale Update Rule", 2017; Bińkowski et al.,
+    The first 32 pictures are written to the PNG file `grid`, if given. Raises UnknownModelError, WeightsError,
+    DataError, OutputError, or SettingsError for arguments that are out of range or do not fit the data. Xu et al.,
+    "AttnGAN", CVPR 2018; Heusel et al., "GANs Trained by a Two Time-Scale Update Rule", 2017; Bińkowski et al.,
     "Demystifying MMD GANs", 2018.
 
     >>> generator_scores("flickr8k", "flickr8k", samples=5000, reference="test+dev")["r_precision"]  # doctest: +SKIP
@@ -159,12 +161,12 @@ def generator_scores(
     seeds_per_caption = check_whole(seeds_per_caption, "seeds-per-caption", 2, 100)
     reference = reference or split
     if reference not in _REFERENCES:
-        raise SettingsError(f"There is no reference {reference!r}; there are {', '.join(_REFERENCES)}.")
+        raise SettingsError(f"reference must be one of {', '.join(_REFERENCES)}; {reference!r} was given.")
     inception = _inception(features, inception_weights, device)
 
     def read(name: str) -> CaptionedPhotos:
         whole = read_split(data, name, limit if classes is None else None)
-        return whole if classes is None else of_classes(whole, classes)[:limit]
+        return whole if classes is None else of_classes(whole, classes, limit)
 
     photos = read(split)
     generator, judging = Generator.load(name, device), Matcher.load(judge, device)
@@ -209,12 +211,12 @@ def word_scores(
     seed: int = 0,
     device: str = "cpu",
 ) -> dict[str, Any]:
-    """Whether colours and names of things change what the generator `name` paints: see `word_effects`.
+    """Whether words for colours and things change what the generator `name` paints; see `word_effects`.
 
-    In captions of the data folder's `split`, or of its first `limit` photographs, one word is exchanged for another of
-    its kind, in at most `samples` captions for each kind; both texts are painted with the same noise. The matching
-    model `judge` says how well each picture fits each text. `photographs_prefer` is the share of pairs in which it
-    scores the real photograph higher with its own text (0.5 by guessing): what it can tell at all.
+    In captions of the data folder's `split`, or of a sample of `limit` photographs, one word is replaced by another of
+    its kind, in at most `samples` captions per kind. Both texts are painted with the same noise, and the matching model
+    `judge` scores each picture with each text. `photographs_prefer` is the share of pairs in which it scores the real
+    photograph higher with its own text (0.5 by guessing), which shows what the judge can distinguish at all.
 
     Raises UnknownModelError, WeightsError, DataError or SettingsError.
 
@@ -252,7 +254,7 @@ def word_scores(
 def _matching(
     painted: Observed, real: Observed, judge: Matcher, texts: list[Text], drawn: str, **protocol: Any
 ) -> dict[str, Any]:
-    """R-precision with its floor and ceiling; `protocol` is that of `r_precision`."""
+    """R-precision with its floor and ceiling; `protocol` has the arguments of `r_precision`."""
     sentences = judge.read([text.words for text in texts])
     photographed = real.codes[[text.photo for text in texts]]
     found, ceiling, floor = (
@@ -278,10 +280,10 @@ def _guided(name: str, judge: Matcher) -> bool:
 
 def _inception(features: str, path: Path | None, device: str) -> InceptionFeatures | None:
     if features not in _FEATURES:
-        raise SettingsError(f"There are no features {features!r}; there are {' and '.join(_FEATURES)}.")
+        raise SettingsError(f"features must be one of {', '.join(_FEATURES)}; {features!r} was given.")
     if features == "lite2":
         if path is not None:
-            raise SettingsError("--inception-weights belongs to --features inception: give both or neither.")
+            raise SettingsError("--inception-weights needs --features inception. Give both or neither.")
         return None
     return InceptionFeatures(find_weights(path), device)
 
@@ -296,42 +298,35 @@ def _references(
     most: int,
     seed: int,
 ) -> tuple[Observed, Observed]:
-    """The photographs that distances are from, and other photographs for the distance between photographs.
+    """The reference photographs for distances, and other photographs for the ceiling.
 
-    `real` are those of `split`, which have been seen already. Of the others as many are sampled, and no more than
-    `most`: the first ones of a split may all be of a few classes.
+    `real` are those of `split`, which have been observed already. Of the others at most `most`, and no more than `real`
+    has, are sampled.
     """
     parts = [real if name == split else observe(read(name)) for name in _REFERENCES[reference]]
     near = parts[0] if len(parts) == 1 else parts[0] + parts[1]
     other = _ceiling(reference)
     most = min(most, len(real.codes))
     if other == split:
-        return near, real[_sampled(len(real.codes), most, seed)]
+        return near, real[sampled(len(real.codes), most, seed)]
     others = read(other)
-    return near, observe(others.take(_sampled(len(others), most, seed)))
+    return near, observe(others.take(sampled(len(others), most, seed)))
 
 
 def _observe(observer: Observer, size: int, photos: CaptionedPhotos) -> Observed:
-    """What is seen of photographs at the size of the pictures."""
+    """Observe photographs at the size of the pictures."""
     return observer(photographs(photos, size, Image.Resampling.LANCZOS))
 
 
-def _sampled(count: int, most: int, seed: int) -> list[int]:
-    """At most so many of `count` rows, sampled without replacement, in order."""
-    if count <= most:
-        return list(range(count))
-    return sorted(random.Random(derived_seed("rows", seed)).sample(range(count), most))
-
-
 def _ceiling(reference: str) -> str:
-    """The split whose distance from the reference gives the ceiling."""
+    """The split whose distance from the reference is the ceiling."""
     return next(name for name in ("dev", "test", "train") if name not in _REFERENCES[reference])
 
 
 def _distances(
     observer: Observer, painted: Observed, near: Observed, other: Observed, reference: str, seed: int
 ) -> dict[str, Any]:
-    few = _sampled(len(painted.codes), len(other.codes), seed)
+    few = sampled(len(painted.codes), len(other.codes), seed)
     picture_size, input_size = observer.lite2_sizes
     told = {
         "reference": reference,
@@ -360,10 +355,10 @@ def _distances(
 def _distance(
     kernel: str, frechet: str, painted: Tensor, reference: Tensor, other: Tensor, few: list[int]
 ) -> dict[str, Any]:
-    """Both distances with their ceilings; `matched` is the Fréchet distance of as many pictures as the ceiling has.
+    """Kernel and Fréchet distance with their ceilings.
 
-    Those are the rows `few`. Only these two compare: a Fréchet distance falls with the number of pictures, whatever
-    they show.
+    `matched` is the Fréchet distance of the rows `few`, as many pictures as the ceiling has: a Fréchet distance falls
+    with the number of pictures, so only equal numbers compare.
     """
     found, ceiling = kernel_distance(painted, reference), kernel_distance(other, reference)
     return {
@@ -392,17 +387,17 @@ def _diversity(
 ) -> dict[str, Any]:
     """Mean differences between pictures of one caption, of different captions, and between photographs.
 
-    Thumbnails differ by their mean absolute difference, on the scale where black and white differ by 2; features by
-    their Euclidean distance.
+    For thumbnails this is the mean absolute difference, where black and white differ by 2; for features the Euclidean
+    distance.
     """
-    some = texts[:_DIVERSITY_CAPTIONS]
-    captions = list(range(len(some)))
-    first = replace_fields(painted[: len(some)], inception=None, lite2_at=None)
+    rows = sampled(len(texts), _DIVERSITY_CAPTIONS)
+    some, captions = [texts[row] for row in rows], list(range(len(rows)))
+    first = replace_fields(painted[rows], inception=None, lite2_at=None)
     every = first
     for k in range(1, seeds):
         every += observer(paint(some, seed + k * len(texts)), distances=False)
     one_group = [0] * len(some)
-    photographed = real[:_DIVERSITY_CAPTIONS]
+    photographed = real[sampled(len(real.codes), _DIVERSITY_CAPTIONS)]
     sets = {
         "other_seed": (every, captions * seeds),
         "other_caption": (first, one_group),
@@ -434,8 +429,8 @@ def _swaps(photos: CaptionedPhotos, generator: Generator, judge: Matcher, sample
     ]
     if len(swaps) < 2:
         raise SettingsError(
-            f"The captions give {len(swaps)} pairs of words that generator and judge both know; 2 are needed. "
-            "Give another data folder, or a larger --limit."
+            f"The captions give only {len(swaps)} pairs of words that generator and judge both know; 2 are needed. "
+            "Give another data folder or a larger --limit."
         )
     return swaps
 
@@ -443,7 +438,7 @@ def _swaps(photos: CaptionedPhotos, generator: Generator, judge: Matcher, sample
 def _photographs_prefer(
     judge: Matcher, photos: CaptionedPhotos, swaps: list[Swap], sentences: list[Tensor]
 ) -> np.ndarray:
-    """For each swap whether the photograph scores higher with its own text than with the swapped one: (N,) bool."""
+    """For each swap, whether the photograph scores higher with its own text than with the swapped one: (N,) bool."""
     rows = sorted({swap.row for swap in swaps})
     codes = F.normalize(judge.look(photographs(photos.take(rows), judge.picture_size)), dim=1)
     places = {row: place for place, row in enumerate(rows)}

@@ -1,8 +1,8 @@
-"""Features of Inception-v3 for the true FID and KID, where its weights are on this machine; none are downloaded.
+"""Features of Inception-v3 for true FID and KID, if its weights are on this machine; none are downloaded.
 
-Published FID values come from TensorFlow's Inception of 2015, which pytorch-fid ports. It is not torchvision's network:
-average pools leave padding out, the last block pools by the maximum, and there are 1,008 classes. Heusel et al., "GANs
-Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium" (2017).
+Published FID values use TensorFlow's Inception of 2015, which pytorch-fid ported to PyTorch. It differs from
+torchvision's network: average pooling ignores padding, the last block uses max pooling, and there are 1,008 classes.
+Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium" (2017).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from telephonegan.networks.inception import INPUT_SIZE
 from telephonegan.zoo import store
 from telephonegan.zoo.published import read_state
 
-PUBLISHED = {  # the file of each name, whose last part is how its sha256 begins
+PUBLISHED = {  # files by name; the last part of a file's name is the beginning of its sha256
     "tf": "pt_inception-2015-12-05-6726825d.pth",
     "torchvision": "inception_v3_google-0cc3c7bd.pth",
 }
@@ -29,11 +29,11 @@ _CLASSES = {"tf": 1008, "torchvision": 1000}
 
 
 class InceptionFeatures:
-    """The 2,048 pooled features of an Inception-v3 in a file.
+    """The 2,048 pooled features of an Inception-v3, whose weights are in a file.
 
-    `variant` is "tf" (pytorch-fid's network) or "torchvision". `name` is the same for the published weights and has the
-    first digits of the checksum for any other file, so that a number is called `fid_tf` only where it compares with
-    published ones. Raises WeightsError.
+    `variant` is "tf" (pytorch-fid's network) or "torchvision". `name` is the variant for published weights, and has the
+    first digits of the checksum for any other file, so that only comparable numbers are called `fid_tf`. Raises
+    WeightsError.
 
     >>> InceptionFeatures(find_weights())(torch.zeros(1, 3, 256, 256)).shape  # doctest: +SKIP
     torch.Size([1, 2048])
@@ -53,13 +53,13 @@ class InceptionFeatures:
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
-        """One batch (B,3,H,W) in [-1,1] → (B,2048), on the CPU. Both networks were trained on [-1,1]."""
+        """A batch (B,3,H,W) in [-1,1], the range of both networks → (B,2048), on the CPU."""
         size = (INPUT_SIZE, INPUT_SIZE)
         return self.net(F.interpolate(images.to(self.device), size=size, mode="bilinear", align_corners=False)).cpu()
 
 
 def find_weights(given: Path | None = None) -> Path:
-    """The file given, else the first of `PUBLISHED` in torch.hub's folder of checkpoints; WeightsError where none is.
+    """The given file, or the first of `PUBLISHED` in torch.hub's folder. Raises WeightsError if there is none.
 
     >>> find_weights(Path("inception_v3_google-0cc3c7bd.pth"))  # doctest: +SKIP
     """
@@ -70,23 +70,23 @@ def find_weights(given: Path | None = None) -> Path:
             return place
     if given is not None:
         raise WeightsError(
-            f"There is no file {given}. Give the weights of an Inception-v3: pytorch-fid's, torchvision's."
+            f"There is no file {given}. Give the weights of an Inception-v3, pytorch-fid's or torchvision's."
         )
     raise WeightsError(
-        f"FID and KID need weights of Inception-v3, and {folder} has neither {' nor '.join(PUBLISHED.values())}. "
-        "Put one of them there, or give --inception-weights FILE; nothing is downloaded here."
+        f"FID and KID need the weights of Inception-v3, but {folder} has neither {' nor '.join(PUBLISHED.values())}. "
+        "Put one of them there, or give --inception-weights FILE. Nothing is downloaded automatically."
     )
 
 
 def torchvision_inception() -> nn.Module:
-    """torchvision's Inception-v3 without its classes: (B,3,299,299) → (B,2048). The weights are random."""
+    """torchvision's Inception-v3 without its classifier: (B,3,299,299) → (B,2048), with random weights."""
     net = inception.inception_v3(weights=None, aux_logits=False, init_weights=False, transform_input=False)
     net.fc = nn.Identity()
     return net
 
 
 def fid_inception() -> nn.Module:
-    """pytorch-fid's Inception-v3 without its classes: (B,3,299,299) → (B,2048). The weights are random."""
+    """pytorch-fid's Inception-v3 without its classifier: (B,3,299,299) → (B,2048), with random weights."""
     net = torchvision_inception()
     net.Mixed_5b = FidInceptionA(192, pool_features=32)
     net.Mixed_5c = FidInceptionA(256, pool_features=64)
@@ -101,14 +101,14 @@ def fid_inception() -> nn.Module:
 
 
 class _OtherPool:
-    """An Inception block whose last branch pools in another way; the other branches are torchvision's."""
+    """One of torchvision's Inception blocks, with other pooling in its last branch."""
 
     def _forward(self, x: Tensor) -> list[Tensor]:
         *branches, _ = super()._forward(x)
         return [*branches, self.branch_pool(self.pool(x))]
 
     def pool(self, x: Tensor) -> Tensor:
-        """Mean of each cell's neighbours that exist: padding does not count."""
+        """Average pooling that ignores padding."""
         return F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
 
 
@@ -125,10 +125,10 @@ class FidInceptionE(_OtherPool, inception.InceptionE):
 
 
 class FidInceptionEMax(_OtherPool, inception.InceptionE):
-    """8×8 cells, the last block: TensorFlow's graph of 2015 pools by the maximum here."""
+    """8×8 cells, the last block, with max pooling as in TensorFlow's graph of 2015."""
 
     def pool(self, x: Tensor) -> Tensor:
-        """Largest of each cell's neighbours."""
+        """Max pooling."""
         return F.max_pool2d(x, 3, stride=1, padding=1)
 
 
@@ -137,8 +137,8 @@ def _variant(state: dict[str, Tensor], path: Path) -> str:
     for variant, number in _CLASSES.items():
         if classes == number:
             return variant
-    told = "no layer fc" if classes is None else f"{classes} classes"
+    found = "no layer fc" if classes is None else f"{classes} classes"
     raise WeightsError(
-        f"{path} is not an Inception-v3 used for FID: it has {told}; pytorch-fid's has 1008 classes, "
-        "torchvision's 1000."
+        f"{path} is not an Inception-v3 used for FID: it has {found}. Give pytorch-fid's, with 1008 classes, or "
+        "torchvision's, with 1000."
     )

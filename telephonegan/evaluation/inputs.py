@@ -1,7 +1,8 @@
-"""Inputs of evaluations: photographs as batches of pixels, captions chosen from them, and painted pictures."""
+"""Inputs of evaluations: batches of photographs, their captions, and painted pictures."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ from telephonegan.data.photos import CaptionedPhotos
 from telephonegan.errors import DataError, SettingsError
 from telephonegan.generation import Generator
 from telephonegan.images import to_tensor
-from telephonegan.inference import BATCH, check_whole
+from telephonegan.inference import BATCH, check_whole, derived_seed
 
 
 class Text(NamedTuple):
@@ -25,21 +26,35 @@ class Text(NamedTuple):
     words: list[str]
 
 
-def read_split(data: str | Path, split: str, limit: int | None = None) -> CaptionedPhotos:
-    """A split of a data folder ("train", "dev" or "test"), or its first `limit` photographs.
+def sampled(count: int, most: int, seed: int = 0) -> list[int]:
+    """At most `most` of `count` rows, sampled without replacement, in ascending order.
 
-    Raises SettingsError for the limit, DataError for the folder and the split.
+    The first rows would not be representative, because many data sets are sorted by class.
+
+    >>> sampled(5, 9), len(sampled(1000, 10))
+    ([0, 1, 2, 3, 4], 10)
+    """
+    if count <= most:
+        return list(range(count))
+    return sorted(random.Random(derived_seed("rows", seed)).sample(range(count), most))
+
+
+def read_split(data: str | Path, split: str, limit: int | None = None) -> CaptionedPhotos:
+    """The `split` of a data folder ("train", "dev" or "test"), or a sample of `limit` photographs, always the same.
+
+    Raises SettingsError for an invalid limit, DataError for the folder or the split.
 
     >>> len(read_split("flickr8k", "test", limit=100))  # doctest: +SKIP
     100
     """
     if limit is not None:
         check_whole(limit, "limit", 1, 10**9)
-    return read_data(data, split)[:limit]
+    photos = read_data(data, split)
+    return photos if limit is None else photos.take(sampled(len(photos), limit))
 
 
-def of_classes(photos: CaptionedPhotos, classes: Collection[int]) -> CaptionedPhotos:
-    """The photographs of these class numbers, with their captions. Raises DataError where there are none.
+def of_classes(photos: CaptionedPhotos, classes: Collection[int], limit: int | None = None) -> CaptionedPhotos:
+    """The photographs of these class numbers, or a sample of `limit` of them. Raises DataError if there are none.
 
     >>> photos = CaptionedPhotos(None, ["a", "b"], [[["dog"]], [["cat"]]], classes=[1, 2])
     >>> of_classes(photos, [2]).names
@@ -47,20 +62,20 @@ def of_classes(photos: CaptionedPhotos, classes: Collection[int]) -> CaptionedPh
     """
     rows = photos.rows_of(classes)
     if not rows:
-        raise DataError(f"None of the {len(photos)} photographs of {photos.folder} is of the classes that were given.")
-    return photos.take(rows)
+        raise DataError(f"None of the {len(photos)} photographs of {photos.folder} has one of the given classes.")
+    return photos.take(rows if limit is None else [rows[k] for k in sampled(len(rows), limit)])
 
 
 def photographs(
     photos: CaptionedPhotos, size: int, resample: Image.Resampling = Image.Resampling.BICUBIC
 ) -> Iterator[Tensor]:
-    """Batches (B,3,size,size) in [-1,1] of the photographs, in order, squashed to squares; antialiased when shrunk."""
+    """Batches (B,3,size,size) in [-1,1] of the photographs, in order, resized to squares with antialiasing."""
     for images in image_batches(photos):
         yield to_tensor(images, size, resample=resample)
 
 
 def image_batches(photos: CaptionedPhotos) -> Iterator[list[Image.Image]]:
-    """The photographs themselves, at most 32 at a time, in order."""
+    """The photographs at their own size, in order, at most 32 at a time."""
     for start in _batches(len(photos), "photographs"):
         yield [photos.image(row) for row in range(start, min(start + BATCH, len(photos)))]
 
@@ -68,9 +83,9 @@ def image_batches(photos: CaptionedPhotos) -> Iterator[list[Image.Image]]:
 def paintings(
     generator: Generator, texts: Sequence[Sequence[str]], seeds: Sequence[int], **how: Any
 ) -> Iterator[Tensor]:
-    """Batches (B,3,S,S) in [-1,1] of the generator's pictures of these word lists, of 256 levels as files have them.
+    """Batches (B,3,S,S) in [-1,1] of the generator's pictures of word lists, rounded to 256 levels as in files.
 
-    `how` is truncation and candidates, as the generator takes them.
+    `how` is truncation and candidates, see `Generator`.
     """
     for start in _batches(len(texts), "painting"):
         part = slice(start, start + BATCH)
@@ -79,10 +94,11 @@ def paintings(
 
 
 def choose_texts(photos: CaptionedPhotos, count: int | None, knows: Callable[[str], bool]) -> tuple[list[Text], int]:
-    """`count` captions (default: as many as photographs), and how many on the way held no known word.
+    """`count` captions (default: as many as photographs), and how many were left out for having no known word.
 
-    The first caption of every photograph comes first, then the second of every one, and so on. Raises SettingsError
-    when there are fewer.
+    All photographs have the same number of captions, up to one: second captions are taken only after all first ones,
+    and so on. Photographs with one more than the others are sampled, always the same. Raises SettingsError if there are
+    not enough captions.
 
     >>> photos = CaptionedPhotos(None, ["a.jpg", "b.jpg"], [[["dog"], ["cat"]], [["man"]]])
     >>> [" ".join(text.words) for text in choose_texts(photos, 3, lambda text: True)[0]]
@@ -91,26 +107,28 @@ def choose_texts(photos: CaptionedPhotos, count: int | None, knows: Callable[[st
     wanted = len(photos) if count is None else count
     chosen: list[Text] = []
     left_out = 0
-    for text in all_texts(photos):
-        if len(chosen) == wanted:
-            break
-        if knows(" ".join(text.words)):
-            chosen.append(text)
-        else:
-            left_out += 1
+    for texts in _turns(photos):
+        known = [text for text in texts if knows(" ".join(text.words))]
+        left_out += len(texts) - len(known)
+        chosen += [known[row] for row in sampled(len(known), wanted - len(chosen))]
     if len(chosen) < max(wanted, 1):
         raise SettingsError(
-            f"{wanted} captions were requested; the {len(photos)} photographs have {len(chosen)} with a word the "
-            "generator knows. Give a smaller --samples."
+            f"{wanted} captions were requested, but the {len(photos)} photographs have only {len(chosen)} with a word "
+            "the generator knows. Give a smaller --samples."
         )
     return chosen, left_out
 
 
 def all_texts(photos: CaptionedPhotos) -> list[Text]:
-    """The first caption of every photograph, then the second of every one, and so on."""
+    """The first captions of all photographs, then the second ones, and so on."""
+    return [text for texts in _turns(photos) for text in texts]
+
+
+def _turns(photos: CaptionedPhotos) -> list[list[Text]]:
     most = max(map(len, photos.captions), default=0)
     return [
-        Text(row, captions[k]) for k in range(most) for row, captions in enumerate(photos.captions) if k < len(captions)
+        [Text(row, captions[k]) for row, captions in enumerate(photos.captions) if k < len(captions)]
+        for k in range(most)
     ]
 
 

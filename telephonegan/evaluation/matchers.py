@@ -1,4 +1,4 @@
-"""Measuring matching models (DAMSM, judges) on real photographs: R-precision, retrieval recall and training losses."""
+"""Measuring matching models (DAMSM and judges) on photographs: R-precision, retrieval recall and training losses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from telephonegan.evaluation.matching import RPrecision, check_draw, r_precision
 from telephonegan.matcher import Matcher
 from telephonegan.networks.damsm import damsm_loss, sentence_scores
 
-_LOSS_BATCH = 100  # what training measures: the loss grows with the number of pictures a text is told apart from
+_LOSS_BATCH = 100  # as in training: the loss grows with the number of pictures a text is compared with
 _KS = (1, 5, 10)
 
 
@@ -31,15 +31,15 @@ def matcher_scores(
     seed: int = 0,
     device: str = "cpu",
 ) -> dict[str, Any]:
-    """How well a matching model, the DAMSM `name` or judge/NAME, matches photographs of `data` and their captions.
+    """How well a matching model, the DAMSM `name` or judge/NAME, matches the photographs of `data` and their captions.
 
-    R-precision takes the first caption of every photograph: the share of photographs whose own caption scores best
-    among `candidates`, the others sampled with `seed`; `folds` parts give its standard deviation. Recall is over all
-    captions among all photographs, and the losses over batches of 100 photographs (fewer where there are fewer), each
-    with its first caption. Of the `split` only the first `limit` photographs are used, where one is given.
+    R-precision is the share of photographs whose first caption scores best among `candidates`, the others of which are
+    sampled with `seed`; its standard deviation is over `folds` parts. Recall uses all captions and all photographs. The
+    losses are means over batches of 100 photographs, or of all if there are fewer, with their first captions. `limit`
+    restricts the `split` to a sample of that many photographs.
 
-    Raises UnknownModelError, WeightsError, DataError, or SettingsError for numbers that do not fit the data. Xu et al.,
-    "AttnGAN: Fine-Grained Text to Image Generation with Attentional Generative Adversarial Networks", CVPR 2018.
+    Raises UnknownModelError, WeightsError, DataError, or SettingsError for arguments that do not fit the data. Xu et
+    al., "AttnGAN: Fine-Grained Text to Image Generation with Attentional Generative Adversarial Networks", CVPR 2018.
 
     >>> matcher_scores("flickr8k", "flickr8k")["r_precision"]  # doctest: +SKIP
     0.334
@@ -69,14 +69,14 @@ def matcher_scores(
 
 
 def mismatches(photos: CaptionedPhotos, rows: Sequence[int], candidates: int) -> tuple[list[Hashable], str]:
-    """A group for each of these photographs, outside which mismatched captions are drawn, and that rule in words."""
+    """The group of each photograph, outside which mismatched captions are sampled, and this rule in words."""
     if photos.classes is None:
         return list(rows), f"{candidates - 1} captions of other photographs"
     return [photos.classes[row] for row in rows], f"{candidates - 1} captions of other classes"
 
 
 def described(name: str, found: RPrecision, drawn: str) -> dict[str, Any]:
-    """An R-precision with its protocol, for the record."""
+    """An R-precision and its protocol as fields of a record."""
     return {
         name: found.mean,
         f"{name}_std": found.std,
@@ -89,14 +89,14 @@ def described(name: str, found: RPrecision, drawn: str) -> dict[str, Any]:
 
 @torch.no_grad()
 def _codes_and_losses(judge: Matcher, photos: CaptionedPhotos) -> tuple[Tensor, dict[str, Any]]:
-    """Codes (N,D) of all photographs, and the mean losses of whole batches."""
+    """Codes (N,D) of all photographs, and the mean losses of complete batches."""
     size = min(_LOSS_BATCH, len(photos))
     codes, losses = [], []
     for start in range(0, len(photos), size):
         part = photos[start : start + size]
         seen = [judge.see(batch) for batch in photographs(part, judge.picture_size)]
         codes.append(torch.cat([each.codes for each in seen]))
-        if len(part) == size:  # the rest would be told apart from fewer
+        if len(part) == size:  # an incomplete batch would have lower losses
             regions = torch.cat([each.regions for each in seen])
             words, sentences, lengths = judge.read_words([captions[0] for captions in part.captions])
             losses.append(damsm_loss(regions, codes[-1], words, sentences, lengths))

@@ -1,4 +1,4 @@
-"""Whether pictures match their captions: R-precision and retrieval recall over codes of a joint encoder."""
+"""R-precision and retrieval recall of pictures and captions, from the codes of a joint encoder."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import torch
 from telephonegan.errors import SettingsError
 from telephonegan.evaluation.pictures import Features, as_features, group_numbers, spread
 
-# Cosines nearer than this are equal: a constant encoder must not win by rounding.
+# Closer cosines count as equal, so that a constant encoder cannot win by rounding errors.
 _TIE = 1e-9
 _BLOCK = 64
 
 
 @dataclass(frozen=True)
 class RPrecision:
-    """R-precision over n pictures: mean in [0, 1], standard deviation over the folds (nan for one fold)."""
+    """R-precision of n pictures: mean in [0, 1], and standard deviation over the folds (nan for one fold)."""
 
     mean: float
     std: float
@@ -28,13 +28,13 @@ class RPrecision:
 
     @property
     def chance(self) -> float:
-        """The score of random guessing."""
+        """The expected score of random guessing."""
         return 1 / self.candidates
 
 
 @dataclass(frozen=True)
 class Recall:
-    """Recall at each k, in [0, 1]: captions found from pictures and pictures found from captions."""
+    """Recall at each k, in [0, 1], of captions given pictures and of pictures given captions."""
 
     image_to_text: dict[int, float]
     text_to_image: dict[int, float]
@@ -49,13 +49,13 @@ def r_precision(
     folds: int = 10,
     groups: Sequence[Hashable] | None = None,
 ) -> RPrecision:
-    """How often a picture is closer (cosine) to its own caption than to candidates-1 captions of other pictures.
+    """How often a picture is closer (by cosine) to its own caption than to candidates-1 captions of other pictures.
 
-    Codes are (N,D); row i of both belong together. For every picture the mismatched captions are drawn without
-    replacement, never from its own `groups` label: give the photograph or class where rows share one. The own caption
-    must win strictly, a tie is a failure, so a constant encoder scores 0; equal captions of
-    different pictures therefore need a shared group. `std` is over `folds` random disjoint parts of the pictures. The
-    same seed gives the same draws. Raises SettingsError. Xu et al. 2018 (AttnGAN), section 4.1, R = 1.
+    Codes are (N,D); rows i of both belong together. Mismatched captions are sampled without replacement, never from
+    the picture's own group: give `groups`, such as the photograph or class, if rows share one. A tie is a failure, so a
+    constant encoder scores 0; equal captions of different pictures therefore need the same group. `std` is over `folds`
+    random disjoint parts of the pictures. The same seed gives the same samples. Raises SettingsError. Xu et al. 2018
+    (AttnGAN), section 4.1, R = 1.
 
     >>> codes = np.eye(4)
     >>> r_precision(codes, codes, candidates=3, folds=2).mean
@@ -64,7 +64,8 @@ def r_precision(
     images, texts = _unit(as_features(image_codes, "image_codes")), _unit(as_features(text_codes, "text_codes"))
     if images.shape != texts.shape:
         raise SettingsError(
-            f"image_codes has shape {images.shape} and text_codes {texts.shape}; both must be (N,D), row i together."
+            f"image_codes has shape {images.shape} and text_codes {texts.shape}. Give two arrays (N,D) whose rows "
+            "belong together."
         )
     n = len(images)
     labels = np.arange(n) if groups is None else group_numbers(groups, n)
@@ -81,17 +82,18 @@ def r_precision(
 
 
 def normalised(value: float, real: float, chance: float) -> float:
-    """Where a score lies between chance (0) and real pictures (1): (value - chance) / (real - chance).
+    """A score on the scale from chance (0) to real pictures (1): (value - chance) / (real - chance).
 
-    Below chance is negative, better than real above 1. Raises SettingsError if real and chance coincide or one is not
-    finite.
+    Below chance it is negative, above 1 it is better than real pictures. Raises SettingsError if real equals chance or
+    a number is not finite.
 
     >>> normalised(0.5, real=0.75, chance=0.25)
     0.5
     """
     if not np.isfinite([value, real, chance]).all() or real == chance:
         raise SettingsError(
-            f"value {value}, real {real} and chance {chance} were given; all must be finite, real other than chance."
+            f"value {value}, real {real} and chance {chance} were given. All must be finite, and real must differ from "
+            "chance."
         )
     return (value - chance) / (real - chance)
 
@@ -99,10 +101,10 @@ def normalised(value: float, real: float, chance: float) -> float:
 def recall_at_k(scores: Features, ks: Sequence[int] = (1, 5, 10), *, owners: Sequence[int] | None = None) -> Recall:
     """Retrieval recall in both directions from similarities (N pictures, M captions).
 
-    Caption j belongs to picture `owners[j]`; by default M = N and caption j belongs to picture j. A picture counts as
-    solved at k if any of its captions is among the k most similar, a caption if its picture is. Ties are failures: what
-    is as similar as the right answer ranks before it. Raises SettingsError if a k exceeds what can be retrieved or a
-    picture has no caption. Hodosh et al. 2013.
+    Caption j belongs to picture `owners[j]`, by default to picture j. A picture succeeds at k if any of its captions is
+    among the k most similar, a caption if its picture is. Ties are failures: everything as similar as the right answer
+    ranks before it. Raises SettingsError if k is larger than the number of items, or a picture has no caption. Hodosh
+    et al. 2013.
 
     >>> recall_at_k(np.array([[0.9, 0.1], [0.8, 0.2]]), ks=[1]).image_to_text
     {1: 0.5}
@@ -123,8 +125,8 @@ def recall_at_k(scores: Features, ks: Sequence[int] = (1, 5, 10), *, owners: Seq
 def _wins(
     images: np.ndarray, texts: np.ndarray, labels: np.ndarray, rows: np.ndarray, count: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Which of the pictures `rows` are strictly closest to their own caption among `count` drawn others."""
-    # The smallest of independent uniform keys are a draw without replacement, for all rows at once.
+    """Whether each of the pictures `rows` is strictly closer to its own caption than to `count` sampled others."""
+    # The smallest of independent uniform keys are a sample without replacement, for all rows at once.
     keys = rng.random((len(rows), len(texts)))
     keys[labels[rows, None] == labels] = np.inf
     others = np.argpartition(keys, count - 1, axis=1)[:, :count]
@@ -134,13 +136,13 @@ def _wins(
 
 
 def _unit(codes: np.ndarray) -> np.ndarray:
-    """Rows of length 1; a zero row has no direction and stays zero, similar to nothing."""
+    """Rows scaled to length 1. A zero row has no direction and stays zero, so it is similar to nothing."""
     length = np.linalg.norm(codes, axis=1, keepdims=True)
     return np.divide(codes, length, out=np.zeros_like(codes), where=length > 0)
 
 
 def check_draw(groups: Sequence[Hashable], candidates: int, folds: int) -> None:
-    """SettingsError unless every one of these pictures has candidates-1 captions outside its group to be drawn.
+    """Raise SettingsError unless each picture has candidates-1 captions outside its group to sample from.
 
     >>> check_draw([0, 1, 2], candidates=3, folds=1)
     """
@@ -149,33 +151,33 @@ def check_draw(groups: Sequence[Hashable], candidates: int, folds: int) -> None:
     others = n - int(np.bincount(labels).max())
     if not 2 <= candidates <= others + 1:
         raise SettingsError(
-            f"candidates is {candidates}, but some picture has only {others} captions outside its group to draw from: "
-            f"it must lie in 2 … {others + 1}. Give more pictures or ask for fewer candidates, and report the number."
+            f"candidates is {candidates}, but must be from 2 to {others + 1}, because a picture has only {others} "
+            "captions outside its group to sample from. Give more pictures, or fewer candidates and report the number."
         )
     if not 1 <= folds <= n:
-        raise SettingsError(f"folds is {folds}; with {n} pictures it must lie in 1 … {n}.")
+        raise SettingsError(f"folds must be from 1 to {n}, the number of pictures; {folds} was given.")
 
 
 def _owned(owners: Sequence[int] | None, pictures: int, captions: int) -> np.ndarray:
-    """(pictures, captions): which caption belongs to which picture."""
+    """(pictures, captions), True where a caption belongs to a picture."""
     if owners is None:
         if pictures != captions:
             raise SettingsError(
-                f"scores has shape ({pictures}, {captions}); without owners every picture needs exactly one caption. "
-                "Give owners, the picture's row for each caption."
+                f"scores has shape ({pictures}, {captions}), but without owners every picture needs exactly one "
+                "caption. Give owners: for each caption the row of its picture."
             )
         return np.eye(pictures, dtype=bool)
     rows = np.asarray(owners.cpu() if isinstance(owners, torch.Tensor) else owners)
     if rows.shape != (captions,) or rows.dtype.kind not in "iu":
         raise SettingsError(
-            f"owners has shape {rows.shape} of {rows.dtype}; give {captions} whole numbers, one per caption."
+            f"owners has shape {rows.shape} of {rows.dtype}. Give {captions} whole numbers, one per caption."
         )
     if set(rows.tolist()) != set(range(pictures)):
-        raise SettingsError(f"owners must name every picture 0 … {pictures - 1} at least once and no other.")
+        raise SettingsError(f"owners must contain each picture from 0 to {pictures - 1} at least once, and no other.")
     return rows == np.arange(pictures)[:, None]
 
 
 def _check_ks(ks: Sequence[int], largest: int) -> None:
     wrong = [k for k in ks if not 1 <= k <= largest]
     if wrong or len(ks) == 0:
-        raise SettingsError(f"ks is {list(ks)}; give values in 1 … {largest}, for no more than that can be retrieved.")
+        raise SettingsError(f"ks must be from 1 to {largest}, the number of items to retrieve; {list(ks)} was given.")

@@ -1,7 +1,7 @@
-"""How far apart two sets of pictures are, and how varied one set is, measured on features of any frozen network.
+"""Distances between two sets of pictures and the diversity of one, computed on the features of any frozen network.
 
-Features are (N,D) arrays or tensors, one row per picture. A distance is named after its network: only features of the
-published Inception-v3 make a Fréchet distance an FID and a kernel distance a KID.
+Features are (N,D) arrays or tensors, one row per picture. A distance is named after its network: a Fréchet distance is
+an FID, and a kernel distance a KID, only with features of the published Inception-v3.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _USUAL_SUBSET = 1000
 
 @dataclass(frozen=True)
 class KernelDistance:
-    """A kernel distance: mean and standard deviation over the subsets, and n, the pictures of each set in a subset.
+    """A kernel distance: mean and standard deviation over the subsets, each with n pictures of both sets.
 
-    `std` is nan where all pictures were used at once, for one estimate has no spread.
+    `std` is nan if all pictures were used at once, because a single estimate has no spread.
     """
 
     mean: float
@@ -36,8 +36,8 @@ def frechet_distance(x: Features, y: Features) -> float:
     """Fréchet distance between the Gaussians fitted to two feature sets: (N,D) and (M,D) → a number ≥ 0.
 
     |μx - μy|² + tr(Cx + Cy - 2 (Cx^½ Cy Cx^½)^½), in double precision. It is biased upwards for few pictures, so
-    compare only at equal N and report `kernel_distance` beside it. Raises SettingsError unless both are finite, share
-    D and have two rows or more. Heusel et al. 2017.
+    compare only equal N, and report `kernel_distance` as well. Raises SettingsError unless both are finite, have the
+    same D and at least two rows. Heusel et al. 2017.
 
     >>> x = np.random.default_rng(0).normal(size=(50, 3))
     >>> round(frechet_distance(x, x + [2.0, 0.0, 0.0]), 6)
@@ -47,7 +47,7 @@ def frechet_distance(x: Features, y: Features) -> float:
     shift = x.mean(axis=0) - y.mean(axis=0)
     root_x, root_y = _covariance_root(x), _covariance_root(y)
     # With Cx = XᵀX and Cy = YᵀY, tr (Cx^½ Cy Cx^½)^½ is the nuclear norm of XYᵀ. Singular values are real and, unlike
-    # square roots of eigenvalues, exact to rounding where N < D leaves the covariances singular.
+    # square roots of eigenvalues, exact up to rounding for singular covariances (N < D).
     cross = np.linalg.svd(root_x @ root_y.T, compute_uv=False).sum()
     return max(0.0, float(shift @ shift + (root_x**2).sum() + (root_y**2).sum() - 2 * cross))
 
@@ -55,12 +55,12 @@ def frechet_distance(x: Features, y: Features) -> float:
 def kernel_distance(
     x: Features, y: Features, *, subsets: int = 100, subset_size: int | None = None, seed: int = 0
 ) -> KernelDistance:
-    """Unbiased squared MMD under the kernel (x·y/D + 1)³ between two feature sets, (N,D) and (M,D).
+    """Unbiased squared MMD with the kernel (x·y/D + 1)³ between two feature sets, (N,D) and (M,D).
 
-    Averaged over random subsets of `subset_size` pictures from each set, by default min(1000, N, M). Where that takes
-    all of both sets it is computed once. Being unbiased it may be negative. Subsets overlap, so `std` says how much an
-    estimate from n pictures varies; it is not a standard error of the mean. The same seed gives the same subsets.
-    Raises SettingsError. Bińkowski et al. 2018.
+    The mean over random subsets of `subset_size` pictures from each set, by default min(1000, N, M); if a subset is all
+    of both sets, it is computed once. Because it is unbiased it can be negative. Subsets overlap, so `std` is the
+    spread of estimates from n pictures, not a standard error of the mean. The same seed gives the same subsets. Raises
+    SettingsError. Bińkowski et al. 2018.
 
     >>> x = np.random.default_rng(0).normal(size=(50, 3))
     >>> kernel_distance(x, x + 1).mean > kernel_distance(x, x[::-1] + 0.1).mean
@@ -71,10 +71,10 @@ def kernel_distance(
     size = min(_USUAL_SUBSET, smaller) if subset_size is None else subset_size
     if not 2 <= size <= smaller:
         raise SettingsError(
-            f"subset_size is {size}; with sets of {len(x)} and {len(y)} pictures it must lie in 2 … {smaller}."
+            f"subset_size must be from 2 to {smaller} with sets of {len(x)} and {len(y)} pictures; {size} was given."
         )
     if subsets < 1:
-        raise SettingsError(f"subsets is {subsets}; at least 1 is needed (100 is usual).")
+        raise SettingsError(f"subsets must be at least 1 (100 is usual); {subsets} was given.")
     if size == len(x) == len(y):
         return KernelDistance(_squared_mmd(x, y), float("nan"), size)
     rng = np.random.default_rng(seed)
@@ -83,11 +83,11 @@ def kernel_distance(
 
 
 def diversity(features: Features, groups: Sequence[Hashable], *, absolute: bool = False) -> float:
-    """Mean Euclidean distance between pictures of the same group, such as those drawn for one caption.
+    """Mean Euclidean distance between pictures of the same group, such as those painted for one caption.
 
-    (N,D) features and N group labels. Every group counts equally; groups of one picture do not count. 0 means that the
-    noise changes nothing. With `absolute` the distance is the mean absolute difference of the D features, for pixels.
-    Raises SettingsError if labels and rows differ in number or no group has two pictures.
+    Takes features (N,D) and N group labels. All groups count equally, except that groups of one picture do not count. 0
+    means that the noise changes nothing. With `absolute`, for pixels, the distance is the mean absolute difference of
+    the D features. Raises SettingsError if the numbers of labels and rows differ or no group has two pictures.
 
     >>> diversity(np.array([[0.0], [2.0], [7.0], [7.0]]), ["dog", "dog", "cat", "cat"])
     1.0
@@ -102,12 +102,12 @@ def diversity(features: Features, groups: Sequence[Hashable], *, absolute: bool 
         if len(member) > 1
     ]
     if not distances:
-        raise SettingsError("Every group holds a single picture; diversity needs two pictures or more of one caption.")
+        raise SettingsError("Every group has a single picture. Give at least two pictures of one caption.")
     return float(np.mean(distances))
 
 
 def as_features(values: Features, name: str = "features") -> np.ndarray:
-    """`values` as a finite double precision (N,D) array with N ≥ 2 and D ≥ 1, or a SettingsError naming `name`.
+    """`values` as a finite double-precision array (N,D) with N ≥ 2 and D ≥ 1. Raises SettingsError, naming `name`.
 
     >>> as_features(torch.zeros(2, 3)).shape
     (2, 3)
@@ -117,31 +117,31 @@ def as_features(values: Features, name: str = "features") -> np.ndarray:
     try:
         array = np.array(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise SettingsError(f"{name} is not a matrix of numbers ({error}); give (N,D), one row per picture.") from error
+        raise SettingsError(f"{name} is not a matrix of numbers ({error}). Give (N,D), one row per picture.") from error
     if array.ndim != 2 or array.shape[0] < 2 or array.shape[1] < 1:
-        raise SettingsError(f"{name} has shape {array.shape}; give (N,D), one row per picture and at least two rows.")
+        raise SettingsError(f"{name} has shape {array.shape}. Give (N,D), one row per picture and at least two rows.")
     if not np.isfinite(array).all():
         bad = int((~np.isfinite(array).all(axis=1)).sum())
-        raise SettingsError(f"{name} holds nan or infinite values in {bad} of {len(array)} rows; leave those rows out.")
+        raise SettingsError(f"{name} has nan or infinite values in {bad} of {len(array)} rows. Leave those rows out.")
     return array
 
 
 def group_numbers(groups: Sequence[Hashable], size: int) -> np.ndarray:
-    """Labels as (size,) whole numbers from 0, equal where the labels are; SettingsError unless there are `size`.
+    """Labels as whole numbers from 0, (size,), equal for equal labels. Raises SettingsError unless there are `size`.
 
     >>> group_numbers(["dog", "cat", "dog"], 3).tolist()
     [0, 1, 0]
     """
-    # Elements of tensors hash by identity, their plain numbers by value.
+    # Elements of tensors hash by identity, plain numbers by value.
     labels = groups.tolist() if hasattr(groups, "tolist") else list(groups)
     if len(labels) != size:
-        raise SettingsError(f"{len(labels)} groups were given for {size} rows; give one label per row.")
+        raise SettingsError(f"{len(labels)} groups were given for {size} rows. Give one label per row.")
     numbers: dict[Hashable, int] = {}
     return np.array([numbers.setdefault(label, len(numbers)) for label in labels])
 
 
 def spread(values: Sequence[float]) -> float:
-    """Sample standard deviation; nan for a single value, which has none.
+    """Sample standard deviation; nan for a single value.
 
     >>> spread([1.0, 3.0]) == 2**0.5
     True
@@ -153,7 +153,7 @@ def _pair(x: Features, y: Features) -> tuple[np.ndarray, np.ndarray]:
     first, second = as_features(x, "x"), as_features(y, "y")
     if first.shape[1] != second.shape[1]:
         raise SettingsError(
-            f"x has {first.shape[1]} features per picture and y has {second.shape[1]}; take both from the same network."
+            f"x has {first.shape[1]} features per picture and y has {second.shape[1]}. Use the same network for both."
         )
     return first, second
 
@@ -175,6 +175,6 @@ def _cubic_kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _mean_of_different(kernel: np.ndarray) -> float:
-    """Mean off the diagonal: leaving out each picture's likeness to itself is what makes the estimate unbiased."""
+    """Mean off the diagonal: without each picture's similarity to itself the estimate is unbiased."""
     n = len(kernel)
     return float((kernel.sum() - np.trace(kernel)) / (n * (n - 1)))

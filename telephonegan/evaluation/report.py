@@ -1,9 +1,9 @@
 """The quality tables of the README and of the model cards, as `telephonegan report` writes them.
 
-Numbers come from `weights/evaluations.jsonl`, the lines that `telephonegan evaluate … --out` appends, as far as they
-were measured with the weights that are shipped now; for all else from the manifest. Whatever stands between
-`<!-- quality captioner -->` and `<!-- /quality -->` is written anew; a kind, or KIND/NAME of a model, may be named,
-several parted by blanks.
+Numbers come from `weights/evaluations.jsonl`, the lines appended by `telephonegan evaluate … --out`, if they were
+measured with the weights that are shipped now, and otherwise from the manifest. Everything between
+`<!-- quality captioner -->` and `<!-- /quality -->` is replaced; `captioner` is a kind or KIND/NAME of a model, or
+several of these separated by spaces.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ DOCUMENTS = ("README.md", "weights/README.md")
 EVALUATIONS = "evaluations.jsonl"
 
 _BLOCK = re.compile(r"(?<=<!-- quality )([^\n]*?)( -->\n).*?(?=<!-- /quality -->)", re.DOTALL)
-_SPLITS = ("train", "dev", "test")  # the better one to report comes later
-_FEWEST_PAIRS = 20  # of a kind of word, which says nothing with fewer
+_SPLITS = ("train", "dev", "test")  # in order of preference, the best last
+_FEWEST_PAIRS = 20  # kinds of words with fewer are left out
 Record = Mapping[str, Any]
 
 
 def outdated(root: Path) -> dict[Path, str]:
-    """The documents of the repository at `root` whose tables are out of date, with their new content.
+    """New contents of the documents of the repository at `root` whose tables are out of date.
 
-    Raises DataError for a folder that is not the repository, a damaged evaluation, and a block without a model.
+    Raises DataError for a folder that is not the repository, a damaged evaluation, or a block without a model.
 
     >>> outdated(catalogue.SHIPPED.parent)  # doctest: +SKIP
     {}
@@ -61,21 +61,21 @@ def read_evaluations(path: Path) -> list[Record]:
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"{path}, line {number}, is not an evaluation ({type(error).__name__}: {error}). "
-                "Delete it, and measure again with: telephonegan evaluate … --out"
+                "Delete the line and measure again with: telephonegan evaluate … --out"
             ) from error
         records.append(record)
     return records
 
 
 def regenerated(text: str, entries: Sequence[Entry], records: Sequence[Record]) -> str:
-    """`text` with every block of tables rewritten. Raises DataError for a block without a model or an end.
+    """`text` with all tables replaced. Raises DataError for a block without a model or without an end.
 
     >>> regenerated("<!-- quality captioner -->\\nold\\n<!-- /quality -->", [], [])
     Traceback (most recent call last):
     telephonegan.errors.DataError: <!-- quality captioner --> names no shipped model. Name a kind or KIND/NAME.
     """
     if text.count("<!-- quality ") != text.count("<!-- /quality -->"):
-        raise DataError("A block of tables begins with <!-- quality KIND --> and ends with <!-- /quality -->.")
+        raise DataError("Each <!-- quality KIND --> needs a <!-- /quality -->. Add the missing one.")
 
     def block(match: re.Match[str]) -> str:
         wanted = match[1].split()
@@ -99,9 +99,9 @@ def tables(entries: Sequence[Entry], records: Sequence[Record]) -> str:
 
 
 def measured(what: str, sha256: str | None, records: Iterable[Record]) -> Record:
-    """The evaluation to report for these weights, {} if there is none.
+    """The evaluation to report for these weights; {} if there is none.
 
-    That is the one of the test split before others, then that of the most pictures, then the last one.
+    Preferred are the test split, then the largest number of pictures, then the latest.
     """
     fitting = [record for record in records if record["what"] == what and record.get("sha256") == sha256]
     ranked = enumerate(fitting)
@@ -131,7 +131,7 @@ def _captioners(entries: Sequence[Entry], records: Sequence[Record]) -> str:
 
 
 def _data(record: Record) -> str:
-    """The data folder named in the command, because numbers from different data do not belong in one table."""
+    """The data folder in the command: numbers from different data do not belong in one table."""
     found = re.search(r"--data[ =](\S+)", record.get("command", ""))
     return found[1] if found else ""
 
@@ -156,8 +156,8 @@ def _matchers(entries: Sequence[Entry], records: Sequence[Record]) -> str:
     ]
     chance = next((record for _, record in found if "loss_chance" in record), None)
     note = chance and (
-        f"By guessing R-precision is {chance['r_precision_chance']:.3g} and a loss {chance['loss_chance']:.2f}, "
-        f"for losses tell {chance['loss_batch']} pairs apart."
+        f"Guessing gives an R-precision of {chance['r_precision_chance']:.3g}, and losses of "
+        f"{chance['loss_chance']:.2f} in batches of {chance['loss_batch']} pairs."
     )
     return _joined(_table(rows), note, _sources(record for _, record in found))
 
@@ -184,14 +184,14 @@ def _generator(entry: Entry, records: Sequence[Record]) -> str:
 
 
 def _variant(record: Record) -> str | None:
-    """What was done otherwise than usual in measuring a generator, in words; None for the default way."""
+    """The unusual settings of a generator's measurement, in words; None for the default ones."""
     if record["what"] != "generator":
         return None
     best_of, truncation = record.get("best_of", 1), record.get("truncation", 1.0)
     told = [f"the best of {best_of}"] if best_of != 1 else []
     told += [f"noise scaled by {truncation:g}"] if truncation != 1.0 else []
     told += [f"{len(record['classes'])} classes only"] if record.get("classes") else []
-    told += [] if _pixels(record) in (None, record.get("size")) else [f"all brought to {_pixels(record)} px"]
+    told += [] if _pixels(record) in (None, record.get("size")) else [f"all resized to {_pixels(record)} px"]
     return ", ".join(told) or None
 
 
@@ -201,13 +201,13 @@ def _pixels(record: Record) -> int | None:
 
 
 def _variants(sha256: str | None, records: Iterable[Record]) -> list[Record]:
-    """The last measurement in each unusual way."""
+    """The latest measurement for each combination of unusual settings."""
     found = {_variant(record): record for record in records if record.get("sha256") == sha256}
     return [record for variant, record in found.items() if variant is not None]
 
 
 def _other(record: Record) -> list[tuple[str, ...]]:
-    """The main numbers of a measurement in an unusual way."""
+    """The main numbers of a measurement with unusual settings."""
     variant = f"{_variant(record)}, {_whole(record, 'n')} captions"
     lines = [(f"KID-lite2: {variant}", _fixed(record, "kid_lite2", 4), "", _fixed(record, "kid_lite2_ceiling", 4))]
     if record.get("best_of", 1) != 1 or record.get("truncation", 1.0) != 1.0 or record.get("classes"):
@@ -232,7 +232,7 @@ def _matching(record: Record) -> list[tuple[str, ...]]:
 
 
 def _distances(record: Record) -> list[tuple[str, ...]]:
-    """Kernel and Fréchet distances over every kind of features there are."""
+    """Kernel and Fréchet distances for all features in the record."""
     between = f" ({record['ceiling']} against {record['reference']})" if "ceiling" in record else ""
     lines = []
     for key in record:
@@ -247,7 +247,7 @@ def _distances(record: Record) -> list[tuple[str, ...]]:
             lines += _kernel_distances_at(record, key, name)
         elif record["n"] == record.get("n_ceiling", record["n"]):
             lines.append((name, _fixed(record, key, digits), "", told))
-        else:  # Fréchet distances compare at equal numbers only
+        else:  # Fréchet distances are comparable only for equal numbers of pictures
             lines.append((f"{name}, {_whole(record, 'n')} pictures", _fixed(record, key, digits), "", ""))
             matched = _fixed(record, f"{key}_matched", digits)
             lines.append((f"{name}, {_whole(record, 'n_ceiling')} pictures", matched, "", told))
@@ -255,7 +255,7 @@ def _distances(record: Record) -> list[tuple[str, ...]]:
 
 
 def _kernel_distances_at(record: Record, key: str, name: str) -> list[tuple[str, ...]]:
-    """The kernel distance at several input sizes of its network, where it was measured at them."""
+    """The kernel distance at several input sizes of its network, if measured."""
     at, ceiling = record.get(f"{key}_at", {}), record.get(f"{key}_at_ceiling", {})
     if not at:
         return []
@@ -298,8 +298,9 @@ def _words(words: Record) -> str | None:
         if effect["n"] >= _FEWEST_PAIRS
     ]
     return (
-        "One word exchanged for another of its kind, the noise kept. By guessing both pictures prefer their own text "
-        "in 25 % of the pairs, and in none if the word changes nothing; a photograph in 50 %.\n\n" + _table(rows)
+        "One word is replaced by another of its kind, and both texts are painted with the same noise. Both pictures "
+        "score higher with their own text in 25 % of the pairs by guessing, and in none if the word has no effect; a "
+        "photograph does in 50 % by guessing.\n\n" + _table(rows)
     )
 
 
@@ -307,7 +308,7 @@ def _words(words: Record) -> str | None:
 
 
 def _table(rows: Sequence[Mapping[str, str]]) -> str:
-    """Columns in the order of the first row, without those that are empty everywhere."""
+    """A table with the columns of the first row, without empty ones."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = [name for name in names if any(row.get(name) for row in rows)]
     lines = [columns, ["---"] * len(columns), *([row.get(name, "") for name in columns] for row in rows)]
@@ -324,7 +325,7 @@ def _sources(records: Iterable[Record]) -> str | None:
 
 
 def _published(command: str) -> str:
-    """The command without the place where its line was kept."""
+    """The command without its --out option."""
     return re.sub(r" --out[ =]\S+", "", command)
 
 

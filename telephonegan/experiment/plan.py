@@ -6,15 +6,15 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from telephonegan import inference
 from telephonegan.chains import MOST_ROUNDS, PlaySettings
 from telephonegan.data.layouts import SPLITS
 from telephonegan.errors import SettingsError, unknown_setting
+from telephonegan.files import expanded
 from telephonegan.records import read_yaml
-from telephonegan.telephone import DEFAULT_MODEL, SEED_POLICIES
+from telephonegan.telephone import DEFAULT_MODEL
 
 SAMPLES = "samples"
 KEPT = ("all", "ends", "none")
@@ -27,15 +27,15 @@ class Plan:
 
     - `sources`: a folder of pictures, a text file of one caption per line, or "samples", the sample photographs. With
       `split` ("train", "dev" or "test") the folder is a data folder (see `telephonegan data check`), whose human
-      captions are kept as references. `limit`: the first so many that can be used.
+      captions are kept as references. `limit`: use only this many of the usable ones, from the first.
     - `captioner`, `generator`: names of models. `rounds` (1–1000). `seeds`: different whole numbers.
-    - `seed_policy`: "fresh" draws noise and words anew in every round, "fixed" the same in every round of a chain.
+    - `seed_policy`: "fresh" uses new random numbers in every round, "fixed" the same ones in every round of a chain.
     - `method`, `beam_width`, `temperature`, `top_p`, `truncation`, `candidates`: see `chains.PlaySettings`.
-    - `pictures`: which are kept, "all", "ends" (the first and last of each chain) or "none".
-    - `block` (1–32): how many chains one call of a network computes, and `threads` (1–64), those of the CPU in one
-      process. They are part of the plan because they change the rounding of float sums. The blocks
-      are fixed by the plan, so neither processes nor the batch size of a run change results; with 1, a chain's
-      results do not even depend on which other chains there are.
+    - `pictures`: which to store, "all", "ends" (the first and last of each chain) or "none".
+    - `block` (1–32): how many chains a network computes at once, and `threads` (1–64), the CPU threads of a process.
+      They are part of the plan because they affect floating-point rounding. The plan determines the blocks, so results
+      depend neither on the number of processes nor on the batch size of a run; with 1, a chain's results do not depend
+      on the other chains either.
 
     >>> Plan(sources="samples", rounds=4, seeds=(0, 1)).rounds
     4
@@ -69,7 +69,6 @@ class Plan:
         most = {"rounds": MOST_ROUNDS, "block": inference.BATCH, "threads": 64}
         for name, high in (most if self.limit is None else most | {"limit": _MOST}).items():
             object.__setattr__(self, name, inference.check_whole(getattr(self, name), name, 1, high))
-        _check_choice("seed_policy", self.seed_policy, SEED_POLICIES)
         _check_choice("pictures", self.pictures, KEPT)
         if self.split is not None:
             _check_choice("split", self.split, SPLITS)
@@ -80,12 +79,12 @@ class Plan:
 
     @property
     def settings(self) -> PlaySettings:
-        """How captions are decoded, and the scale of the noise."""
+        """The settings for decoding and painting."""
         return PlaySettings(**{field.name: getattr(self, field.name) for field in dataclasses.fields(PlaySettings)})
 
     def record(self) -> dict[str, Any]:
-        """All settings as JSON holds them; `of` reads them back."""
-        settings = self.settings.record()  # without a single candidate, as in older plans
+        """All settings as JSON values, which `of` reads."""
+        settings = self.settings.record()  # leaves out candidates=1, like older plans
         return {
             name: list(value) if name == "seeds" else value
             for name, value in dataclasses.asdict(self).items()
@@ -94,7 +93,7 @@ class Plan:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Plan:
-        """A plan from settings by name. Raises SettingsError, which names the settings nearest to one it lacks."""
+        """A plan from settings by name. Raises SettingsError, which suggests names similar to an unknown one."""
         known = [field.name for field in dataclasses.fields(cls)]
         for name in values:
             if name not in known:
@@ -112,7 +111,7 @@ class Plan:
 
         >>> Plan.read("plan.yaml")  # doctest: +SKIP
         """
-        path = Path(path).expanduser()
+        path = expanded(path)
         try:
             return cls.of(read_yaml(path, example="sources: photos"))
         except SettingsError as error:

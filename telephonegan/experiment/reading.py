@@ -1,4 +1,4 @@
-"""An experiment that was played, or is being played: its manifest and its chains as the measures of drift see them."""
+"""Reading an experiment, finished or not: its manifest, and its chains as tracks for the measures of drift."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from telephonegan.drift.tracks import Track, Turn
 from telephonegan.errors import DataError
 from telephonegan.experiment.folder import REFERENCES, read_manifest
 from telephonegan.experiment.plan import Plan
-from telephonegan.experiment.records import PICTURES, ROUNDS, Record, read, read_parts
+from telephonegan.experiment.records import PACKED, PICTURES, ROUNDS, Record, read, read_parts
+from telephonegan.files import expanded
 from telephonegan.images import as_image
 from telephonegan.records import inside, read_json
 from telephonegan.text import tokenise
@@ -28,8 +29,8 @@ References = dict[str, tuple[tuple[str, ...], ...]]
 class Experiment:
     """The folder of an experiment.
 
-    `manifest` is what two runs of its plan have in common; `records` are its rounds by source, seed and round, those
-    that are there. `is_complete` says whether all of them are.
+    `manifest` is the same for all runs of a plan; `records` are the rounds played so far, by source, seed and round.
+    `is_complete` says whether these are all.
     """
 
     folder: Path
@@ -40,20 +41,21 @@ class Experiment:
 
     @classmethod
     def open(cls, folder: str | os.PathLike[str]) -> Experiment:
-        """Read the folder of an experiment. Raises DataError where it is not one, or damaged.
+        """Read the folder of an experiment. Raises DataError if it is not one, or damaged.
 
         >>> Experiment.open("out/drift").tracks()[0].turns[3].words  # doctest: +SKIP
         """
-        folder = Path(folder).expanduser()
+        folder = expanded(folder)
         manifest = read_manifest(folder)
-        plan, merged = Plan.of(manifest["plan"]), folder / ROUNDS
-        found = list(read(merged)) if merged.exists() else list(read_parts(folder).values())
-        return cls(folder, plan, manifest, _in_order(found, manifest, folder), merged.exists())
+        plan = Plan.of(manifest["plan"])
+        merged = next((folder / name for name in (ROUNDS, PACKED) if (folder / name).exists()), None)
+        found = list(read_parts(folder).values()) if merged is None else list(read(merged))
+        return cls(folder, plan, manifest, _in_order(found, manifest, folder), merged is not None)
 
     def tracks(self) -> list[Track]:
-        """Its chains, for `drift.similarities` and figures; without pictures where their whole folder was left out.
+        """Its chains, for `drift.similarities` and figures; without pictures if their folder is missing.
 
-        Raises ImageError where one picture is damaged or gone, DataError for a name outside the folder.
+        Raises ImageError if a single picture is damaged or missing, DataError for a name outside the folder.
         """
         references, picture_of = _references(self.folder), _pictures(self.folder)
         chains: dict[str, list[Record]] = defaultdict(list)
@@ -75,28 +77,28 @@ class Experiment:
 
 
 def _in_order(found: list[Record], manifest: dict[str, Any], folder: Path) -> list[Record]:
-    """Rounds by source, seed and number. DataError for one that the manifest does not list, or that misses others."""
+    """Rounds by source, seed and number. Raises DataError for a round not in the manifest, and for missing rounds."""
     sources = {source["id"]: number for number, source in enumerate(manifest["sources"])}
     seeds = {seed: number for number, seed in enumerate(manifest["plan"]["seeds"])}
     strange = next((each for each in found if each["source"] not in sources or each["seed"] not in seeds), None)
     if strange is not None:
         raise DataError(
-            f"{folder} holds a round of source {strange['source']!r} and seed {strange['seed']}, which its manifest "
-            "does not list: its files are of different experiments."
+            f"{folder} has a round of source {strange['source']!r} and seed {strange['seed']}, which is not in its "
+            "manifest: the files are from different experiments."
         )
     found = sorted(found, key=lambda each: (sources[each["source"]], seeds[each["seed"]], each["round"]))
     played: Counter[str] = Counter()
     for each in found:
         if each["round"] != played[each["chain"]]:
-            raise DataError(f"{folder}: rounds of {each['chain']!r} are lost, or there twice.")
+            raise DataError(f"{folder}: rounds of {each['chain']!r} are missing or duplicated.")
         played[each["chain"]] += 1
     return found
 
 
 def _pictures(folder: Path) -> Callable[[str | None], Image.Image | None]:
-    """How to read a picture of this folder: each one once, as measures know it again by being the same object."""
+    """A reader of the folder's pictures that reads each one once, because measures compare pictures by identity."""
 
-    are_there = (folder / PICTURES).exists()  # results are small enough to be handed on without them
+    are_there = (folder / PICTURES).exists()  # results can be passed on without their pictures
 
     @cache
     def picture_of(name: str | None) -> Image.Image | None:
@@ -109,4 +111,4 @@ def _references(folder: Path) -> References:
     path = folder / REFERENCES
     if not path.exists():
         return {}
-    return read_json(path, References, remedy="Move it away to go on without human captions.")
+    return read_json(path, References, remedy="Move it away to continue without human captions.")

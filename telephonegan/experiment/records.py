@@ -1,13 +1,15 @@
-"""The rounds of an experiment on disk: one line of JSON for each, appended as it is played, and its picture.
+"""The rounds of an experiment on disk: a line of JSON for each, appended when it has been played, and its picture.
 
-Each process appends to a file of its own. When every chain has ended these become one file, which is the same whatever
-the number of processes.
+Each process appends to its own file. When all chains have ended, these are merged into one file, which does not depend
+on the number of processes.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +25,13 @@ from telephonegan.records import Count, FileName, Range, Seed, checked
 
 Record = dict[str, Any]
 ROUNDS = "rounds.jsonl"
+PACKED = "rounds.jsonl.gz"  # results to be handed on, made with gzip -9n
 PARTS = "rounds-*.jsonl"
 PICTURES = "pictures"
 Known = dict[tuple[str, int], Record]
 
 _WAIT_S = 600.0
+_MOST_UNPACKED = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -50,28 +54,36 @@ def part(folder: Path, rank: int) -> Path:
 
 
 def line(record: Record) -> bytes:
-    """A record as it stands in a file, in ASCII: equal records are equal bytes."""
+    """A record as a line of ASCII; equal records give equal bytes."""
     return json.dumps(record, sort_keys=True, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
 def read(path: Path) -> Iterator[Record]:
-    """The records of a file; a last line that was cut off in the writing is left out. Raises DataError."""
+    """The records of a file, except for an incomplete last line. Raises DataError."""
     try:
-        lines = path.read_bytes().split(b"\n")
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+        lines = (_unpacked(path) if path.suffix == ".gz" else path.read_bytes()).split(b"\n")
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
     for number, text in enumerate(lines[:-1], 1):
         yield _record(text, path, number)
 
 
+def _unpacked(path: Path) -> bytes:
+    with gzip.open(path) as file:
+        content = file.read(_MOST_UNPACKED + 1)
+    if len(content) > _MOST_UNPACKED:
+        raise DataError(f"{path} holds more than {_MOST_UNPACKED >> 20} MiB. Unpack it with gunzip.")
+    return content
+
+
 def read_parts(folder: Path) -> Known:
-    """By chain and round all that the processes of an experiment have played so far. Raises DataError."""
+    """All rounds that the processes of an experiment have played so far, by chain and round. Raises DataError."""
     records = (record for path in sorted(folder.glob(PARTS)) for record in read(path))
     return {(record["chain"], record["round"]): record for record in records}
 
 
 class RoundsFile:
-    """Appends records to the part of one process; a line that an earlier one left cut off is removed."""
+    """Appends records to the file of one process, after removing an incomplete last line."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -86,22 +98,22 @@ class RoundsFile:
         self.file.close()
 
     def append(self, records: Iterable[Record]) -> None:
-        """Add lines; they outlive this process, whatever becomes of it. Raises OutputError."""
+        """Append lines, which are kept even if this process is killed. Raises OutputError."""
         with files.writing(self.path):
             self.file.write(b"".join(map(line, records)))
             self.file.flush()
 
     def settle(self) -> None:
-        """Wait for the disk: from here on the lines outlive a loss of power too. Raises OutputError."""
+        """Wait for the disk, so that the lines are kept even after a power failure. Raises OutputError."""
         with files.writing(self.path):
             os.fsync(self.file.fileno())
 
 
 @dataclass(frozen=True)
 class Keeper:
-    """Puts rounds on disk: pictures first, then their lines, so that a line never lacks its picture.
+    """Writes rounds to disk: pictures first, then their lines, so that a line never lacks its picture.
 
-    `knows` says whether a caption holds a word that can be painted: without one it is the last of its chain.
+    `knows` says whether a caption has a word that can be painted; a caption without one is the last of its chain.
     """
 
     folder: Path
@@ -131,7 +143,7 @@ class Keeper:
         ends = round_.index in (0, self.plan.rounds) or not self.knows(round_.caption.text)
         if round_.picture is None or self.plan.pictures == "none" or (self.plan.pictures == "ends" and not ends):
             return None
-        # What a chain began with is kept once for all its seeds.
+        # The picture of round 0 is stored once for all seeds.
         name = f"{chain.id}/{round_.index:04}.png" if round_.index else f"{chain.source.id}.png"
         path = self.folder / PICTURES / name
         files.make_folder(path.parent)
@@ -140,13 +152,13 @@ class Keeper:
 
 
 def known_rounds(folder: Path) -> Known | None:
-    """What all processes have played so far; None when it is merged already. Raises DataError or OutputError."""
+    """All rounds played so far; None if they have been merged already. Raises DataError or OutputError."""
     with files.locked(folder / ".merge.lock", wait_s=_WAIT_S):
         return None if (folder / ROUNDS).exists() else read_parts(folder)
 
 
 def merge(folder: Path, chains: Sequence[PlannedChain], rounds: int, knows: Callable[[str], bool]) -> None:
-    """When every chain has ended, put all lines in the order of the plan: source, seed, round.
+    """If every chain has ended, merge all lines in the order of the plan: source, seed, round.
 
     Raises DataError or OutputError.
     """
@@ -161,13 +173,13 @@ def merge(folder: Path, chains: Sequence[PlannedChain], rounds: int, knows: Call
 
 
 def remove_parts(folder: Path) -> None:
-    """Delete what has been merged."""
+    """Delete the files that have been merged."""
     for path in folder.glob(PARTS):
         path.unlink(missing_ok=True)
 
 
 def _whole_lines(path: Path) -> int:
-    """How many bytes of a file are whole lines."""
+    """The number of bytes in a file's complete lines."""
     return path.read_bytes().rfind(b"\n") + 1
 
 
@@ -182,6 +194,6 @@ def _record(text: bytes, path: Path, number: int) -> Record:
 
 
 def _has_ended(known: Known, chain: str, rounds: int, knows: Callable[[str], bool]) -> bool:
-    """Whether the last round of a chain is there: the last wanted, or the one after which nothing can be painted."""
+    """Whether a chain's last round has been played: the last one wanted, or one whose caption cannot be painted."""
     played = next((number for number in range(rounds + 1) if (chain, number) not in known), rounds + 1)
     return played > rounds or (played > 0 and not knows(known[chain, played - 1]["caption"]))

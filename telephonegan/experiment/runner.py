@@ -1,8 +1,8 @@
-"""Playing an experiment: all chains side by side, every round kept as it is played, in one process or in several.
+"""Playing an experiment: all chains in parallel, each round saved at once, in one or several processes.
 
-A folder holds manifest.json (what two runs of one plan have in common), rounds.jsonl, pictures/, references.json where
-there are any and, of no importance for the results, place.json and log.jsonl. While it is played there is one
-rounds-RRRRR.jsonl for each process instead of rounds.jsonl.
+A folder has manifest.json (the same for all runs of a plan), rounds.jsonl, pictures/, references.json if there are
+references, and place.json and log.jsonl, which do not affect results. During the run there is a rounds-RRRRR.jsonl for
+each process instead of rounds.jsonl.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from telephonegan.experiment import records, sources
 from telephonegan.experiment.plan import Plan
 from telephonegan.experiment.shards import Shard
 from telephonegan.experiment.sources import PlannedChain
-from telephonegan.files import place
+from telephonegan.files import expanded, place
 from telephonegan.telephone import Telephone, load
 
 Recall = Callable[[str, int], records.Record | None]
@@ -40,23 +40,23 @@ def run(
     on_folder: Callable[[Path], object] | None = None,
     command: str = "",
 ) -> Path:
-    """Play a plan's chains into the new folder `out` (default: one in out/), and return it.
+    """Play a plan's chains into the new folder `out` (default: one in out/), and return the folder.
 
-    A relative path to the sources is seen from `base`. `batch_size` is how many chains advance side by side (default:
-    all), in whole blocks of the plan; results do not depend on it. Under torchrun every process plays its share, and
-    `out` must be given. Whatever ends the run, `resume` goes on with it, and the results are those of a run that was
-    never interrupted, byte by byte. Sources that cannot be used are skipped; the manifest lists them. `on_folder` is
-    called with the folder as soon as there is something to resume. `command` is noted in place.json.
+    A relative path of the sources is relative to `base`. `batch_size` is the number of chains that advance in parallel
+    (default: all), in whole blocks of the plan; it does not affect results. Under torchrun every process plays its
+    share, and `out` must be given. An interrupted run is continued by `resume`, with exactly the results of an
+    uninterrupted one. Unusable sources are skipped and listed in the manifest. `on_folder` is called with the folder as
+    soon as it can be resumed. `command` is recorded in place.json.
     Raises DataError, SettingsError, UnknownModelError, WeightsError or OutputError.
 
     >>> run(Plan("photos", seeds=(0, 1, 2)), "out/drift")  # doctest: +SKIP
     """
     if not isinstance(plan, Plan):
-        raise SettingsError(f"A Plan is needed, such as Plan(sources=…); {type(plan).__name__} was given.")
+        raise SettingsError(f"Give a Plan, such as Plan(sources=…); {type(plan).__name__} was given.")
     _check_batch(batch_size)
     shard = Shard.of_environment()
     if out is None and shard.processes > 1:
-        raise SettingsError("Several processes play into one folder: name it, with --out FOLDER.")
+        raise SettingsError("Several processes need a common folder. Give it with --out FOLDER.")
     where = sources.place_of(plan, Path(base))
     if shard.is_main:
         open_folder = place(None if out is None else os.fspath(out), "experiment")
@@ -64,7 +64,7 @@ def run(
         folder = folders.begin(plan, phone, where, open_folder, command=command, progress=progress)
     else:
         phone = load(plan.captioner, plan.generator, str(shard.device(device)))
-        folder = folders.begun(Path(out).expanduser(), plan)
+        folder = folders.begun(expanded(out), plan)
     if on_folder is not None:
         on_folder(folder)
     _play(folder, plan, phone, where, shard, batch_size=batch_size, progress=progress)
@@ -82,7 +82,7 @@ def resume(
     >>> resume("out/drift")  # doctest: +SKIP
     """
     _check_batch(batch_size)
-    folder, shard = Path(folder).expanduser(), Shard.of_environment()
+    folder, shard = expanded(folder), Shard.of_environment()
     plan = Plan.of(folders.read_manifest(folder)["plan"])
     if (folder / records.ROUNDS).exists():
         records.remove_parts(folder)
@@ -102,11 +102,11 @@ def _play(
     batch_size: int | None,
     progress: bool,
 ) -> None:
-    """Play this process's share of what is missing, and merge when it was the last."""
+    """Play this process's share of the missing rounds, and merge all files if it is the last to finish."""
     manifest = folders.read_manifest(folder)
     models = folders.models(phone)
     if models != manifest["models"]:
-        raise SettingsError(f"The experiment began with {manifest['models']}, not with {models}. Load those models.")
+        raise SettingsError(f"The experiment began with {manifest['models']}, not {models}. Use those models.")
     chains = sources.chains_of(plan, sources.listed(manifest["sources"], sources.candidates(plan, where)))
     with (
         shard.alone_in(folder),
@@ -140,16 +140,16 @@ def _advance_all(blocks: list[Block], keep: records.Keeper, batch_size: int, *, 
 
 
 class Block:
-    """Chains that one call of each network computes; which these are, the plan alone decides.
+    """Chains that are computed in one call of each network, as determined by the plan.
 
-    `recall` gives what is on disk of a chain's round.
+    `recall` returns a chain's round from disk.
     """
 
     def __init__(self, chains: Sequence[PlannedChain], phone: Telephone, plan: Plan, recall: Recall) -> None:
         self.chains, self.phone, self.plan, self.recall = chains, phone, plan, recall
 
     def advance(self, keep: records.Keeper) -> int:
-        """One more round for every chain that can go on; how many these are."""
+        """Play one more round of every chain that can go on; return the number of these chains."""
         going = [chain for chain in self.chains if not chain.round or self.phone.generator.knows(chain.caption)]
         known = [self.recall(chain.id, chain.round) for chain in going]
         captions = [record["caption"] for record in known] if all(known) else self._play(going, known, keep)
@@ -160,15 +160,15 @@ class Block:
     def _play(
         self, going: Sequence[PlannedChain], known: Sequence[records.Record | None], keep: records.Keeper
     ) -> list[str]:
-        """Where a round of any chain is missing, all are computed, as they were or would have been together."""
+        """Compute a round of all chains if it is missing for one, because a block is always computed together."""
         positions = [chain.position() for chain in going]
-        rounds = self.phone.next_rounds(positions, self.plan.settings, seed_policy=self.plan.seed_policy)
+        rounds = self.phone.next_rounds(positions, self.plan.settings)
         keep([(chain, round_) for chain, round_, record in zip(going, rounds, known, strict=True) if record is None])
         return [round_.caption.text for round_ in rounds]
 
 
 def grouped(items: Sequence, size: int) -> list[Sequence]:
-    """Neighbours in groups of `size`, the last of which may be smaller.
+    """Consecutive items in groups of `size`, the last of which may be smaller.
 
     >>> grouped("abcde", 2)
     ['ab', 'cd', 'e']
@@ -183,7 +183,7 @@ def _check_batch(batch_size: int | None) -> None:
 
 @contextmanager
 def _one_way_of_computing(threads: int) -> Iterator[None]:
-    """Sums in one order whatever the machine's load: a fixed number of threads, and no trying out of algorithms."""
+    """Make sums reproducible: a fixed number of threads, and no choice of algorithms by timing."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

@@ -1,4 +1,4 @@
-"""The share of one process: `torchrun`, or whoever sets RANK and WORLD_SIZE, starts several for one experiment."""
+"""The share of one process in an experiment played by several, started by `torchrun` or with RANK and WORLD_SIZE."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from telephonegan import files, inference
 from telephonegan.errors import SettingsError
 
 T = TypeVar("T")
-_WAIT_S = 1.0  # others look at a lock for a moment
+_WAIT_S = 1.0  # other processes hold a lock only for a moment while they check it
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Process `rank` of `processes`; `local` is its number among those on this machine."""
+    """Process `rank` of `processes`; `local` is its number on this machine."""
 
     rank: int = 0
     processes: int = 1
@@ -28,21 +28,21 @@ class Shard:
 
     @classmethod
     def of_environment(cls) -> Shard:
-        """What RANK, WORLD_SIZE and LOCAL_RANK say; without them, the only process. Raises SettingsError."""
+        """The process given by RANK, WORLD_SIZE and LOCAL_RANK; without them, the only one. Raises SettingsError."""
         rank, processes = _whole("RANK", 0), _whole("WORLD_SIZE", 1)
         if not 0 <= rank < processes:
             raise SettingsError(
-                f"RANK is counted from 0 to WORLD_SIZE - 1; RANK={rank}, WORLD_SIZE={processes} is set."
+                f"RANK must be from 0 to WORLD_SIZE - 1; RANK={rank} and WORLD_SIZE={processes} were given."
             )
         return cls(rank, processes, _whole("LOCAL_RANK", rank))
 
     @property
     def is_main(self) -> bool:
-        """Whether this process makes the folder and lists the sources."""
+        """Whether this process creates the folder and lists the sources."""
         return self.rank == 0
 
     def share(self, blocks: Sequence[T]) -> Sequence[T]:
-        """The blocks that are this process's: every n-th.
+        """This process's blocks: every n-th.
 
         >>> Shard(1, 2).share("abcde")
         'bd'
@@ -51,9 +51,9 @@ class Shard:
 
     @contextmanager
     def alone_in(self, folder: Path) -> Iterator[None]:
-        """Keep others from this share for the block, and those who divide the work by another number of processes.
+        """Lock this share for the block, against other processes and against another number of processes.
 
-        Raises OutputError when such a process is at work already.
+        Raises OutputError if such a process is already working.
         """
         with files.locked(folder / f".rounds-{self.rank:05}-of-{self.processes:05}.lock", wait_s=_WAIT_S):
             for path in folder.glob(".rounds-*.lock"):
@@ -63,7 +63,7 @@ class Shard:
             yield
 
     def device(self, name: str) -> torch.device:
-        """The device of that name; of several GPUs each process on a machine gets its own. Raises SettingsError."""
+        """The device of that name. Each process on a machine gets its own GPU of several. Raises SettingsError."""
         device = inference.resolve_device(name)
         if device.type == "cuda" and device.index is None and self.processes > 1:
             return torch.device("cuda", self.local % torch.cuda.device_count())
@@ -73,5 +73,5 @@ class Shard:
 def _whole(variable: str, default: int) -> int:
     given = os.environ.get(variable, "")
     if given and not given.isdecimal():
-        raise SettingsError(f"{variable} must be a whole number; {given!r} is set. torchrun sets it, or unset it.")
+        raise SettingsError(f"{variable} must be a whole number; {given!r} was given. Use torchrun, or unset it.")
     return int(given or default)

@@ -1,4 +1,4 @@
-"""What chains begin with: photographs or texts, each known by the hash of its bytes, and those that cannot be used."""
+"""Sources of chains: photographs or texts, identified by the hash of their bytes, and which of them are unusable."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from pathlib import Path
 from PIL import Image
 
 from telephonegan.data.layouts import open_data
+from telephonegan.drift.tracks import source_id
 from telephonegan.errors import DataError, ImageError, TextError
 from telephonegan.experiment.plan import SAMPLES, Plan
+from telephonegan.files import expanded
 from telephonegan.images import PICTURE_SUFFIXES, working_image
 from telephonegan.samples import samples
 from telephonegan.telephone import Position
@@ -23,7 +25,7 @@ References = tuple[tuple[str, ...], ...]
 
 @dataclass(frozen=True)
 class Candidate:
-    """Something a chain may begin with: its name in the place it comes from, and how to get its bytes."""
+    """A possible source: its name in its folder or file, and how to get its bytes."""
 
     name: str
     read: Callable[[], bytes]
@@ -31,45 +33,50 @@ class Candidate:
     references: References = ()
 
     def content(self, data: bytes) -> Image.Image | str:
-        """Bytes as what a chain begins with. Raises ImageError."""
+        """The picture or text in these bytes. Raises ImageError."""
         return data.decode() if self.is_text else working_image(data)
 
 
 @dataclass(frozen=True)
 class Source:
-    """What some chains of an experiment begin with. `number` counts the sources from 0."""
+    """What some chains of an experiment begin with. `number` counts the sources from 0.
+
+    `id` is its name in the experiment's files, such as "0007-beach"; those of older experiments are "s0007".
+    """
 
     number: int
     sha256: str
     candidate: Candidate
+    id: str
 
-    @property
-    def id(self) -> str:
-        """Its name in the experiment's files, such as "s0007"."""
-        return f"s{self.number:04}"
+    @classmethod
+    def of(cls, number: int, candidate: Candidate, data: bytes) -> Source:
+        """A new source with these bytes."""
+        title = data.decode() if candidate.is_text else Path(candidate.name).stem
+        return cls(number, _sha256(data), candidate, source_id(number, title))
 
     def record(self) -> dict[str, str]:
         """Its entry in the manifest."""
         return {"id": self.id, "name": self.candidate.name, "sha256": self.sha256}
 
     def content(self) -> Image.Image | str:
-        """The picture, at most 1024 pixels wide or high, or the text. DataError when it changed since the beginning."""
+        """The picture, at most 1024 pixels wide or high, or the text. Raises DataError if it has changed."""
         try:
             data = self.candidate.read()
         except OSError as error:
             raise DataError(
-                f"{self.candidate.name} cannot be read any more: {error.strerror or error}. Put it back."
+                f"{self.candidate.name} can no longer be read: {error.strerror or error}. Put it back."
             ) from error
         if _sha256(data) != self.sha256:
-            raise DataError(f"{self.candidate.name} has changed since the experiment began. Put the old one back.")
+            raise DataError(f"{self.candidate.name} has changed since the experiment began. Restore the old one.")
         return self.candidate.content(data)
 
 
 @dataclass
 class PlannedChain:
-    """One chain of a plan, and how far it is played: of its rounds only the last `caption` is held.
+    """One chain of a plan and its progress. Of its rounds, only the last `caption` is kept in memory.
 
-    `round` is the number of the round that comes next. Memory does not grow with the rounds.
+    `round` is the number of the next round.
     """
 
     source: Source
@@ -79,11 +86,11 @@ class PlannedChain:
 
     @property
     def id(self) -> str:
-        """Its name in the experiment's files, such as "s0007-seed0"."""
+        """Its name in the experiment's files, such as "0007-beach-seed0"."""
         return f"{self.source.id}-seed{self.seed}"
 
     def position(self) -> Position:
-        """All that its next round depends on. Raises DataError."""
+        """Everything on which its next round depends. Raises DataError."""
         before = self.caption if self.round else self.source.content()
         return Position(self.round, before, self.seed, self.source.number)
 
@@ -94,30 +101,30 @@ def chains_of(plan: Plan, sources: Sequence[Source]) -> list[PlannedChain]:
 
 
 def place_of(plan: Plan, base: Path) -> Path | None:
-    """Where the plan's sources are, a relative path seen from `base`; None for the samples. Raises DataError."""
+    """Where the plan's sources are, relative to `base`; None for the samples. Raises DataError."""
     if plan.sources == SAMPLES:
         return None
-    place = (base / Path(plan.sources).expanduser()).absolute()
+    place = (base / expanded(plan.sources)).absolute()
     if not place.exists():
         raise DataError(
-            f"There are no sources {place}. A plan names a folder of pictures, a text file of one caption per line, "
-            f"or {SAMPLES}; a relative path is seen from the plan's own folder."
+            f"There are no sources {place}. Give a folder of pictures, a text file with one caption per line, or "
+            f"{SAMPLES}; a path is relative to the folder of the plan."
         )
     return place
 
 
 def candidates(plan: Plan, place: Path | None) -> list[Candidate]:
-    """Everything there is at the plan's place, in a fixed order, not yet opened. Raises DataError where nothing is."""
+    """All possible sources at a place, unopened, in a fixed order. Raises DataError if there are none."""
     found = list(_found(plan, place))
     if not found:
-        raise DataError(f"{place} has nothing a chain can start from: no picture, or no line of text.")
+        raise DataError(f"{place} has no sources. Give a folder with pictures, or a file with lines of text.")
     return found
 
 
 def usable(
     found: Iterable[Candidate], limit: int | None, check_text: Callable[[str], object]
 ) -> tuple[list[Source], list[dict[str, str]]]:
-    """The sources that can be used, at most `limit`, and name and fault of those met that cannot.
+    """The usable sources, at most `limit`, and the names and faults of the unusable ones before them.
 
     `check_text` raises TextError for a text that cannot be painted.
     """
@@ -131,7 +138,7 @@ def usable(
             content = candidate.content(data)
             if candidate.is_text:
                 check_text(content)
-            good.append(Source(len(good), _sha256(data), candidate))
+            good.append(Source.of(len(good), candidate, data))
         except OSError as error:
             skipped.append({"name": candidate.name, "fault": f"It cannot be read: {error.strerror or error}."})
         except (ImageError, TextError) as error:
@@ -140,12 +147,12 @@ def usable(
 
 
 def listed(records: Iterable[Mapping[str, str]], found: Iterable[Candidate]) -> list[Source]:
-    """The sources a manifest lists, as they are here. Raises DataError when one is not."""
+    """The sources listed in a manifest. Raises DataError if one is missing."""
     by_name = {candidate.name: candidate for candidate in found}
     gone = next((record["name"] for record in records if record["name"] not in by_name), None)
     if gone is not None:
         raise DataError(f"{gone} is missing from the sources. Put it back where it was.")
-    return [Source(number, each["sha256"], by_name[each["name"]]) for number, each in enumerate(records)]
+    return [Source(number, each["sha256"], by_name[each["name"]], each["id"]) for number, each in enumerate(records)]
 
 
 def _found(plan: Plan, place: Path | None) -> Iterator[Candidate]:

@@ -1,4 +1,4 @@
-"""How meaning drifts in an experiment: every measure by round, beside chance and named references, with intervals."""
+"""A summary of the drift in an experiment: every measure by round, with intervals, chance and named references."""
 
 from __future__ import annotations
 
@@ -27,14 +27,15 @@ from telephonegan.drift.words import chance_survival, lemma, survival
 from telephonegan.errors import DataError, OutputError
 from telephonegan.experiment.old_summaries import FORMAT, OLD_FORMAT, OLD_REPAINTING, upgraded
 from telephonegan.experiment.reading import Experiment
+from telephonegan.experiment.summary_record import check_summary
 from telephonegan.records import read_json
 
 SUMMARY, SIMILARITIES = "summary.json", "similarities.csv"
 _CHAINS, _STRANGERS = "chains", "unrelated"
-_PICTURES = "lite2_cosine"  # pictures are as far apart as they are unlike by this measure
+_PICTURES = "lite2_cosine"  # the measure for distances between pictures
 _COMMONEST, _DIGITS, _TABLE_DIGITS = 10, 6, 4
-_SETTLED = 3  # rounds in a row
-_MOST_PAIRS = 1_000_000  # of distinct captions; beyond, chance is measured with one unrelated source for each
+_SETTLED = 3  # consecutive rounds
+_MOST_PAIRS = 1_000_000  # of distinct captions; above it, chance comes from one unrelated source for each
 
 Told = dict[str, Any]
 
@@ -51,28 +52,29 @@ def summarise(
 ) -> Told:
     """A summary of many chains as JSON values.
 
-    Intervals are of 95 %, resampled over sources (see `Resamples`): they cover other photographs like these, but not
-    other weights. `unknown`, if present, counts resamples without a value.
+    The 95 % intervals are from resampling the sources (see `Resamples`): they cover other photographs like these, but
+    not other weights. `unknown`, if present, counts resamples without a value.
 
-    - `measures`, by name: direction and range; `rounds`; similarity to the `start` and to the `previous` round, round
-      by round; `chance`, what unrelated chains have in common, over so many ordered `pairs` of sources; `references` by
-      name (see `drift.references`), with their number of `sources` and the `difference` of the start curve to them;
-      `above_chance`, for measures by which a thing has 1 with itself; `half_life` (see `drift.decay`);
-      `gc_at_t` (arXiv 2402.14973) and `mean_similarity` (arXiv 2509.04438).
-    - `survival`: by kind of word, in so many `sources`, the `share` of the content words of round 0 that are still
-      said, round by round, by `chance`, and the `excess` over it; `survival_of_lemmas`: where "dog" and "dogs" are one.
-    - `diversity` of the captions, round by round, see `CaptionDiversity`; `distances`: means over pairs of sources of
-      `same_caption` (how probably two say the same), of 1 - content F1 of `captions` and, where lite2_cosine is among
-      the measures, of 1 - Lite2 cosine of `pictures`; the `…_change` is the last round less round 0, or less the first
-      painted one.
-    - `repetition`: how many chains repeat a caption, and leave it again; with the `same_noise` in every round, how many
-      are caught in `cycles`, by length. `ends`: the commonest last captions, of so many chains, of which so many are
-      `settled`: they said it in the last three rounds.
-    - `chains`: each one's source, seed, last round, repetition, and similarity of its last round to its start.
+    - `measures`, by name: direction and range; `rounds`; similarity to the `start` and to the `previous` round, by
+      round; `chance`, the similarity of unrelated chains, with the number of ordered `pairs` of sources; `references`
+      by name (see `drift.references`), with the number of `sources` and the `difference` of the start curve from them;
+      `above_chance`, for measures that give 1 for equal things; `half_life` (see `drift.decay`); `gc_at_t` (arXiv
+      2402.14973) and `mean_similarity` (arXiv 2509.04438).
+    - `survival`, by kind of word: the number of `sources`, the `share` of the content words of round 0 that are still
+      said, by round, the share by `chance`, and the `excess` over it; `survival_of_lemmas` counts "dog" and "dogs" as
+      one word.
+    - `diversity` of the captions, by round, see `CaptionDiversity`; `distances`: means over pairs of sources of
+      `same_caption` (the probability that both say the same), of 1 - content F1 of `captions` and, if lite2_cosine is
+      among the measures, of 1 - Lite2 cosine of `pictures`; `…_change` is the last round minus round 0, or minus the
+      first painted round.
+    - `repetition`: how many chains repeat a caption, and how many say something else later; with the `same_noise` in
+      every round, how many are caught in `cycles`, by length. `ends`: the most common last captions, with the number of
+      chains, and of those that are `settled`, which means that they said it in the last three rounds.
+    - `chains`: the source, seed, last round and repetition of each, and the similarity of its last round to its start.
 
     Unknown values are null, unbounded ones "Infinity" or "-Infinity". `measures`, `observers` and `device`:
     see `drift.similarities`.
-    Raises DataError for no chain of two rounds, and the errors of `drift.similarities`.
+    Raises DataError if no chain has two rounds, and the errors of `drift.similarities`.
 
     >>> summarise(Experiment.open("out/drift").tracks())["measures"]["tfidf_cosine"]["start"]  # doctest: +SKIP
     """
@@ -84,7 +86,7 @@ def write_summary(
 ) -> Told:
     """Summarise an experiment, and write summary.json and similarities.csv to its folder, replacing older ones.
 
-    The table has a row for every round from 1 on of every chain, and its similarity to round 0 by each measure.
+    The table has a row for every round from 1 on of every chain, with its similarity to round 0 by each measure.
     Raises the errors of `Experiment.open` and `summarise`, and OutputError if the older summary contains more.
     """
     played = Experiment.open(folder)
@@ -106,15 +108,17 @@ def write_summary(
 
 
 def read_summary(folder: Path) -> Told:
-    """summary.json of an experiment, also one of an older version. Raises DataError."""
+    """The contents of an experiment's summary.json, also if an older version wrote it. Raises DataError."""
     remedy = f"Make it with: telephonegan experiment summary {folder}"
     summary = read_json(folder / SUMMARY, remedy=remedy)
     if not isinstance(summary, dict) or summary.get("format") not in (FORMAT, OLD_FORMAT):
         raise DataError(f"{folder / SUMMARY} is of another version. {remedy}")
     try:
-        return summary if summary["format"] == FORMAT else upgraded(summary)
-    except (KeyError, TypeError, IndexError) as error:
+        summary = summary if summary["format"] == FORMAT else upgraded(summary)
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise DataError(f"{folder / SUMMARY} is damaged. {remedy}") from error
+    check_summary(summary, str(folder / SUMMARY), remedy)
+    return summary
 
 
 def estimate(told: Told) -> Estimate:
@@ -133,7 +137,7 @@ def _summarise(
 ) -> tuple[Told, list[Row]]:
     tracks = list(tracks)
     if not any(len(track.turns) > 1 for track in tracks):
-        raise DataError("No chain has two rounds yet, so there is nothing to compare. Play on first.")
+        raise DataError("No chain has two rounds yet, so there is nothing to compare. Play more rounds first.")
     resamples = inference.check_whole(resamples, "resamples", 1, 1_000_000)
     material = _material(tracks, observers, device)
     rows = _rows(material, measures)
@@ -148,7 +152,7 @@ def _summarise(
         "measures": {name: of_measure(measure) for name, measure in MEASURES.items() if name in found},
         "survival": _survival(tracks, drawn, str),
         "survival_of_lemmas": _survival(tracks, drawn, lemma),
-        "diversity": [_told(vars(each)) for each in caption_diversity(tracks)],
+        "diversity": [jsonable(vars(each)) for each in caption_diversity(tracks)],
         "distances": _distances(tracks, drawn, material if _PICTURES in found else None),
         "repetition": _repetition(tracks, same_noise),
         "ends": _ends(tracks),
@@ -161,7 +165,7 @@ def _summarise(
 
 
 def _material(tracks: list[Track], observers: drift.Observers | None, device: str) -> Material:
-    """The chains, and what they are compared with, together: a network sees each picture once."""
+    """The chains together with what they are compared with, so that each picture passes a network once."""
     groups = {_CHAINS: tracks, _STRANGERS: unrelated(tracks) if len({track.source for track in tracks}) > 1 else []}
     groups |= {reference.name: reference.tracks(tracks) for reference in REFERENCES}
     named = [replace(track, chain=f"{group}/{track.chain}") for group, those in groups.items() for track in those]
@@ -192,13 +196,13 @@ def _of_measure(
     )
     told = {
         "direction": measure.direction,
-        "lowest": _told(measure.lowest),
-        "highest": _told(measure.highest),
+        "lowest": jsonable(measure.lowest),
+        "highest": jsonable(measure.highest),
         "rounds": rounds.tolist(),
-        "start": _told(drawn.estimate(drawn.means(start))),
-        "previous": _told(drawn.estimate(drawn.means(previous))),
-        "gc_at_t": _told(drawn.estimate(drawn.means(gc_at_t(rounds, start)))),
-        "mean_similarity": _told(drawn.estimate(drawn.means(mean_similarity(rounds, start)))),
+        "start": jsonable(drawn.estimate(drawn.means(start))),
+        "previous": jsonable(drawn.estimate(drawn.means(previous))),
+        "gc_at_t": jsonable(drawn.estimate(drawn.means(gc_at_t(rounds, start)))),
+        "mean_similarity": jsonable(drawn.estimate(drawn.means(mean_similarity(rounds, start)))),
         "references": {
             reference.name: _of_reference(rows[reference.name], measure, start, drawn)
             for reference in REFERENCES
@@ -217,9 +221,9 @@ def _of_measure(
     is_one_with_itself = measure.highest == 1 and len(set(measure.direction.split("→"))) == 1
     return {
         **told,
-        "chance": _told(drawn.estimate(chance)),
+        "chance": jsonable(drawn.estimate(chance)),
         "pairs": _off_diagonal(pairs[..., -1]),
-        "above_chance": _told(drawn.estimate(above_chance(values, chance))) if is_one_with_itself else None,
+        "above_chance": jsonable(drawn.estimate(above_chance(values, chance))) if is_one_with_itself else None,
         "half_life": _halving(half_life(rounds, values - chance)),
     }
 
@@ -227,7 +231,7 @@ def _of_measure(
 def _chance(
     measure: Measure, chains: Curves, tracks: Sequence[Track], material: Material, rows: Sequence[Row]
 ) -> np.ndarray | None:
-    """The start of source i with the rounds of source j, (S,S,T): all pairs of captions, else one for each source."""
+    """Similarity of the start of source i to the rounds of source j, (S,S,T), for all pairs or one per source."""
     if measure.direction == "text→text" and _distinct_pairs(tracks) <= _MOST_PAIRS:
 
         def compare(first: Sequence[Words], later: Sequence[Words]) -> np.ndarray:
@@ -256,7 +260,7 @@ def _distinct_pairs(tracks: Sequence[Track]) -> int:
 
 
 def _of_reference(rows: Sequence[Row], measure: Measure, start: np.ndarray, drawn: Resamples) -> Told:
-    """The mean of each source first, so that one with many captions weighs no more than another."""
+    """Average within each source first, so that all sources have the same weight."""
     by_source = {source: [] for source in drawn.sources.tolist()}
     for row in rows:
         if (row["measure"], row["to"]) == (measure.name, "start"):
@@ -264,21 +268,21 @@ def _of_reference(rows: Sequence[Row], measure: Measure, start: np.ndarray, draw
     means = np.array([np.mean(values) if values else np.nan for values in by_source.values()])
     of_chains = means[drawn.of_chain]
     return {
-        **_told(drawn.estimate(drawn.means(of_chains))),
+        **jsonable(drawn.estimate(drawn.means(of_chains))),
         "sources": int((~np.isnan(means)).sum()),
-        "difference": _told(drawn.estimate(drawn.means(start - of_chains[:, None]))),
+        "difference": jsonable(drawn.estimate(drawn.means(start - of_chains[:, None]))),
     }
 
 
 def _halving(found: HalfLife) -> Told:
-    return _told({**vars(found), "laws": [vars(law) for law in found.laws]})
+    return jsonable({**vars(found), "laws": [vars(law) for law in found.laws]})
 
 
 # ----------------------------------------------------------------------------------------------------------- words
 
 
 def _survival(tracks: Sequence[Track], drawn: Resamples, form: Any) -> Told:
-    """By kind, and of all content words together."""
+    """Survival by kind, and of all content words together."""
 
     def kind_of(word: str) -> str | None:
         return drift.kind_of(word) if drift.content_words([word]) else None
@@ -299,9 +303,9 @@ def _survival(tracks: Sequence[Track], drawn: Resamples, form: Any) -> Told:
                 "rounds": curves.rounds.tolist(),
                 "sources": len({source for source, here in zip(curves.sources, has, strict=True) if here}),
                 "chains": int(has.sum()),
-                "share": _told(drawn.estimate(shares)),
-                "chance": _told(drawn.estimate(chance)),
-                "excess": _told(drawn.estimate(shares - chance)),
+                "share": jsonable(drawn.estimate(shares)),
+                "chance": jsonable(drawn.estimate(chance)),
+                "excess": jsonable(drawn.estimate(shares - chance)),
             }
     return told
 
@@ -310,7 +314,7 @@ def _survival(tracks: Sequence[Track], drawn: Resamples, form: Any) -> Told:
 
 
 def _distances(tracks: Sequence[Track], drawn: Resamples, material: Material | None) -> Told:
-    """By the features of pictures that the measure has computed already."""
+    """Distances; those of pictures use features that the measure has computed already."""
     rounds = sorted({turn.round for track in tracks for turn in track.turns})
 
     def features_of(pictures: Sequence[Image.Image]) -> np.ndarray:
@@ -320,16 +324,16 @@ def _distances(tracks: Sequence[Track], drawn: Resamples, material: Material | N
     apart = drawn.pair_means(caption_pairs(tracks, _distance, rounds=rounds))
     told = {
         "rounds": rounds,
-        "same_caption": _told(drawn.estimate(same)),
-        "captions": _told(drawn.estimate(apart)),
-        "captions_change": _told(drawn.estimate(apart[:, -1] - apart[:, 0])),
+        "same_caption": jsonable(drawn.estimate(same)),
+        "captions": jsonable(drawn.estimate(apart)),
+        "captions_change": jsonable(drawn.estimate(apart[:, -1] - apart[:, 0])),
     }
     if material is None:
         return {**told, "pictures": None, "pictures_change": None}
     looks = drawn.pair_means(picture_pairs(tracks, features_of, rounds=rounds))
     painted = [t for t in np.flatnonzero(~np.isnan(looks[0])) if rounds[t] > 0]
     change = looks[:, painted[-1]] - looks[:, painted[0]] if painted else np.full(len(looks), np.nan)
-    return {**told, "pictures": _told(drawn.estimate(looks)), "pictures_change": _told(drawn.estimate(change))}
+    return {**told, "pictures": jsonable(drawn.estimate(looks)), "pictures_change": jsonable(drawn.estimate(change))}
 
 
 def _distance(captions: Sequence[Words], others: Sequence[Words]) -> np.ndarray:
@@ -378,7 +382,7 @@ def _is_settled(said: Sequence[Words]) -> bool:
 
 def _chains(tracks: Sequence[Track], rows: Sequence[Row], same_noise: bool) -> list[Told]:
     last: dict[str, dict[str, float]] = {}
-    for row in rows:  # later rounds come later
+    for row in rows:  # in the order of rounds
         if row["to"] == "start":
             last.setdefault(row["chain"], {})[row["measure"]] = row["value"]
     return [
@@ -390,7 +394,7 @@ def _chains(tracks: Sequence[Track], rows: Sequence[Row], same_noise: bool) -> l
             "first_repetition": (found := drift.Repetition.of(_said(track), same_noise=same_noise)).first,
             "left": found.left,
             "period": found.period,
-            "last_to_start": _told(last.get(track.chain, {})),
+            "last_to_start": jsonable(last.get(track.chain, {})),
         }
         for track in tracks
     ]
@@ -413,7 +417,7 @@ def _table(rows: Sequence[Row], measures: Sequence[str]) -> bytes:
 
 
 def _check_richer(summary: Told, folder: Path) -> None:
-    """An older summary may have been made where there were pictures, or took measures that nobody named this time."""
+    """Refuse to replace a summary that contains more, because it was made with pictures or other measures."""
     try:
         older = read_summary(folder)
     except DataError:
@@ -421,8 +425,8 @@ def _check_richer(summary: Told, folder: Path) -> None:
     lost = [name for name, told in older["measures"].items() if _holds_less(summary["measures"].get(name), told)]
     if lost:
         raise OutputError(
-            f"{folder / SUMMARY} holds more than a new summary would: {', '.join(lost)}. Bring back the pictures and "
-            "human captions, and name all measures with --measures; or move the file away to make a new one."
+            f"{folder / SUMMARY} has more than a new summary would: {', '.join(lost)}. Restore the pictures and human "
+            "captions and give all measures with --measures, or move the file away."
         )
 
 
@@ -436,17 +440,17 @@ def _off_diagonal(values: np.ndarray) -> int:
     return int((~np.isnan(values)).sum() - (~np.isnan(values.diagonal())).sum())
 
 
-def _told(value: Any) -> Any:
-    """Estimates, arrays and numbers as JSON holds them; `float` reads the text of an infinite one."""
+def jsonable(value: Any) -> Any:
+    """Estimates, arrays and numbers as JSON values; infinite numbers become texts that `float` can read."""
     if isinstance(value, Estimate):
         parts = vars(value) if np.any(value.unknown) else {name: vars(value)[name] for name in ("value", "low", "high")}
-        return _told(parts)
+        return jsonable(parts)
     if isinstance(value, dict):
-        return {name: _told(each) for name, each in value.items()}
+        return {name: jsonable(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_told(each) for each in value]
+        return [jsonable(each) for each in value]
     if isinstance(value, np.ndarray | np.generic):
-        return _told(value.tolist())
+        return jsonable(value.tolist())
     if isinstance(value, float) and math.isinf(value):
         return "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, float):

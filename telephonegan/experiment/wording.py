@@ -1,4 +1,4 @@
-"""A summary in words, for a terminal."""
+"""A summary as text for a terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def in_words(summary: Told) -> str:
 
 
 def law_in_words(told: Told) -> str:
-    """What is known of how a measure falls, from its `half_life` in the summary."""
+    """How a measure falls, from its `half_life` in the summary."""
     if told["rounds"] is not None:
         refused = f"; {told['refused']} of {told['resamples']} resamples have none" if told["refused"] else ""
         return (
@@ -34,7 +34,7 @@ def law_in_words(told: Told) -> str:
 
 
 def _evidence(told: Told) -> str:
-    """The exponential and the better of the power laws, the one that is best first."""
+    """AICc and error of the exponential and the better power law, the best one first."""
     exponential, *powers = told["laws"]
     pair = [exponential, min(powers, key=lambda law: float(law["aicc"]))]
     first, second = pair if told["best"] == "exponential" else pair[::-1]
@@ -45,12 +45,12 @@ def _evidence(told: Told) -> str:
 
 
 def number(value: float | str | None) -> str:
-    """Two decimals, with a dash for what is not known."""
+    """A number with two decimals, or a dash if unknown."""
     return "–" if value is None else f"{float(value):.2f}".replace("inf", "∞")
 
 
 def interval(told: Told, place: int | None = None) -> str:
-    """The interval of an estimate, or of the one in this place of it."""
+    """The interval of an estimate, or of the element `place` of an array of estimates."""
     low, high = (told[end] if place is None else told[end][place] for end in ("low", "high"))
     unknown = told.get("unknown", 0)
     lost = unknown if place is None or not isinstance(unknown, list) else unknown[place]
@@ -63,7 +63,7 @@ def _title(summary: Told) -> str:
     return (
         f"{len(summary['chains'])} chains of {counts['sources']} sources, {counts['rounds_wanted']} rounds; "
         f"{counts['skipped']} sources were skipped." + ("" if counts["complete"] else " Not all is played yet.")
-    ) + "\nIntervals are of 95 %, over other sources like these; they do not cover other weights."
+    ) + "\nIntervals (95 %) are over other sources like these; they do not cover other weights."
 
 
 def _similarities(measures: Told) -> Iterator[str]:
@@ -106,9 +106,9 @@ def _reference(told: Told, rounds: Sequence[int]) -> str:
     if told["difference"] is None:
         return head
     known = [
-        (t, low, high)
+        (t, float(low), float(high))
         for t, low, high in zip(rounds, told["difference"]["low"], told["difference"]["high"], strict=True)
-        if low is not None
+        if low is not None and high is not None
     ]
     above, below = [t for t, low, _ in known if low > 0], [t for t, _, high in known if high < 0]
     parts = [
@@ -122,9 +122,15 @@ def _reference(told: Told, rounds: Sequence[int]) -> str:
 
 
 def _signed(told: Told, place: int) -> str:
-    """An estimate near 0 with three decimals."""
-    value, low, high = (told[part][place] for part in ("value", "low", "high"))
-    return "–" if value is None or low is None else f"{value:.3f} [{low:.3f}, {high:.3f}]"
+    """An estimate with three decimals, for values near 0."""
+    return _three_decimals(*(told[part][place] for part in ("value", "low", "high")))
+
+
+def _three_decimals(*estimate: float | str | None) -> str:
+    if None in estimate:
+        return "–"
+    value, low, high = map(float, estimate)
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def _above_chance(measures: Told) -> Iterator[str]:
@@ -179,7 +185,7 @@ def _diversity(summary: Told) -> Iterator[str]:
     if same:
         yield f"  effective number {_inverse(same, 0)} → {_inverse(same, -1)} (1 / P(two sources say the same))"
     for name, what in (("captions", "1 - content F1"), ("pictures", "1 - Lite2 cosine")):
-        if told[name]:
+        if told[name] and any(value is not None for value in told[name]["value"]):
             yield _distances(name, what, told)
 
 
@@ -189,7 +195,7 @@ def _distances(name: str, what: str, told: Told) -> str:
     change = told[f"{name}_change"]
     since = "the first painted round" if name == "pictures" else f"round {shown[0][0]}"
     tail = (
-        f"; change since {since} {change['value']:.3f} [{change['low']:.3f}, {change['high']:.3f}]"
+        f"; change since {since} {_three_decimals(change['value'], change['low'], change['high'])}"
         if _is_known(change)
         else ""
     )
@@ -230,9 +236,9 @@ def _whole(value: float | None) -> str:
 
 
 def _inverse(told: Told, place: int) -> str:
-    """1 over a probability and its bounds, which change places; unknown where it never happened."""
-    value, low, high = (told[part][place] for part in ("value", "high", "low"))
+    """1 over a probability and its bounds, which swap places; a dash if the event never happened."""
+    value, *bounds = (told[part][place] for part in ("value", "high", "low"))
     if not value:
         return "–"
-    low, high = ("–" if each is None else f"{1 / each:,.0f}" if each else "∞" for each in (low, high))
-    return f"{1 / value:,.0f} [{low}, {high}]"
+    low, high = ("–" if each is None else f"{1 / float(each):,.0f}" if each else "∞" for each in bounds)
+    return f"{1 / float(value):,.0f} [{low}, {high}]"

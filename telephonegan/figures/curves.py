@@ -16,6 +16,8 @@ from telephonegan.figures.style import BLUE, FAINT, LINES, column_width, legend_
 
 _HEIGHT, _SCATTER_HEIGHT = 0.72, 0.85  # of the width
 _LEGEND_ROW = 1.3 / 72  # inches for each point of the font size
+# The same kind looks the same in every figure, whichever others are drawn.
+KIND_LINES = dict(zip(("object", "action", "all", "colour", "number", "other"), LINES, strict=False))
 _DASHES = ((0, (1, 1.5)), (0, (4, 1.5)), (0, (6, 1.5, 1, 1.5)), (0, (10, 3)))  # of levels
 
 
@@ -27,10 +29,12 @@ def similarity_curves(
     *,
     levels: Mapping[str, Any] | None = None,
     ylabel: str = "similarity to round 0",
+    lines: Sequence[Mapping[str, Any]] | None = None,
 ) -> Axes:
     """One line per label over `rounds` (T,), with a band if it is an `Estimate` of arrays (T,).
 
-    `levels` are at most four reference values by name, numbers or arrays (T,), drawn as grey lines. Raises
+    `levels` are at most four reference values by name, numbers or arrays (T,), drawn as grey lines. `lines`
+    are matplotlib's settings of each line (default: `style.LINES` in turn). Raises
     SettingsError for no lines, for more than can be distinguished, and for a line whose length differs from `rounds`.
 
     >>> similarity_curves([1, 2, 3], {"tf-idf cosine": [0.6, 0.4, 0.3]}, levels={"chance": 0.05})  # doctest: +SKIP
@@ -46,7 +50,7 @@ def similarity_curves(
         raise SettingsError(f"{len(levels)} levels were given. Allowed: at most {len(_DASHES)}.")
     is_new = axes is None
     axes = new_axes(_HEIGHT * column_width(), axes)
-    for (label, curve), line in zip(curves.items(), LINES, strict=False):
+    for (label, curve), line in zip(curves.items(), lines or LINES, strict=False):
         _draw_curve(axes, rounds, label, curve, line, shade=0.2 if len(curves) < 3 else 0.1)
     for (name, level), dashes in zip(levels.items(), _DASHES, strict=False):
         height = np.broadcast_to(np.asarray(level, dtype=float), np.shape(rounds))
@@ -71,10 +75,11 @@ def survival_curves(
 ) -> Axes:
     """One line per kind of word: the share (0 to 1) of the words of round 0 that round t still says.
 
-    `shares` gives for each kind an `Estimate` of arrays (T,), or one array (T,); see `drift.survival`. `levels` as in
-    `similarity_curves`.
+    `shares` gives for each kind an `Estimate` of arrays (T,), or one array (T,); see `drift.survival`. A kind,
+    the first word of its label, has the same colour in every figure. `levels` as in `similarity_curves`.
     """
-    axes = similarity_curves(rounds, shares, axes, levels=levels, ylabel="share of words still said")
+    lines = [KIND_LINES.get(label.split()[0], LINES[-1]) for label in shares]
+    axes = similarity_curves(rounds, shares, axes, levels=levels, ylabel="share of words still said", lines=lines)
     axes.set_ylim(0, 1.02)
     return axes
 

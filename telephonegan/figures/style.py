@@ -24,10 +24,18 @@ from matplotlib.rcsetup import cycler
 from PIL import ImageFont
 
 from telephonegan.errors import OutputError, SettingsError
-from telephonegan.files import write_new
+from telephonegan.files import expanded, write_new
 from telephonegan.strips import wrapped
 
 COLUMN, SERIF, SANS = 3.25, "serif", "sans"
+# Widths of one column and of the whole text in inches, as the venues' style files set them.
+VENUES = {
+    "acl": (3.03, 6.3),
+    "cvpr": (3.25, 6.875),
+    "icml": (3.25, 6.75),
+    "ieee": (3.5, 7.16),
+    "neurips": (5.5, 5.5),
+}
 # Okabe and Ito's colours, without yellow (invisible on white), ordered so that neighbours differ in grey.
 BLUE, VERMILION, SKY, GREEN, ORANGE, PURPLE, BLACK = (
     "#0072B2",
@@ -84,6 +92,21 @@ def style(family: Literal["serif", "sans"] = SERIF, size: float = 8, column: flo
             yield
     finally:
         _active.reset(token)
+
+
+def size(venue: str, *, columns: int = 1) -> dict[str, Any]:
+    """The options of `style` for a venue: the width of its column, or of both, and the family and size of its text.
+
+    Figures are set a little smaller than the text. Raises SettingsError for a venue that is not known here.
+
+    >>> size("acl")
+    {'family': 'serif', 'size': 8, 'column': 3.03}
+    """
+    if venue not in VENUES:
+        raise SettingsError(f"The venue {venue!r} is unknown. Allowed: {', '.join(VENUES)}; or give style a width.")
+    if columns not in (1, 2):
+        raise SettingsError(f"A figure is 1 or 2 columns wide; {columns!r} was given.")
+    return {"family": SERIF, "size": 8, "column": VENUES[venue][columns - 1]}
 
 
 def styled(draw: Callable[P, R]) -> Callable[P, R]:
@@ -145,14 +168,19 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
 
     Raises OutputError for another suffix, or if the file already exists.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     suffix = path.suffix.lower()
     if suffix not in _SUFFIXES:
         raise OutputError(f"{path} does not end in a figure suffix. Allowed: {', '.join(_SUFFIXES)}.")
+    return write_new(path, file_of(figure, suffix))
+
+
+def file_of(figure: Figure, suffix: str) -> bytes:
+    """The bytes of a figure's file: `suffix` is .pdf, .svg or .png."""
     buffer = BytesIO()
     with matplotlib.rc_context(_EMBEDDING):
         figure.savefig(buffer, format=suffix[1:], metadata=_SUFFIXES[suffix], dpi=300)
-    return write_new(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def _settings(family: str, size: float, column: float) -> dict[str, Any]:

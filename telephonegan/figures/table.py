@@ -28,11 +28,14 @@ _ESCAPES = {
 }
 
 
-def latex_table(rows: Sequence[Mapping[str, Any]], *, caption: str = "", label: str = "", decimals: int = 2) -> str:
+def latex_table(
+    rows: Sequence[Mapping[str, Any]], *, caption: str = "", label: str = "", decimals: int = 2, small: bool = False
+) -> str:
     r"""A table environment with a column for each key of the first row; needs `\usepackage{booktabs}`.
 
     Text is escaped. Whole numbers stay whole, others get `decimals`; an `Estimate` shows its value with the interval in
-    brackets; None and NaN are a dash. Raises SettingsError for no rows, or rows with different keys.
+    brackets; None and NaN are a dash. `small` sets it smaller and closer, to fit a column. Raises SettingsError for no
+    rows, or rows with different keys.
 
     >>> print(latex_table([{"measure": "tf-idf", "GC@T": 0.25}]))
     \begin{table}
@@ -54,13 +57,14 @@ def latex_table(rows: Sequence[Mapping[str, Any]], *, caption: str = "", label: 
     lines = [
         r"\begin{table}",
         r"\centering",
+        *([r"\footnotesize", r"\setlength{\tabcolsep}{3pt}"] if small else []),
         *([rf"\caption{{{escaped(caption)}}}"] if caption else []),
         *([rf"\label{{{label}}}"] if label else []),
         rf"\begin{{tabular}}{{{sides}}}",
         r"\toprule",
         _line(map(escaped, columns)),
         r"\midrule",
-        *(_line(_cell(row[column], decimals) for column in columns) for row in rows),
+        *(_line(_cell(row[column], decimals, small) for column in columns) for row in rows),
         r"\bottomrule",
         r"\end{tabular}",
         r"\end{table}",
@@ -81,19 +85,19 @@ def _line(cells: Any) -> str:
     return " & ".join(cells) + r" \\"
 
 
-def _cell(value: Any, decimals: int) -> str:
+def _cell(value: Any, decimals: int, small: bool) -> str:
     if isinstance(value, Estimate):
         number = _number(value.value, decimals)
         bounds = (value.low, value.high)
-        return number if any(map(math.isnan, bounds)) else f"{number} {_interval(bounds, decimals)}"
+        return number if any(map(math.isnan, bounds)) else f"{number} {_interval(bounds, decimals, small)}"
     if value is None:
         return "--"
     return _number(value, decimals) if isinstance(value, numbers.Real) else escaped(str(value))
 
 
-def _interval(bounds: Sequence[float], decimals: int) -> str:
+def _interval(bounds: Sequence[float], decimals: int, small: bool) -> str:
     low, high = (_number(bound, decimals) for bound in bounds)
-    return rf"{{\small [{low}, {high}]}}"
+    return rf"{{\{'scriptsize' if small else 'small'} [{low}, {high}]}}"
 
 
 def _number(value: Any, decimals: int) -> str:

@@ -49,6 +49,19 @@ def film_strip(
 
 
 @styled
+def chain_strips(tracks: Sequence[Track]) -> Figure:
+    """All rounds of several chains, every chain in rows of its own, as `film_strip` draws one."""
+    most = max(1, int(column_width() / _NARROWEST))
+    longest = max(len(track.turns) for track in tracks)
+    columns = -(-longest // -(-longest // most))
+    rows = []
+    for track in tracks:
+        tiles = [Tile(turn.picture, " ".join(turn.words), str(turn.round)) for turn in track.turns]
+        rows += [tiles[i : i + columns] for i in range(0, len(tiles), columns)]
+    return draw_tiles(rows)
+
+
+@styled
 def image_grid(
     tracks: Sequence[Track], figure: Figure | SubFigure | None = None, *, pairs: int = 2
 ) -> Figure | SubFigure:

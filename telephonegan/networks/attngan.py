@@ -1,8 +1,8 @@
 """AttnGAN's generator and discriminators, with the layer names of the published checkpoints.
 
 Xu et al., "AttnGAN: Fine-Grained Text to Image Generation with Attentional GANs" (2018), section 3.1.
-`conditional=True` swaps every batch norm of the generator for one whose gain and bias follow the sentence and the noise
-(de Vries et al., "Modulating early visual processing by language", 2017), which learns faster from few photographs.
+With `conditional=True`, gain and bias of every batch norm in the generator depend on the sentence and the noise (de
+Vries et al., "Modulating early visual processing by language", 2017), which learns faster from few photographs.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from telephonegan.networks.folding import fold_batch_norm
 
 
 class GLU(nn.Module):
-    """Gated linear unit over channels: the first half times the sigmoid of the second."""
+    """Gated linear unit: the first half of the channels times the sigmoid of the second."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.glu(x, dim=1)
 
 
 class ConditionalBatchNorm2d(BatchNorm2d):
-    """Batch norm whose gain and bias are its own plus a linear function of a condition (B,C)."""
+    """Batch norm with a linear function of a condition (B,C) added to its gain and bias."""
 
     def __init__(self, channels: int, condition_width: int) -> None:
         super().__init__(channels)
@@ -52,7 +52,7 @@ class Modulation(nn.Module):
 
 
 class Conditioned(nn.Sequential):
-    """A Sequential that hands the condition to those of its layers that take one."""
+    """A Sequential that passes the condition to the layers that take one."""
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         for layer in self:
@@ -61,10 +61,10 @@ class Conditioned(nn.Sequential):
 
 
 class UpsampledConv2d(nn.Conv2d):
-    """Nearest-neighbour doubling followed by a 3×3 convolution, in 16/36 of the multiplications.
+    """Nearest-neighbour upsampling by 2 and a 3×3 convolution, with 16/36 of the multiplications.
 
-    Each of the four output phases sees only 2×2 different input cells, so taps that meet the same cell are added up
-    first: one 2×2 convolution with four times the channels, then the phases are interleaved.
+    Each of the four output phases depends on only 2×2 different input cells, so taps on the same cell are summed first:
+    a 2×2 convolution with four times the channels, whose phases are then interleaved.
     """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
@@ -103,7 +103,7 @@ def _norm(channels: int, condition_width: int) -> BatchNorm2d:
 
 
 def _up(channels_in: int, channels_out: int, condition_width: int) -> Conditioned:
-    # The published blocks hold the enlargement at index 0; here the convolution at index 1 does it.
+    # The published blocks upsample at index 0; here the convolution at index 1 does it.
     return Conditioned(
         nn.Identity(), UpsampledConv2d(channels_in, 2 * channels_out), _norm(2 * channels_out, condition_width), GLU()
     )
@@ -127,7 +127,7 @@ class ResidualBlock(nn.Module):
 
 
 class ConditioningAugmentation(nn.Module):
-    """CA_NET: a Gaussian around the sentence embedding, so that near sentences share pictures (Zhang et al. 2017)."""
+    """CA_NET: samples around the sentence embedding, so that similar sentences share pictures (Zhang et al. 2017)."""
 
     def __init__(self, embedding_width: int, condition_width: int) -> None:
         super().__init__()
@@ -135,16 +135,16 @@ class ConditioningAugmentation(nn.Module):
         self.fc = nn.Linear(embedding_width, 4 * condition_width)
 
     def forward(self, sentence: Tensor, eps: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """(B,D) and standard normal `eps` (B,C), drawn here when absent → condition, mu, logvar, each (B,C)."""
+        """(B,D) and standard normal `eps` (B,C), sampled here if None → condition, mu, logvar, each (B,C)."""
         mu, logvar = F.glu(self.fc(sentence), dim=1).chunk(2, dim=1)
         eps = torch.randn_like(mu) if eps is None else eps
         return mu + eps * (0.5 * logvar).exp(), mu, logvar
 
     @torch.no_grad()
     def calibrate(self, sentences: Tensor) -> None:
-        """Start with means of about unit variance over `sentences` (N,D) and a narrow Gaussian around each.
+        """Initialise with means of about unit variance over `sentences` (N,D) and a narrow Gaussian around each.
 
-        Sentence embeddings are small numbers: from a plain start the sampling noise drowns them, and the generator
+        Sentence embeddings are small numbers: with an ordinary initialisation the noise drowns them, and the generator
         learns to paint long before it learns to read. A direction in which all sentences agree keeps its scale.
         """
         mean, _, gates = self.fc.weight.split([self.condition_width, self.condition_width, 2 * self.condition_width])
@@ -167,7 +167,7 @@ class FirstStage(nn.Module):
         super().__init__()
         doublings = (size // 4).bit_length() - 1
         self.widest = channels << doublings
-        # Training subtracts the batch mean right after `fc`, so the first layer has no bias of its own.
+        # The batch norm after `fc` subtracts the mean, so this layer needs no bias.
         self.fc = nn.Sequential(
             nn.Linear(input_width, self.widest * 32, bias=False), BatchNorm1d(self.widest * 32), GLU()
         )
@@ -183,7 +183,7 @@ class FirstStage(nn.Module):
 
 
 class WordAttention(nn.Module):
-    """GlobalAttentionGeneral: every pixel gathers the words that concern it."""
+    """GlobalAttentionGeneral: attention of every pixel over the words."""
 
     def __init__(self, channels: int, embedding_width: int) -> None:
         super().__init__()
@@ -192,8 +192,8 @@ class WordAttention(nn.Module):
     def forward(self, h: Tensor, words: Tensor, mask: Tensor, *, legacy_mask: bool = False) -> tuple[Tensor, Tensor]:
         """h (B,G,H,W), words (B,D,L), mask (B,L) True on padding → context (B,G,H,W), attention (B,L,H,W).
 
-        The attention sums to 1 over the words. `legacy_mask` repeats the published code's mistake, which masks pixel
-        row r of the flattened batch with the mask of sample r modulo B; it exists for parity tests.
+        The attention sums to 1 over the words. `legacy_mask` reproduces a mistake of the published code, for parity
+        tests: pixel row r of the flattened batch has the mask of sample r modulo B.
         """
         sources = self.conv_context(words[:, :, None]).squeeze(2)
         return _gather(h, sources, sources, mask, legacy_mask=legacy_mask)
@@ -202,7 +202,7 @@ class WordAttention(nn.Module):
 def _gather(
     h: Tensor, keys: Tensor, values: Tensor, mask: Tensor, *, legacy_mask: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """What every pixel of h (B,G,H,W) takes from values (B,G,L) by their keys (B,G,L), and how much of each."""
+    """Attention of every pixel of h (B,G,H,W) to values (B,G,L) with keys (B,G,L), and its weights."""
     batch, _, height, width = h.shape
     logits = torch.einsum("bgq,bgl->bql", h.flatten(2), keys)
     hidden = mask.repeat(height * width, 1).view(batch, height * width, -1) if legacy_mask else mask[:, None]
@@ -212,7 +212,7 @@ def _gather(
 
 
 class NextStage(nn.Module):
-    """NEXT_STAGE_G: attend to the words, refine, double the size."""
+    """NEXT_STAGE_G: attends to the words, refines the features and doubles their size."""
 
     def __init__(self, channels: int, embedding_width: int, residual_blocks: int, condition_width: int) -> None:
         super().__init__()
@@ -231,7 +231,7 @@ class NextStage(nn.Module):
 
 
 class MemoryStage(nn.Module):
-    """NEXT_STAGE_G of DM-GAN: words are written to a memory as the picture needs them, and every pixel reads it.
+    """NEXT_STAGE_G of DM-GAN: words are written to a memory, gated by the picture, and every pixel reads from it.
 
     Zhu et al., "DM-GAN: Dynamic Memory Generative Adversarial Networks for Text-to-Image Synthesis" (2019), section 3.
     """
@@ -280,12 +280,12 @@ class ToImage(nn.Module):
 
 
 class Generator(nn.Module):
-    """G_NET: `branches` stages painting base_size, 2·base_size, … pixels.
+    """G_NET: `branches` stages that paint base_size, 2·base_size, … pixels.
 
     Published sizes: base 64, three branches, channels 32 (birds) or 48 (COCO), 2 or 3 residual blocks, not
     conditional. Without `previews` it is G_DCGAN: only the last stage paints. With `memory` it is the generator of
-    DM-GAN, see `MemoryStage`. `legacy_mask` is an attribute, see `WordAttention`. Raises SettingsError for a base size
-    that doubling never reaches from 4 pixels, or no branch.
+    DM-GAN, see `MemoryStage`. `legacy_mask` is an attribute, see `WordAttention`. Raises SettingsError if base_size is
+    not 4 times a power of two, or branches is below 1.
 
     >>> g = Generator(channels=4, base_size=8, branches=2, residual_blocks=1).eval()
     >>> images, attentions, mu, logvar = g(torch.randn(2, 100), torch.randn(2, 256), torch.randn(2, 256, 5),
@@ -310,7 +310,7 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         if base_size < 4 or base_size.bit_count() != 1:
-            raise SettingsError(f"base_size must be 4, 8, 16 or a further doubling; {base_size} was given.")
+            raise SettingsError(f"base_size must be 4, 8, 16 or another doubling of these; {base_size} was given.")
         if branches < 1:
             raise SettingsError(f"branches must be at least 1; {branches} was given.")
         self.noise_width, self.condition_width, self.branches = noise_width, condition_width, branches
@@ -352,10 +352,10 @@ class Generator(nn.Module):
         mask: Tensor,
         eps: Tensor | None = None,
     ) -> tuple[list[Tensor], list[Tensor], Tensor, Tensor]:
-        """noise (B,Z), sentence (B,D), words (B,D,L), mask (B,L) True on padding, eps (B,C) or None to draw it.
+        """noise (B,Z), sentence (B,D), words (B,D,L), mask (B,L) True on padding, eps (B,C) or None to sample it.
 
-        Returns pictures (B,3,S,S) in [-1,1] from small to large (one without `previews`), attention maps (B,L,S,S) of
-        each but the last size, and mu, logvar (B,C) of the conditioning augmentation.
+        Returns pictures (B,3,S,S) in [-1,1] from small to large (only the last without `previews`), attention maps
+        (B,L,S,S) of all sizes but the last, and mu, logvar (B,C) of the conditioning augmentation.
         """
         sampled, mu, logvar = self.ca_net(sentence_embedding, eps)
         joined = torch.cat([sampled, noise], dim=1)
@@ -375,7 +375,7 @@ class Generator(nn.Module):
 
 
 def initialise(net: nn.Module) -> None:
-    """Orthogonal weights, zero linear biases, batch-norm gains N(1, 0.02): how the published networks start."""
+    """Initialise like the published networks: orthogonal weights, zero linear biases, batch-norm gains N(1, 0.02)."""
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.orthogonal_(module.weight)
@@ -384,7 +384,7 @@ def initialise(net: nn.Module) -> None:
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, 0.02)
             nn.init.zeros_(module.bias)
-    for module in net.modules():  # last, because a modulation is a Linear of its own
+    for module in net.modules():  # last, because modulations contain Linear layers
         if isinstance(module, ConditionalBatchNorm2d):
             nn.init.zeros_(module.modulation.weight)
 
@@ -409,7 +409,7 @@ def _keep(channels_in: int, channels_out: int) -> nn.Sequential:
 
 
 class Logits(nn.Module):
-    """D_GET_LOGITS: a probability of being real from 4×4 features, with or without a sentence."""
+    """D_GET_LOGITS: the probability of being real, from 4×4 features and, if conditional, a sentence."""
 
     def __init__(self, width: int, embedding_width: int = 0) -> None:
         super().__init__()
@@ -422,12 +422,12 @@ class Logits(nn.Module):
             tiled = sentence[:, :, None, None].expand(-1, -1, *features.shape[-2:])
             features = self.jointConv(torch.cat([features, tiled], dim=1))
         convolution, sigmoid = self.outlogits
-        # In half precision a probability near 1 would round to 1, where no gradient is left.
+        # In half precision a probability near 1 would round to 1, where the gradient vanishes.
         return sigmoid(convolution(features).float()).flatten()
 
 
 class Discriminator(nn.Module):
-    """D_NET64, D_NET128 or D_NET256: pictures of `size` pixels to (B,8·channels,4,4), and two heads on them.
+    """D_NET64, D_NET128 or D_NET256: from pictures of `size` pixels to features (B,8·channels,4,4), with two heads.
 
     Raises SettingsError for another size.
     """
@@ -437,7 +437,7 @@ class Discriminator(nn.Module):
     ) -> None:
         super().__init__()
         if size not in (64, 128, 256):
-            raise SettingsError(f"There is no discriminator for pictures of {size} pixels, only for 64, 128 and 256.")
+            raise SettingsError(f"A discriminator's size must be 64, 128 or 256 pixels; {size} was given.")
         d = channels
         self.img_code_s16 = _encode_by_16(d)
         self.names = ["img_code_s16"]

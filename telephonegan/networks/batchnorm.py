@@ -1,4 +1,4 @@
-"""Batch norm over the whole batch, however many processes share it."""
+"""Batch norm over the whole batch, also if several processes share it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torch.distributed.nn.functional import all_reduce
 
 
 class _Synchronised(nn.modules.batchnorm._BatchNorm):
-    """Where several processes train together, means and variances are those of their joint batch.
+    """Uses mean and variance of the joint batch of all processes that train together.
 
-    torch's own SyncBatchNorm does this on GPUs only.
+    torch's SyncBatchNorm does this only on GPUs.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -35,11 +35,11 @@ class _Synchronised(nn.modules.batchnorm._BatchNorm):
 
 
 class BatchNorm1d(_Synchronised, nn.BatchNorm1d):
-    """Over (B,C), see `_Synchronised`."""
+    """Batch norm of (B,C), see `_Synchronised`."""
 
 
 class BatchNorm2d(_Synchronised, nn.BatchNorm2d):
-    """Over (B,C,H,W), see `_Synchronised`."""
+    """Batch norm of (B,C,H,W), see `_Synchronised`."""
 
 
 def _along_channels(values: Tensor, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Captioners: a plain CNN-LSTM and one with soft attention. Both offer `start` and `step` to `decoding`.
+"""Captioners: a CNN-LSTM and one with soft attention, both with `start` and `step` for `decoding`.
 
 Vinyals et al., "Show and Tell: A Neural Image Caption Generator" (2015).
 Xu et al., "Show, Attend and Tell: Neural Image Caption Generation with Visual Attention" (2015).
@@ -17,7 +17,7 @@ State = tuple[Tensor, ...]
 
 
 class EncoderHead(nn.Module):
-    """Pooled backbone features to the decoder's first input; layer names of the published encoder's head."""
+    """From pooled backbone features to the decoder's first input, with the published encoder's layer names."""
 
     def __init__(self, feature_width: int, embedding_width: int = 256) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class EncoderHead(nn.Module):
 
 
 class LSTMDecoder(nn.Module):
-    """DecoderRNN of Show and Tell: the picture is the first input, then the words; published layer names.
+    """DecoderRNN of Show and Tell: the first input is the picture, then come the words. Published layer names.
 
     >>> LSTMDecoder(50)(torch.zeros(2, 256), torch.ones(2, 3, dtype=torch.long)).shape
     torch.Size([2, 4, 50])
@@ -55,27 +55,27 @@ class LSTMDecoder(nn.Module):
     def forward(self, feature: Tensor, ids: Tensor) -> Tensor:
         """Teacher forcing: feature (B,E) and ids (B,L) → logits (B,L+1,V) of the word at every position.
 
-        The published code trains the picture's own position to say the start marker.
+        In the published code the target at the picture's position is the start marker.
         """
         inputs = torch.cat([feature[:, None], self.drop(self.embed(ids))], dim=1)
         return self.linear(self.drop(self.lstm(inputs)[0]))
 
     def start(self, feature: Tensor) -> State:
-        """Show the picture: (B,E) → state, each part with the batch first."""
+        """Feed the picture: (B,E) → state, whose parts have the batch as first axis."""
         _, (hidden, cell) = self.lstm(feature[:, None])
         return hidden.transpose(0, 1), cell.transpose(0, 1)
 
     def step(self, ids: Tensor, state: State) -> tuple[Tensor, State, None]:
-        """Say one word (B,) → logits of the next (B,V), the new state, no attention."""
+        """Feed a word (B,) → logits of the next one (B,V), the new state, and None for attention."""
         hidden, cell = (part.transpose(0, 1).contiguous() for part in state)
         output, (hidden, cell) = self.lstm(self.embed(ids)[:, None], (hidden, cell))
         return self.linear(output[:, 0]), (hidden.transpose(0, 1), cell.transpose(0, 1)), None
 
 
 class AttentionDecoder(nn.Module):
-    """Soft attention over a grid of image cells, and an LSTM that says one word at a time.
+    """An LSTM over words with soft attention over a grid of image cells.
 
-    The cells' keys and values are computed once per picture, in `start`.
+    Keys and values of the cells are computed once per picture, in `start`.
 
     >>> decoder = AttentionDecoder(50, feature_width=8)
     >>> logits, attention = decoder(torch.zeros(2, 9, 8), torch.ones(2, 4, dtype=torch.long))
@@ -110,8 +110,8 @@ class AttentionDecoder(nn.Module):
         self.drop = nn.Dropout(dropout)
 
     def forward(self, cells: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Teacher forcing: cells (B,N,F) and ids (k·B,L), k captions of each picture in a row, beginning with the start
-        marker → logits (k·B,L,V) of the following words, attention (k·B,L,N) summing to 1 over the cells."""
+        """Teacher forcing: cells (B,N,F) and ids (k·B,L) with start markers, k consecutive captions per picture →
+        logits (k·B,L,V) of the following words, attention (k·B,L,N) summing to 1 over the cells."""
         state = self.start(cells)
         repeats = len(ids) // len(cells)
         state = tuple(part.repeat_interleave(repeats, 0) for part in state) if repeats > 1 else state
@@ -124,8 +124,8 @@ class AttentionDecoder(nn.Module):
         return self._logits(torch.stack(outputs, dim=1)), torch.stack(attentions, dim=1)
 
     def packed_logits(self, cells: Tensor, owners: Tensor, ids: Tensor, lengths: Tensor) -> Tensor:
-        """Teacher forcing without padding: captions ids (K,L) sorted by `lengths` (K,), longest first, caption k of
-        picture `owners[k]` → logits (sum of lengths, V) in the time-major order of a PackedSequence."""
+        """Teacher forcing without padding: `ids` (K,L) of captions, caption k of picture `owners[k]`, sorted by
+        `lengths` (K,), longest first → logits (sum of lengths, V) in the time-major order of a PackedSequence."""
         state = tuple(part[owners] for part in self.start(cells))
         embedded = self.drop(self.embed(ids))
         outputs = []
@@ -141,7 +141,7 @@ class AttentionDecoder(nn.Module):
         return hidden, cell, values, self.key(values)
 
     def step(self, ids: Tensor, state: State) -> tuple[Tensor, State, Tensor]:
-        """Say one word (k·B,) → logits of the next (k·B,V), the new state, where it looked (k·B,N).
+        """Feed a word (k·B,) → logits of the next one (k·B,V), the new state, attention (k·B,N).
 
         The state's values and keys may be those of B pictures, each with k sentences in a row.
         """
@@ -162,9 +162,9 @@ class AttentionDecoder(nn.Module):
 
 
 class CaptionModel(nn.Module):
-    """What is trained over backbone cells: an `AttentionDecoder`, or pooling, a head and an `LSTMDecoder`.
+    """A captioner on backbone cells: an `AttentionDecoder`, or pooling, a head and an `LSTMDecoder`.
 
-    With `tuned_stages`, also a copy of the last stages of EfficientNet-Lite0, which make the cells.
+    With `tuned_stages`, it contains a copy of the last stages of EfficientNet-Lite0, which compute the cells.
     """
 
     def __init__(
@@ -190,22 +190,22 @@ class CaptionModel(nn.Module):
         )
 
     def cells(self, front: Tensor) -> Tensor:
-        """What the frozen stages make of pictures, `Backbone.front`, to cells (B,N,F), row by row."""
+        """From the output of the frozen stages, `Backbone.front`, to cells (B,N,F), row by row."""
         return self.tail(front).flatten(2).transpose(1, 2)
 
     def features(self, cells: Tensor) -> Tensor:
-        """Backbone cells (B,N,F) to what the decoder starts from."""
+        """From backbone cells (B,N,F) to the input of the decoder's `start`."""
         return cells if self.head is None else self.head(cells.mean(1))
 
     def packed_logits(self, cells: Tensor, owners: Tensor, ids: Tensor, lengths: Tensor) -> Tensor:
-        """What training needs, see `AttentionDecoder.packed_logits`."""
+        """Teacher forcing without padding, see `AttentionDecoder.packed_logits`."""
         if self.head is None:
             return self.decoder.packed_logits(cells, owners, ids, lengths)
         logits = self.decoder(self.features(cells)[owners], ids)[:, 1:]
         return pack_padded_sequence(logits, lengths, batch_first=True).data
 
     def forward(self, cells: Tensor, ids: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Cells (B,N,F), ids (k·B,L) from the start marker on → logits (k·B,L,V) of the following words, attention."""
+        """Cells (B,N,F), ids (k·B,L) with start markers → logits (k·B,L,V) of the following words, attention."""
         if self.head is None:
             return self.decoder(cells, ids)
         feature = self.features(cells).repeat_interleave(len(ids) // len(cells), 0)

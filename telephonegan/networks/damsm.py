@@ -1,4 +1,4 @@
-"""DAMSM: a text and an image encoder whose words and regions can be compared.
+"""DAMSM: a text and an image encoder with a joint space for words and regions.
 
 Xu et al., "AttnGAN: Fine-Grained Text to Image Generation with Attentional GANs" (2018), section 3.2.
 """
@@ -18,11 +18,12 @@ CELLS = {"LSTM": nn.LSTM, "GRU": nn.GRU}
 
 
 class TextEncoder(nn.Module):
-    """A bidirectional recurrent network over words; layer names are those of the published checkpoints.
+    """A bidirectional recurrent network over words, with the layer names of the published checkpoints.
 
-    `cell` is "LSTM" or "GRU". `fc_width` puts one linear layer between each word's embedding and the recurrent network
+    `cell` is "LSTM" or "GRU". `fc_width` adds a linear layer between the word embeddings and the recurrent network
     (after Zhu et al., "A Generative Adversarial Approach for Zero-Shot Learning from Noisy Texts", 2018); `fc_name` is
-    what checkpoints call it. `dropout` acts on what the recurrent network reads. Raises SettingsError for another cell.
+    its name in checkpoints. `dropout` acts on the input of the recurrent network. Raises SettingsError for another
+    cell.
 
     >>> words, sentence = TextEncoder(10).eval()(torch.tensor([[1, 2, 0]]), torch.tensor([2]))
     >>> words.shape, sentence.shape
@@ -42,7 +43,7 @@ class TextEncoder(nn.Module):
     ) -> None:
         super().__init__()
         if cell not in CELLS:
-            raise SettingsError(f"No recurrent cell is called {cell!r}; there are {', '.join(CELLS)}.")
+            raise SettingsError(f"cell must be one of {', '.join(CELLS)}; {cell!r} was given.")
         self.encoder = nn.Embedding(vocabulary_size, word_width)
         self.fc_name = fc_name if fc_width is not None else None
         if fc_width is not None:
@@ -54,7 +55,7 @@ class TextEncoder(nn.Module):
     def forward(self, ids: Tensor, lengths: Tensor, *, width: int | None = None) -> tuple[Tensor, Tensor]:
         """(B,L) ids and (B,) lengths in any order → word embeddings (B,D,longest), sentence embedding (B,D).
 
-        With `width` there are as many word embeddings, zero beyond the longest text.
+        With `width` there are that many word embeddings, zero beyond the longest text.
         """
         read = self.encoder(ids)
         if self.fc_name is not None:
@@ -67,10 +68,10 @@ class TextEncoder(nn.Module):
 
 
 class ImageEncoder(nn.Module):
-    """Projects frozen backbone features to region embeddings and one image code in the text's space.
+    """Projects frozen backbone features to region embeddings and one image code in the joint space.
 
-    Regions come from the stride-16 features joined with the enlarged stride-32 ones; the code from the pooled last
-    convolution. In the paper an Inception-v3 stands in the backbone's place.
+    Regions come from the stride-16 features concatenated with the enlarged stride-32 ones, the code from the pooled
+    last convolution. The paper uses Inception-v3 as backbone.
     """
 
     def __init__(self, region_channels: int = 112 + 320, code_channels: int = 1280, width: int = 256) -> None:
@@ -79,12 +80,12 @@ class ImageEncoder(nn.Module):
         self.emb_cnn_code = nn.Linear(code_channels, width)
 
     def forward(self, regions: Tensor, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """(B,C,h,w) and (B,P), as `region_features` and `pooled_features` give them → (B,D,h,w), (B,D)."""
+        """(B,C,h,w) and (B,P), from `region_features` and `pooled_features` → (B,D,h,w), (B,D)."""
         return self.emb_features(regions), self.emb_cnn_code(pooled)
 
 
 def region_features(pyramid: dict[int, Tensor]) -> Tensor:
-    """Join strides 16 and 32 of a backbone pyramid at stride 16, each scaled to unit mean square per picture."""
+    """Concatenate strides 16 and 32 of a feature pyramid at stride 16, each scaled to unit mean square per picture."""
     fine, coarse = pyramid[16], pyramid[32]
     coarse = F.interpolate(coarse, size=fine.shape[-2:], mode="nearest")
     return torch.cat([_unit_scale(fine), _unit_scale(coarse)], dim=1)
@@ -107,15 +108,15 @@ def _unit_scale(features: Tensor) -> Tensor:
 
 
 def word_scores(regions: Tensor, words: Tensor, mask: Tensor, *, gamma1: float = 4.0, gamma2: float = 5.0) -> Tensor:
-    """How well every text's words are found in every picture's regions; rows pictures, columns texts.
+    """How well the words of every text match the regions of every picture; rows are pictures, columns texts.
 
     regions (B,D,h,w), words (T,D,L), mask (T,L) True on padding → (B,T), unbounded above, larger is better:
-    log Σ_words exp(gamma2 · cosine(word, its attended region context)), as in the published code (the paper takes
-    the power 1/gamma2).
+    log Σ_words exp(gamma2 · cosine(word, its attended region context)), as in the published code (the paper takes the
+    power 1/gamma2).
     """
     similarity, attention = _similarity_and_attention(regions, words, mask, gamma1)
-    # dot(context, word) and |context|² follow from region similarities and the regions' Gram matrix, so that no
-    # (pictures, texts, words, D) tensor is ever made.
+    # dot(context, word) and |context|² follow from region similarities and the Gram matrix of the regions, which avoids
+    # a tensor (pictures, texts, words, D).
     flat = regions.flatten(2)
     gram = flat.transpose(1, 2) @ flat
     norms = (attention * (gram @ attention.flatten(2)).view_as(attention)).sum(1).clamp_min(0).add(1e-12).sqrt()
@@ -125,7 +126,7 @@ def word_scores(regions: Tensor, words: Tensor, mask: Tensor, *, gamma1: float =
 
 
 def word_region_attention(regions: Tensor, words: Tensor, mask: Tensor, *, gamma1: float = 4.0) -> Tensor:
-    """Where each word of each text looks in each picture: (B,regions,T,L), summing to 1 over the regions."""
+    """Attention of each word of each text to each picture's regions: (B,regions,T,L), summing to 1 over regions."""
     return _similarity_and_attention(regions, words, mask, gamma1)[1]
 
 
@@ -143,10 +144,10 @@ def sentence_scores(codes: Tensor, sentences: Tensor) -> Tensor:
 
 
 def matching_loss(scores: Tensor, *, gamma3: float = 10.0, same: Tensor | None = None) -> Tensor:
-    """Cross-entropy of finding the own text for each picture plus the own picture for each text.
+    """Cross-entropy of each picture's text among all texts, plus that of each text's picture among all pictures.
 
-    `scores` is (B,B) with matching pairs on the diagonal; `same` (B,B) bool marks pairs of one class, which are not
-    mismatches and are left out.
+    `scores` is (B,B) with matching pairs on the diagonal; `same` (B,B) bool marks pairs of one class, which are left
+    out because they are not mismatches.
     """
     logits = gamma3 * scores
     if same is not None:

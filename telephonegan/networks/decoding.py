@@ -1,4 +1,4 @@
-"""Turning a captioner's word probabilities into sentences: greedy, sampled and beam decoding, all batched."""
+"""Decoding captions from a captioner's word probabilities: greedy, by sampling and by beam search, all batched."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NEVER = float("-inf")
 
 
 class Decoder(Protocol):
-    """The interface of a captioner's decoder, see `captioner`.
+    """The interface of decoders, see `captioner`.
 
     The last `shared_parts` parts of its state belong to the picture: `step` never changes them, and takes one row of
     them for every k rows of the other parts, which are k sentences about that picture.
@@ -47,7 +47,7 @@ class Markers:
 
 @dataclass(frozen=True)
 class Sentence:
-    """One decoded caption: ids without markers, each one's probability, where each one looked, total log-probability.
+    """A decoded caption: ids without markers, the probability and attention of each word, total log-probability.
 
     `attention` is (L,N) over the cells, or None for a decoder without attention.
     """
@@ -60,7 +60,7 @@ class Sentence:
 
 @torch.no_grad()
 def greedy(decoder: Decoder, features: Tensor, markers: Markers, *, limit: int = 20) -> list[Sentence]:
-    """Always the most probable word. Raises SettingsError for a limit below 1."""
+    """Choose the most probable word each time. Raises SettingsError for a limit below 1."""
     return _one_by_one(decoder, features, markers, limit, lambda log_probabilities: log_probabilities.argmax(1))
 
 
@@ -75,19 +75,19 @@ def sample(
     top_p: float = 1.0,
     limit: int = 20,
 ) -> list[Sentence]:
-    """Draw every word from the smallest set that holds `top_p` of the probability (Holtzman et al. 2020).
+    """Sample every word from the smallest set with `top_p` of the probability (Holtzman et al. 2020).
 
-    One CPU generator per picture, so that a picture's caption does not depend on its neighbours in the batch.
-    Raises SettingsError for a temperature ≤ 0, top_p outside (0,1], another number of generators or a limit below 1.
+    Takes one CPU generator per picture, so that a caption does not depend on the rest of the batch. Raises
+    SettingsError for a temperature ≤ 0, top_p outside (0,1], a wrong number of generators or a limit below 1.
     """
     if not temperature > 0:
         raise SettingsError(
-            f"temperature must be above 0; {temperature} was given. For the most probable words use greedy."
+            f"temperature must be above 0; {temperature} was given. Use greedy for the most probable words."
         )
     if not 0 < top_p <= 1:
-        raise SettingsError(f"top_p must lie in (0, 1]; {top_p} was given.")
+        raise SettingsError(f"top_p must be above 0 and at most 1; {top_p} was given.")
     if len(generators) != len(features):
-        raise SettingsError(f"Every picture needs a generator: {len(generators)} given for {len(features)} pictures.")
+        raise SettingsError(f"{len(generators)} generators were given for {len(features)} pictures. Give one for each.")
 
     def choose(log_probabilities: Tensor) -> Tensor:
         probabilities, order = (log_probabilities / temperature).softmax(1).cpu().double().sort(1, descending=True)
@@ -131,13 +131,13 @@ def _sentence(ids: list[int], scores: Tensor, maps: Tensor | None, markers: Mark
 
 def _check_limit(limit: int) -> None:
     if limit < 1:
-        raise SettingsError(f"The limit must be at least 1 word; {limit} was given.")
+        raise SettingsError(f"limit must be at least 1 word; {limit} was given.")
 
 
 def log_probabilities(decoder: Decoder, state: State, ids: Tensor, markers: Markers) -> Tensor:
-    """What a decoder gives each of these words (N,L), after its `start` and the words before: (N,L), nats.
+    """Log-probabilities (N,L), in nats, of words (N,L), each given the words before and the `state` from `start`.
 
-    -∞ for words that are never said. Gradients reach the state, and what it was started from.
+    -∞ for words that are never said. Gradients reach the state and the features it was made from.
     """
     said, columns = torch.full((len(ids),), markers.start, device=ids.device), []
     for word in ids.unbind(1):
@@ -148,7 +148,7 @@ def log_probabilities(decoder: Decoder, state: State, ids: Tensor, markers: Mark
 
 
 def word_log_probabilities(logits: Tensor, markers: Markers) -> Tensor:
-    """Logits (N,V) as log-probabilities (N,V) of the words that can be said: -∞ for those that never are."""
+    """Log-probabilities (N,V) from logits (N,V), -∞ for words that are never said."""
     never = torch.tensor(markers.never, dtype=torch.long, device=logits.device)
     return logits.float().index_fill(1, never, _NEVER).log_softmax(1)
 
@@ -159,7 +159,7 @@ def beam(
 ) -> list[list[Sentence]]:
     """The `width` best sentences of each picture, best first, by log-probability over length to `length_power`.
 
-    Fewer where fewer can be said. Ended sentences stay in the beam; the search stops when no other is in it.
+    There are fewer if fewer can be said. Finished sentences stay in the beam; the search stops when all are finished.
     Raises SettingsError for a width or limit below 1.
     """
     _check_limit(limit)

@@ -1,8 +1,7 @@
-"""DF-GAN's generator: one network without stages, in which the sentence modulates every layer.
+"""DF-GAN's generator: a single stage, in which the sentence modulates every layer.
 
 Tao et al., "DF-GAN: A Simple and Effective Baseline for Text-to-Image Synthesis" (2022), section 3. Layer names are
-those of the code that was published with the paper; the first release, of 2020, is another network, see
-`DeepFusionGenerator`.
+those of the code published with the paper; the first release, of 2020, differs, see `DeepFusionGenerator`.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from torch.nn import functional as F
 
 
 class Affine(nn.Module):
-    """Every channel times a gain plus a bias, both of which two layers make of a condition (B,C)."""
+    """Multiplies each channel by a gain and adds a bias, both computed from a condition (B,C) by two layers."""
 
     def __init__(self, condition_width: int, hidden_width: int, channels: int) -> None:
         super().__init__()
@@ -37,7 +36,7 @@ class Fusion(nn.Module):
 
 
 class FusionBlock(nn.Module):
-    """G_Block: twice fusion and convolution, beside a shortcut."""
+    """G_Block: fusion and convolution, twice, with a shortcut."""
 
     def __init__(self, condition_width: int, channels_in: int, channels_out: int, *, first_release: bool) -> None:
         super().__init__()
@@ -55,11 +54,11 @@ class FusionBlock(nn.Module):
 
 
 class DeepFusionGenerator(nn.Module):
-    """NetG: noise (B,Z) and a sentence (B,D) to a picture of 4·2ⁿ pixels, n `blocks` of doubling.
+    """NetG: from noise (B,Z) and a sentence (B,D) to a picture of 4·2ⁿ pixels, with n `blocks` that double the size.
 
-    Published sizes: channels 32, or 64 in the first release, six blocks (256 px). Every block doubles the size and is
-    modulated by noise and sentence together. The `first_release` has one more block, at 4 px; its blocks are modulated
-    by the sentence only, and a learned factor scales each residual.
+    Published sizes: 32 channels, or 64 in the first release, and six blocks (256 px). Blocks are modulated by noise and
+    sentence. The `first_release` has one more block, at 4 px; its blocks are modulated by the sentence only, and a
+    learned factor scales each residual.
 
     >>> DeepFusionGenerator(channels=2, blocks=2)(torch.randn(3, 100), torch.randn(3, 256)).shape
     torch.Size([3, 3, 16, 16])

@@ -20,10 +20,10 @@ _TO_CODE = ("Mixed_7a", "Mixed_7b", "Mixed_7c", "avgpool")
 
 
 class InceptionEncoder(nn.Module):
-    """CNN_ENCODER: 17×17 regions from Mixed_6e and one image code, both in the text's space.
+    """CNN_ENCODER: 17×17 regions from Mixed_6e and one image code, both in the joint space with text.
 
-    Nothing is downloaded: the weights are to be loaded. `align_corners` says how pictures are enlarged to 299 px; the
-    published weights were trained when True was the only way.
+    The weights are random; nothing is downloaded. `align_corners` is used in enlarging pictures to 299 px; the
+    published weights were trained with True, once the only option.
 
     >>> regions, code = InceptionEncoder().eval()(torch.zeros(1, 3, 256, 256))
     >>> regions.shape, code.shape
@@ -44,7 +44,7 @@ class InceptionEncoder(nn.Module):
         nn.init.uniform_(self.emb_cnn_code.weight, -0.1, 0.1)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Pictures (B,3,H,W) in [-1,1], without ImageNet's normalisation → (B,D,17,17), (B,D)."""
+        """Pictures (B,3,H,W) in [-1,1], without ImageNet normalisation → (B,D,17,17), (B,D)."""
         h = F.interpolate(images, size=(INPUT_SIZE, INPUT_SIZE), mode="bilinear", align_corners=self.align_corners)
         for name in _TO_REGIONS:
             h = getattr(self, name)(h)

@@ -13,9 +13,9 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 
 class ProjectedHead(nn.Module):
-    """Logits from one level of the pyramid: channels mixed at random, then trained convolutions down to 4×4 cells.
+    """Logits from one level of the pyramid: a fixed random mixing of channels, then convolutions down to 4×4 cells.
 
-    Or 5×5 to 7×7, where halving gives no 4.
+    The grid is 5×5 to 7×7 if halving does not lead to 4.
     """
 
     def __init__(self, channels: int, resolution: int, embedding_width: int, width: int) -> None:
@@ -35,7 +35,7 @@ class ProjectedHead(nn.Module):
     def forward(self, features: Tensor, *sentences: Tensor) -> list[Tensor]:
         """(B,C,r,r) and any number of (B,D) sentence batches → logits for each: (B,16) where r is 4, 8, 16, …,
         (B,36) where it is 6, 12, 24, …"""
-        # Sentence embeddings are small numbers; at unit scale the matching term counts from the first step.
+        # Sentence embeddings are small numbers; at unit scale the matching term has an effect from the first step.
         sentences = tuple(nn.functional.normalize(s, dim=1) * s.shape[1] ** 0.5 for s in sentences)
         h = self.trunk(self.mixing(features))
         alone, visual = self.unconditional(h).flatten(1), nn.functional.leaky_relu(self.conditional(h), 0.2).flatten(2)
@@ -45,10 +45,10 @@ class ProjectedHead(nn.Module):
 
 
 class ProjectedDiscriminator(nn.Module):
-    """One head on each level of a backbone's feature pyramid.
+    """A head on each level of a backbone's feature pyramid.
 
-    `shapes` maps stride → (channels, resolution). Heads see the features only: the backbone stays outside, so that one
-    pass over a picture serves the discriminator and the matching loss alike.
+    `shapes` maps stride → (channels, resolution). The backbone is not part of it, so that one pass over a picture
+    serves both the discriminator and the matching loss.
     """
 
     def __init__(self, shapes: Mapping[int, tuple[int, int]], *, embedding_width: int = 256, width: int = 64) -> None:
@@ -61,6 +61,6 @@ class ProjectedDiscriminator(nn.Module):
         )
 
     def forward(self, pyramid: Mapping[int, Tensor], *sentences: Tensor) -> list[Tensor]:
-        """Return the heads' logits side by side for each batch of sentences; positive means real and matching."""
+        """Logits of all heads, concatenated, for each batch of sentences; positive means real and matching."""
         per_head = [head(pyramid[int(stride)], *sentences) for stride, head in self.heads.items()]
         return [torch.cat(parts, dim=1) for parts in zip(*per_head, strict=True)]

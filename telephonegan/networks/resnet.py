@@ -15,7 +15,7 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class ResNetEncoder(EncoderHead):
-    """EncoderCNN: ResNet-152 without its classifier, a linear layer and a batch norm. Nothing is downloaded.
+    """EncoderCNN: ResNet-152 without its classifier, then a linear layer and batch norm. The weights are random.
 
     >>> ResNetEncoder().eval()(torch.zeros(1, 3, 224, 224)).shape
     torch.Size([1, 256])
@@ -28,5 +28,5 @@ class ResNetEncoder(EncoderHead):
         self.resnet = nn.Sequential(*list(resnet152(weights=None).children())[:-1])
 
     def forward(self, images: Tensor) -> Tensor:
-        """Pictures (B,3,224,224), normalised by `MEAN` and `DEVIATION` of ImageNet on a 0–1 scale → (B,E)."""
+        """Pictures (B,3,224,224), normalised with ImageNet's `MEAN` and `DEVIATION` on a 0–1 scale → (B,E)."""
         return super().forward(self.resnet(images).flatten(1))

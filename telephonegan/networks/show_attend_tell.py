@@ -1,4 +1,4 @@
-"""The captioner of sgrvinod's tutorial: the cells of a ResNet-101, and an LSTM that attends to them.
+"""The captioner of sgrvinod's tutorial: an LSTM with attention to the cells of a ResNet-101.
 
 Xu et al., "Show, Attend and Tell: Neural Image Caption Generation with Visual Attention" (2015). Layer names are those
 of the tutorial's checkpoints.
@@ -14,9 +14,9 @@ State = tuple[Tensor, ...]
 
 
 class ResNetCells(nn.Module):
-    """A ResNet without its pooling and classifier, pooled to a grid of `cells` × `cells`. Nothing is downloaded.
+    """A ResNet without its classifier, pooled to a grid of `cells` × `cells`. The weights are random.
 
-    `layers` are the bottleneck blocks of its four stages, `width` the channels within those of the first.
+    `layers` are the numbers of bottleneck blocks in its four stages, `width` the channels inside those of the first.
 
     >>> ResNetCells(layers=[1, 1, 1, 1]).eval()(torch.zeros(1, 3, 256, 256)).shape
     torch.Size([1, 196, 2048])
@@ -31,12 +31,12 @@ class ResNetCells(nn.Module):
         self.adaptive_pool = nn.AdaptiveAvgPool2d((cells, cells))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Pictures (B,3,S,S), normalised as ImageNet's → cells (B,N,2048), row by row."""
+        """Pictures (B,3,S,S) with ImageNet normalisation → cells (B,N,2048), row by row."""
         return self.adaptive_pool(self.resnet(images)).flatten(2).transpose(1, 2)
 
 
 class Attention(nn.Module):
-    """How much the next word needs each cell."""
+    """Attention weights of the cells for the next word."""
 
     def __init__(self, feature_width: int, hidden_width: int, attention_width: int) -> None:
         super().__init__()
@@ -45,13 +45,13 @@ class Attention(nn.Module):
         self.full_att = nn.Linear(attention_width, 1)
 
     def forward(self, keys: Tensor, hidden: Tensor) -> Tensor:
-        """`encoder_att` of the cells (B,N,A) and the states (k·B,H) → weights (B,k,N), summing to 1."""
+        """Keys (B,N,A), which are `encoder_att` of the cells, and states (k·B,H) → weights (B,k,N), summing to 1."""
         queries = self.decoder_att(hidden).unflatten(0, (len(keys), -1))
         return self.full_att((keys[:, None] + queries[:, :, None]).relu()).squeeze(3).softmax(2)
 
 
 class AttendingDecoder(nn.Module):
-    """DecoderWithAttention: says one word at a time, with `start` and `step` for `networks.decoding`.
+    """DecoderWithAttention, with `start` and `step` for `networks.decoding`.
 
     >>> decoder = AttendingDecoder(50, feature_width=8)
     >>> logits, state, attention = decoder.step(torch.ones(2, dtype=torch.long), decoder.start(torch.zeros(2, 9, 8)))
@@ -80,12 +80,12 @@ class AttendingDecoder(nn.Module):
         self.fc = nn.Linear(hidden_width, vocabulary_size)
 
     def start(self, cells: Tensor) -> State:
-        """Cells (B,N,F) → hidden, cell, cells and their keys (B,N,A)."""
+        """Cells (B,N,F) → hidden state, cell state, the cells, and their keys (B,N,A)."""
         mean = cells.mean(1)
         return self.init_h(mean), self.init_c(mean), cells, self.attention.encoder_att(cells)
 
     def step(self, ids: Tensor, state: State) -> tuple[Tensor, State, Tensor]:
-        """Say one word (k·B,) → logits of the next (k·B,V), the new state, where it looked (k·B,N).
+        """Feed a word (k·B,) → logits of the next one (k·B,V), the new state, attention (k·B,N).
 
         The state's cells and keys may be those of B pictures, each with k sentences in a row.
         """

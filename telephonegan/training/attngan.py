@@ -1,12 +1,12 @@
-"""Training AttnGAN's generator on a few thousand photographs, in hours on a CPU or minutes on a GPU.
+"""Training AttnGAN's generator on a few thousand photographs: hours on a CPU, minutes on a GPU.
 
 The published objective (Xu et al. 2018: adversarial + DAMSM + KL) with two changes for small data: a projected
 discriminator over frozen EfficientNet-Lite0 features (Sauer et al. 2021) and differentiable augmentation (Zhao et al.
-2020). Left alone, such a generator soon ignores its noise; so some captions of a batch are painted twice, and the two
-pictures are pushed apart (after Mao et al., "Mode Seeking Generative Adversarial Networks", 2019).
+2020). Such a generator soon ignores its noise, so some captions of a batch are painted twice and the two pictures are
+pushed apart (after Mao et al., "Mode Seeking Generative Adversarial Networks", 2019).
 
-One pass of the backbone over the painted batch serves the discriminator's step, the generator's and, where it was
-trained at the same size, DAMSM. Photographs and sentences lie on the device; a step asks it for nothing until its end.
+One pass of the backbone over the painted batch serves the discriminator's step, the generator's and, if it was trained
+at the same size, DAMSM. Photographs and sentences are kept on the GPU, and a step waits for it only at its end.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from telephonegan.networks.projected import ProjectedDiscriminator
 from telephonegan.text import pad, padding_mask
 from telephonegan.training import distributed
 from telephonegan.training.augment import augment
-from telephonegan.training.average import follow
+from telephonegan.training.averaging import follow
 from telephonegan.training.devices import autocast, fetched, sent
 from telephonegan.training.distributed import average_gradients, gather, share
 from telephonegan.training.moments import MomentMatching
@@ -41,37 +41,37 @@ from telephonegan.training.ranges import COUNT, RATE, SHARE, SIZE, check_ranges
 
 @dataclass(frozen=True)
 class GanSettings:
-    """What a GAN run depends on; sizes in pixels."""
+    """Settings of a GAN run; sizes in pixels."""
 
     base_size: int = 32
     branches: int = 2
     channels: int = 32
     residual_blocks: int = 1
-    backbone_input: int = 128  # what the discriminator's features see, a multiple of 32; DAMSM has its own
-    # If larger than backbone_input, the steps take the sizes from one to the other in turn, so that texture is judged
-    # at several scales.
+    backbone_input: int = 128  # input size of the discriminator's features, a multiple of 32; DAMSM has its own
+    # If larger than backbone_input, the steps take turns over the sizes in between, so that texture is judged at
+    # several scales.
     largest_input: int = 0
     head_width: int = 32
-    # The features are nearly blind to colour and contrast; one more head sees the pixels themselves, this small.
+    # The features are nearly blind to colour and contrast, so one more head sees the pixels, reduced to this size.
     thumbnail: int = 16
     words_limit: int = 20
-    mirror: bool = True  # half the photographs; False if captions distinguish left and right
+    mirror: bool = True  # mirrors half of the photographs; False if captions distinguish left and right
     batch_size: int = 32
     learning_rate: float = 2e-4
     ema_half_life: int = 20_000  # in pictures
     damsm_weight: float = 0.01
     kl_weight: float = 0.01
-    preview_weight: float = 1.0  # keeps the earlier stages' pictures close to the last one's
+    preview_weight: float = 1.0  # keeps the pictures of earlier stages close to the last one
     mismatched_weight: float = 0.5
-    twins: float = 0.25  # share of a batch that paints a caption of the same batch once more, with other noise
-    twin_distance: float = 0.6  # the distance twins are pushed to; unrelated photographs have 0.86
+    twins: float = 0.25  # share of a batch that repeats captions of the batch with other noise
+    twin_distance: float = 0.6  # cosine distance up to which twins are pushed apart; unrelated photographs have 0.86
     twin_weight: float = 3.0
     moment_weight: float = 0.0
-    moment_queue: int = 1024  # pictures; the discrepancy is estimated from the latest ones
-    # The first steps train the discriminator only: needed where the generator starts from a model, which has none.
+    moment_queue: int = 1024  # recent pictures from which the discrepancy is estimated
+    # Number of first steps that train only the discriminator: needed to start from a model, which has none.
     discriminator_alone: int = 0
-    # Compiled once per run, in one to two minutes with a C++ compiler; then half as fast again at 128 pixels on a CPU.
-    # On a GPU the backbone and the discriminator are compiled too.
+    # torch.compile: takes one to two minutes per run and a C++ compiler, then steps at 128 pixels on a CPU are 1.5
+    # times as fast. On a GPU the backbone and the discriminator are compiled too.
     compile: bool = False
     steps: int = 10_000
 
@@ -96,11 +96,13 @@ class GanSettings:
         smallest, largest = self.backbone_input, self.largest_input
         if largest == 0:
             return
-        # Within an octave from a power of two, all sizes are halved equally often by the discriminator's heads.
+        # The discriminator's heads halve all sizes below the next power of two equally often.
         most = (32 << (smallest // 32).bit_length()) - 32
         if largest % 32 or not smallest <= largest <= most:
             allowed = ", ".join(str(size) for size in range(smallest, most + 1, 32))
-            raise SettingsError(f"largest_input must be 0, {allowed} with backbone_input={smallest}; it is {largest}.")
+            raise SettingsError(
+                f"largest_input must be 0, {allowed} with backbone_input={smallest}; {largest} was given."
+            )
 
     @property
     def size(self) -> int:
@@ -108,11 +110,11 @@ class GanSettings:
 
     @property
     def inputs(self) -> range:
-        """The sizes that the backbone sees in turn."""
+        """The input sizes of the backbone, which the steps take in turn."""
         return range(self.backbone_input, max(self.backbone_input, self.largest_input) + 1, 32)
 
 
-THUMBNAIL = 0  # its place in the pyramid, which is keyed by stride
+THUMBNAIL = 0  # its key in the pyramid, whose other keys are strides
 
 PRESETS = {
     "cpu": GanSettings(),
@@ -133,7 +135,7 @@ PRESETS = {
     "gpu": replace(
         GanSettings(), base_size=64, channels=48, backbone_input=256, head_width=64, batch_size=64, residual_blocks=2
     ),
-    # One world of `telephonegan train world`: 128 pixels, some hundred thousand pictures. It has no schedule.
+    # For `telephonegan train world`: 128 pixels, some hundred thousand pictures. There is no schedule.
     "world": replace(
         GanSettings(),
         branches=3,
@@ -151,11 +153,11 @@ PRESETS = {
 }
 
 
-_WON = 0.02  # a discriminator's hinge loss; 2 when guessing
+_WON = 0.02  # hinge loss below which the discriminator has won; guessing gives 2
 
 
 def check_backbone(matcher: Matcher, backbone: Backbone) -> None:
-    """Raise SettingsError unless this matcher reads the features of `backbone`."""
+    """Raise SettingsError unless this matcher was trained on the features of `backbone`."""
     channels = backbone.channels[16] + backbone.channels[32]
     if matcher.image.emb_features.in_channels != channels:
         raise SettingsError(
@@ -165,9 +167,9 @@ def check_backbone(matcher: Matcher, backbone: Backbone) -> None:
 
 
 class SentenceBank:
-    """Word and sentence embeddings of every training caption, computed once and kept on the device.
+    """Word and sentence embeddings of every caption, computed once and kept on the device.
 
-    Which captions are drawn, and how long they are, is known on the host: nobody waits for the device.
+    The choice of captions and their lengths are known on the CPU, which therefore need not wait for the GPU.
     """
 
     @torch.no_grad()
@@ -188,24 +190,24 @@ class SentenceBank:
         parts = [encoder(i.to(self.device), n) for i, n in batches]
         width = ids.shape[1]
         self.words = torch.cat([F.pad(words, (0, width - words.shape[2])).half() for words, _ in parts])
-        self.pad_to = 0  # shorter captions are padded to so many words: GPUs and compiled networks want one shape
+        self.pad_to = 0  # least number of words to pad to: GPUs and compiled networks want one shape
         self.sentences = torch.cat([sentence for _, sentence in parts])
 
     def draw(self, photos: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """One random caption of each photograph: words (B,D,L), sentence (B,D), lengths (B,)."""
+        """A random caption of each photograph: words (B,D,L), sentence (B,D), lengths (B,)."""
         return self.take(self.pick(photos))
 
     def pick(self, photos: Tensor) -> Tensor:
-        """The row (B,) of one random caption of each photograph."""
+        """The row (B,) of a random caption of each photograph."""
         counts = self.first[photos + 1] - self.first[photos]
         return self.first[photos] + (torch.rand(len(photos)) * counts).long()
 
     def width(self, rows: Tensor) -> int:
-        """How many words the captions of these rows are padded to."""
+        """The number of words to which the captions of these rows are padded."""
         return max(int(self.lengths[rows].max()), self.pad_to)
 
     def take(self, rows: Tensor, width: int | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """Captions by row (B,), on the host: words (B,D,width), sentence (B,D), lengths (B,), on the device."""
+        """Captions by row (B,), given on the CPU → words (B,D,width), sentence (B,D), lengths (B,), on the device."""
         width = self.width(rows) if width is None else width
         lengths, rows = sent(self.lengths[rows], self.device), sent(rows, self.device)
         words = self.words[rows][:, :, :width].float()
@@ -213,7 +215,7 @@ class SentenceBank:
 
 
 class GanRecipe:
-    """One GAN run; `state` holds everything a checkpoint needs."""
+    """A GAN run; `state` holds everything a checkpoint needs."""
 
     def __init__(
         self,
@@ -260,7 +262,7 @@ class GanRecipe:
         self.discriminator_optimiser = torch.optim.Adam(trained, settings.learning_rate, (0.0, 0.99))
 
     def new_moments(self) -> MomentMatching | nn.ModuleDict:
-        """Moment matching, one for each size where there are several."""
+        """Moment matching, one per input size if there are several."""
         width, queue, sizes = self.backbone.head_channels, self.settings.moment_queue, self.settings.inputs
         if len(sizes) == 1:
             return MomentMatching(width, queue)
@@ -276,7 +278,7 @@ class GanRecipe:
         return self.discriminator(pyramid, *sentences)
 
     def network(self) -> dict[str, Any]:
-        """The settings the generator is built from."""
+        """The settings from which the generator is built."""
         settings = self.settings
         return {
             "channels": settings.channels,
@@ -298,10 +300,10 @@ class GanRecipe:
         }
 
     def warm_start(self, checkpoint: dict[str, Any]) -> None:
-        """Begin with another run's networks where they fit; a further stage begins as a copy of the one before.
+        """Start with another run's networks where their shapes fit; an added stage starts as a copy of the one before.
 
-        So 64 pixels become 128: `--from` a run with `branches=2`, `--set branches=3`. A model, which has no
-        discriminator, needs `discriminator_alone`.
+        This is how 64 pixels become 128: `--from` a run with `branches=2`, with `--set branches=3`. To start from a
+        model, which has no discriminator, set `discriminator_alone`.
         """
         for name, net in (("generator", self.generator), ("average", self.average)):
             found = dict(checkpoint[name])
@@ -312,15 +314,16 @@ class GanRecipe:
             _load_fitting(self.discriminator, checkpoint["discriminator"], "discriminator")
         elif not self.settings.discriminator_alone:
             raise SettingsError(
-                "A model has no discriminator, and a new one would spoil the generator: let it learn alone first, "
-                "with --set discriminator_alone=200."
+                "A model has no discriminator, and an untrained one would spoil the generator. "
+                "Train the discriminator alone first: --set discriminator_alone=200."
             )
 
     def collapse(self, means: dict[str, float]) -> str | None:
-        """The problem if the discriminator always wins: beyond the hinge there is no gradient; else None."""
+        """A message if the discriminator always wins, beyond the hinge, where there is no gradient; else None."""
         if means["discriminator"] > _WON:
             return None
-        return f"The discriminator always wins (its hinge loss is {means['discriminator']:.2g}), so nothing is learned."
+        loss = means["discriminator"]
+        return f"The discriminator always wins (hinge loss {loss:.2g}), so the generator learns nothing."
 
     def step(self, step: int) -> dict[str, float]:
         settings, batch = self.settings, self.batch_size
@@ -349,10 +352,7 @@ class GanRecipe:
             (logits,) = self.judged(painted, sentences)
             self.require_heads(True)
             pooled = pooled_features(self.backbone.head(painted[32]))
-            regions, codes = self.image_encoder(*self.matching_features(disturbed, painted, pooled, size))
-            word_loss, sentence_loss = damsm_loss(
-                gather(regions), gather(codes).float(), *text, same=rows[:, None] == rows
-            )
+            matching = self.matching_losses(size, disturbed, painted, pooled, text, rows)
             adversarial = -logits.float().mean()
             moments = (
                 adversarial.new_zeros(()) if self.moments is None else self.discrepancy(pooled, photographed, size)
@@ -368,7 +368,7 @@ class GanRecipe:
         loss = (
             adversarial
             + settings.twin_weight * sameness
-            + settings.damsm_weight * (word_loss + sentence_loss)
+            + self.matching_weight(size) * sum(matching.values(), start=target.new_zeros(()))
             + settings.moment_weight * moments
             + settings.kl_weight * kl
             + settings.preview_weight * preview
@@ -382,8 +382,7 @@ class GanRecipe:
             {
                 "discriminator": discriminator_loss,
                 "adversarial": adversarial,
-                "word_loss": word_loss,
-                "sentence_loss": sentence_loss,
+                **matching,
                 "kl": kl,
                 "preview": preview,
                 **({"distance": distance.mean()} if twins else {}),
@@ -391,20 +390,42 @@ class GanRecipe:
             }
         )
 
-    def matching_features(
-        self, images: Tensor, pyramid: dict[int, Tensor], pooled: Tensor, size: int
-    ) -> tuple[Tensor, Tensor]:
-        """Regions (B,C,h,w) and pooled features (B,F) of pictures (B,3,H,W), at the size DAMSM was trained at.
+    def matching_weight(self, size: int) -> float:
+        """The weight of DAMSM's losses in a step with `size` pixels as input of the backbone.
 
-        `pyramid` and `pooled` are theirs at `size`, and serve where that is the same.
+        If some steps have the size DAMSM was trained at, only these use it, with a larger weight, which saves a second
+        pass of the backbone.
         """
+        inputs = self.settings.inputs
+        if self.matching_input not in inputs:
+            return self.settings.damsm_weight
+        return self.settings.damsm_weight * len(inputs) if size == self.matching_input else 0.0
+
+    def matching_losses(
+        self,
+        size: int,
+        images: Tensor,
+        pyramid: dict[int, Tensor],
+        pooled: Tensor,
+        text: tuple[Tensor, Tensor, Tensor],
+        rows: Tensor,
+    ) -> dict[str, Tensor]:
+        """DAMSM's losses of pictures (B,3,H,W) and all processes' texts, by name; none if `matching_weight` is 0.
+
+        `pyramid` and `pooled` are the pictures' features at `size`, used if DAMSM was trained at that size.
+        """
+        if not self.matching_weight(size):
+            return {}
         if self.matching_input != size:
             pyramid = self.features(images, self.matching_input)
             pooled = pooled_features(self.backbone.head(pyramid[32]))
-        return region_features(pyramid), pooled
+        regions, codes = self.image_encoder(region_features(pyramid), pooled)
+        same = rows[:, None] == rows
+        word_loss, sentence_loss = damsm_loss(gather(regions), gather(codes).float(), *text, same=same)
+        return {"word_loss": word_loss, "sentence_loss": sentence_loss}
 
     def discrepancy(self, pooled: Tensor, photographed: dict[int, Tensor], size: int) -> Tensor:
-        """How much the pictures of all processes, by pooled features (B,F), differ from photographs as a crowd."""
+        """MMD between the pictures of all processes, by pooled features (B,F), and photographs."""
         with torch.no_grad():
             real = pooled_features(self.backbone.head(photographed[32]))
         moments = self.moments[str(size)] if isinstance(self.moments, nn.ModuleDict) else self.moments
@@ -412,13 +433,13 @@ class GanRecipe:
 
     @staticmethod
     def twin_distance(features: Tensor, twins: int) -> Tensor:
-        """How far the first `twins` rows (B,F) are from the last ones: (twins,) cosine distances."""
+        """Cosine distances (twins,) of the first `twins` rows (B,F) from the last ones."""
         return 1 - F.cosine_similarity(features[:twins], features[len(features) - twins :])
 
     def draw_rows(self) -> tuple[Tensor, Tensor, int]:
-        """Photographs (B,), which row's caption each row takes (B,), and how many twins each process has.
+        """Photographs (B,), the row whose caption each row takes (B,), and the number of twins in each process.
 
-        In the rows of each process the last ones are twins of its first ones: the same photograph and caption.
+        In each process, the last rows are twins of the first: the same photograph and caption.
         """
         rows = torch.randint(len(self.photos), (self.batch_size,)).view(distributed.size(), -1)
         order, twins = torch.arange(self.batch_size).view_as(rows), round(self.settings.twins * rows.shape[1])
@@ -427,21 +448,21 @@ class GanRecipe:
         return rows.flatten(), order.flatten(), twins
 
     def pyramid(self, images: Tensor, size: int) -> dict[int, Tensor]:
-        """What the discriminator sees of pictures (B,3,H,W): features at `size` pixels, and the pictures made small."""
+        """The discriminator's input for pictures (B,3,H,W): features at `size` pixels, and a thumbnail."""
         thumbnail = F.interpolate(images, size=(self.settings.thumbnail,) * 2, mode="area")
         return self.features(images, size) | {THUMBNAIL: thumbnail}
 
     def features(self, images: Tensor, size: int) -> dict[int, Tensor]:
-        """The backbone's pyramid of pictures (B,3,H,W) brought to `size` pixels."""
+        """The backbone's feature pyramid of pictures (B,3,H,W) resized to `size` pixels."""
         enlarged = F.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
         return self.see(enlarged.contiguous(memory_format=torch.channels_last))
 
     def discriminator_step(
         self, photographed: dict[int, Tensor], painted: dict[int, Tensor], sentences: Tensor, everyones: Tensor
     ) -> Tensor:
-        """Hinge loss: real with its sentence against painted, and against real with a neighbour's sentence.
+        """One step on the hinge loss: photographs against painted pictures, and against wrongly captioned photographs.
 
-        `sentences` (B,D) belong to the pictures, `everyones` are those of all processes.
+        `sentences` (B,D) belong to the pictures; `everyones`, those of all processes, give the wrong captions.
         """
         matching, mismatched = self.judged(photographed, sentences, share(everyones.roll(1, 0)))
         (fake,) = self.judged({stride: f.detach() for stride, f in painted.items()}, sentences)
@@ -462,7 +483,7 @@ class GanRecipe:
             parameter.requires_grad_(wanted)
 
     def update_average(self, step: int) -> None:
-        """Exponential moving average of parameters and batch-norm statistics alike, shorter at the start."""
+        """Exponential moving average of parameters and batch-norm statistics, with a shorter memory at the start."""
         seen = (step + 1) * self.batch_size
         half_life = min(self.settings.ema_half_life, 0.1 * seen)
         keep = 0.5 ** (self.batch_size / half_life)
@@ -488,5 +509,5 @@ def _load_fitting(net: torch.nn.Module, found: dict[str, Tensor], name: str) -> 
     own = net.state_dict()
     fitting = {key: value for key, value in found.items() if key in own and own[key].shape == value.shape}
     if not fitting:
-        raise WeightsError(f"No tensor of the other run's {name} fits: start from a run with the same widths.")
+        raise WeightsError(f"No tensor of the other run's {name} fits. Start from a run with the same widths.")
     net.load_state_dict(own | fitting)

@@ -1,7 +1,7 @@
-"""Differentiable augmentation: what the discriminator sees, real or painted, is disturbed alike.
+"""Differentiable augmentation of what the discriminator sees, the same for photographs and painted pictures.
 
 Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training" (2020): colour and translation.
-Colours are disturbed less than in the paper: few epochs fit into hours of a CPU, and colours must be learned in them.
+Colours change less than in the paper: hours on a CPU are only a few epochs, and colours must be learned in them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Training a captioner on features of a backbone, frozen or with its last stages tuned.
+"""Training a captioner on the features of a backbone that is frozen or fine-tuned in its last stages.
 
 Xu et al., "Show, Attend and Tell" (2015) and Vinyals et al., "Show and Tell" (2015): cross-entropy with teacher
-forcing, here with label smoothing, an average of the weights, and views of every photograph, one of them seen through
-the generator's picture size, because in the game the captioner looks at painted pictures.
+forcing. Added are label smoothing, a moving average of the weights, and several views of every photograph, one of them
+at the generator's picture size, because in the game the captioner looks at painted pictures.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from telephonegan.networks.captioner import CaptionModel
 from telephonegan.networks.decoding import Markers, beam
 from telephonegan.text import END, START, UNKNOWN, Vocabulary, pad
 from telephonegan.training import distributed
-from telephonegan.training.average import follow
+from telephonegan.training.averaging import follow
 from telephonegan.training.damsm import cosine_decay
 from telephonegan.training.devices import autocast
 from telephonegan.training.ranges import COUNT, RATE, SHARE, SIZE, check_ranges
@@ -33,10 +33,10 @@ from telephonegan.training.sight import FrozenSight, Sight, TunedSight
 
 @dataclass(frozen=True)
 class CaptioningSettings:
-    """What every captioner run depends on, whatever it optimises; sizes in pixels."""
+    """Settings of every captioner run, whatever it optimises; sizes in pixels."""
 
     attention: bool = True
-    input_size: int = 256  # what the backbone sees; a multiple of 32
+    input_size: int = 256  # of the backbone; a multiple of 32
     stored_size: int = 208
     small_size: int = 64
     minimum_count: int = 4
@@ -49,11 +49,11 @@ class CaptioningSettings:
     weight_decay: float = 1e-5
     gradient_clip: float = 1.0
     length_power: float = 0.7
-    # Of the backbone's seven stages the last ones may be trained too, best `--from` a run with none.
+    # How many of the backbone's seven stages are trained, from the last; best `--from` a run with none.
     tuned_stages: int = 0
     backbone_rate: float = 1e-4
-    disturbed: float = 0.5  # with tuned stages: share of the batches whose colours are changed
-    small: float = 0.15  # and of those seen through `small_size` pixels
+    disturbed: float = 0.5  # with tuned stages: share of batches with changed colours
+    small: float = 0.15  # and share of batches reduced to `small_size` pixels
 
     def __post_init__(self) -> None:
         if self.input_size < 32 or self.input_size % 32:
@@ -73,10 +73,10 @@ class CaptioningSettings:
 
 @dataclass(frozen=True)
 class CaptionerSettings(CaptioningSettings):
-    """What a run that learns to say people's captions depends on."""
+    """Settings of a run that learns from human captions by cross-entropy."""
 
     learning_rate: float = 1e-3
-    average_from: float = 0.5  # share of the run after which the weights are averaged
+    average_from: float = 0.5  # share of the run after which averaging of the weights begins
     steps: int = 3000  # 300 steps see every caption once
 
 
@@ -84,7 +84,7 @@ PRESETS = {
     "cpu": CaptionerSettings(),
     "tuned": replace(CaptionerSettings(), tuned_stages=2, learning_rate=5e-4, average_from=0.2, steps=2500),
     "gpu": replace(CaptionerSettings(), photos_per_batch=100, learning_rate=2e-3, steps=1200),
-    # One world of `telephonegan train world`: photographs of 128 pixels, first over frozen features, then tuned.
+    # For `telephonegan train world`: photographs of 128 pixels, first with frozen features, then fine-tuned.
     "world": replace(CaptionerSettings(), stored_size=128, photos_per_batch=50, learning_rate=1.5e-3, steps=1200),
     "world-tuned": replace(
         CaptionerSettings(),
@@ -112,7 +112,7 @@ PRESETS = {
 
 
 class CaptionerRecipe:
-    """One captioner run over a training and a development split."""
+    """A captioner run on a training and a development split."""
 
     def __init__(
         self,
@@ -142,7 +142,7 @@ class CaptionerRecipe:
         return model
 
     def parameter_groups(self) -> list[tuple[list[nn.Parameter], float]]:
-        """What is trained, and the highest learning rate of each part."""
+        """The trained parameters, in groups with their highest learning rates."""
         decoder = [p for name, p in self.model.named_parameters() if not name.startswith("tail.")]
         if self.model.tail is None:
             return [(decoder, self.settings.learning_rate)]
@@ -152,9 +152,9 @@ class CaptionerRecipe:
         ]
 
     def warm_start(self, checkpoint: dict[str, Any]) -> None:
-        """Begin with the averaged weights of a captioner's checkpoint; words it did not know begin anew.
+        """Start with the averaged weights of a captioner's checkpoint; words it does not know start untrained.
 
-        Raises WeightsError for another network's.
+        Raises WeightsError for weights of another network.
         """
         if "average" not in checkpoint:
             raise WeightsError(f"A captioner's checkpoint is needed; this one contains {', '.join(checkpoint)}.")
@@ -164,8 +164,7 @@ class CaptionerRecipe:
                 net.load_state_dict(found)
         except RuntimeError as error:
             raise WeightsError(
-                f"The weights do not fit this network: {error}. "
-                "Give the data and the network settings of the captioner's run."
+                f"The weights do not fit this network: {error}. Use the data and the network settings of that run."
             ) from error
 
     def _ids(self, caption: list[str]) -> list[int]:
@@ -173,7 +172,7 @@ class CaptionerRecipe:
         return [ids[START], *(ids.get(word, ids[UNKNOWN]) for word in caption[: self.settings.words_limit]), ids[END]]
 
     def network(self) -> dict[str, Any]:
-        """The settings `CaptionModel` is built from."""
+        """The settings from which `CaptionModel` is built."""
         settings = self.settings
         return {
             "attention": settings.attention,
@@ -197,15 +196,15 @@ class CaptionerRecipe:
         return {"loss": over_processes(loss.item())}
 
     def draw(self) -> tuple[list[int], Tensor]:
-        """This process's share of a random batch of photographs: their rows, and their cells in a random view each."""
+        """This process's share of a random batch: rows of photographs, and their cells, each in a random view."""
         photos = torch.randint(len(self.train), (self.batch_size,))
         cells = self.sight.draw(self.model, photos)
         return distributed.share(photos).tolist(), cells
 
     def cross_entropy(self, cells: Tensor, photos: list[int]) -> Tensor:
-        """Cross-entropy of the words of every caption of these photographs, averaged over all processes' words.
+        """Cross-entropy of all captions of these photographs, averaged over the words of all processes.
 
-        Each process gives its part times the number of processes, as `average_gradients` wants it.
+        Each process returns its part times the number of processes, because `average_gradients` takes the mean.
         """
         captions = [(caption, row) for row, photo in enumerate(photos) for caption in self.ids[photo]]
         logits, target, _ = self.teacher_forced(cells, *zip(*captions, strict=True))
@@ -215,8 +214,8 @@ class CaptionerRecipe:
     def teacher_forced(
         self, cells: Tensor, captions: Sequence[list[int]], owners: Sequence[int]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Captions from start marker on, caption k of picture `owners[k]` → for each word after a start marker, in some
-        order: logits (W,V), its id (W,), the caption it is of (W,)."""
+        """Captions with start markers, caption k of picture `owners[k]` → for all W words after the start markers:
+        logits (W,V), ids (W,) and the numbers of their captions (W,), in an unspecified order."""
         order = sorted(range(len(captions)), key=lambda k: -len(captions[k]))
         ids, lengths = pad([captions[k] for k in order])
         rows = torch.tensor([owners[k] for k in order], device=self.device)
@@ -229,7 +228,7 @@ class CaptionerRecipe:
         return logits, target, number
 
     def update(self, loss: Tensor, step: int) -> None:
-        """One optimiser step down the gradient of all processes together."""
+        """One optimiser step on the mean gradient of all processes."""
         settings = self.settings
         for group, (_, rate) in zip(self.optimiser.param_groups, self.parameter_groups(), strict=True):
             group["lr"] = rate * cosine_decay(step, settings.steps)
@@ -270,7 +269,7 @@ _ROWS_OF_WORDS = ("decoder.embed.weight", "decoder.linear.weight", "decoder.line
 def _for_vocabulary(
     found: dict[str, Tensor], own: dict[str, Tensor], checkpoint: dict[str, Any], vocabulary: Vocabulary
 ) -> dict[str, Tensor]:
-    """Weights of another run with its rows of words in the order of `vocabulary`; what it lacks stays our own."""
+    """Weights of another run, with the rows of words in the order of `vocabulary`; missing words keep our own rows."""
     words = checkpoint.get("vocabulary", vocabulary.words)
     if words == vocabulary.words:
         return {key: value for key, value in own.items() if key.startswith("tail.")} | found
@@ -286,7 +285,7 @@ def _for_vocabulary(
 
 
 def share_of_words(words: int) -> float:
-    """What a mean over this process's words weighs, so that the processes' average is the mean over all words."""
+    """The weight of this process's mean over `words`, such that the mean over processes is that over all words."""
     return words * distributed.size() / distributed.total(words)
 
 

@@ -1,7 +1,7 @@
-"""Training DAMSM: text and image encoders that score how well words and pictures match.
+"""Training DAMSM: a text and an image encoder that score how well captions and pictures match.
 
-Xu et al. (2018), section 3.2, over frozen EfficientNet-Lite features in place of Inception-v3. The same recipe over
-another backbone trains the judge, so that no network is judged with the features it was trained against.
+Xu et al. (2018), section 3.2, with frozen EfficientNet-Lite features instead of Inception-v3. The same recipe with
+another backbone trains the judge, because no network should be judged with the features it was trained against.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from telephonegan.training.ranges import COUNT, RATE, SHARE, SIZE, check_ranges
 
 @dataclass(frozen=True)
 class DamsmSettings:
-    """What a DAMSM run depends on; sizes in pixels."""
+    """Settings of a DAMSM run; sizes in pixels."""
 
     backbone: str = "lite0"
-    picture_size: int = 64  # what is left of a photograph: the size the generator paints
-    input_size: int = 128  # what the backbone sees, enlarged from picture_size; a multiple of 32
-    views: int = 6  # random crops of each photograph whose features are kept on disk
-    minimum_count: int = 3  # a word seen less often in the training captions is unknown
+    picture_size: int = 64  # photographs are reduced to it: the size the generator paints
+    input_size: int = 128  # of the backbone, enlarged from picture_size; a multiple of 32
+    views: int = 6  # random crops of each photograph whose features are cached
+    minimum_count: int = 3  # rarer words in the training captions are unknown
     words_limit: int = 20
     word_width: int = 300
     width: int = 256
     cell: str = "LSTM"  # or GRU
-    fc_width: int = 0  # above 0: a linear layer of this width between word embeddings and recurrent network
+    fc_width: int = 0  # width of a linear layer between word embeddings and recurrent network; 0 for none
     dropout: float = 0.5
     image_dropout: float = 0.2
     word_drop: float = 0.1  # share of a caption's words left out at random
@@ -64,7 +64,7 @@ class DamsmSettings:
 PRESETS = {
     "cpu": DamsmSettings(),
     "gpu": DamsmSettings(picture_size=128, input_size=256, batch_size=128),
-    # One world of `telephonegan train world`, and its judge.
+    # For `telephonegan train world`, and its judge.
     "world": DamsmSettings(picture_size=128, steps=1500),
     "world-judge": DamsmSettings(picture_size=128, backbone="lite2", input_size=160, views=4, steps=1500),
     "tiny": DamsmSettings(
@@ -83,7 +83,7 @@ PRESETS = {
 
 
 class FeatureBank:
-    """Region and pooled features of several random views of each photograph; view 0 is the whole picture."""
+    """Cached region and pooled features of several views of each photograph; view 0 is the whole picture."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class FeatureBank:
             return random_crop(pack_photos(self.photos, size * 9 // 8, self.cache), size)
 
     def __getitem__(self, index: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """(B,) views and (B,) photographs, on the host → regions (B,C,h,w), pooled (B,P), float32 on the device."""
+        """(B,) views and (B,) photographs, on the CPU → regions (B,C,h,w), pooled (B,P), float32 on the device."""
         rows = taken(self.views, self.near, index, self.device).float()
         regions = rows[:, : -self.pooled_channels].unflatten(1, self.region_size)
         return regions, rows[:, -self.pooled_channels :]
@@ -131,14 +131,14 @@ class FeatureBank:
 
 
 def flat_features(backbone: Backbone, images: Tensor, input_size: int) -> Tensor:
-    """`matching_features` as one row per picture, computed under bfloat16."""
+    """`matching_features` as one row per picture, computed in bfloat16 where the device has it."""
     with autocast(images.device):
         regions, pooled = matching_features(backbone, images, input_size)
     return torch.cat([regions.flatten(1), pooled], dim=1)
 
 
 class DamsmRecipe:
-    """One DAMSM run over a training and a development split."""
+    """A DAMSM run on a training and a development split."""
 
     def __init__(
         self,
@@ -183,7 +183,7 @@ class DamsmRecipe:
                 words, sentences = self.text(share(ids).to(self.device), share(lengths), width=ids.shape[1])
             regions, codes = self.image(self.dropout(regions), self.dropout(pooled))
             same = (photos[:, None] == photos[None]).to(self.device)
-            # Every text is compared with every picture of the batch, whichever process holds it.
+            # Every text is compared with every picture of the batch, also those of other processes.
             word_loss, sentence_loss = damsm_loss(
                 gather(regions),
                 gather(codes).float(),
@@ -207,7 +207,7 @@ class DamsmRecipe:
 
     @torch.no_grad()
     def evaluate(self, step: int, folder: Path) -> dict[str, float]:
-        """R-precision and mean losses, both among up to 100 development photographs at a time."""
+        """R-precision and mean losses of the development split, both in groups of up to 100 photographs."""
         from telephonegan.evaluation.matching import r_precision
 
         self.text.eval(), self.image.eval()
@@ -237,7 +237,7 @@ class DamsmRecipe:
         return plain | {"cell": settings.cell, "fc_width": settings.fc_width or None}
 
     def network(self) -> dict[str, Any]:
-        """The settings both encoders are built from."""
+        """The settings from which both encoders are built."""
         settings = self.settings
         return {
             "text": self._text_network(),
@@ -250,7 +250,7 @@ class DamsmRecipe:
 
 
 def cosine_decay(step: int, steps: int, *, warm_up: int = 100, floor: float = 0.02) -> float:
-    """Learning-rate factor: linear warm-up over at most a tenth of the run, then half a cosine down to `floor`."""
+    """Learning-rate factor: linear warm-up over at most a tenth of the run, then a half cosine down to `floor`."""
     warm_up = min(warm_up, steps // 10)
     if step < warm_up:
         return (step + 1) / warm_up

@@ -1,4 +1,4 @@
-"""Between host and device: what a training step sends and fetches without making either wait for the other."""
+"""Transfers between CPU and GPU that do not make either wait for the other, and where features are kept."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _MOST_KEPT = 2**31 - 1  # bytes
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the host on the device. A GPU copies it while the host goes on."""
+    """Send a CPU tensor to the device; a GPU copies it while the CPU goes on."""
     if device.type != "cuda":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def fetched(numbers: Mapping[str, Tensor]) -> dict[str, float]:
-    """Scalars of the device as numbers, in one copy: the host waits for the device once.
+    """Scalars on the device as Python numbers, in one transfer.
 
     >>> fetched({"loss": torch.tensor(0.5)})
     {'loss': 0.5}
@@ -33,9 +33,9 @@ def fetched(numbers: Mapping[str, Tensor]) -> dict[str, float]:
 
 
 def kept_on(device: torch.device, parts: list[Tensor]) -> Tensor | None:
-    """Equal tensors (N,…) of the host stacked on a GPU (P,N,…), if they fill no more than half of its free memory.
+    """CPU tensors (N,…) of one shape stacked on a GPU (P,N,…), if they fit into half of its free memory.
 
-    None on a CPU, where they lie well enough, and where they are too large.
+    None on a CPU, which needs no copy, and if they are too large.
     """
     if device.type != "cuda":
         return None
@@ -49,9 +49,9 @@ def kept_on(device: torch.device, parts: list[Tensor]) -> Tensor | None:
 
 
 def taken(parts: list[Tensor], near: Tensor | None, index: tuple[Tensor, Tensor], device: torch.device) -> Tensor:
-    """Rows (B,…) of several tensors, (B,) which tensor and (B,) which row of it, on the device.
+    """Rows (B,…) of several tensors, on the device. `index` is which tensor (B,), and which of its rows (B,).
 
-    `near` is what `kept_on` made of them.
+    `near` is what `kept_on` returned for these tensors.
     """
     if near is not None:
         return near[sent(index[0], device), sent(index[1], device)]

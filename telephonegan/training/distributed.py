@@ -1,9 +1,9 @@
-"""Several processes, on one machine or more, training one model: `torchrun … -m telephonegan train …`.
+"""Training one model with several processes on one or more machines: `torchrun … -m telephonegan train …`.
 
-Every process draws the same random numbers for the whole batch and takes its share of the rows, gradients are averaged
-before each update, and batch norm sees the joint batch; so N processes compute what one would on the same batch. The
-recipes have several networks in one graph, which is why gradients are averaged here and not by a wrapper per network.
-Outside torchrun every function does nothing, at no cost.
+Every process draws the same random numbers for the whole batch and takes its share of the rows. Gradients are averaged
+before each update, and batch norm uses the joint batch, so N processes compute what one would on the same batch. The
+recipes have several networks in one graph, so gradients are averaged here and not by a wrapper around each network.
+Outside torchrun these functions do nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from telephonegan.errors import SettingsError
 
 @contextmanager
 def processes(device: torch.device) -> Iterator[torch.device]:
-    """Join the other processes torchrun started, if it did; gives the device of this one: of several GPUs its own."""
+    """Join the other processes of torchrun, if there are any. Yields this process's device: its own GPU of several."""
     if "RANK" not in os.environ:
         yield device
         return
@@ -41,7 +41,7 @@ def _joined() -> bool:
 
 
 def size() -> int:
-    """How many processes train together."""
+    """The number of processes that train together."""
     return dist.get_world_size() if _joined() else 1
 
 
@@ -51,13 +51,13 @@ def rank() -> int:
 
 
 def is_main() -> bool:
-    """Whether this process writes files and talks; one does."""
+    """Whether this is the process that writes files and messages."""
     return rank() == 0
 
 
 @contextmanager
 def main_first() -> Iterator[None]:
-    """Let the main process through the block before the others: what it puts into a cache, they find."""
+    """Run the block in the main process first, so that the others find what it cached."""
     if size() > 1 and not is_main():
         dist.barrier()
     yield
@@ -66,19 +66,19 @@ def main_first() -> Iterator[None]:
 
 
 def check_batch(batch: int) -> None:
-    """Raise SettingsError for a batch that cannot be shared equally."""
+    """Raise SettingsError for a batch that cannot be divided equally."""
     if batch % size():
         raise SettingsError(f"batch_size must be a multiple of the {size()} processes; {batch} was given.")
 
 
 def share(batch: Tensor) -> Tensor:
-    """This process's rows of a batch (B,…) that all of them drew: (B/size,…)."""
+    """This process's rows (B/size,…) of a batch (B,…) that all processes have."""
     rows = len(batch) // size()
     return batch[rank() * rows : (rank() + 1) * rows]
 
 
 def gather(rows: Tensor) -> Tensor:
-    """The whole batch (B,…) of every process's rows; gradients flow back to whoever computed them."""
+    """The whole batch (B,…) from the rows of each process; gradients flow back to the process that computed them."""
     return torch.cat(all_gather(rows.contiguous())) if size() > 1 else rows
 
 
@@ -92,7 +92,7 @@ def total(number: float) -> float:
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Replace every gradient by its mean over the processes, in one message."""
+    """Replace every gradient by its mean over the processes, in a single transfer."""
     if size() == 1:
         return
     gradients = [p.grad for p in parameters if p.grad is not None]

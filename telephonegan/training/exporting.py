@@ -1,4 +1,4 @@
-"""Exporting the model of a training run under a name."""
+"""Exporting the model of a training run."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def export(
     `folder` is where models are kept (default: the user's own). `description`, `data` (what it was trained on),
     `licence` and `quality` (measured numbers) go into the manifest. `replace` replaces a model of that name.
 
-    Raises DataError or WeightsError for a folder that does not hold a run, SettingsError for runs that cannot be
-    averaged and for a name that cannot be used, OutputError when the model cannot be written.
+    Raises DataError or WeightsError for a folder without a valid run, SettingsError for runs that cannot be averaged
+    and for an invalid name, OutputError if the model cannot be written.
 
     >>> export("runs/damsm", name="mine").entry.kind  # doctest: +SKIP
     'damsm'
     """
-    from telephonegan.training.soup import check_alike, mean_weights
+    from telephonegan.training.averaging import check_alike, mean_weights
     from telephonegan.zoo import store
 
     folders = [Path(each) for each in (run, *others)]
@@ -80,7 +80,7 @@ def export(
 
 
 def _tensors(recipe: str, checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """The weights to export: the running average, or both encoders of a DAMSM."""
+    """The weights to export: the moving average, or both encoders of a DAMSM."""
     if recipe != "damsm":
         return checkpoint["average"]
     parts = ("text_encoder", "image_encoder")
@@ -88,7 +88,7 @@ def _tensors(recipe: str, checkpoint: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _described(record: Mapping[str, Any], damsm_name: str) -> dict[str, Any]:
-    """The architecture of a run's model, its settings and its words, as the manifest lists them."""
+    """Architecture, settings and vocabulary of a run's model, as the manifest lists them."""
     settings, network = record["settings"], record["network"]
     if record["recipe"] == "captioner":
         return {

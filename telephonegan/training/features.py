@@ -1,4 +1,4 @@
-"""Frozen features of photographs, computed once and kept on disk, so that a CPU suffices for training."""
+"""Features of photographs from a frozen network, computed once and cached on disk, so that a CPU can train on them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from telephonegan.files import make_folder, replacing
 
 
 def cached(path: str | Path, batches: Callable[[], Sequence[Tensor]], compute: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return `compute` of every batch joined, in half precision; read from `path` (.npy) when it is there.
+    """Return `compute` of all batches, joined, in half precision; read from `path` (.npy) if it exists.
 
-    `batches` is called only when the file is missing; `compute` may run on any device. The file is written atomically
-    and mapped, not read: rows come from the disk as they are asked for, and what a caller writes to them stays its own.
+    `batches` is called only if the file is missing; `compute` may run on any device. The file is written atomically
+    and memory-mapped: rows are read when they are used, and a caller's changes do not reach the file.
     """
     path = Path(path)
     if not path.exists():

@@ -14,7 +14,7 @@ from telephonegan.files import append_line
 
 
 class Journal:
-    """Writes the numbers of one run; `write=False` for the silent ones of several processes."""
+    """Writes the numbers of one run. Of several processes only one writes; the others have `write=False`."""
 
     def __init__(self, folder: Path, batch_size: int, *, write: bool = True) -> None:
         self.folder, self.batch_size, self.write = folder, batch_size, write
@@ -29,7 +29,7 @@ class Journal:
             self.board.close()
 
     def watched(self, steps: range) -> Iterator[int]:
-        """The steps, with a progress bar that shows pictures per second."""
+        """Iterate over the steps with a progress bar that shows pictures per second."""
         pictures = self.batch_size
         with tqdm(
             total=steps.stop * pictures,
@@ -47,7 +47,7 @@ class Journal:
             tqdm.write(text)
 
     def scalars(self, step: int, means: Mapping[str, float]) -> None:
-        """The losses since the last call."""
+        """Log the mean losses since the last call."""
         seconds = round(time.monotonic() - self.started, 1)
         self._append({"step": step, "images": step * self.batch_size, "seconds": seconds, **means})
         self._draw(step, means, "train")
@@ -55,7 +55,7 @@ class Journal:
             self.bar.set_postfix({key: f"{value:.3g}" for key, value in list(means.items())[:3]}, refresh=False)
 
     def evaluation(self, step: int, scores: Mapping[str, float]) -> None:
-        """What a recipe measured, and the grid of pictures it left in the folder, if it did."""
+        """Log the scores of an evaluation, and the grid of pictures if there is one in the folder."""
         self._append({"step": step, "evaluation": dict(scores)})
         self._draw(step, scores, "evaluation")
         grid = self.folder / f"grid-{step:06d}.png"
@@ -76,7 +76,7 @@ class Journal:
 
 
 def _board(folder: Path) -> Any:
-    """A TensorBoard writer, or None: the package is heavy, and log.jsonl has the same numbers."""
+    """A TensorBoard writer, or None if TensorBoard is not installed; log.jsonl has the same numbers."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

@@ -1,4 +1,4 @@
-"""Training runs: started, resumed, and the three recipes one after the other."""
+"""Starting and resuming training runs, singly or all three recipes in turn."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from telephonegan.records import read_json
 from telephonegan.training import recipes, runs
 from telephonegan.training.ranges import COUNT, check_range
 
-ORDER = ("damsm", "attngan", "captioner")  # of `train_all`: the generator learns from the DAMSM
-_WORLD = {"train": 1200, "dev": 100, "test": 100}  # drawn pictures, where the tiny preset is given no data
+ORDER = ("damsm", "attngan", "captioner")  # of `train_all`: the generator needs the DAMSM
+_WORLD = {"train": 1200, "dev": 100, "test": 100}  # pictures to draw for the tiny preset without data
 _WORLD_SIZE = 48
-_ARGUMENTS = {"run_folder": "run", "set": "settings"}  # names in run.json → names of `train`, where they differ
+_ARGUMENTS = {"run_folder": "run", "set": "settings"}  # names in run.json → arguments of `train`, if they differ
 
 
 def train(
@@ -86,7 +86,7 @@ def train(
     run, cache = Path(run), Path(cache or Path(run).parent / "cache")
     _check(seed, checkpoint_minutes, minutes, evaluate_every)
     if threads is not None:
-        torch.set_num_threads(inference.check_whole(threads, "threads", 1, 1024))
+        inference.use_threads(threads)
     with distributed.processes(inference.resolve_device(device)) as own:
         devices.tune(own)
         chosen = _settings(recipe, preset, config, assignments, steps)
@@ -150,10 +150,10 @@ def train_all(
     minutes: float | None = None,
     **how: Any,
 ) -> bool:
-    """Train `ORDER` into sub-folders of `run`; False if one of them was stopped, in which case the rest is not started.
+    """Train the recipes in `ORDER` into sub-folders of `run`. If one is stopped, returns False and skips the rest.
 
-    Without `data` the preset "tiny" draws a data set of coloured shapes. `minutes` is the total for all of them. `how`
-    is steps, seed, device and so on, as for `train`, which also describes the errors.
+    Without `data` the preset "tiny" draws a data set of coloured shapes. `minutes` is the total for all recipes. `how`
+    takes steps, seed, device and so on, like `train`, and the errors are those of `train`.
 
     >>> train_all("runs/shapes", preset="tiny")  # doctest: +SKIP
     True
@@ -181,7 +181,7 @@ def time_left(minutes: float | None) -> Callable[[], float | None]:
 
 def _world(run: Path, preset: str) -> Path:
     if preset != "tiny":
-        raise SettingsError("train all needs --data FOLDER; only the preset tiny draws its own pictures.")
+        raise SettingsError("train all needs --data FOLDER: only the preset tiny draws its own pictures.")
     from telephonegan.data.shapes import write_world
 
     folder = run / "world"
@@ -191,8 +191,8 @@ def _world(run: Path, preset: str) -> Path:
 
 
 def _absolute(path: str | Path | None) -> str | None:
-    """What run.json keeps, so that a run can be resumed from any folder."""
-    return None if path is None else str(Path(path).expanduser().absolute())
+    """A path as run.json records it, so that a run can be resumed from any folder."""
+    return None if path is None else str(files.expanded(path).absolute())
 
 
 def _run_or_name(source: str | Path | None) -> str | None:
@@ -216,19 +216,19 @@ def _start_from(made: Any, recipe: str, preset: str, origin: str | Path) -> None
     made.warm_start(runs.read_origin(recipe, origin))
 
 
-# ---------------------------------------------------------------------------------------------------- what is learned
+# ---------------------------------------------------------------------------------------------------- data
 
 
 @dataclass(frozen=True)
 class _Sources:
-    """What a recipe learns from: photographs to train and to measure on and, for attngan, the DAMSM encoders."""
+    """A recipe's input: photographs for training and for evaluation and, for attngan, the DAMSM encoders."""
 
     train: Any
     measured: Any
     matcher: Any = None
 
     def parts(self) -> list[Any]:
-        """As the recipes take them."""
+        """The first arguments of a recipe."""
         return [self.train, self.measured, *([] if self.matcher is None else [self.matcher])]
 
     def fingerprints(self) -> dict[str, str]:
@@ -248,14 +248,17 @@ def _sources(
     if recipe != "attngan":
         return _Sources(train, measured)
     if damsm is None:
-        raise SettingsError("train attngan needs --damsm RUN: train DAMSM first, it gives the text encoder.")
+        raise SettingsError(
+            "train attngan needs --damsm: the folder of a DAMSM run or the name of a DAMSM model. "
+            "Train one first with: telephonegan train damsm"
+        )
     return _Sources(train, measured, runs.load_matcher(damsm))
 
 
 def _usable(photos: Any, cache: Path) -> Any:
-    """The readable photographs; the others are reported. The result is cached, because the check takes a while.
+    """The readable photographs; the others are reported. The result is cached because the check is slow.
 
-    A pack has a checksum for every photograph and is not checked.
+    Packs are not checked, because they have a checksum for every photograph.
     """
     from tqdm.auto import tqdm
 

@@ -1,4 +1,4 @@
-"""The loop every recipe shares: steps, logging, evaluation, atomic checkpoints and exact resumption."""
+"""The training loop of all recipes: steps, logging, evaluation, atomic checkpoints and exact resumption."""
 
 from __future__ import annotations
 
@@ -15,32 +15,36 @@ import torch
 
 from telephonegan.errors import SettingsError, TelephoneganError, WeightsError
 from telephonegan.files import locked, make_folder, replacing
+from telephonegan.inference import CoreWatch
 from telephonegan.training import distributed
 from telephonegan.training.journal import Journal
 
 _ADVICE = "Lower the learning rate."
+_watch = CoreWatch("step")
 
 
 class Recipe(Protocol):
-    """What a training recipe gives to the loop.
+    """The interface of a training recipe.
 
-    It may also have `collapse(means)`: the problem if the logged numbers show that the run no longer learns, else None.
+    It may also have `collapse(means)`: a message if the logged numbers show that the run no longer learns, else None;
+    and `device`, if that is not the CPU.
     """
 
     batch_size: int
+    seed: int  # the run's; set by `run` before the first step
 
     def state(self) -> Mapping[str, Any]:
-        """Everything with `state_dict`/`load_state_dict` that a checkpoint must hold."""
+        """Everything a checkpoint must contain, as objects with `state_dict` and `load_state_dict`."""
 
     def step(self, step: int) -> dict[str, float]:
         """Do one optimiser step; return the numbers to log."""
 
     def evaluate(self, step: int, folder: Path) -> dict[str, float]:
-        """Measure, and write sample pictures into `folder`."""
+        """Return scores, and write samples into `folder`."""
 
 
 class TrainingDiverged(TelephoneganError, RuntimeError):
-    """A loss became NaN or infinite, or the run no longer learns; the last checkpoint is still good."""
+    """A loss or weight became NaN or infinite, or the run no longer learns. The last checkpoint is still good."""
 
 
 def run(
@@ -54,21 +58,21 @@ def run(
     checkpoint_minutes: float = 5.0,
     deadline: float | None = None,
 ) -> bool:
-    """Train `recipe` to `steps`, resuming from `folder`/checkpoint.pt when it is there.
+    """Train `recipe` to `steps`, resuming from `folder`/checkpoint.pt if it exists.
 
-    Every step draws from its own random stream, seeded by (seed, step): a resumed run therefore continues exactly as an
-    uninterrupted one would. Ctrl-C, or the `deadline` (a time of `time.monotonic()`), finishes the step, saves and
-    returns False; a completed run returns True. Numbers go to log.jsonl and, where TensorBoard is
-    installed, to its event files; of several processes one writes. Raises TrainingDiverged on NaN or a collapse and
-    keeps the last checkpoint, WeightsError when the checkpoint does not fit the recipe, OutputError when another
-    process trains in that folder.
+    Every step has its own random stream, seeded by (seed, step), so a resumed run continues exactly as an uninterrupted
+    one would. Returns True when the run is complete. Ctrl-C or the `deadline` (in terms of `time.monotonic()`) finishes
+    the step, saves and returns False. Numbers go to log.jsonl and, if TensorBoard is installed, to its event files; of
+    several processes only one writes. Raises TrainingDiverged on NaN or a collapse, keeping the last checkpoint,
+    WeightsError if the checkpoint does not fit the recipe, OutputError if another process trains in that folder.
     """
     check_steps(steps)
     distributed.check_batch(recipe.batch_size)
     folder = Path(folder)
     make_folder(folder)
-    # Processes that train together are one run, and the main one holds its folder for all.
+    # Processes that train together are one run, whose folder the main process locks for all.
     with locked(folder / ".lock") if distributed.is_main() else nullcontext():
+        recipe.seed = seed
         found = _resume(recipe, folder)
         with Journal(folder, recipe.batch_size, write=distributed.is_main()) as journal:
             done, finished = _steps(
@@ -98,15 +102,16 @@ def _steps(
     checkpoint_minutes: float,
     deadline: float,
 ) -> tuple[int, bool]:
-    """The step it came to, and whether nobody stopped it."""
+    """Train; return the number of steps done, and whether the run is complete."""
     done, saved, warning = wanted.start, time.monotonic(), None
+    device = getattr(recipe, "device", torch.device("cpu"))
     recent: list[dict[str, float]] = []
     try:
         for step in journal.watched(wanted):
             if _is_past(deadline):
                 raise KeyboardInterrupt
             seed_step(seed, step)
-            with interrupts_deferred():
+            with _watch(device), interrupts_deferred():
                 losses = recipe.step(step)
                 _check_finite(losses, step, folder)
                 done = step + 1
@@ -119,7 +124,7 @@ def _steps(
             if evaluate_every and done % evaluate_every == 0 and distributed.is_main():
                 _check_weights(recipe, folder, done)
                 journal.evaluation(done, recipe.evaluate(done, folder))
-            # A run in doubt may be over: its last good checkpoint must not be replaced.
+            # Do not replace the last good checkpoint while the run may be collapsing.
             if warning is None and time.monotonic() - saved > checkpoint_minutes * 60:
                 save_checkpoint(recipe, folder, done)
                 saved = time.monotonic()
@@ -130,7 +135,7 @@ def _steps(
 
 
 def _is_past(deadline: float) -> bool:
-    """Whether the time is up; processes that train together agree on it."""
+    """Whether the time is up; processes that train together agree on the answer."""
     return math.isfinite(deadline) and distributed.total(time.monotonic() >= deadline) > 0
 
 
@@ -142,7 +147,7 @@ def check_steps(steps: int) -> None:
 
 @contextmanager
 def interrupts_deferred() -> Iterator[None]:
-    """Hold Ctrl-C and SIGTERM back to the end of the block: a step that stops half-way leaves weights of no step."""
+    """Defer Ctrl-C and SIGTERM to the end of the block, because half a step leaves inconsistent weights."""
     if threading.current_thread() is not threading.main_thread():  # only the main thread is interrupted
         yield
         return
@@ -155,7 +160,7 @@ def interrupts_deferred() -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
     if distributed.total(len(pressed)):  # processes that train together stop together
-        signal.raise_signal(pressed[-1] if pressed else signal.SIGINT)  # now for whoever handles it, or nobody
+        signal.raise_signal(pressed[-1] if pressed else signal.SIGINT)  # now with the original handlers
 
 
 def seed_step(seed: int, step: int) -> None:
@@ -164,9 +169,9 @@ def seed_step(seed: int, step: int) -> None:
 
 
 def save_checkpoint(recipe: Recipe, folder: Path, step: int) -> None:
-    """Write checkpoint.pt atomically: a crash while saving leaves the previous one.
+    """Write checkpoint.pt atomically: if saving crashes, the previous one is still there.
 
-    Raises TrainingDiverged, and keeps the previous one, if a weight is not finite.
+    If a weight is not finite, raises TrainingDiverged and keeps the previous one.
     """
     if not distributed.is_main():
         return
@@ -174,12 +179,12 @@ def save_checkpoint(recipe: Recipe, folder: Path, step: int) -> None:
     with replacing(folder / "checkpoint.pt") as partial:
         try:
             torch.save({"step": step, **parts}, partial)
-        except RuntimeError as error:  # torch's word for a disk that refuses
+        except RuntimeError as error:  # what torch raises when it cannot write
             raise OSError(f"the disk may be full ({error})") from error
 
 
 def _check_weights(recipe: Recipe, folder: Path, step: int) -> dict[str, Any]:
-    """The state of every part; TrainingDiverged where a number in it is not finite."""
+    """The state of every part. Raises TrainingDiverged if a number in it is not finite."""
     parts = {name: part.state_dict() for name, part in recipe.state().items()}
     broken = next((name for name, part in parts.items() if not _all_finite(part)), None)
     if broken is not None:
@@ -196,12 +201,12 @@ def _all_finite(part: Any) -> bool:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Return what `save_checkpoint` wrote: `step`, and a state dict by part. Raises WeightsError for anything else."""
+    """Return a checkpoint: `step`, and the state dict of each part. Raises WeightsError for an invalid file."""
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch answers a damaged file in many ways
+    except Exception as error:  # torch raises many types for a damaged file
         raise WeightsError(
-            f"The checkpoint {path} cannot be read; it is damaged: {error}. Train in another folder."
+            f"The checkpoint {path} is damaged and cannot be read: {error}. Train in another folder."
         ) from error
     parts = found if isinstance(found, dict) else {}
     step = parts.get("step")
@@ -217,14 +222,16 @@ def _resume(recipe: Recipe, folder: Path) -> int:
     checkpoint = read_checkpoint(path)
     parts = recipe.state()
     if set(parts) != set(checkpoint) - {"step"}:
-        raise WeightsError(f"{path} is from another recipe: it has {sorted(checkpoint)}, this one {sorted(parts)}.")
+        raise WeightsError(
+            f"{path} is from another recipe: it has {sorted(checkpoint)}, this recipe needs {sorted(parts)}."
+        )
     for name, part in parts.items():
         try:
             part.load_state_dict(checkpoint[name])
         except (RuntimeError, ValueError) as error:
             raise WeightsError(
                 f"The checkpoint {path} is from another network: {name} does not fit ({error}). "
-                "Resume with the original settings, or name another folder."
+                "Resume with the original settings, or choose another folder."
             ) from error
     return checkpoint["step"]
 
@@ -237,7 +244,7 @@ def _check_finite(losses: Mapping[str, float], step: int, folder: Path) -> None:
 
 
 def _collapse(recipe: Recipe, means: dict[str, float], before: str | None, folder: Path) -> str | None:
-    """What the recipe finds wrong; TrainingDiverged when it finds it a second time in a row."""
+    """The recipe's warning. Raises TrainingDiverged for the second warning in a row."""
     found = recipe.collapse(means) if hasattr(recipe, "collapse") else None
     if found is not None and before is not None:
         raise TrainingDiverged(f"{found} {_ADVICE}{_kept(folder)}")
@@ -249,4 +256,7 @@ def _kept(folder: Path) -> str:
 
 
 def _means(records: list[dict[str, float]]) -> dict[str, float]:
-    return {key: sum(record[key] for record in records) / len(records) for key in records[0]}
+    """The mean of each loss over the steps that have it."""
+    names = dict.fromkeys(name for record in records for name in record)
+    given = {name: [record[name] for record in records if name in record] for name in names}
+    return {name: sum(values) / len(values) for name, values in given.items()}

@@ -1,8 +1,8 @@
-"""Maximum mean discrepancy between painted pictures and photographs, as a loss over a queue of recent features.
+"""Maximum mean discrepancy (MMD) between painted pictures and photographs, as a loss over queues of recent features.
 
-A discriminator judges single pictures; this loss compares the distributions (too few faces, too much
-grass). Li, Swersky and Zemel, "Generative Moment Matching Networks" (2015), with the cubic kernel of Binkowski et al.,
-"Demystifying MMD GANs" (2018), on the pooled features of a frozen network.
+A discriminator judges single pictures; this loss compares distributions, so it notices too few faces or too much
+grass. Li, Swersky and Zemel, "Generative Moment Matching Networks" (2015), with the cubic kernel of Bińkowski et al.,
+"Demystifying MMD GANs" (2018), on pooled features of a frozen network.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 
 class MomentMatching(nn.Module):
-    """Features of the last `capacity` photographs and painted pictures, and the loss of new ones against them.
+    """Queues of the features of the last `capacity` photographs and painted pictures, and the loss of new ones.
 
-    The queues are buffers: a checkpoint keeps them, so a resumed run goes on exactly.
+    The queues are buffers, so a checkpoint contains them and a resumed run continues exactly.
 
     >>> matching = MomentMatching(width=1280, capacity=1024)
     >>> loss = matching(torch.randn(32, 1280), torch.randn(32, 1280))
@@ -27,19 +27,19 @@ class MomentMatching(nn.Module):
         self.register_buffer("painted", torch.zeros(capacity, width))
         self.register_buffer("photographed", torch.zeros(capacity, width))
         self.register_buffer("seen", torch.zeros((), dtype=torch.long))
-        self._count: int | None = None  # `seen` as the host knows it, so that no step waits for the device
+        self._count: int | None = None  # `seen` on the CPU, so that no step waits for the GPU
 
     def forward(self, painted: Tensor, photographed: Tensor) -> Tensor:
-        """Features of both, (B,F) → the squared discrepancy's gradient as a loss; 0 until the queues are full.
+        """New features (B,F) of both → a loss with the gradient of the squared MMD; 0 until the queues are full.
 
-        Its value is the mean witness function of the new pictures: how much more they resemble other painted pictures
-        than photographs. It may be negative.
+        Its value is the mean of the witness function over the new pictures: how much more they resemble other painted
+        pictures than photographs. It may be negative.
         """
         painted, photographed = painted.float(), photographed.float()
         if self._count is None:
             self._count = int(self.seen)
         full = self._count >= len(self.painted)
-        # A small difference of large sums, which half precision would drown.
+        # A small difference of large sums: half precision would lose it.
         with torch.autocast(painted.device.type, enabled=False):
             loss = self._witness(painted).mean() if full else painted.new_zeros(())
         self._remember(painted.detach(), photographed)

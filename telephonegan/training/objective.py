@@ -13,9 +13,9 @@ from telephonegan.networks.attngan import Discriminator
 
 
 def discriminator_loss(discriminator: Discriminator, real: Tensor, fake: Tensor, sentences: Tensor) -> Tensor:
-    """Loss of telling photographs (B,3,S,S) from painted pictures and from photographs of other sentences (B,D).
+    """A discriminator's loss on photographs (B,3,S,S), painted pictures, and photographs with the wrong sentence (B,D).
 
-    Each photograph but the last also meets its neighbour's sentence, as in the published code.
+    The wrong sentence is that of the next photograph in the batch; the last one has none, as in the published code.
     """
     photographed, painted = discriminator(real), discriminator(fake.detach())
     conditional, alone = discriminator.COND_DNET, discriminator.UNCOND_DNET
@@ -28,14 +28,14 @@ def discriminator_loss(discriminator: Discriminator, real: Tensor, fake: Tensor,
 
 
 def adversarial_loss(discriminator: Discriminator, fake: Tensor, sentences: Tensor) -> Tensor:
-    """The generator's loss: how far the discriminator is from accepting pictures (B,3,S,S) of sentences (B,D)."""
+    """The generator's loss: cross-entropy of the discriminator taking pictures (B,3,S,S) of sentences (B,D) as real."""
     features = discriminator(fake)
     loss = _is_real(discriminator.COND_DNET(features, sentences))
     return loss if discriminator.UNCOND_DNET is None else loss + _is_real(discriminator.UNCOND_DNET(features))
 
 
 def kl_divergence(mu: Tensor, logvar: Tensor) -> Tensor:
-    """From N(mu, exp(logvar)) to N(0, 1), averaged over pictures and dimensions, at least 0."""
+    """KL divergence of N(mu, exp(logvar)) from N(0, 1), averaged over pictures and dimensions; at least 0."""
     return -0.5 * (1 + logvar - mu.pow(2) - logvar.exp()).float().mean()
 
 
@@ -48,6 +48,6 @@ def _is_fake(probabilities: Tensor) -> Tensor:
 
 
 def _cross_entropy(probabilities: Tensor, target: Tensor) -> Tensor:
-    # On GPUs autocast refuses this loss for every type.
+    # Autocast forbids this loss on GPUs.
     with torch.autocast(probabilities.device.type, enabled=False):
         return F.binary_cross_entropy(probabilities.float(), target)

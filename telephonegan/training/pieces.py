@@ -1,4 +1,4 @@
-"""Splitting a large file into small pieces with checksums, and joining them again."""
+"""Splitting a large file into small pieces with checksums, and joining the pieces again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PIECE = 16 * 1024 * 1024  # bytes
 def split_file(path: Path, *, limit: int = PIECE) -> list[Path]:
     """Replace a file by pieces NAME.000, NAME.001, … of at most `limit` bytes, and NAME.sha256, which lists them.
 
-    The list is in the form of sha256sum, the whole file's line last. Raises OutputError.
+    The list has the format of sha256sum; the line of the whole file comes last. Raises OutputError.
 
     >>> split_file(Path("runs/attngan/checkpoint.pt"))  # doctest: +SKIP
     """
@@ -35,7 +35,7 @@ def split_file(path: Path, *, limit: int = PIECE) -> list[Path]:
 def join_file(path: Path) -> bool:
     """Join a file's pieces and delete them, unless the file exists; returns whether there was anything to do.
 
-    Raises DataError if a piece is missing or damaged; all pieces are kept then.
+    If a piece is missing or damaged, raises DataError and keeps all pieces.
     """
     if path.exists() or not _list_of(path).exists():
         return False

@@ -1,7 +1,7 @@
-"""Training AttnGAN as published: three discriminators, one for each size, and DAMSM on the largest pictures.
+"""Training AttnGAN as published: a discriminator for each of three sizes, and DAMSM on the largest pictures.
 
-Xu et al., "AttnGAN: Fine-Grained Text to Image Generation with Attentional GANs" (2018), section 3, and its code; for
-hundreds of epochs on a GPU. `telephonegan.training.attngan` learns from a few thousand photographs in hours.
+Xu et al., "AttnGAN: Fine-Grained Text to Image Generation with Attentional GANs" (2018), section 3, and the published
+code. It takes hundreds of epochs on a GPU; `telephonegan.training.attngan` needs hours for a few thousand photographs.
 """
 
 from __future__ import annotations
@@ -28,9 +28,8 @@ from telephonegan.networks.inception import INPUT_SIZE, InceptionEncoder
 from telephonegan.text import pad, padding_mask
 from telephonegan.training import distributed
 from telephonegan.training.attngan import check_backbone
-from telephonegan.training.average import follow
-from telephonegan.training.batches import Batches, known_ids
-from telephonegan.training.crops import Crops
+from telephonegan.training.averaging import follow
+from telephonegan.training.batches import Batches, Crops, known_ids
 from telephonegan.training.devices import autocast
 from telephonegan.training.distributed import average_gradients, gather, share
 from telephonegan.training.objective import adversarial_loss, discriminator_loss, kl_divergence
@@ -40,13 +39,13 @@ Look = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 _SHOWN = 32
 _PAINTED_AT_ONCE = 8
-_WON = 0.01  # a discriminator's loss; at chance it is 1.4
-_LOST = 27.6  # the generator's loss at each head: for probabilities below 1e-12 torch cuts the gradient down
+_WON = 0.01  # loss below which a discriminator has won; guessing gives 1.4
+_LOST = 27.6  # the generator's loss per head at a probability of 1e-12, below which torch limits the gradient
 
 
 @dataclass(frozen=True)
 class PublishedGanSettings:
-    """What a published GAN run depends on; sizes in pixels."""
+    """Settings of a published GAN run; sizes in pixels."""
 
     base_size: int = 64
     branches: int = 3
@@ -56,7 +55,7 @@ class PublishedGanSettings:
     previews: bool = True  # False is AttnDCGAN: only the last stage paints, and one discriminator judges
     noise_width: int = 100
     condition_width: int = 100
-    words_limit: int = 18  # of a longer caption this many words are sampled each time
+    words_limit: int = 18  # this many words of a longer caption are sampled each time
     batch_size: int = 20
     epochs: int = 600
     generator_learning_rate: float = 2e-4
@@ -66,9 +65,9 @@ class PublishedGanSettings:
     gamma1: float = 4.0
     gamma2: float = 5.0
     gamma3: float = 10.0
-    average_keep: float = 0.999  # each step
-    gradient_clip: float = 0.0  # largest norm of a network's gradient; 0 means no limit, as published
-    bfloat16: bool = True  # the networks' arithmetic; False is float32, as published
+    average_keep: float = 0.999  # decay of the moving average per step
+    gradient_clip: float = 0.0  # largest norm of a network's gradient; 0 for no limit, as published
+    bfloat16: bool = True  # False computes in float32, as published
     workers: int = 4  # threads that read photographs
 
     def __post_init__(self) -> None:
@@ -78,7 +77,7 @@ class PublishedGanSettings:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Of the pictures that are judged, from small to large."""
+        """Sizes of the pictures that have a discriminator, from small to large."""
         sizes = tuple(self.base_size << branch for branch in range(self.branches))
         return sizes if self.previews else sizes[-1:]
 
@@ -105,9 +104,9 @@ PRESETS = {
 
 
 class PublishedGanRecipe:
-    """One GAN run, guided by frozen DAMSM encoders: `matcher`, over Inception-v3 or over EfficientNet-Lite0.
+    """A GAN run guided by the frozen DAMSM encoders of `matcher`, over Inception-v3 or EfficientNet-Lite0.
 
-    Nothing is kept in `cache`: photographs are read as they are needed.
+    `cache` is not used: photographs are read when they are needed.
     """
 
     def __init__(
@@ -124,6 +123,7 @@ class PublishedGanRecipe:
         self.embedding_width = matcher.image.emb_cnn_code.out_features
         self.text = matcher.text.to(self.device)
         self.look = looker(matcher, self.device)
+        self.seed = 0
         self.batches = Batches(
             train,
             self.vocabulary,
@@ -163,7 +163,7 @@ class PublishedGanRecipe:
         return self.settings.epochs * self.batches.per_epoch
 
     def network(self) -> dict[str, Any]:
-        """The settings the generator is built from."""
+        """The settings from which the generator is built."""
         settings = self.settings
         return {
             "channels": settings.generator_channels,
@@ -185,9 +185,9 @@ class PublishedGanRecipe:
         return {**self._nets(), "generator_optimiser": self.generator_optimiser, **optimisers}
 
     def warm_start(self, checkpoint: Mapping[str, Any]) -> None:
-        """Start from the networks of another run's checkpoint. Raises WeightsError if they do not fit.
+        """Start with the networks of another run's checkpoint. Raises WeightsError if they do not fit.
 
-        What a published run left, its generator and maybe its discriminators, will do: the average then begins there.
+        The generator alone, or with discriminators, is enough: the average then starts from the generator.
         """
         found = {name: net for name, net in self._nets().items() if name in checkpoint}
         load_networks({"generator": self.generator} | found, checkpoint)
@@ -195,8 +195,8 @@ class PublishedGanRecipe:
             self.average.load_state_dict(self.generator.state_dict())
 
     def step(self, step: int) -> dict[str, float]:
-        batch, settings = self.batches.take(step), self.settings
-        with torch.no_grad():  # every process reads all sentences, which is little work
+        batch, settings = self.batches.take(step, self.seed), self.settings
+        with torch.no_grad():  # every process encodes all sentences, which is little work
             words, sentences = self.text(batch.ids.to(self.device), batch.lengths)
         lengths = batch.lengths.to(self.device)
         noise = share(torch.randn(self.batch_size, settings.noise_width)).to(self.device)
@@ -225,11 +225,11 @@ class PublishedGanRecipe:
         self._descend(self.generator, self.generator_optimiser, loss + settings.kl_weight * kl)
         follow(self.average, self.generator, settings.average_keep, statistics=False)
         losses |= adversarial | {"word_loss": word_loss, "sentence_loss": sentence_loss, "kl": kl}
-        # All processes must log alike, or they would not find the same run broken.
+        # All processes must have the same numbers, so that they agree on whether the run is broken.
         return {name: distributed.total(value.item()) / distributed.size() for name, value in losses.items()}
 
     def _discriminator_step(self, size: int, real: Tensor, painted: Tensor, sentences: Tensor) -> Tensor:
-        """One step of one discriminator; the pairs at the seams between processes are not among the mismatched."""
+        """One step of one discriminator; mismatched pairs are taken within each process."""
         net = self.discriminators[size]
         with self._autocast():
             loss = discriminator_loss(net, real, painted, sentences)
@@ -249,7 +249,7 @@ class PublishedGanRecipe:
 
     @contextmanager
     def _judging(self) -> Iterator[None]:
-        """The discriminators as they are: the generator's step leaves no gradient in them."""
+        """Freeze the discriminators, so that the generator's step leaves no gradients in them."""
         for net in self.discriminators.values():
             net.requires_grad_(False)
         try:
@@ -259,20 +259,20 @@ class PublishedGanRecipe:
                 net.requires_grad_(True)
 
     def collapse(self, means: Mapping[str, float]) -> str | None:
-        """The problem if every discriminator always wins, so that the generator cannot learn; else None."""
+        """A message if every discriminator always wins, so that the generator cannot learn; else None."""
         highest = max(means[f"discriminator{size}"] for size in self.settings.sizes)
         lowest = min(means[f"adversarial{size}"] for size in self.settings.sizes)
         heads = 2 if self.settings.previews else 1
         if highest > _WON or lowest < heads * _LOST:
             return None
         return (
-            f"The discriminators always win: their losses are at most {highest:.2g}, the generator's at least "
-            f"{lowest:.3g}, and it learns nothing from them any more."
+            f"The discriminators always win (losses of at most {highest:.2g}, the generator's at least {lowest:.3g}), "
+            "so the generator learns nothing."
         )
 
     @torch.no_grad()
     def evaluate(self, step: int, folder: Path) -> dict[str, float]:
-        """Paint a grid of up to 32 shown captions with the averaged generator; how well it fits them (DAMSM losses)."""
+        """Paint a grid of up to 32 captions with the averaged generator, and return its DAMSM losses."""
         ids, lengths = self.shown
         words, sentences = self.text(ids.to(self.device), lengths)
         lengths = lengths.to(self.device)
@@ -293,9 +293,9 @@ class PublishedGanRecipe:
 
 
 def looker(matcher: Matcher, device: torch.device) -> Look:
-    """How frozen DAMSM encoders see pictures (B,3,S,S) in [-1,1]: regions (B,D,h,w) and codes (B,D).
+    """A function from pictures (B,3,S,S) in [-1,1] to the regions (B,D,h,w) and codes (B,D) of frozen DAMSM encoders.
 
-    Raises SettingsError for encoders over another backbone than Inception-v3 or EfficientNet-Lite0.
+    Raises SettingsError for encoders over a backbone other than Inception-v3 or EfficientNet-Lite0.
     """
     image = matcher.image.to(device, memory_format=torch.channels_last)
     if isinstance(image, InceptionEncoder):
@@ -307,13 +307,13 @@ def looker(matcher: Matcher, device: torch.device) -> Look:
 
 
 def settings_from_config(config: EasyDict) -> PublishedDamsmSettings | PublishedGanSettings:
-    """The settings in one of AttnGAN's YAML files for training, see `telephonegan.zoo.attngan_config.read_config`.
+    """Settings from one of AttnGAN's YAML files for training, see `telephonegan.zoo.attngan_config.read_config`.
 
-    A file named DAMSM, or of pictures of 299 pixels, is for the encoders. Raises SettingsError for a file that is not
-    for training, and for values that cannot be.
+    A file whose CONFIG_NAME is DAMSM, or for pictures of 299 pixels, is for the encoders. Raises SettingsError for a
+    file that is not for training, and for invalid values.
     """
     if not config.TRAIN.FLAG:
-        raise SettingsError("This file is for painting, not for training: TRAIN.FLAG is False. Give a training file.")
+        raise SettingsError("TRAIN.FLAG is False: this file is for painting. Give one of AttnGAN's files for training.")
     if config.CONFIG_NAME == "DAMSM" or config.TREE.BASE_SIZE == INPUT_SIZE:
         return _damsm_settings(config)
     return _gan_settings(config)

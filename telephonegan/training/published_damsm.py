@@ -1,8 +1,8 @@
-"""Training DAMSM as published: Inception-v3 and a bidirectional recurrent network over words, learned to match.
+"""Training DAMSM as published: Inception-v3 and a bidirectional recurrent network over words.
 
-Xu et al., "AttnGAN: Fine-Grained Text to Image Generation with Attentional GANs" (2018), section 3.2, and what its code
-does beside: Inception's weights stay as they are while its batch norms see the photographs of each batch, the rate
-falls by 2 % each epoch to a tenth, and the optimiser forgets its moments each epoch.
+Xu et al., "AttnGAN: Fine-Grained Text to Image Generation with Attentional GANs" (2018), section 3.2, with the habits
+of the published code: Inception's weights are frozen but its batch norms use the statistics of each batch, the learning
+rate falls by 2 % each epoch down to a tenth, and the optimiser's moments are reset each epoch.
 """
 
 from __future__ import annotations
@@ -23,19 +23,18 @@ from telephonegan.networks.batchnorm import BatchNorm2d
 from telephonegan.networks.damsm import TextEncoder, damsm_loss
 from telephonegan.networks.inception import INPUT_SIZE, InceptionEncoder
 from telephonegan.text import PAD, Vocabulary, pad
-from telephonegan.training.batches import Batches, known_ids
-from telephonegan.training.crops import Crops
+from telephonegan.training.batches import Batches, Crops, known_ids
 from telephonegan.training.devices import autocast
 from telephonegan.training.distributed import average_gradients, gather
 from telephonegan.zoo.published import read_state
 
-MEASURED_BATCHES = 51  # of the development split, as published
+MEASURED_BATCHES = 51  # of the development split in evaluations, as published
 
 
 def check_run(batch_size: int, epochs: int, words_limit: int) -> None:
-    """Raise SettingsError for a batch without mismatched pairs, no epoch or no word."""
+    """Raise SettingsError for a batch too small for mismatched pairs, or fewer than one epoch or word."""
     if batch_size < 2:
-        raise SettingsError(f"batch_size must be at least 2, as pairs are compared; {batch_size} was given.")
+        raise SettingsError(f"batch_size must be at least 2 to have mismatched pairs; {batch_size} was given.")
     for name, value in (("epochs", epochs), ("words_limit", words_limit)):
         if value < 1:
             raise SettingsError(f"{name} must be at least 1; {value} was given.")
@@ -43,18 +42,18 @@ def check_run(batch_size: int, epochs: int, words_limit: int) -> None:
 
 @dataclass(frozen=True)
 class PublishedDamsmSettings:
-    """What a published DAMSM run depends on; sizes in pixels."""
+    """Settings of a published DAMSM run; sizes in pixels."""
 
     picture_size: int = INPUT_SIZE
-    minimum_count: int = 1  # a word seen less often in the training captions is unknown
-    words_limit: int = 18  # of a longer caption this many words are sampled each time
+    minimum_count: int = 1  # rarer words in the training captions are unknown
+    words_limit: int = 18  # this many words of a longer caption are sampled each time
     word_width: int = 300
     width: int = 256
     cell: str = "LSTM"  # or GRU
     dropout: float = 0.5  # on word embeddings
-    fc_width: int = 0  # above 0: a linear layer of this width between word embeddings and recurrent network
-    fc_name: str = "linear"  # what checkpoints call it; the other published one is rdc_text
-    fc_dropout: float = 0.5  # after that layer, in the place of `dropout`
+    fc_width: int = 0  # width of a linear layer between word embeddings and recurrent network; 0 for none
+    fc_name: str = "linear"  # its name in checkpoints; the other published one is rdc_text
+    fc_dropout: float = 0.5  # after that layer, instead of `dropout`
     inception_weights: str = ""  # torchvision's inception_v3 state dict, trained on ImageNet
     batch_size: int = 48
     epochs: int = 600
@@ -66,7 +65,7 @@ class PublishedDamsmSettings:
     gamma1: float = 4.0
     gamma2: float = 5.0
     gamma3: float = 10.0
-    bfloat16: bool = True  # Inception's arithmetic; False is float32, as published
+    bfloat16: bool = True  # False runs Inception in float32, as published
     workers: int = 4  # threads that read photographs
 
     def __post_init__(self) -> None:
@@ -81,9 +80,9 @@ PRESETS = {"birds": PublishedDamsmSettings(), "coco": replace(PublishedDamsmSett
 
 
 class PublishedDamsmRecipe:
-    """One DAMSM run over a training and a development split.
+    """A DAMSM run on a training and a development split.
 
-    Nothing is kept in `cache`: photographs are read as they are needed.
+    `cache` is not used: photographs are read when they are needed.
     """
 
     def __init__(
@@ -98,6 +97,7 @@ class PublishedDamsmRecipe:
         self.vocabulary = _vocabulary(train, settings.minimum_count)
         self.dev = dev[: MEASURED_BATCHES * settings.batch_size]
         sizes = (settings.picture_size,)
+        self.seed = 0
         self.batches = Batches(
             train,
             self.vocabulary,
@@ -120,11 +120,11 @@ class PublishedDamsmRecipe:
         return {"text_encoder": self.text, "image_encoder": self.image, "optimiser": self.optimiser}
 
     def warm_start(self, checkpoint: Mapping[str, Any]) -> None:
-        """Begin from the encoders of another run's checkpoint. Raises WeightsError when they do not fit."""
+        """Start with the encoders of another run's checkpoint. Raises WeightsError if they do not fit."""
         load_networks({"text_encoder": self.text, "image_encoder": self.image}, checkpoint)
 
     def network(self) -> dict[str, Any]:
-        """The settings both encoders are built from."""
+        """The settings from which both encoders are built."""
         settings = self.settings
         text = {"word_width": settings.word_width, "width": settings.width, "cell": settings.cell}
         if settings.fc_width:
@@ -134,10 +134,10 @@ class PublishedDamsmRecipe:
         return {"text": text, "image": {"backbone": "inception", "width": settings.width}}
 
     def step(self, step: int) -> dict[str, float]:
-        batch = self.batches.take(step)
+        batch = self.batches.take(step, self.seed)
         self._begin_epoch(*divmod(step, self.batches.per_epoch))
         self.text.train(), self.image.train()
-        # Every process reads all sentences, which is little work, and sees its share of the photographs.
+        # Every process encodes all sentences, which is little work, and its share of the photographs.
         words, sentences = self.text(batch.ids.to(self.device), batch.lengths)
         regions, codes = (gather(each) for each in self._look(batch.pixels[0]))
         same = None if batch.same is None else batch.same.to(self.device)
@@ -169,12 +169,12 @@ class PublishedDamsmRecipe:
 
     @torch.no_grad()
     def evaluate(self, step: int, folder: Path) -> dict[str, float]:
-        """R-precision over up to 51 batches of the development photographs, and mean losses of those batches."""
+        """R-precision and mean losses over up to 51 batches of development photographs."""
         self.text.eval(), self.image.eval()
         parts = torch.arange(len(self.dev)).split(self.batch_size)
         measured = [self._measured(part) for part in parts]
         codes, sentences, losses = zip(*measured, strict=True)
-        full = max(1, len(self.dev) // self.batch_size)  # a last batch that is not full is easier
+        full = max(1, len(self.dev) // self.batch_size)  # an incomplete last batch would be easier
         word_loss, sentence_loss = torch.tensor(losses[:full]).mean(0).tolist()
         return {
             "r_precision": self._r_precision(torch.cat(codes), torch.cat(sentences)),
@@ -199,14 +199,14 @@ class PublishedDamsmRecipe:
 
         n, classes = len(codes), self.dev.classes
         largest = 1 if classes is None else max(Counter(classes).values())
-        if largest == n:  # of one class only: nothing is mismatched but the photograph
+        if largest == n:  # there is only one class: captions of all other photographs are mismatched
             classes, largest = None, 1
         found = r_precision(codes, sentences, candidates=min(100, n - largest + 1), folds=min(10, n), groups=classes)
         return found.mean
 
 
 def learning_rate(settings: PublishedDamsmSettings, epoch: int) -> float:
-    """The rate of an epoch, counted from 0.
+    """The learning rate of an epoch, counted from 0.
 
     >>> learning_rate(PublishedDamsmSettings(), 1)
     0.00196
@@ -220,18 +220,19 @@ def learning_rate(settings: PublishedDamsmSettings, epoch: int) -> float:
 
 
 def load_networks(nets: Mapping[str, nn.Module], checkpoint: Mapping[str, Any]) -> None:
-    """Fill networks by name from a checkpoint of another run. Raises WeightsError when one is missing or other."""
+    """Load networks by name from a checkpoint of another run. Raises WeightsError if one is missing or does not fit."""
     missing = [name for name in nets if name not in checkpoint]
     if missing:
         raise WeightsError(
-            f"Cannot start from that run: it lacks {' and '.join(missing)} and has only {', '.join(checkpoint)}."
+            f"Cannot start from that run: its checkpoint lacks {' and '.join(missing)}; "
+            f"it has {', '.join(checkpoint)}. Give a run of the same recipe."
         )
     for name, net in nets.items():
         try:
             net.load_state_dict(dict(checkpoint[name]))
         except RuntimeError as error:
             raise WeightsError(
-                f"The {name} of that run has other sizes ({error}). Use its settings and data."
+                f"The {name} of that run has other sizes ({error}). Use that run's settings and data."
             ) from error
 
 
@@ -246,20 +247,20 @@ def _image_encoder(settings: PublishedDamsmSettings) -> InceptionEncoder:
         load_inception(encoder, settings.inception_weights)
     else:
         warnings.warn(
-            "Inception-v3 starts from RANDOM weights, and they are not trained: the encoders will match poorly. Give "
+            "Inception-v3 has RANDOM weights, which are not trained, so the encoders will match poorly. Give "
             "torchvision's ImageNet weights: --set inception_weights=inception_v3_google-0cc3c7bd.pth",
             stacklevel=3,
         )
     for name, parameter in encoder.named_parameters():
         parameter.requires_grad_(name.startswith("emb_"))
     for module in encoder.modules():
-        if type(module) is nn.BatchNorm2d:  # torchvision's, which would see the rows of one process only
+        if type(module) is nn.BatchNorm2d:  # torchvision's, which uses the rows of one process only
             module.__class__ = BatchNorm2d
     return encoder
 
 
 def load_inception(encoder: InceptionEncoder, path: str | Path) -> None:
-    """Fill all but the two embeddings from torchvision's inception_v3 state dict. Raises WeightsError."""
+    """Load all but the two embedding layers from torchvision's inception_v3 state dict. Raises WeightsError."""
     given, own = read_state(path), encoder.state_dict()
     wanted = [name for name in own if not name.startswith("emb_") and not name.endswith("num_batches_tracked")]
     unfit = [name for name in wanted if name not in given or given[name].shape != own[name].shape]

@@ -1,4 +1,4 @@
-"""Checking that settings are within their ranges, before anything is written."""
+"""Range checks of settings, made before anything is written."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 from telephonegan.errors import SettingsError
 
 SHARE = (0.0, 1.0)
-RATE = (1e-12, 1.0)  # of learning
+RATE = (1e-12, 1.0)  # learning rates
 COUNT = (1, 1_000_000)
 SIZE = (1, 4096)  # pixels, channels or widths
 
 
 def check_range(name: str, value: float, allowed: tuple[float, float]) -> None:
-    """Raise SettingsError for a value outside the range, both ends included.
+    """Raise SettingsError for a value outside the range, whose ends are allowed.
 
     >>> check_range("dropout", 2, SHARE)
     Traceback (most recent call last):

@@ -1,4 +1,4 @@
-"""The recipes by name: their presets, and settings from a preset, a file and the command line."""
+"""Recipes by name, their presets, and how settings are read from a preset, a file and the command line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from telephonegan.errors import SettingsError
 from telephonegan.records import read_yaml
 
-# Each module has PRESETS, settings by name; the class of the settings tells the recipe that takes them.
+# Each module has PRESETS, its settings by name; the class of the settings determines the recipe.
 _MODULES = {
     "captioner": {
         "captioner": "CaptionerRecipe",
@@ -26,29 +26,31 @@ _ATTNGAN_SECTIONS = {"CONFIG_NAME", "DATASET_NAME", "TRAIN", "GAN", "TEXT", "TRE
 
 
 def presets(name: str) -> dict[str, Any]:
-    """Settings by preset of one recipe, one of `NAMES`."""
+    """Settings by preset of a recipe, one of `NAMES`."""
     return {preset: settings for module in _MODULES[name] for preset, settings in _imported(module).PRESETS.items()}
 
 
 def recipe_class(name: str, settings: Any) -> type:
-    """The recipe these settings belong to. Raises SettingsError for settings of another recipe."""
+    """The class of the recipe for these settings. Raises SettingsError for settings of another recipe."""
     module = type(settings).__module__.rpartition(".")[2]
     if module not in _MODULES[name]:
-        raise SettingsError(f"These are settings of {module.replace('_', ' ')}, not of {name}.")
+        raise SettingsError(
+            f"These settings are for {module.replace('_', ' ')}, not for {name}. Give settings for {name}."
+        )
     return getattr(_imported(module), _MODULES[name][module])
 
 
 def settings_of(name: str, preset: str, config: Path | None, assignments: Sequence[str]) -> Any:
-    """A preset's settings, then those of a YAML file, then KEY=VALUE texts.
+    """The settings of a preset, overridden by a YAML file, then by KEY=VALUE texts.
 
-    A file of AttnGAN's own replaces the preset. Raises SettingsError for unknown recipes, presets, keys and values,
-    DataError for a file that cannot be read.
+    One of AttnGAN's own files replaces the preset. Raises SettingsError for unknown recipes, presets and keys and for
+    invalid values, DataError for an unreadable file.
     """
     if name not in NAMES:
-        raise SettingsError(f"No recipe is called {name!r}; there are {', '.join(NAMES)}.")
+        raise SettingsError(f"There is no recipe {name!r}. Choose one of {', '.join(NAMES)}.")
     known = presets(name)
     if preset not in known:
-        raise SettingsError(f"{name} has no preset {preset!r}; there are {', '.join(known)}.")
+        raise SettingsError(f"{name} has no preset {preset!r}. Choose one of {', '.join(known)}.")
     settings = known[preset]
     if config is not None:
         settings = _from_file(settings, config)
@@ -70,7 +72,7 @@ def _imported(module: str) -> Any:
 
 
 def assignments_of(values: Mapping[str, Any]) -> list[str]:
-    """Settings as the KEY=VALUE texts that the command line takes and run.json keeps.
+    """Settings as KEY=VALUE texts, as the command line takes them and run.json records them.
 
     >>> assignments_of({"batch_size": 8, "mirror": False})
     ['batch_size=8', 'mirror=False']
@@ -79,13 +81,13 @@ def assignments_of(values: Mapping[str, Any]) -> list[str]:
 
 
 def changed(settings: Any, assignments: Sequence[str]) -> Any:
-    """Return the settings dataclass with KEY=VALUE texts applied; SettingsError lists the known keys."""
+    """A settings dataclass with KEY=VALUE texts applied. Raises SettingsError for unknown keys and invalid values."""
     kinds = {field.name: type(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
     values = {}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals or key not in kinds:
-            raise SettingsError(f"No setting is called {key!r}; there are {', '.join(kinds)}. Write KEY=VALUE.")
+            raise SettingsError(f"There is no setting {key!r}. Write KEY=VALUE with one of {', '.join(kinds)}.")
         try:
             values[key] = _READERS[kinds[key]](text)
         except (KeyError, ValueError):

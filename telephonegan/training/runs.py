@@ -1,4 +1,4 @@
-"""Run folders: run.json, which records how a run was started, and its readers for other runs and `export`."""
+"""Run folders: run.json, which records how a run was started, and reading it for other runs and for `export`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from telephonegan.matcher import Matcher
 
 _RecipeName = Annotated[str, Form("captioner|damsm|attngan", "captioner, damsm or attngan")]
-_ORIGIN = ("seed", "data", "damsm", "vocabulary")  # beside recipe and settings; absent in the oldest run.json
+_ORIGIN = ("seed", "data", "damsm", "vocabulary")  # besides recipe and settings; absent in old files
 
 
 class _Quoted:
@@ -33,7 +33,7 @@ class _Quoted:
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What a run that is resumed reads of the options that it began with."""
+    """The options of a run's first call that `resume` uses."""
 
     recipe: _RecipeName
     data: PathName
@@ -80,18 +80,18 @@ class _OfGan:
     words_limit: Count | None
 
 
-# By recipe, the settings that its exported model is described with, and the parts of a checkpoint that it consists of.
+# By recipe: the settings that describe its exported model, and the parts of a checkpoint that make up the model.
 _EXPORTED = {"captioner": _OfCaptioner, "damsm": _OfDamsm, "attngan": _OfGan}
 _PARTS = {"captioner": ("average",), "damsm": ("text_encoder", "image_encoder"), "attngan": ("average",)}
 
 
-_KINDS = {"captioner": "captioner", "attngan": "generator"}  # of the models that a run may start from
+_KINDS = {"captioner": "captioner", "attngan": "generator"}  # of models from which a run may start
 
 
 def describe(run: Path, recipe_name: str, recipe: Any, settings: Any, *, command: str = "", **origin: Any) -> None:
-    """Write run.json: what `export` and later runs need to know, and the `command` as it was typed.
+    """Write run.json: everything that `export` and later runs need, and the `command` as typed.
 
-    A run keeps what it began with, see `refuse_other`.
+    An existing file is not changed, and must fit, see `refuse_other`.
     """
     record = {
         "recipe": recipe_name,
@@ -109,14 +109,14 @@ def describe(run: Path, recipe_name: str, recipe: Any, settings: Any, *, command
 
 
 def refuse_other(run: Path, record: dict[str, Any]) -> None:
-    """Raise SettingsError if the run in this folder was started differently; missing fields are ignored."""
+    """Raise SettingsError if the run in this folder was started with other options; missing fields are ignored."""
     path = run / "run.json"
     if not path.exists():
         return
     known = read_record(path)
     if known["recipe"] != record["recipe"]:
-        raise SettingsError(f"{run} is a {known['recipe']} run, not a {record['recipe']} run; name another folder.")
-    # A GAN has no schedule: it may go on for longer than it was begun for, compiled or not.
+        raise SettingsError(f"{run} is a {known['recipe']} run, not a {record['recipe']} run. Choose another folder.")
+    # A GAN has no schedule, so it may be continued for more steps, compiled or not.
     ignored = {"steps", "compile"} if record["recipe"] == "attngan" else set()
     told = known["settings"].keys() - ignored
     differing = [key for key, value in record["settings"].items() if key in told and known["settings"][key] != value]
@@ -124,7 +124,7 @@ def refuse_other(run: Path, record: dict[str, Any]) -> None:
     if differing:
         raise SettingsError(
             f"{run} was started with other values of: {', '.join(differing)}. "
-            "Give the original command to continue, or name another folder."
+            "Give the original command to continue it, or choose another folder."
         )
 
 
@@ -134,14 +134,14 @@ def read_run(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
     missing = [name for name in ("run.json", "checkpoint.pt") if not (run / name).exists()]
     if missing:
-        raise DataError(f"{run} lacks {' and '.join(missing)}; it is not the folder of a training run.")
+        raise DataError(f"{run} lacks {' and '.join(missing)}, so it is not a run folder. Give the folder of a run.")
     return read_record(run / "run.json"), read_checkpoint(run / "checkpoint.pt")
 
 
 def read_origin(recipe: str, origin: str | Path) -> dict[str, Any]:
-    """The weights that a run of this recipe starts with, by part, and their "vocabulary".
+    """Weights, by part, from which a run of this recipe can start, and their "vocabulary".
 
-    `origin` is the folder of a run, or the name of a model: a captioner's or a generator's.
+    `origin` is the folder of a run, or the name of a captioner or generator.
     """
     from telephonegan.zoo import catalogue, store
 
@@ -155,25 +155,25 @@ def read_origin(recipe: str, origin: str | Path) -> dict[str, Any]:
 
 
 def read_exportable(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What `read_run` returns, with all that a model consists of and is described with. Raises DataError."""
+    """`read_run`, with a check that everything an exported model needs is there. Raises DataError."""
     record, checkpoint = read_run(run)
     checked(record["settings"], _EXPORTED[record["recipe"]], f"{run / 'run.json'}: settings")
     if missing := [part for part in _PARTS[record["recipe"]] if part not in checkpoint]:
-        raise DataError(f"{run / 'checkpoint.pt'} lacks {' and '.join(missing)}: it is from another run.")
+        raise DataError(f"{run / 'checkpoint.pt'} lacks {' and '.join(missing)}, so it is from another run.")
     return record, checkpoint
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """run.json of a run. Raises DataError when it is damaged or not there."""
+    """The contents of run.json. Raises DataError if the file is damaged or missing."""
     missing = f"{path} cannot be read: there is no such file. Is this the folder of a training run?"
-    remedy = "Name another folder, or begin the run again."
+    remedy = "Give another folder, or start the run again."
     record = read_json(path, remedy=remedy, missing=missing)
     checked(record, _Record, str(path), remedy=remedy)
     return record
 
 
 def load_matcher(source: str | Path) -> Matcher:
-    """The matcher that a DAMSM run's folder holds, or damsm/SOURCE."""
+    """The matcher in the folder of a DAMSM run, or the model damsm/SOURCE."""
     from telephonegan.matcher import Matcher
 
     return _matcher_of_run(Path(source)) if Path(source).is_dir() else Matcher.load(f"damsm/{source}")

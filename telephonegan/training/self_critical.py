@@ -1,8 +1,8 @@
-"""Self-critical training: a captioner trained on human captions learns to say what scores well against them.
+"""Self-critical training: a captioner trained on human captions learns to maximise its score against them.
 
-Rennie et al., "Self-Critical Sequence Training for Image Captioning" (2017): sampled captions are rewarded with CIDEr-D
-and made more or less likely as they beat a baseline or not. The baseline is the mean reward of the photograph's other
-samples (Luo, "A Better Variant of Self-Critical Sequence Training", 2020), or the reward of its greedy caption.
+Rennie et al., "Self-Critical Sequence Training for Image Captioning" (2017): captions are sampled, and become more
+probable if their CIDEr-D beats a baseline, less probable otherwise. The baseline is the mean reward of the photograph's
+other samples (Luo, "A Better Variant of Self-Critical Sequence Training", 2020), or the reward of its greedy caption.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from telephonegan.evaluation.captions import CiderD
 from telephonegan.networks.decoding import Decoder, Markers, greedy, word_log_probabilities
 from telephonegan.text import END
 from telephonegan.training import distributed
-from telephonegan.training.average import follow
+from telephonegan.training.averaging import follow
 from telephonegan.training.captioner import CaptionerRecipe, CaptioningSettings, over_processes, share_of_words
 from telephonegan.training.devices import autocast
 
@@ -29,9 +29,9 @@ BASELINES = ("samples", "greedy")
 
 @dataclass(frozen=True)
 class SelfCriticalSettings(CaptioningSettings):
-    """What a self-critical run depends on; the network's settings must be those of the run it starts from."""
+    """Settings of a self-critical run. Those of the network must equal those of the run it starts from."""
 
-    samples: int = 5  # captions drawn of each photograph
+    samples: int = 5  # sampled captions per photograph
     baseline: str = "samples"
     temperature: float = 1.0
     likelihood_weight: float = 0.0  # of the cross-entropy of people's captions
@@ -42,7 +42,7 @@ class SelfCriticalSettings(CaptioningSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.baseline not in BASELINES:
-            raise SettingsError(f"baseline is one of {', '.join(BASELINES)}; {self.baseline!r} was given.")
+            raise SettingsError(f"baseline must be one of {', '.join(BASELINES)}; {self.baseline!r} was given.")
         least = 2 if self.baseline == "samples" else 1
         if self.samples < least:
             raise SettingsError(
@@ -51,7 +51,7 @@ class SelfCriticalSettings(CaptioningSettings):
         if not self.temperature > 0:
             raise SettingsError(f"temperature must be above 0; {self.temperature} was given.")
         if not 0 <= self.average_decay < 1:
-            raise SettingsError(f"average_decay must lie in [0, 1); {self.average_decay} was given.")
+            raise SettingsError(f"average_decay must be at least 0 and below 1; {self.average_decay} was given.")
 
 
 PRESETS = {
@@ -61,7 +61,7 @@ PRESETS = {
 
 
 class SelfCriticalRecipe(CaptionerRecipe):
-    """One self-critical run over a training and a development split, after `warm_start`."""
+    """A self-critical run on a training and a development split, to be started with `warm_start`."""
 
     settings: SelfCriticalSettings
 
@@ -74,7 +74,7 @@ class SelfCriticalRecipe(CaptionerRecipe):
         device: str | torch.device = "cpu",
     ) -> None:
         super().__init__(train, dev, settings, cache, device)
-        # With the end marker as a word, a caption that breaks off after "a" misses n-grams.
+        # With the end marker as a word, a caption cut off after "a" misses n-grams.
         self.cider = CiderD([[[*caption, END] for caption in captions] for captions in train.captions])
 
     def step(self, step: int) -> dict[str, float]:
@@ -106,14 +106,14 @@ class SelfCriticalRecipe(CaptionerRecipe):
         return {name: over_processes(number) for name, number in numbers.items()}
 
     def rewards(self, captions: Sequence[list[int]], photos: list[int]) -> Tensor:
-        """CIDEr-D, in [0, 10], of captions that lie k in a row for each of B photographs: (B,k)."""
+        """CIDEr-D, in [0, 10], of k consecutive captions for each of B photographs: (B,k)."""
         each = len(captions) // len(photos)
         words = [[self.vocabulary.words[i] for i in caption[1:]] for caption in captions]
         scores = self.cider.score(words, [photo for photo in photos for _ in range(each)])
         return torch.from_numpy(scores).float().view(len(photos), each)
 
     def baselines(self, earned: Tensor, features: Tensor, photos: list[int]) -> Tensor:
-        """What each caption's reward (B,k) is compared with: (B,k), or (B,1) where it is the same for all."""
+        """The baseline of each caption's reward (B,k): (B,k), or (B,1) if all captions of a photograph share it."""
         if self.settings.baseline == "samples":
             return (earned.sum(1, keepdim=True) - earned) / (earned.shape[1] - 1)
         start, end, limit = [self.markers.start], [self.markers.end], self.settings.words_limit
@@ -121,21 +121,24 @@ class SelfCriticalRecipe(CaptionerRecipe):
         return self.rewards([start + s.ids + (end if len(s.ids) < limit else []) for s in said], photos)
 
     def policy_loss(self, cells: Tensor, captions: Sequence[list[int]], advantages: Tensor) -> Tensor:
-        """Mean over words of -advantage · log-probability; its gradient is REINFORCE's. See `cross_entropy`."""
+        """Mean over words of -advantage · log-probability, whose gradient is that of REINFORCE; see `cross_entropy`."""
         each = len(captions) // len(cells)
         logits, target, number = self.teacher_forced(cells, captions, [k // each for k in range(len(captions))])
         said = log_policy(logits, self.markers, self.settings.temperature).gather(1, target[:, None]).squeeze(1)
         return -(advantages.to(said.device)[number] * said).mean() * share_of_words(len(target))
 
     def collapse(self, means: dict[str, float]) -> str | None:
-        """The problem if no caption earns a reward, so that there is nothing to learn from; else None."""
+        """A message if no caption earns a reward, so that there is nothing to learn from; else None."""
         if means["reward"] > 0.01:
             return None
-        return f"The sampled captions earn no reward (CIDEr-D {means['reward']:.3f}): start --from a captioner's run."
+        return (
+            f"The sampled captions earn no reward (CIDEr-D {means['reward']:.3f}). "
+            "Start from a trained captioner, with --from."
+        )
 
 
 def log_policy(logits: Tensor, markers: Markers, temperature: float = 1.0) -> Tensor:
-    """Logits (R,V) → log-probabilities (R,V) of what is sampled: the words that are never said have none."""
+    """Logits (R,V) → log-probabilities (R,V) of the sampled distribution; -∞ for words that are never said."""
     return word_log_probabilities(logits.float() / temperature, markers)
 
 
@@ -143,12 +146,11 @@ def log_policy(logits: Tensor, markers: Markers, temperature: float = 1.0) -> Te
 def sample_captions(
     decoder: Decoder, features: Tensor, markers: Markers, draws: Tensor, *, temperature: float = 1.0
 ) -> list[list[int]]:
-    """Draw k captions of each of B pictures at once: features (B,…), draws (k·B,L) uniform in [0,1), a picture's k in
-    a row.
+    """Sample k captions of each of B pictures at once: features (B,…), `draws` (k·B,L) uniform in [0,1).
 
-    A caption of up to L words depends on its picture and its row of `draws` alone. Ids begin with the start marker and
-    end with the end marker, unless L words did not suffice. Unlike `decoding.sample` it keeps no probabilities and
-    drops captions that have ended, for speed.
+    The k rows of a picture are consecutive. A caption of up to L words depends only on its picture and its row of
+    `draws`. Ids begin with the start marker and end with the end marker, unless L words are not enough. For speed, and
+    unlike `decoding.sample`, it keeps no probabilities and drops captions that have ended.
     """
     draws = draws.to(features.device)
     state = tuple(part.repeat_interleave(len(draws) // len(features), 0) for part in decoder.start(features))

@@ -1,7 +1,7 @@
-"""What a captioner in training sees: cells of a frozen backbone kept on disk, or of one whose last stages learn too.
+"""The backbone features a captioner is trained on: cached ones of a frozen backbone, or of one that is fine-tuned.
 
-Vinyals et al., "Show and Tell: Lessons learned from the 2015 MSCOCO Image Captioning Challenge" (2016): the picture's
-network is tuned at a low rate once the words are learned.
+Vinyals et al., "Show and Tell: Lessons learned from the 2015 MSCOCO Image Captioning Challenge" (2016): fine-tune the
+image network at a low learning rate once the decoder is trained.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from telephonegan.training.features import cached
 
 
 class ViewSettings(Protocol):
-    """What a captioner's settings say of its views, see `CaptioningSettings`; sizes in pixels."""
+    """The part of `CaptioningSettings` that describes views of photographs; sizes in pixels."""
 
     input_size: int
     stored_size: int
@@ -34,17 +34,17 @@ class ViewSettings(Protocol):
 
 
 class Sight(Protocol):
-    """How photographs become cells (B,N,F), float32 on the device."""
+    """Turns photographs into cells (B,N,F), float32 on the device."""
 
     def draw(self, model: CaptionModel, photos: Tensor) -> Tensor:
-        """This process's share of training photographs (B,), each in a random view."""
+        """Cells of this process's share of training photographs (B,), each in a random view."""
 
     def measured(self, model: CaptionModel, rows: Tensor) -> Tensor:
-        """Development photographs as they are."""
+        """Cells of development photographs, unaugmented."""
 
 
 class CellBank:
-    """Backbone cells of several views of each photograph, (photographs, cells, channels) in half precision on disk."""
+    """Cached backbone cells of several views of each photograph: (photographs, cells, channels) in half precision."""
 
     def __init__(
         self,
@@ -87,22 +87,17 @@ class CellBank:
         return grid.flatten(2).transpose(1, 2)
 
     def __getitem__(self, index: tuple[Tensor, Tensor]) -> Tensor:
-        """(B,) views and (B,) photographs, on the host → cells (B,N,F), float32 on the device."""
+        """(B,) views and (B,) photographs, on the CPU → cells (B,N,F), float32 on the device."""
         return taken(self.views, self.near, index, self.device).float()
 
 
 class FrozenSight:
-    """Four views of every photograph, seen once."""
+    """A frozen backbone: the cells of four views of every photograph are computed once."""
 
     odds = torch.tensor([0.35, 0.25, 0.15, 0.25])
 
     def __init__(
-        self,
-        train: CaptionedPhotos,
-        dev: CaptionedPhotos,
-        settings: ViewSettings,
-        cache: Path,
-        device: torch.device,
+        self, train: CaptionedPhotos, dev: CaptionedPhotos, settings: ViewSettings, cache: Path, device: torch.device
     ) -> None:
         self.bank = CellBank(train, settings, cache, ["plain", "mirrored", "small", "crop"], device)
         self.dev_bank = CellBank(dev, settings, cache, ["plain"], device)
@@ -116,18 +111,14 @@ class FrozenSight:
 
 
 class TunedSight:
-    """Every photograph seen anew each time: cropped, mirrored, its colours disturbed, now and then very small.
+    """A backbone whose last stages are trained: every photograph is augmented anew each time.
 
-    Gradients reach the model's `tail`, the backbone's last stages.
+    Augmentations are crops, mirroring, colours and, now and then, a very low resolution. Gradients reach the model's
+    `tail`, the backbone's last stages.
     """
 
     def __init__(
-        self,
-        train: CaptionedPhotos,
-        dev: CaptionedPhotos,
-        settings: ViewSettings,
-        cache: Path,
-        device: torch.device,
+        self, train: CaptionedPhotos, dev: CaptionedPhotos, settings: ViewSettings, cache: Path, device: torch.device
     ) -> None:
         self.settings, self.device = settings, device
         self.backbone = Backbone("lite0").to(device, memory_format=torch.channels_last)
@@ -142,7 +133,7 @@ class TunedSight:
         return self.cells(model, unit_range(self.dev_photos[sent(rows, self.device)]))
 
     def disturb(self, images: Tensor) -> Tensor:
-        """A new view of every photograph (B,3,H,W): one crop size, colours and resolution for the batch."""
+        """Augment photographs (B,3,H,W), with one crop size and one resolution for the batch."""
         settings, size = self.settings, images.shape[-1]
         images = random_crop(images, torch.randint(size * 3 // 4, size + 1, ()).item())
         if torch.rand(()) < settings.disturbed:
@@ -152,7 +143,7 @@ class TunedSight:
         return images
 
     def cells(self, model: CaptionModel, images: Tensor) -> Tensor:
-        """Pictures (B,3,H,W) in [-1,1] → the cells (B,N,F) that `model` sees."""
+        """Pictures (B,3,H,W) in [-1,1] → cells (B,N,F) for `model`."""
         with autocast(self.device):
             with torch.no_grad():
                 pixels = enlarged(images.to(self.device), self.settings.input_size)
@@ -161,6 +152,6 @@ class TunedSight:
 
 
 def enlarged(images: Tensor, size: int) -> Tensor:
-    """Pictures (B,3,H,W) in [-1,1] at the size and in the layout the backbone likes."""
+    """Pictures (B,3,H,W) in [-1,1] at the backbone's input size, in its memory layout."""
     images = F.interpolate(images, size=(size, size), mode="bicubic", align_corners=False).clamp(-1, 1)
     return images.contiguous(memory_format=torch.channels_last)

@@ -1,7 +1,7 @@
-"""Training all four models for one data set ("world") within a time limit.
+"""Training all four models of a world, from one data set, within a time limit.
 
-DAMSM, judge and captioner are trained for a number of steps, the generator for the remaining time. Photographs without
-captions are first captioned by the captioner, and are used for the generator only.
+DAMSM, judge and captioner are trained for a fixed number of steps, the generator for the remaining time. Photographs
+without captions are captioned by the new captioner and used for the generator only.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ PARTS = ("damsm", "judge", "captioner", "generator")
 
 @dataclass(frozen=True)
 class _Run:
-    """One training run of a world: its folder's name, the recipe, what `export` calls the model, and its seed."""
+    """A training run of a world: the name of its folder, its recipe, the kind of model, and its seed."""
 
     name: str
     recipe: str
     part: str
     seed: int = 0
-    origin: str | None = None  # the run it starts from
+    origin: str | None = None  # the run from which it starts
 
 
 _RUNS = (
@@ -98,7 +98,7 @@ def train_world(
         for each in world.runs:
             done = world.train(each, left())
             if not done:
-                print(f"{each.name} is not done; run the same command again to go on.", flush=True)
+                print(f"{each.name} is not finished. Run the same command again to continue.", flush=True)
                 break
         world.export()
     finally:
@@ -109,7 +109,7 @@ def train_world(
 
 @dataclass(frozen=True)
 class _World:
-    """What is asked for, and where everything lies."""
+    """The arguments of `train_world`, and the steps it takes."""
 
     name: str
     root: Path
@@ -124,11 +124,11 @@ class _World:
     how: dict[str, Any]
 
     def check(self) -> None:
-        """Raises SettingsError for anything that cannot be trained, or could not be stored afterwards."""
+        """Raise SettingsError for anything that cannot be trained, or could not be stored afterwards."""
         if not catalogue.is_name(self.name):
-            raise SettingsError(f"{self.name!r} cannot name a model: use a-z, 0-9, '.', '_' and '-', such as birds.")
+            raise SettingsError(f"{self.name!r} cannot name a model: use a-z, 0-9, '.', '_' and '-', as in birds.")
         if self.preset not in _PRESETS:
-            raise SettingsError(f"A world's preset is one of {', '.join(_PRESETS)}; {self.preset!r} was given.")
+            raise SettingsError(f"preset must be one of {', '.join(_PRESETS)}; {self.preset!r} was given.")
         names = [run.name for run in _RUNS]
         if unknown := {each.partition(".")[0] for each in self.assignments} - {*names}:
             raise SettingsError(
@@ -142,7 +142,7 @@ class _World:
 
     @property
     def runs(self) -> list[_Run]:
-        """The runs asked for, in their order."""
+        """The requested runs, in order."""
         return [run for run in _RUNS if run.part in self.parts and run.name in _PRESETS[self.preset]]
 
     def settings(self, run: _Run) -> Any:
@@ -156,7 +156,7 @@ class _World:
         return self.root / name
 
     def train(self, run: _Run, minutes: float | None) -> bool:
-        """Train one run, or on; whether it is done."""
+        """Train a run, or continue it; returns whether it is finished."""
         folder = self.folder(run.name)
         join_file(folder / "checkpoint.pt")
         if self.is_done(run):
@@ -183,14 +183,14 @@ class _World:
         return self.steps(run.name) >= self.settings(run).steps
 
     def steps(self, name: str) -> int:
-        """How many steps a run has done."""
+        """The number of steps a run has done."""
         from telephonegan.training.loop import read_checkpoint
 
         path = self.folder(name) / "checkpoint.pt"
         return read_checkpoint(path)["step"] if path.exists() else 0
 
     def _data(self, run: _Run) -> Path:
-        """What a run learns from; for the generator with the captioner's words where people's are missing."""
+        """A run's data; for the generator, photographs without captions are captioned first."""
         if run.part != "generator" or not self.captioner():
             return self.data
         from telephonegan.captioning import Captioner
@@ -205,12 +205,12 @@ class _World:
         return caption_photographs(data, Captioner(entry, self.how.get("device", "auto")), told, progress=True)
 
     def captioner(self) -> str | None:
-        """The captioner's last run that is done, if it is part of this world."""
+        """The last finished run of the captioner, if it is part of this world."""
         done = [run.name for run in self.runs if run.part == "captioner" and self.is_done(run)]
         return done[-1] if done else None
 
     def export(self) -> None:
-        """Write the models there are into the folder `models`, in half precision."""
+        """Write the models trained so far into the folder `models`, in half precision."""
         for part in PARTS:
             begun = [run.name for run in self.runs if run.part == part and self.steps(run.name)]
             if begun:

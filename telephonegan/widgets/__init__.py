@@ -1,7 +1,7 @@
 """Notebook widgets for results: a slider over the rounds of a chain, attention maps per word, pictures in a grid.
 
-They take results and run no model, except `Studio`, which plays with the telephone it is given. Every state is rendered
-once and cached. A still picture is shown below each view for readers without a kernel.
+They take results and run no model, except `Studio` and `HumanTurn`, which play, and `TrainingView`, which trains. Views
+can be kept as files, by buttons below them, and have a still picture in the same output for readers without a kernel.
 
 >>> from telephonegan.widgets import ChainExplorer
 >>> ChainExplorer(chain)  # doctest: +SKIP
@@ -11,6 +11,17 @@ from telephonegan.widgets.attention import AttentionViewer
 from telephonegan.widgets.explorer import ChainExplorer, Comparison
 from telephonegan.widgets.frames import DescribedImage
 from telephonegan.widgets.gallery import Gallery
+from telephonegan.widgets.human_turn import HumanTurn
 from telephonegan.widgets.studio import Studio
+from telephonegan.widgets.training import TrainingView
 
-__all__ = ["AttentionViewer", "ChainExplorer", "Comparison", "DescribedImage", "Gallery", "Studio"]
+__all__ = [
+    "AttentionViewer",
+    "ChainExplorer",
+    "Comparison",
+    "DescribedImage",
+    "Gallery",
+    "HumanTurn",
+    "Studio",
+    "TrainingView",
+]

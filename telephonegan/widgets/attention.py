@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import ipywidgets
 import numpy as np
 from PIL import Image
 
 from telephonegan import strips
 from telephonegan.attention_pictures import attention_picture
-from telephonegan.drift import content_words
 from telephonegan.errors import SettingsError
 from telephonegan.results import Caption, Picture
-from telephonegan.widgets.caption_html import card_html, faint_html
-from telephonegan.widgets.controls import WordChooser
-from telephonegan.widgets.frames import SIDE, DescribedImage, kept, overlay_png, picture_png
-from telephonegan.widgets.view import View
+from telephonegan.viewer import result_data
+from telephonegan.widgets.view import Keepsake, View, figure_keepsakes, picture_keepsake
+
+_TILES_PER_ROW = 6
 
 
 class AttentionViewer(View):
-    """A caption or painted picture with the attention map of the word selected in `words` (index `words.index`).
+    """A caption or painted picture with the attention map of the word that is chosen or pointed at.
 
-    `maps` replaces the result's own attention by named arrays (L,H,W), one map per word, not negative: both stages of a
-    generator, or gradients for a captioner without attention. They are shown side by side.
+    Pointing at the picture lights up the words that looked there. `maps` replaces the result's own attention by named
+    arrays (L,H,W), one map per word, not negative: both stages of a generator, or gradients for a captioner without
+    attention. They are shown side by side.
     A caption's map is brightest where the captioner looked most. In a painting the words share every pixel, so the map
     is stretched from the smallest to the largest share, which are shown below.
     Raises SettingsError without a picture, words or maps, and if the maps do not match the words.
@@ -34,48 +34,40 @@ class AttentionViewer(View):
 
     def __init__(self, result: Caption | Picture, *, maps: Mapping[str, np.ndarray] | None = None) -> None:
         self._result, self._maps = result, _checked(result, {"attention": result.attention} if maps is None else maps)
-        self.picture = DescribedImage(SIDE, SIDE)
-        self.picture.show(picture_png(result.image), f"The picture, “{result.text}”")
-        self.overlays = {name: DescribedImage(SIDE, SIDE) for name in self._maps}
-        self.notes = {name: ipywidgets.HTML(layout=ipywidgets.Layout(height="40px")) for name in self._maps}
-        self.words = WordChooser(self._show_word)
-        self._overlay_png = kept(self._overlaid)
-        first = result.words.index([*content_words(result.words), result.words[0]][0])
-        self.words.offer(result.words, first)
-        self._show_word(first)
-        columns = [ipywidgets.VBox([self.overlays[name], self.notes[name]]) for name in self._maps]
-        wrapped = ipywidgets.Layout(flex_flow="row wrap", grid_gap="8px")
-        super().__init__([self.words, ipywidgets.Box([self.picture, *columns], layout=wrapped)])
+        super().__init__(result_data(result, self._maps))
 
     def still(self) -> tuple[Image.Image, str]:
+        """The picture, and beside it the maps of the word that is shown first."""
+        word = self.data["chosen"]
+        shown = [strips.overlay(self._result.image, self._light(seen[word])) for seen in self._maps.values()]
+        sheet = strips.beside([strips.scaled(each, strips.TILE) for each in (self._result.image, *shown)])
+        return sheet, f"Where “{self._result.words[word]}” of “{' '.join(self._result.words)}” belongs"
+
+    def keepsakes(self) -> Sequence[Keepsake]:
+        """All words with their maps, as a picture and as figures for print."""
+        return picture_keepsake("attention", self._sheet), *figure_keepsakes("attention", self._figure)
+
+    def _sheet(self) -> Image.Image:
         """For a caption every word with its map; for a painting the five clearest words, as AttnGAN draws them."""
         seen, words = [*self._maps.values()][-1], self._result.words
         if isinstance(self._result, Picture):
-            sheet = attention_picture(self._result.image, seen, words)
-        else:
-            sheet = strips.attention_sheet(self._result.image, words, seen, self._result.probabilities)
-        return sheet, f"Where each word of “{' '.join(words)}” belongs"
+            return attention_picture(self._result.image, seen, words)
+        return strips.attention_sheet(self._result.image, words, seen, self._result.probabilities)
 
-    def _show_word(self, word: int | None) -> None:
-        if word is None:
-            return
-        for name, overlay in self.overlays.items():
-            overlay.show(self._overlay_png(name, word), f"{name}: where “{self._result.words[word]}” belongs")
-            self.notes[name].value = self._note(name, word)
+    def _light(self, seen: np.ndarray) -> np.ndarray:
+        """A map as it is drawn: shares of a painting from their lowest on."""
+        return seen - seen.min() if isinstance(self._result, Picture) else seen
 
-    def _overlaid(self, name: str, word: int) -> bytes:
-        seen = self._maps[name][word]
-        return overlay_png(self._result.image, seen - seen.min() if self._is_painted else seen)
+    def _figure(self) -> Any:
+        from telephonegan.figures.tiles import draw_tiles
 
-    def _note(self, name: str, word: int) -> str:
-        seen = self._maps[name][word]
-        size = f"{seen.shape[1]} × {seen.shape[0]}"
-        shares = f", {seen.min():.1%} to {seen.max():.1%}" if self._is_painted else ""
-        return card_html(faint_html(f"{name} · {size}{shares}"))
-
-    @property
-    def _is_painted(self) -> bool:
-        return isinstance(self._result, Picture)
+        seen, sure = [*self._maps.values()][-1], getattr(self._result, "probabilities", ())
+        notes = [f"{each:.0%}" for each in sure] or [""] * len(self._result.words)
+        tiles = [
+            strips.Tile(strips.overlay(self._result.image, self._light(each)), note, word)
+            for each, note, word in zip(seen, notes, self._result.words, strict=True)
+        ]
+        return draw_tiles([tiles[i : i + _TILES_PER_ROW] for i in range(0, len(tiles), _TILES_PER_ROW)])
 
 
 def _checked(result: Caption | Picture, maps: Mapping[str, np.ndarray | None]) -> dict[str, np.ndarray]:

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
-from html import escape
+from typing import Any
 
-import ipywidgets
 from PIL import Image
 
 from telephonegan import strips
 from telephonegan.errors import SettingsError
 from telephonegan.results import Caption, Picture
-from telephonegan.widgets.caption_html import card_html, faint_html
-from telephonegan.widgets.controls import index_slider
-from telephonegan.widgets.frames import DescribedImage, kept, picture_png
-from telephonegan.widgets.view import View
+from telephonegan.viewer import gallery_data
+from telephonegan.widgets.view import Keepsake, View, figure_keepsakes, picture_keepsake
 
-MOST = 200  # each takes half a dozen widgets in the browser
-_LARGE, _SMALL = 384, 112
+MOST = 200
 _STILL = 48  # as many as a strip of a chain shows
+_TILES_PER_ROW = 6
 
 
 class Gallery(View):
-    """Painted pictures or captioned ones; `slider.value` is the enlarged one, which a click also selects.
+    """Painted pictures or captioned ones; a click, or the arrow keys, enlarge another.
 
-    With the focus, arrow keys move the slider. Raises SettingsError for no pictures, for more than 200, and for a
-    caption without its picture.
+    Raises SettingsError for no pictures, for more than 200, and for a caption without its picture.
 
     >>> Gallery(tg.generate("a dog on the beach", n=12))  # doctest: +SKIP
     """
@@ -34,44 +29,26 @@ class Gallery(View):
     def __init__(self, pictures: Picture | Caption | Sequence[Picture | Caption]) -> None:
         self._pictures = [pictures] if isinstance(pictures, Picture | Caption) else list(pictures)
         _check(self._pictures)
-        self.picture = DescribedImage(_LARGE, _LARGE)
-        self.caption = ipywidgets.HTML(layout=ipywidgets.Layout(height="92px", overflow="auto", width=f"{_LARGE}px"))
-        self.slider = index_slider(len(self._pictures) - 1, "picture", self._show)
-        self.buttons = [self._button(i) for i in range(len(self._pictures))]
-        self._large_png = kept(lambda index: picture_png(self._pictures[index].image, _LARGE))
-        self._show(0)
-        cells = ipywidgets.Layout(flex_flow="row wrap", flex="1 1 300px", height=f"{_LARGE + 130}px", overflow="auto")
-        cells.align_content = "flex-start"
-        grid = ipywidgets.Box([self._cell(i) for i in range(len(self._pictures))], layout=cells)
-        large = ipywidgets.VBox([self.slider, self.picture, self.caption], layout=ipywidgets.Layout(flex="0 0 auto"))
-        super().__init__([ipywidgets.Box([large, grid], layout=ipywidgets.Layout(flex_flow="row wrap"))])
+        super().__init__(gallery_data(self._pictures))
 
     def still(self) -> tuple[Image.Image, str]:
         """The pictures with their texts, at most the first 48."""
-        shown = self._pictures[:_STILL]
-        tiles = [strips.Tile(shown_one.image, shown_one.text, str(i)) for i, shown_one in enumerate(shown)]
+        tiles = self._tiles()
         return strips.strip(tiles), "; ".join(tile.text for tile in tiles)
 
-    def _show(self, index: int) -> None:
-        shown = self._pictures[index]
-        self.picture.show(self._large_png(index), f"Picture {index}: {shown.text}")
-        seed = "" if shown.seed is None else f"seed {shown.seed}"
-        note = " · ".join(part for part in (f"{index + 1} of {len(self._pictures)}", seed, shown.model) if part)
-        self.caption.value = card_html(f"{faint_html(note)}<br>{escape(shown.text)}")
+    def keepsakes(self) -> Sequence[Keepsake]:
+        """All pictures with their texts, as a picture and as figures for print."""
+        return picture_keepsake("gallery", lambda: self.still()[0]), *figure_keepsakes("gallery", self._figure)
 
-    def _button(self, index: int) -> ipywidgets.Button:
-        layout = ipywidgets.Layout(width=f"{_SMALL}px", height="26px")
-        button = ipywidgets.Button(description=f"{index} {self._pictures[index].text}", layout=layout)
-        button.on_click(partial(self._choose, index))
-        return button
+    def _tiles(self) -> list[strips.Tile]:
+        numbered = enumerate(self._pictures[:_STILL])
+        return [strips.Tile(each.image, each.text, f"{i if each.seed is None else each.seed}") for i, each in numbered]
 
-    def _choose(self, index: int, _: ipywidgets.Button) -> None:
-        self.slider.value = index
+    def _figure(self) -> Any:
+        from telephonegan.figures.tiles import draw_tiles
 
-    def _cell(self, index: int) -> ipywidgets.VBox:
-        thumbnail = DescribedImage(_SMALL, _SMALL)
-        thumbnail.show(picture_png(self._pictures[index].image, _SMALL), self._pictures[index].text)
-        return ipywidgets.VBox([thumbnail, self.buttons[index]], layout=ipywidgets.Layout(flex="0 0 auto"))
+        tiles = self._tiles()
+        return draw_tiles([tiles[i : i + _TILES_PER_ROW] for i in range(0, len(tiles), _TILES_PER_ROW)])
 
 
 def _check(pictures: Sequence[Picture | Caption]) -> None:

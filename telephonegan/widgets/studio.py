@@ -1,50 +1,73 @@
-"""A widget for playing the game: a photograph, a few settings, a button, and the rounds in an explorer."""
+"""A widget for playing the game: a photograph or a sentence, a few settings, and the rounds as they are played."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import logging
+import random
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import ipywidgets
 from PIL import Image
 
-from telephonegan.chains import Chain
-from telephonegan.errors import ImageError, TelephoneganError
-from telephonegan.images import PICTURE_SUFFIXES, as_image, working_image
+from telephonegan.chains import SEED_POLICIES, Chain
+from telephonegan.errors import ImageError, TelephoneganError, TextError
+from telephonegan.images import as_image
 from telephonegan.inference import SEEDS
 from telephonegan.samples import samples
-from telephonegan.widgets.caption_html import card_html, error_html, faint_html
-from telephonegan.widgets.explorer import ChainExplorer
+from telephonegan.widgets.explorer import MOST_SIDE_BY_SIDE, GameView
 from telephonegan.widgets.frames import DescribedImage, card_png, picture_png
-from telephonegan.widgets.view import MAX_WIDTH, View
+from telephonegan.widgets.messages import card_html, error_html, faint_html
+from telephonegan.widgets.upload import LARGEST_UPLOAD, Upload, uploaded_image
+from telephonegan.widgets.view import MAX_WIDTH, Stilled
+from telephonegan.zoo import catalogue
 from telephonegan.zoo.worlds import worlds
 
-MOST_ROUNDS = 24
-LARGEST_UPLOAD = 9_000_000  # bytes; a notebook server silently drops messages of more than 10 MiB
-_PREVIEW = 176
+MOST_ROUNDS, MOST_CANDIDATES = 24, 16
+PHOTOGRAPH, SENTENCE = "a photograph", "a sentence"
+OWN_MODELS = "own choice"
+_PREVIEW = 152
 _HINT = (
     "Temperature 0 takes the best caption; above it, words are sampled. "
     "Noise scale 0 gives each text one picture; above it, every seed gives a different one."
 )
-_IDLE, _BUSY = "Play", "Playing …"
-_ROOMY = {"description_width": "100px"}
+_NOISE = dict(zip(("new every round", "the same in all rounds"), SEED_POLICIES, strict=True))
+_IDLE, _BUSY = "Play", "Stop"
+_OTHER_PICTURE = "or another picture"
 
 
 class Player(Protocol):
     """Anything that can play, such as a `Telephone`."""
 
-    def play(self, image: Any, **options: Any) -> Chain:
-        """Like `Telephone.play`, for one picture."""
+    def play(self, image: Any = None, text: str | None = None, **options: Any) -> Chain:
+        """Like `Telephone.play`, for one picture or text."""
+
+    def fork(self, chain: Chain, at: int, **options: Any) -> Chain:
+        """Like `Telephone.fork`."""
 
 
-class Studio(View):
-    """Controls of the game; each result opens in a `ChainExplorer`, and the last one is `chain`.
+@dataclass(eq=False)
+class Game:
+    """One game of the history: its chain, who plays it, and what its button says."""
 
-    `phone` plays; without one, a world is chosen here, and its models are loaded when first needed. `photographs`,
-    names to anything `as_image` reads, are there to choose from (default: the samples of this machine); others can be
-    uploaded. While it plays the controls are disabled. Errors of this library are shown in the widget; others too, and
-    then raised again. From code, set the values of the controls and call `button.click()`.
+    chain: Chain
+    phone: Player
+    name: str
+
+
+class Studio(Stilled, ipywidgets.VBox):
+    """Controls of the game; rounds appear as they are played, and `games` holds every game since it was opened.
+
+    `phone` plays; without one, a world is chosen here, or two models, which are loaded when first needed.
+    `photographs`, names to anything `as_image` reads, are there to choose from (default: the samples of this machine);
+    others can be uploaded. Stop, or Escape, keeps the rounds that are there. The buttons of the history show up to four
+    games side by side, and a game can branch off at the round on display, with another seed, an edited caption or
+    another picture. Errors of this library are shown in the widget; others too, and in the log.
+    From code, set the values of the controls and call `play`, which returns when the game is over; `chain` is the last.
 
     >>> Studio(tg.load())  # doctest: +SKIP
     """
@@ -53,72 +76,170 @@ class Studio(View):
         self._phone = phone
         self._worlds = {} if phone is not None else {world.name: world for world in worlds()}
         self._photographs = dict(samples() if photographs is None else photographs)
-        self.chain: Chain | None = None
-        self._unfinished: Chain | None = None
-        self.photograph = ipywidgets.Dropdown(options=list(self._photographs), description="photograph")
-        self.world = ipywidgets.Dropdown(options=list(self._worlds), description="world")
-        self.world.layout.display = None if self._worlds else "none"
-        limit = f"or your own, up to {LARGEST_UPLOAD // 1_000_000} MB"
-        accepted, wide = ",".join(PICTURE_SUFFIXES), ipywidgets.Layout(width="auto")
-        self.upload = ipywidgets.FileUpload(accept=accepted, description=limit, layout=wide)
-        self.rounds = ipywidgets.IntSlider(8, min=1, max=MOST_ROUNDS, description="rounds")
-        self.seed = ipywidgets.BoundedIntText(0, min=0, max=SEEDS - 1, description="seed")
-        self.temperature = ipywidgets.FloatSlider(0, min=0, max=2, step=0.1, description="temperature", style=_ROOMY)
-        self.noise_scale = ipywidgets.FloatSlider(1, min=0, max=2, step=0.1, description="noise scale", style=_ROOMY)
+        self.games: list[Game] = []
+        self._stop, self._worker = threading.Event(), None
+        self._make_start()
+        self._make_rules()
+        self._make_branch()
         self.button = ipywidgets.Button(description=_IDLE, icon="play", button_style="primary")
-        self.progress = ipywidgets.IntProgress(0, max=1, description="ready", tooltip="progress", style=_ROOMY)
+        self.dice = ipywidgets.Button(description="Dice", icon="random", tooltip="another seed, and play")
+        self.progress = ipywidgets.IntProgress(0, max=1, description="ready", tooltip="progress")
         self.preview = DescribedImage(_PREVIEW, _PREVIEW)
-        self.status = ipywidgets.HTML(layout=ipywidgets.Layout(height="72px", overflow="auto", max_width=MAX_WIDTH))
-        self.result = ipywidgets.VBox()
-        self.photograph.observe(self._preview, "value")
-        self.upload.observe(self._take_upload, "value")
-        self.world.observe(self._describe_world, "value")
-        self.button.on_click(self._play)
-        super().__init__([self._controls(), self.status, self.result])
-        self._preview()
+        self.status = ipywidgets.HTML(layout=ipywidgets.Layout(min_height="62px", max_width=MAX_WIDTH))
+        self.history = ipywidgets.Box(layout=ipywidgets.Layout(flex_flow="row wrap", max_width=MAX_WIDTH))
+        self.view = GameView([])
+        self.view.on_escape = self.stop
+        self.button.on_click(self._start_or_stop)
+        self.dice.on_click(self._roll)
+        super().__init__([self._controls(), self.status, self.history, self.view, self.branch_box])
+        self.add_class("tg-studio")
+        self._choose_start()
+
+    @property
+    def chain(self) -> Chain | None:
+        """The last game that was played."""
+        return self.games[-1].chain if self.games else None
+
+    def play(self) -> Chain | None:
+        """Play a game with the values of the controls; returns it when it is over or stopped, None if it failed."""
+        return self._run(self._play)
+
+    def branch(self) -> Chain | None:
+        """Branch off the first game on display, at the round on display; returns the branch as `play` does."""
+        return self._run(self._fork)
+
+    def stop(self) -> None:
+        """End the game that is being played after the round at work; its rounds are kept."""
+        self._stop.set()
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Return when the game that a button began is over, or after so many seconds."""
+        if self._worker is not None:
+            self._worker.join(seconds)
 
     def still(self) -> tuple[Image.Image, str] | None:
-        """The explorer's, once there is one."""
-        explorers = self.result.children
-        return explorers[0].still() if explorers else None
+        """That of the games on display."""
+        return self.view.still()
 
     def close(self) -> None:
-        """Close the widget and discard uploaded photographs; `chain` is kept."""
+        """Close the widget and discard uploaded photographs; `games` are kept."""
+        self.stop()
         self._photographs.clear()
-        super().close()
+        self._edited_picture = None
+        if self.comm is not None:
+            for part in _parts(self):
+                part.close()
+            super().close()
+
+    # ------------------------------------------------------------------------------------------------- controls
+
+    def _make_start(self) -> None:
+        self.start = ipywidgets.Dropdown(options=[PHOTOGRAPH, SENTENCE], description="start from")
+        self.photograph = ipywidgets.Dropdown(options=list(self._photographs), description="photograph")
+        self.upload = Upload(f"or your own, up to {LARGEST_UPLOAD // 1_000_000} MB", self._take_photograph)
+        self.sentence = ipywidgets.Combobox(placeholder="a dog runs in the snow", description="sentence")
+        self.start.observe(self._choose_start, "value")
+        self.photograph.observe(self._preview, "value")
+
+    def _make_rules(self) -> None:
+        self.world = ipywidgets.Dropdown(options=[*self._worlds, OWN_MODELS], description="world")
+        names = {kind: _names(kind) if self._worlds else [] for kind in ("captioner", "generator")}
+        self.captioner, self.generator = (
+            ipywidgets.Dropdown(options=known, description=kind) for kind, known in names.items()
+        )
+        self.rounds = ipywidgets.IntSlider(8, min=1, max=MOST_ROUNDS, description="rounds")
+        self.seed = ipywidgets.BoundedIntText(0, min=0, max=SEEDS - 1, description="seed")
+        self.temperature = ipywidgets.FloatSlider(0, min=0, max=2, step=0.1, description="temperature")
+        self.noise_scale = ipywidgets.FloatSlider(1, min=0, max=2, step=0.1, description="noise scale")
+        self.noise = ipywidgets.Dropdown(options=_NOISE, description="noise")
+        self.candidates = ipywidgets.IntSlider(1, min=1, max=MOST_CANDIDATES, description="best of")
+        self.candidates.tooltip = "so many paintings of each caption, of which the one that fits it best is kept"
+        _show([self.captioner, self.generator], False)
+        _show([self.world], bool(self._worlds))
+        self.world.observe(self._choose_world, "value")
+
+    def _make_branch(self) -> None:
+        self._edited_picture: Image.Image | None = None
+        self.branch_seed = ipywidgets.BoundedIntText(1, min=0, max=SEEDS - 1, description="seed")
+        self.branch_caption = ipywidgets.Text(placeholder="as it is", description="caption")
+        self.branch_upload = Upload(_OTHER_PICTURE, self._take_edited_picture)
+        self.branch_upload.layout.flex = "0 0 auto"
+        self.branch_button = ipywidgets.Button(description="Branch off", icon="code-fork")
+        self.branch_button.on_click(lambda _: self._begin(self.branch))
+        told = ipywidgets.HTML(card_html("Branch off at the round on display, with another seed, caption or picture:"))
+        parts = [self.branch_seed, self.branch_caption, self.branch_upload, self.branch_button]
+        wrapped = ipywidgets.Layout(flex_flow="row wrap", grid_gap="4px 8px", align_items="center")
+        self.branch_box = ipywidgets.VBox([told, ipywidgets.Box(parts, layout=wrapped)])
+        self.branch_box.layout.max_width = MAX_WIDTH
+        _show([self.branch_box], False)
+
+    @property
+    def settings(self) -> Sequence[Any]:
+        """The controls, which are disabled while a game runs."""
+        start = (self.start, self.photograph, self.upload, self.sentence, self.world, self.captioner, self.generator)
+        rules = (self.rounds, self.seed, self.temperature, self.noise_scale, self.noise, self.candidates, self.dice)
+        return *start, *rules, self.branch_seed, self.branch_caption, self.branch_upload, self.branch_button
 
     def _controls(self) -> ipywidgets.Box:
-        for control in (self.photograph, self.world, self.rounds, self.seed, self.temperature, self.noise_scale):
-            control.tooltip = control.description  # without one the browser shows “null” over the label
+        for control in (*self.settings, self.progress):
+            if isinstance(control, ipywidgets.Button | Upload):
+                continue
+            control.style.description_width = "84px"
+            control.layout.width, control.layout.max_width = "100%", "360px"
+            if not control.tooltip:
+                control.tooltip = control.description  # without one the browser shows “null” over the label
+        column = {"flex": "1 1 274px", "min_width": "250px", "max_width": "380px"}
         columns = [
-            ipywidgets.VBox([self.photograph, self.upload, self.world, self.rounds, self.seed]),
-            ipywidgets.VBox([self.temperature, self.noise_scale, self.button, self.progress]),
+            [self.start, self.photograph, self.upload, self.sentence, self.world, self.captioner, self.generator],
+            [self.rounds, self.seed, self.candidates, self.noise],
+            [self.temperature, self.noise_scale, ipywidgets.HBox([self.button, self.dice]), self.progress],
         ]
-        return ipywidgets.Box([self.preview, *columns], layout=ipywidgets.Layout(flex_flow="row wrap", grid_gap="8px"))
+        boxes = [ipywidgets.VBox(each, layout=ipywidgets.Layout(**column)) for each in columns]
+        wrapped = ipywidgets.Layout(flex_flow="row wrap", grid_gap="8px", max_width=MAX_WIDTH)
+        return ipywidgets.Box([self.preview, *boxes], layout=wrapped)
+
+    def _choose_start(self, _: Any = None) -> None:
+        from_photograph = self.start.value == PHOTOGRAPH
+        _show([self.photograph, self.upload], from_photograph)
+        _show([self.sentence], not from_photograph)
+        self._offer_examples()
+        self._preview()
+
+    def _choose_world(self, _: Any) -> None:
+        is_own = self.world.value == OWN_MODELS
+        _show([self.captioner, self.generator], is_own)
+        self._offer_examples()
+        knows = "" if is_own else self._worlds[self.world.value].knows
+        self._say(f"{self.world.value} knows {knows}. All else is said and painted in those words." if knows else _HINT)
+
+    def _offer_examples(self) -> None:
+        world = self._worlds.get(self.world.value)
+        self.sentence.options = world.examples if world else ()
 
     def _preview(self, _: Any = None) -> None:
+        if self.start.value == SENTENCE:
+            self.preview.show(card_png("your words", _PREVIEW), "The game starts from a sentence")
+            self._say("Write a sentence, or choose one of the examples. Round 0 is that sentence; round 1 paints it.")
+            return
         name = self.photograph.value
         if name is None:
             self.preview.show(card_png("no photograph", _PREVIEW), "No photograph yet")
             self._say("There are no sample photographs on this machine. Upload one of yours.")
             return
         self.preview.show(card_png("cannot be shown", _PREVIEW), f"The photograph {name} cannot be shown")
-        with self._told():
+        with self._reported():
             self.preview.show(picture_png(as_image(self._photographs[name]), _PREVIEW), f"The photograph {name}")
             self._say(_HINT)
 
-    def _describe_world(self, change: Mapping[str, Any]) -> None:
-        knows = self._worlds[change["new"]].knows
-        self._say(f"{change['new']} knows {knows}. All else is said and painted in those words." if knows else _HINT)
-
-    def _take_upload(self, change: Mapping[str, Any]) -> None:
-        if not change["new"]:
-            return
-        with self._told():
-            name = change["new"][0]["name"]
-            self._photographs[name] = uploaded_image(change["new"][0])
+    def _take_photograph(self, name: str, size: int, content: bytes) -> None:
+        with self._reported():
+            self._photographs[name] = uploaded_image(name, size, content)
             self._offer(name)
-        self.upload.value = ()  # the bytes need not be kept
+
+    def _take_edited_picture(self, name: str, size: int, content: bytes) -> None:
+        with self._reported():
+            self._edited_picture = uploaded_image(name, size, content)
+            self.branch_upload.label = f"with {name}"
 
     def _offer(self, name: str) -> None:
         """Offer all current photographs, with this one selected."""
@@ -129,94 +250,191 @@ class Studio(View):
         self.photograph.observe(self._preview, "value")
         self._preview()
 
-    def _play(self, _: ipywidgets.Button) -> None:
-        self._unfinished = None
-        with self._busy(), self._told():
+    # --------------------------------------------------------------------------------------------------- playing
+
+    def _start_or_stop(self, _: ipywidgets.Button) -> None:
+        if self._is_busy:
+            self.stop()
+        else:
+            self._begin(self.play)
+
+    def _roll(self, _: ipywidgets.Button) -> None:
+        self.seed.value = random.randrange(1000)  # short enough to remember
+        self._begin(self.play)
+
+    def _begin(self, what: Callable[[], Any]) -> None:
+        """Play in a thread of its own, so that the kernel can hear Stop meanwhile."""
+        if not self._is_busy:
+            self._worker = threading.Thread(target=what, daemon=True)
+            self._worker.start()
+
+    @property
+    def _is_busy(self) -> bool:
+        return self._worker is not None and self._worker.is_alive()
+
+    def _run(self, game: Callable[[], Chain]) -> Chain | None:
+        self._stop.clear()
+        with self._busy(), self._reported():
             self._say("The models are at work.")
             try:
-                self._open(self._played())
-            except KeyboardInterrupt:
-                if self._unfinished is not None:
-                    self._open(self._unfinished)
-                self._say("Stopped.")
-                raise
+                game()
+            except (_Stopped, KeyboardInterrupt) as error:
+                self._say("Stopped. The rounds that were played are kept.")
+                if isinstance(error, KeyboardInterrupt):
+                    raise
+            else:
+                self._say(self._account(self.games[-1]))
+            return self.chain
+        return None
 
-    def _played(self) -> Chain:
-        if self.photograph.value is None:
+    def _play(self) -> None:
+        from_sentence = self.start.value == SENTENCE
+        if from_sentence and not self.sentence.value.strip():
+            raise TextError("There is no sentence to start from. Write one.")
+        if not from_sentence and self.photograph.value is None:
             raise ImageError("There is no photograph to start from. Upload one.")
-        phone = self._phone
-        if phone is None:
-            from telephonegan.telephone import load
-
-            phone = load(world=self.world.value)
-        temperature = self.temperature.value
-        return phone.play(
-            image=self._photographs[self.photograph.value],
+        start = self.sentence.value.strip() if from_sentence else self.photograph.value
+        source = {"text": start} if from_sentence else {"image": self._photographs[start]}
+        phone, temperature = self._player(), self.temperature.value
+        phone.play(
+            **source,
             rounds=self.rounds.value,
             seed=self.seed.value,
             truncation=self.noise_scale.value,
+            candidates=self.candidates.value,
+            seed_policy=self.noise.value,
             progress=False,
-            on_round=self._count,
+            on_round=self._follower(phone, f"{start} · seed {self.seed.value}"),
             **({"method": "sample", "temperature": temperature} if temperature else {}),
         )
 
-    def _open(self, chain: Chain) -> None:
-        before, self.chain = self.result.children, chain
-        self.result.children = [ChainExplorer(chain)]
-        for explorer in before:
-            explorer.close()
-        early = "" if chain.is_complete else " The chain ended early: the last caption has no word that can be painted."
-        rounds = "1 round" if len(chain) == 2 else f"{len(chain) - 1} rounds"
-        chosen = f"in the world of {self.world.value}, " if self._worlds else ""
-        chosen += f"temperature {self.temperature.value:g}, noise scale {self.noise_scale.value:g}"
-        self._say(f"{self.photograph.value}: {rounds} with seed {chain.seed}, {chosen}.{early}")
-        self.renew_still()
+    def _fork(self) -> None:
+        parent = self._shown_games()[0]
+        at, seed = min(self.view.round, len(parent.chain) - 1), self.branch_seed.value
+        text, picture = self.branch_caption.value.strip(), self._edited_picture
+        edits = ({"caption": text} if text else {}) | ({"image": picture} if picture is not None else {})
+        what = f"“{text}”" if text else "another picture" if edits else ""
+        name = " · ".join(filter(None, (f"{parent.name} ▸ {at}", what, f"seed {seed}")))
+        follow = self._follower(parent.phone, name, beside=[parent])
+        parent.phone.fork(parent.chain, at, seed=seed, **edits, progress=False, on_round=follow)
 
-    def _count(self, chain: Chain) -> None:
-        self._unfinished = chain
-        self.progress.value, self.progress.description = len(chain), f"round {len(chain) - 1}"
+    def _player(self) -> Player:
+        if self._phone is not None:
+            return self._phone
+        from telephonegan.telephone import load
+
+        if self.world.value == OWN_MODELS:
+            return load(self.captioner.value, self.generator.value)
+        return load(world=self.world.value)
+
+    def _follower(self, phone: Player, name: str, beside: Sequence[Game] = ()) -> Callable[[Chain], None]:
+        """A function that shows a game beside these others while it grows, and ends it when that is wanted."""
+
+        def follow(chain: Chain) -> None:
+            if self.chain is chain:
+                self._display(self._shown_games())
+            else:
+                self._remember(Game(chain, phone, name), beside)
+            self.progress.value, self.progress.description = len(chain), f"round {len(chain) - 1}"
+            if self._stop.is_set() and not chain.is_complete:
+                raise _Stopped
+
+        return follow
+
+    # --------------------------------------------------------------------------------------------------- history
+
+    def _remember(self, game: Game, beside: Sequence[Game]) -> None:
+        self.games.append(game)
+        button = ipywidgets.ToggleButton(
+            description=f"{len(self.games)} · {game.name}",
+            tooltip=f"show game {len(self.games)}",
+            layout=ipywidgets.Layout(width="auto", max_width="100%"),
+        )
+        button.observe(partial(self._toggle, game), "value")
+        self.history.children = [*self.history.children, button]
+        self._display([*beside, game])
+
+    def _shown_games(self) -> list[Game]:
+        return [game for game in self.games if any(game.chain is chain for chain in self.view.chains)]
+
+    def _display(self, games: Sequence[Game]) -> None:
+        """Show these games, and press their buttons."""
+        self.view.show_games(
+            [game.chain for game in games],
+            titles=[game.name if len(games) > 1 else "" for game in games],
+            follow=True,
+        )
+        for game, button in zip(self.games, self.history.children, strict=True):
+            button.unobserve_all("value")
+            button.value = game in games
+            button.observe(partial(self._toggle, game), "value")
+        _show([self.branch_box], bool(games))
+
+    def _toggle(self, game: Game, change: Mapping[str, Any]) -> None:
+        others = [each for each in self._shown_games() if each is not game]
+        wanted = [*others, game] if change["new"] else others
+        wanted = wanted[-MOST_SIDE_BY_SIDE:] or [game]
+        self._display([each for each in self.games if each in wanted])
+
+    def _account(self, game: Game) -> str:
+        chain, how = game.chain, game.chain.settings
+        rounds = "1 round" if len(chain) == 2 else f"{len(chain) - 1} rounds"
+        models = list(dict.fromkeys(model["name"] for model in chain.models.values()))
+        parts = [
+            f"{game.name}: {rounds}",
+            f"by {' and '.join(models)}" if models else "",
+            f"temperature {how.temperature:g}" if how.method == "sample" else "the best captions",
+            f"noise scale {how.truncation:g}",
+            f"best of {how.candidates}" if how.candidates > 1 else "",
+            "the same noise in all rounds" if how.seed_policy == "fixed" else "",
+        ]
+        early = "" if chain.is_complete else " The chain ended early: the last caption has no word that can be painted."
+        return f"{', '.join(filter(None, parts))}.{early}"
 
     @contextmanager
     def _busy(self) -> Iterator[None]:
-        controls = (
-            *(self.photograph, self.upload, self.world, self.rounds, self.seed),
-            *(self.temperature, self.noise_scale, self.button),
-        )
         self.progress.value, self.progress.max = 0, self.rounds.value + 1
         try:
-            for control in controls:
+            for control in self.settings:
                 control.disabled = True
-            self.button.description, self.button.icon = _BUSY, "hourglass-half"
+            self.button.description, self.button.icon, self.button.button_style = _BUSY, "stop", "danger"
             yield
         finally:
-            for control in controls:
+            for control in self.settings:
                 control.disabled = False
-            self.button.description, self.button.icon = _IDLE, "play"
+            self.button.description, self.button.icon, self.button.button_style = _IDLE, "play", "primary"
             self.progress.value, self.progress.description = 0, "ready"
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _reported(self) -> Iterator[None]:
         try:
             yield
         except TelephoneganError as error:
             self.status.value = error_html(str(error))
         except Exception as error:
+            logging.getLogger(__name__).exception("in the studio")
             self.status.value = error_html(f"Unexpected: {type(error).__name__}: {error}")
-            raise  # the traceback goes where the front end shows those
 
     def _say(self, text: str) -> None:
         self.status.value = card_html(faint_html(text))
 
 
-def uploaded_image(file: Mapping[str, Any]) -> Image.Image:
-    """The picture in one entry of `FileUpload.value`, at most 1024 pixels wide and high. Raises ImageError."""
-    name, size = file["name"], file["size"]
-    if size > LARGEST_UPLOAD:
-        raise ImageError(
-            f"{name!r} is {size / 1e6:.1f} MB; at most {LARGEST_UPLOAD / 1e6:.0f} MB are allowed. "
-            "Shrink the picture first."
-        )
-    try:
-        return working_image(file["content"])
-    except ImageError as error:
-        raise ImageError(f"{name!r} cannot be used. {error}") from error
+class _Stopped(Exception):
+    """The user wants no further round; not an error, and never seen outside."""
+
+
+def _show(widgets: Sequence[Any], visible: bool) -> None:
+    for widget in widgets:
+        widget.layout.display = None if visible else "none"
+
+
+def _names(kind: str) -> list[str]:
+    return sorted({entry.name for entry in catalogue.entries() if entry.kind == kind})
+
+
+def _parts(widget: ipywidgets.Widget) -> Iterator[ipywidgets.Widget]:
+    """The parts of a widget, their layouts and styles."""
+    for child in getattr(widget, "children", ()):
+        yield from _parts(child)
+        yield child
+    yield from (part for part in (widget.layout, getattr(widget, "style", None)) if part is not None)

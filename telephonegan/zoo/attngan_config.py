@@ -13,6 +13,7 @@ from typing import Any
 from easydict import EasyDict
 
 from telephonegan.errors import SettingsError
+from telephonegan.files import expanded
 from telephonegan.records import read_yaml
 
 _DEFAULTS: dict[str, Any] = {
@@ -69,7 +70,7 @@ def read_config(path: str | os.PathLike[str]) -> EasyDict:
     >>> read_config("cfg/eval_coco.yml").GAN.GF_DIM  # doctest: +SKIP
     48
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     return EasyDict(_merged(_DEFAULTS, read_yaml(path, SettingsError), path))
 
 

@@ -166,28 +166,16 @@ def import_captioner(
             f"{encoder} gives features of {seer.linear.out_features} numbers, {decoder} reads "
             f"{speaker.embed.embedding_dim}: they are from different training runs."
         )
-    network = {"encoder": network_settings(seer), "decoder": _without_vocabulary(network_settings(speaker))}
-    entry = store.register(
-        "captioner",
+    return _register_captioner(
         name,
-        _prefixed("encoder", seer) | _prefixed("decoder", speaker),
+        (seer, speaker, words),
         architecture="resnet152-lstm",
-        settings={
-            "network": network,
-            "input_size": INPUT_SIZE,
-            "beam_width": 1,
-            "length_power": 0.0,
-            "words_limit": _SAMPLED_WORDS,
-            "sources": {key: dict(value) for key, value in (sources or {}).items()},
-        },
-        vocabulary=words,
-        licence=_TERMS,
         description="published CNN-LSTM captioner over ResNet-152",
-        full_precision=("*",),
+        settings={"input_size": INPUT_SIZE, "beam_width": 1, "words_limit": _SAMPLED_WORDS},
+        sources=sources,
         folder=folder,
         replace=replace,
     )
-    return [entry]
 
 
 def import_attending_captioner(
@@ -216,26 +204,43 @@ def import_attending_captioner(
     words = read_vocabulary(vocabulary)
     _check_markers(Vocabulary(words), vocabulary)
     _check_words(len(words), vocabulary, speaker.embedding.num_embeddings, checkpoint)
-    network = {"encoder": network_settings(seer), "decoder": _without_vocabulary(network_settings(speaker))}
+    return _register_captioner(
+        name,
+        (seer, speaker, words),
+        architecture="resnet101-attention-lstm",
+        description="published soft-attention captioner over ResNet-101",
+        settings={"input_size": show_attend_tell.INPUT_SIZE, "beam_width": 5, "words_limit": 50},
+        sources=sources,
+        folder=folder,
+        replace=replace,
+    )
+
+
+def _register_captioner(
+    name: str,
+    parts: tuple[nn.Module, nn.Module, list[str]],
+    *,
+    settings: dict[str, Any],
+    sources: Sources | None,
+    **how: Any,
+) -> list[catalogue.Entry]:
+    """Register encoder, decoder and vocabulary as captioner/`name`; `how` is what `store.register` takes."""
+    encoder, decoder, vocabulary = parts
+    network = {"encoder": network_settings(encoder), "decoder": _without_vocabulary(network_settings(decoder))}
     entry = store.register(
         "captioner",
         name,
-        _prefixed("encoder", seer) | _prefixed("decoder", speaker),
-        architecture="resnet101-attention-lstm",
+        _prefixed("encoder", encoder) | _prefixed("decoder", decoder),
         settings={
             "network": network,
-            "input_size": show_attend_tell.INPUT_SIZE,
-            "beam_width": 5,
+            **settings,
             "length_power": 0.0,
-            "words_limit": 50,
             "sources": {key: dict(value) for key, value in (sources or {}).items()},
         },
-        vocabulary=words,
+        vocabulary=vocabulary,
         licence=_TERMS,
-        description="published soft-attention captioner over ResNet-101",
         full_precision=("*",),
-        folder=folder,
-        replace=replace,
+        **how,
     )
     return [entry]
 

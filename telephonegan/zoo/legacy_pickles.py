@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from telephonegan.errors import DataError, WeightsError
+from telephonegan.files import substitute
 from telephonegan.records import read_json
 from telephonegan.text import END
 
@@ -259,6 +260,18 @@ _REFUSED = (
 )
 
 
+class _Bounded:
+    """A file that is asked for no more than it has: Python allocates what is asked for before it reads."""
+
+    _LARGE = 65536
+
+    def __init__(self, file: Any) -> None:
+        self._file, self._size, self.readline = file, _size_of(file), file.readline
+
+    def read(self, size: int) -> bytes:
+        return self._file.read(size if size <= self._LARGE else min(size, max(0, self._size - self._file.tell())))
+
+
 class Reader(pickle._Unpickler):
     """The unpickler written in Python: the one in C allocates whatever memory a file's memo claims to need."""
 
@@ -266,7 +279,7 @@ class Reader(pickle._Unpickler):
     keys: tuple[type, ...] = (str, int)
 
     def __init__(self, file: Any, **_: Any) -> None:
-        super().__init__(file, encoding="latin1")  # Python 2's strings were bytes
+        super().__init__(_Bounded(file), encoding="latin1")  # Python 2's strings were bytes
         self._file = file
 
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
@@ -328,11 +341,29 @@ def _size_of(file: Any) -> int:
     return file.getbuffer().nbytes if isinstance(file, BytesIO) else os.fstat(file.fileno()).st_size
 
 
+def _refuse_names(found: Any) -> None:
+    """Refuse a name that is not even the class of an object. Attributes of objects may be named, and are not read."""
+    seen: set[int] = set()
+    level = [[found]]
+    while level:
+        inner = []
+        for values in level:
+            kinds = set(map(type, values))
+            if _Name in kinds:
+                next(value for value in values if isinstance(value, _Name))()
+            if kinds & {list, tuple, dict, _Array}:
+                parts = [each for each in values if isinstance(each, list | tuple | dict | _Array)]
+                inner += [part for part in parts if id(part) not in seen]
+                seen.update(map(id, parts))
+        level = [part.values() if isinstance(part, dict) else _items(part) or () for part in inner]
+
+
 def _unpickle(path: str | Path, error_kind: type[Exception]) -> Any:
     try:
         with open(path, "rb") as file:
             found = Reader(file).load()
-            return found() if isinstance(found, _Name) else found
+        _refuse_names(found)
+        return found
     except OSError as error:
         raise error_kind(f"{path} cannot be read: {error.strerror or error}.") from error
     except Exception as error:  # a damaged pickle fails in as many ways as there are opcodes
@@ -343,8 +374,6 @@ def _unpickle(path: str | Path, error_kind: type[Exception]) -> Any:
 # ---------------------------------------------------------------------------------------------------- mistakes
 
 _BEGINNINGS = {
-    b"version https://git-lfs": "it is a pointer of Git LFS, not the file itself. Run `git lfs pull` in that clone, or "
-    "download the file from its web page.",
     b"<": "it is a web page, so the download failed. Download the file again.",
     b"\x1f\x8b": "it is compressed with gzip. Unpack it and give the file inside.",
     b"BZh": "it is compressed with bzip2. Unpack it and give the file inside.",
@@ -367,6 +396,8 @@ def mistaken(path: str | Path) -> str | None:
         head = file.read(512)
     if not head.strip(b"\0"):
         return "it is empty or contains only zeros. Download the file again."
+    if instead := substitute(head):
+        return instead
     start = head.removeprefix(_BYTE_ORDER_MARK).lstrip()
     if known := next((what for beginning, what in _BEGINNINGS.items() if start.startswith(beginning)), None):
         return known

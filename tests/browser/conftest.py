@@ -22,7 +22,6 @@ from tests.browser.view_page import ViewPage
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = "03_broken_telephone.ipynb"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SCREEN = {"width": 1366, "height": 1100}  # as wide as a small laptop, and as high as the largest screenshot
 MEASURED = pytest.StashKey[dict[str, float]]()
 
@@ -32,23 +31,6 @@ def artefacts() -> Path:
     folder = Path(os.environ.get("TELEPHONEGAN_ARTEFACTS") or ROOT / "out" / "browser")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    reason = "there is no browser to test with: `pip install -e '.[dev]'` and `apt install chromium` bring one"
-    playwright = pytest.importorskip("playwright.sync_api", reason=reason)
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if executable is None:
-        pytest.skip(reason)
-    options = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium refuses to run as root with it
-    with playwright.sync_playwright() as player:
-        try:
-            chromium = player.chromium.launch(executable_path=executable, args=options)
-        except playwright.Error as error:
-            pytest.skip(f"{executable} does not start: {str(error).splitlines()[0]}")
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +48,7 @@ def notebook(browser: Any, artefacts: Path, tmp_path_factory: pytest.TempPathFac
         page.close()
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def nothing_goes_wrong(notebook: NotebookPage) -> Iterator[None]:
     yield
     assert notebook.problems() == []

@@ -1,23 +1,14 @@
-"""One view with a slider over rounds, through its marks in the page: an explorer or a comparison."""
+"""One view of games through its marks in the page: what a person finds by role and name."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-_RECORD = """root => {
-    const round = () => root.querySelector('.widget-html')?.textContent.match(/Round ([0-9]+)/)?.[1]
-    window.rounds = [round()]
-    const observer = new MutationObserver(() => {
-        if (round() && round() !== window.rounds.at(-1)) window.rounds.push(round())
-    })
-    observer.observe(root, {subtree: true, childList: true, characterData: true})
-}"""
-_FETCH = "async image => [...new Uint8Array(await (await fetch(image.src)).arrayBuffer())]"
+VIEWS = ".tg-view[aria-label^='Broken telephone']"
 
 
 class ViewPage:
@@ -25,18 +16,16 @@ class ViewPage:
 
     def __init__(self, page: Page, index: int) -> None:
         self._page = page
-        bar = page.locator(".widget-hbox:has(> .widget-play)").nth(index)
-        self.root = bar.locator("xpath=..")
-        self.slider = bar.get_by_role("slider")
-        self.play, self.stop, _ = (bar.locator(".widget-play button").nth(i) for i in range(3))
-        self.playing = bar.locator(".widget-play .fa-pause")
-        self.pictures = self.root.locator("img.widget-image")
-        self.captions = self.root.locator(".widget-html")
-        self.words = self.root.locator(".widget-toggle-buttons button")
+        self.root = page.locator(VIEWS).nth(index)
+        self.slider = self.root.get_by_role("slider", name="round")
+        self.play = self.root.get_by_role("button", name="Play", exact=False)
+        self.pause = self.root.get_by_role("button", name="Pause", exact=False)
+        self.keep = self.root.locator("xpath=..").locator(".tg-keep")
+        self.words = self.root.locator("button.tg-word")
 
     @property
     def last(self) -> int:
-        return int(float(self.slider.get_attribute("aria-valuemax")))
+        return int(self.slider.get_attribute("max"))
 
     def press(self, key: str) -> None:
         """A key, with the focus on the slider."""
@@ -51,31 +40,24 @@ class ViewPage:
         self.expect_round(index)
 
     def drag(self, share: float) -> None:
-        """Drag the slider with the mouse, to a share of its length."""
+        """Drag the slider with the mouse, from where it is to a share of its length."""
         self.slider.scroll_into_view_if_needed()
-        handle = self.slider.bounding_box()
-        line = self.slider.locator("xpath=ancestor::*[contains(@class, 'noUi-base')]").bounding_box()
-        self._page.mouse.move(handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2)
+        box = self.slider.bounding_box()
+        middle, here = box["y"] + box["height"] / 2, int(self.slider.input_value()) / self.last
+        thumb = 16  # its middle stays so far within the ends
+        at = [box["x"] + thumb / 2 + part * (box["width"] - thumb) for part in (here, share)]
+        self._page.mouse.move(at[0], middle)
         self._page.mouse.down()
-        self._page.mouse.move(line["x"] + share * line["width"], handle["y"] + handle["height"] / 2, steps=12)
+        self._page.mouse.move(at[1], middle, steps=12)
         self._page.mouse.up()
 
     def expect_round(self, index: int, seconds: float = 20) -> None:
-        """Wait until the slider, the caption and all pictures are those of a round."""
+        """Wait until the view says that it shows a round."""
         from playwright.sync_api import expect
 
-        milliseconds = 1000 * seconds
-        expect(self.slider).to_have_attribute("aria-valuenow", f"{index:.1f}", timeout=milliseconds)
-        expect(self.captions.first).to_contain_text(f"Round {index} of", timeout=milliseconds)
-        for picture in self.pictures.all():
-            expect(picture).to_have_js_property("complete", True, timeout=milliseconds)
-
-    def recorded(self) -> Callable[[], list[int]]:
-        """From now on records which rounds the caption tells of; the function that is returned gives them."""
-        self.root.evaluate(_RECORD)
-        return lambda: [int(number) for number in self._page.evaluate("window.rounds")]
+        expect(self.root.locator(".tg-counter")).to_have_text(re.compile(f"^Round {index} of"), timeout=1000 * seconds)
 
     def shown(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Checksums of the pictures' bytes, and the captions."""
-        files = [bytes(picture.evaluate(_FETCH)) for picture in self.pictures.all()]
-        return tuple(hashlib.sha256(file).hexdigest() for file in files), tuple(self.captions.all_inner_texts())
+        """The pictures, by their data, and the captions."""
+        pictures = self.root.locator(".tg-box img").evaluate_all("images => images.map(image => image.src)")
+        return tuple(pictures), tuple(self.root.locator(".tg-words:not(.tg-sizer)").all_inner_texts())

@@ -54,9 +54,9 @@ def test_the_command_line_has_the_librarys_arguments_and_defaults(what):
 
 
 def test_what_a_python_caller_may_mistype_is_explained(world):
-    with pytest.raises(SettingsError, match=r"'train'; there are test, dev, test\+dev"):
+    with pytest.raises(SettingsError, match=r"test, dev, test\+dev; 'train'"):
         evaluation.generator_scores(NAME, world, reference="train")
-    with pytest.raises(SettingsError, match="'fid'; there are lite2 and inception"):
+    with pytest.raises(SettingsError, match="lite2, inception; 'fid'"):
         evaluation.generator_scores(NAME, world, features="fid")
     with pytest.raises(AttributeError, match="captioner_scores"):
         evaluation.captioner_score("flickr8k")

@@ -55,3 +55,11 @@ def test_a_slip_in_the_plan_is_explained(plan, capsys):
     plan.write_text("sources: texts.txt\nround: 3\n")
     assert main(["experiment", "run", str(plan)]) == 2
     assert "Did you mean rounds" in capsys.readouterr().err
+
+
+def test_threads_typed_replace_those_of_the_plan(plan, tmp_path, capsys):
+    plan.write_text(plan.read_text().replace('"threads": 1', '"threads": 2'), encoding="utf-8")
+    assert main(["experiment", "run", str(plan), "--out", str(tmp_path / "out"), "--device=cpu", "--threads=1"]) == 0
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["plan"]["threads"] == 1
+    assert main(["experiment", "run", str(plan), "--out", str(tmp_path / "no"), "--threads=0"]) == 2
+    assert "threads must be" in capsys.readouterr().err

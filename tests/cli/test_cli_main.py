@@ -156,6 +156,15 @@ def test_a_finished_game_can_be_made_longer(capsys):
     assert "All 3 rounds are there" in capsys.readouterr().out
 
 
+def test_a_gif_and_a_page_are_written_on_request_and_follow_the_game(capsys):
+    cli.main(["play", "--image=coffee", "--rounds=1", "--out=game", "--gif", "--html", *TINY])
+    assert capsys.readouterr().out.splitlines()[-2:] == ["game/game.gif", "game/game.html"]
+    assert Image.open("game/game.gif").n_frames == 2
+    short = Path("game/game.html").read_text()
+    assert cli.main(["play", "--resume=game", "--rounds=2"]) == 0
+    assert Path("game/game.html").read_text() != short and Image.open("game/game.gif").n_frames == 3
+
+
 def test_a_game_that_another_process_plays_is_left_alone(capsys):
     cli.main(["play", "--image=coffee", "--rounds=1", "--out=game", *TINY])
     assert not (Path("game") / play.LOCK).exists()
@@ -166,6 +175,29 @@ def test_a_game_that_another_process_plays_is_left_alone(capsys):
     assert "Another process is working in game" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in before} == before
     assert cli.main(["play", "--resume=game", "--rounds=2"]) == 0
+
+
+@pytest.mark.parametrize("command", [
+    *("caption", "generate", "play", "sample", "train", "experiment run", "experiment summary", "data name"),
+    *("data caption", "evaluate captioner", "evaluate nearest", "evaluate damsm", "evaluate generator"),
+    *("evaluate words", "evaluate cycle"),
+])  # fmt: skip
+def test_every_command_that_computes_takes_threads(command, capsys):
+    with pytest.raises(SystemExit):
+        cli.main([*command.split(), "--help"])
+    assert "--threads" in capsys.readouterr().out
+
+
+def test_threads_are_set_before_a_command_computes(monkeypatch, capsys):
+    threads = []
+    monkeypatch.setattr("telephonegan.inference.use_threads", threads.append)
+    assert cli.main(["caption", "coffee", "--threads=3", "--captioner=tiny"]) == 0
+    assert threads == [3]
+
+
+def test_threads_that_cannot_be_are_an_explained_error(capsys):
+    assert cli.main(["caption", "coffee", "--threads=0"]) == 2
+    assert "threads must be a whole number from 1 to 1024; 0 was given" in capsys.readouterr().err
 
 
 def test_what_a_game_from_somebody_else_says_does_not_reach_the_terminal_raw(capsys):
@@ -194,7 +226,7 @@ def test_ctrl_c_and_sigterm_keep_the_rounds_and_resuming_changes_nothing(program
         assert game.poll() is None
     game.send_signal(sent)
     _, said = game.communicate(timeout=60)
-    assert game.returncode == 130
+    assert game.returncode == 128 + sent
     assert "Traceback" not in said
     assert "telephonegan play --resume='it'\"'\"'s'" in said
     kept = len(tg.Chain.load("it's"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
+import signal
 
 import pytest
 import torch
@@ -10,6 +12,8 @@ import torch
 from telephonegan import training
 from telephonegan.cli.main import main
 from telephonegan.data.shapes import write_world
+from telephonegan.training import loop
+from telephonegan.training.damsm import DamsmRecipe
 from telephonegan.zoo import catalogue
 
 
@@ -31,7 +35,9 @@ def asked(monkeypatch):
     return calls
 
 
-def test_what_is_typed_becomes_arguments(asked, tmp_path):
+def test_what_is_typed_becomes_arguments(asked, tmp_path, monkeypatch):
+    threads = []
+    monkeypatch.setattr("telephonegan.inference.use_threads", threads.append)
     typed = ("attngan", "--data", "d", "--run", tmp_path / "r", "--damsm", "m", "--from", "o", "--cache", "c")
     typed += ("--preset", "gpu", "--config", "x.yml", "--steps", 7, "--seed", 3, "--device", "cpu", "--threads", 2)
     (tmp_path / "some.txt").write_text("7\n3\n")
@@ -44,9 +50,10 @@ def test_what_is_typed_becomes_arguments(asked, tmp_path):
     assert more.pop("settings") == ["a=1", "b=2"]
     assert {key: str(value) for key, value in more.items()} == {
         **{"data": "d", "run": str(tmp_path / "r"), "damsm": "m", "origin": "o", "cache": "c", "preset": "gpu"},
-        **{"config": "x.yml", "steps": "7", "seed": "3", "device": "cpu", "threads": "2"},
+        **{"config": "x.yml", "steps": "7", "seed": "3", "device": "cpu"},
         **{"checkpoint_minutes": "1.0", "minutes": "2.0", "evaluate_every": "5", "without": "[7, 3]"},
     }
+    assert threads == [2]
 
 
 def test_resume_leaves_to_the_run_what_it_began_with(asked):
@@ -56,12 +63,64 @@ def test_resume_leaves_to_the_run_what_it_began_with(asked):
     assert not more.keys() & {"seed", "preset", "settings", "data"}
 
 
-def test_all_that_was_stopped_says_so_and_gives_nothing_a_name(asked, capsys):
-    assert train("all", "--run", "runs/a", "--preset", "tiny", "--steps", 2) == 130
-    assert [(name, more["preset"], more["steps"]) for name, _, more in asked] == [("train_all", "tiny", 2)]
+@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM])
+def stopped(request, monkeypatch):
+    """The library saves and returns after this signal, as its loop does."""
+
+    def stop(*given, **more):
+        with loop.interrupts_deferred():
+            signal.raise_signal(request.param)
+
+    def returns(*given, **more):
+        with contextlib.suppress(KeyboardInterrupt):
+            stop()
+        return False
+
+    for name in ("train", "resume", "train_all", "train_world"):
+        monkeypatch.setattr(training, name, returns)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
+    yield request.param
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("typed", [
+    ("damsm", "--data", "d"),
+    ("all", "--preset", "tiny"),
+    ("world", "birds", "--data", "d"),
+])  # fmt: skip
+def test_a_signal_decides_the_exit_code_of_what_it_stopped(stopped, typed, capsys):
+    assert train(*typed, "--run", "runs/a b") == 128 + stopped
     said = capsys.readouterr()
-    assert said.err == "telephonegan: stopped.\n"
-    assert said.out == ""
+    assert said.err.endswith("telephonegan: stopped.\n") and "register" not in said.out
+    assert ("train --resume 'runs/a b'" in said.err) == (typed[0] == "damsm")
+
+
+def test_a_signal_stops_a_resumed_run_likewise(stopped, capsys):
+    assert train("--resume", "runs/a") == 128 + stopped
+    assert "train --resume runs/a\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("typed", [("damsm", "--data", "d"), ("all", "--preset", "tiny")])
+def test_the_end_of_the_minutes_is_no_failure_and_gives_nothing_a_name(asked, typed, capsys):
+    assert train(*typed, "--run", "runs/a", "--minutes", 1) == 0
+    assert "export" not in capsys.readouterr().out
+
+
+def test_minutes_and_signals_end_a_real_run(world, tmp_path, capsys, monkeypatch):
+    typed = ("damsm", "--data", world, "--run", tmp_path / "a", "--preset", "tiny", "--steps", 2, "--set", *SMALL)
+    assert train(*typed, "--minutes", 0) == 0
+    assert "train --resume" in capsys.readouterr().err
+    step = DamsmRecipe.step
+
+    def interrupted(self, number):
+        signal.raise_signal(signal.SIGTERM)
+        return step(self, number)
+
+    monkeypatch.setattr(DamsmRecipe, "step", interrupted)
+    assert train("--resume", tmp_path / "a") == 143
+    assert torch.load(tmp_path / "a" / "checkpoint.pt", weights_only=True)["step"] == 1
+    monkeypatch.setattr(DamsmRecipe, "step", step)
+    assert train("--resume", tmp_path / "a") == 0
 
 
 def test_all_that_is_done_tells_how_to_play(monkeypatch, capsys):

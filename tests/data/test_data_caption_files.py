@@ -408,6 +408,13 @@ def test_null_captions_and_stray_annotations_of_coco_are_left_out_and_told(tmp_p
     assert "annotation 13" in remark(tmp_path / "c.json", "unlisted images")[0]
 
 
+def test_ids_that_a_tool_has_made_floats_or_texts_are_the_same_ids(tmp_path):
+    for number, form in enumerate((float, str, int)):
+        images = [{**each, "id": form(each["id"])} for each in coco()["images"]]
+        (tmp_path / f"{number}.json").write_text(json.dumps(coco(images=images)))
+        assert captions(tmp_path / f"{number}.json") == [(each, "A dog.") for each in NAMES]
+
+
 def test_an_id_of_two_images_is_an_error(tmp_path):
     images = [{"id": 1, "file_name": "a.jpg"}, {"id": "1", "file_name": "b.jpg"}]
     (tmp_path / "c.json").write_text(json.dumps(coco(images=images)))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from telephonegan.data.caption_files import read_caption_file
 from telephonegan.data.folder import DataWarning
 from telephonegan.data.layouts import LAYOUTS, SPLITS, open_data, read_data
 from telephonegan.data.shapes import write_world
@@ -750,3 +751,29 @@ def test_class_numbers_of_a_table_of_labels_follow_the_photographs(three):
     assert opened(three).classes is None
     say(three / "labels.csv", "image,class_id", *(f"{name},none" for name in NAMES))
     assert opened(three).classes is None
+
+
+SUBSTITUTES = {
+    "pointer of Git LFS": "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n",
+    "web page": "\ufeff\n<!DOCTYPE html><html><title>Sign in</title></html>",
+}
+
+
+@pytest.mark.parametrize("what", SUBSTITUTES)
+@pytest.mark.parametrize(
+    "name", ["captions.txt", "captions.csv", "mine.csv", "mine.json", "metadata.jsonl", "captions_train2017.json"]
+)
+def test_what_has_come_in_place_of_a_file_of_captions_is_named(tmp_path, name, what):
+    (tmp_path / name).write_text(SUBSTITUTES[what], encoding="utf-8")
+    for given in (tmp_path, tmp_path / name):
+        with pytest.raises(DataError, match=rf"{name} does not hold its text: it is a {what}"):
+            open_data(given)
+
+
+def test_a_caption_that_begins_with_a_tag_or_the_word_version_is_a_caption(tmp_path):
+    (tmp_path / "captions.txt").write_text("<html.jpg\t<b>a dog</b>\nversion.jpg\t<html>\n", encoding="utf-8")
+    found = read_caption_file(tmp_path / "captions.txt").entries
+    assert [(each.name, each.captions) for each in found] == [
+        ("<html.jpg", ["<b>a dog</b>"]),
+        ("version.jpg", ["<html>"]),
+    ]

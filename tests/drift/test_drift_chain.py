@@ -22,9 +22,11 @@ def chain() -> Chain:
 
 def test_a_track_holds_the_words_and_pictures_of_a_chain(chain):
     track = Track.of(chain, references=[["a", "toy"]])
-    assert (track.chain, track.source, track.seed, track.references) == ("s0007-seed2", "s0007", 2, (("a", "toy"),))
+    assert (track.chain, track.source, track.seed, track.references) == ("0007-seed2", "0007", 2, (("a", "toy"),))
     assert track.turns[1] == Turn(1, ("a", "blue", "ball"), chain[1].picture.image)
     assert Track.of(chain, source="dog.jpg").chain == "dog.jpg-seed2"
+    chain.source_name = "My dog.jpg"
+    assert Track.of(chain).chain == "0007-my-dog-seed2"
 
 
 def test_a_track_of_a_game_that_began_with_a_text_has_no_first_picture(chain):
@@ -44,7 +46,7 @@ def test_a_chain_tells_its_drift(chain):
 
 def test_a_drift_prints_as_a_table_with_a_line_on_words_and_one_on_repetition(chain):
     lines = repr(chain.drift(MEASURES)).splitlines()
-    assert lines[0] == "Drift of s0007-seed2 over 3 rounds: similarity to round 0"
+    assert lines[0] == "Drift of 0007-seed2 over 3 rounds: similarity to round 0"
     assert lines[1].split() == ["measure", "direction", "1", "2", "3"]
     assert lines[2].split() == ["content_f1", "text→text", "0.33", "0.00", "0.00"]
     assert "gained blue, car" in lines[4]
@@ -67,7 +69,10 @@ def test_html_is_escaped():
 
 def test_a_chain_of_one_round_shows_that_there_is_nothing_to_compare(chain):
     del chain.rounds[1:]
-    assert repr(chain.drift(MEASURES)).splitlines()[-1] == "There is no round after round 0 to compare."
+    assert (
+        repr(chain.drift(MEASURES)).splitlines()[-1]
+        == "There is no round after round 0, so there is nothing to compare."
+    )
 
 
 def test_a_repetition_that_is_left_again_is_told():

@@ -73,7 +73,7 @@ def test_the_fits_of_a_power_law_move_with_the_window_and_those_of_an_exponentia
 
 def test_windows_that_disagree_are_told():
     found = half_life(ROUNDS, 0.9 - 0.08 * ROUNDS)  # a straight line halves ever faster
-    assert found.rounds is None and "changes with the rounds fitted" in found.reason
+    assert found.rounds is None and "depends on the rounds fitted" in found.reason
     assert [(first, last) for first, last, _ in found.windows] == [(1, 5), (1, 7), (3, 10), (1, 10)]
     for first, last, value in found.windows:
         assert f"{value:.1f} over rounds {first}–{last}" in found.reason
@@ -99,11 +99,11 @@ def test_aicc_is_that_of_least_squares_with_the_variance_as_a_parameter():
 @pytest.mark.parametrize(
     ("curve", "reason"),
     [
-        (np.full(10, 0.3), "does not surely fall"),
-        (0.1 + 0.05 * ROUNDS, "does not surely fall"),
-        (np.zeros(10), "not surely above chance"),
-        (np.full(10, -0.01), "not surely above chance"),
-        (np.where(ROUNDS == 1, 0.5, 0.1), "at once"),
+        (np.full(10, 0.3), "does not fall significantly"),
+        (0.1 + 0.05 * ROUNDS, "does not fall significantly"),
+        (np.zeros(10), "not significantly above chance"),
+        (np.full(10, -0.01), "not significantly above chance"),
+        (np.where(ROUNDS == 1, 0.5, 0.1), "too fast"),
         (np.where(ROUNDS % 2, 0.6, 0.1) * 0.95**ROUNDS, "explains"),
         (np.where(ROUNDS < 6, 0.5, np.nan), "values in 5 of the rounds; 6 are needed"),
     ],
@@ -127,7 +127,7 @@ def test_a_law_that_leads_in_few_resamples_is_none():
 
 def test_a_fall_that_resampling_may_turn_around_is_refused():
     found = half_life(ROUNDS, resampled(exponential(2, 0.3, fall=0.01), noise=0.3))
-    assert found.rounds is None and found.reason == "the curve does not surely fall"
+    assert found.rounds is None and found.reason == "the curve does not fall significantly"
 
 
 @pytest.mark.parametrize("room", [1e-12, 1e-6, 1e-3])

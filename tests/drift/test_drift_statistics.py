@@ -243,11 +243,11 @@ def test_nothing_known_in_any_draw_is_nan():
 
 @pytest.mark.parametrize(("values", "sources"), [(np.ones(3), ["a", "b"]), (np.ones(0), [])])
 def test_arrays_must_hold_the_same_chains(values, sources):
-    with pytest.raises(DataError, match="one chain at least"):
+    with pytest.raises(DataError, match="at least one chain"):
         bootstrap(np.mean, values, sources=sources)
 
 
 @pytest.mark.parametrize("option", [{"resamples": 0}, {"level": 95}, {"level": 0}])
 def test_settings_out_of_range_are_told(option):
-    with pytest.raises(SettingsError, match="Allowed"):
+    with pytest.raises(SettingsError, match=f"{next(iter(option))} must be"):
         bootstrap(np.mean, np.ones(2), sources=["a", "b"], **({"resamples": 3} | option))

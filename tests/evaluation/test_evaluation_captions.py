@@ -192,9 +192,9 @@ def test_one_picture_in_the_form_of_the_coco_tools_is_scored():
 @pytest.mark.parametrize(
     ("candidates", "references", "said"),
     [
-        ({1: ["a"]}, {"1": ["a"]}, "'1' are two ids"),
-        ({1: ["a"]}, {1: ["a"], 2: ["b"]}, "Image id 2 is in one"),
-        ({1: ["a"], 2: ["a"]}, {1: ["a"]}, "Image id 2 is in one"),
+        ({1: ["a"]}, {"1": ["a"]}, "'1' are different ids"),
+        ({1: ["a"]}, {1: ["a"], 2: ["b"]}, "Image id 2 is only in one"),
+        ({1: ["a"], 2: ["a"]}, {1: ["a"]}, "Image id 2 is only in one"),
         ({1: ["a", "b"]}, {1: ["a"]}, r"1 has 2 captions.*caption_scores\(res, gts\)"),
         ({1: []}, {1: ["a"]}, "1 has 0 captions"),
         ({1: ["a"]}, {1: []}, "token list"),
@@ -218,7 +218,7 @@ def test_bad_settings_are_explained():
         bleu([["a"]], references, max_order=0)
     with pytest.raises(SettingsError, match="sigma is 0"):
         CiderD(references, sigma=0)
-    with pytest.raises(SettingsError, match="no picture 1"):
+    with pytest.raises(SettingsError, match="1 was given"):
         CiderD(references).score([["a"]], [1])
     with pytest.raises(SettingsError, match="2 pictures"):
         CiderD(references).score([["a"]], [0, 0])

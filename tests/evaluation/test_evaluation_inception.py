@@ -155,7 +155,7 @@ def test_other_networks_are_refused(state, said, tmp_path):
 
 def test_weights_are_looked_for_in_torch_hub_and_never_downloaded(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    with pytest.raises(WeightsError, match=r"neither pt_inception.*nothing is downloaded"):
+    with pytest.raises(WeightsError, match=r"neither pt_inception.*Nothing is downloaded"):
         find_weights()
     (tmp_path / "checkpoints").mkdir()
     for variant in ("torchvision", "tf"):  # of two the one that published numbers come from

@@ -4,7 +4,7 @@ import nltk.corpus
 import pytest
 
 from telephonegan.errors import DataError
-from telephonegan.evaluation.meteor import meteor
+from telephonegan.evaluation.captions import meteor
 
 
 class FakeWordnet:

@@ -141,7 +141,7 @@ def test_models_of_the_users_own_are_not_published(repository, tmp_path, monkeyp
     ("text", "said"),
     [
         ("<!-- quality painter -->\n<!-- /quality -->\n", "names no shipped model"),
-        ("<!-- quality captioner -->\nno end", "ends with"),
+        ("<!-- quality captioner -->\nno end", "Add the missing one"),
     ],
 )
 def test_marks_that_fit_nothing_are_explained(text, said, repository, capsys):
@@ -235,7 +235,7 @@ def test_matching_models_of_both_kinds_share_a_table():
     recall = "0.050, 0.250, 0.500"
     assert cells(text, "`damsm/mine`") == ["0.350 ± 0.050", recall, recall, "5.62", "5.27", "1,000", "test"]
     assert cells(text, "`judge/j`") == ["0.300", "", "", "", "", "", "dev"]
-    assert "By guessing R-precision is 0.01 and a loss 9.21" in text
+    assert "Guessing gives an R-precision of 0.01, and losses of 9.21" in text
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
@@ -254,6 +254,6 @@ def test_unusual_ways_of_measuring_have_rows_of_their_own_and_never_the_main_one
     for records in ([usual, small, best], [best, small, usual]):
         told = report.tables([entry("generator")], records)
         assert "| KID-lite2 | 0.0306" in told
-        assert "KID-lite2: all brought to 64 px, 1,000 captions | 0.0111" in told
+        assert "KID-lite2: all resized to 64 px, 1,000 captions | 0.0111" in told
         assert "R-precision, scaled: the best of 8, 1,000 captions | 1.77" in told
         assert "KID-lite2: the best of 8, 1,000 captions | 0.0222" in told

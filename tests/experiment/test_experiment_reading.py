@@ -10,7 +10,7 @@ import pytest
 
 from telephonegan import drift
 from telephonegan.errors import DataError, ImageError, SettingsError, TelephoneganError
-from telephonegan.experiment import Experiment, run
+from telephonegan.experiment import Experiment, resume, run
 from telephonegan.experiment.folder import place_of_sources
 from telephonegan.experiment.summary import write_summary
 from telephonegan.figures.experiment import draw
@@ -35,7 +35,7 @@ def test_results_handed_on_without_their_pictures_are_read_and_drawn(photos, pla
 
 def test_one_picture_that_is_gone_is_told(photos, plan_of, tmp_path):
     folder = run(plan_of(photos), tmp_path / "out", **QUIET)
-    next((folder / "pictures").iterdir()).unlink()
+    (folder / "pictures" / "0000-0.png").unlink()
     with pytest.raises(ImageError, match="no file"):
         Experiment.open(folder).tracks()
 
@@ -45,7 +45,9 @@ def test_mutated_files_are_refused_or_read(texts, plan_of, tmp_path, damaged):
     folder = run(plan_of(texts, rounds=2), tmp_path / "out", **QUIET)
     mutate, refused = Mutations(5), 0
     if damaged == "references.json":
-        (folder / damaged).write_text('{"s0000": [["a", "dog"], ["a", "red", "ball"]], "s0001": []}')
+        (folder / damaged).write_text(
+            '{"0000-a-red-dog-runs": [["a", "dog"], ["a", "red", "ball"]], "0001-two-people-on-the-beach": []}'
+        )
     good = (
         [json.loads(line) for line in (folder / damaged).read_text().splitlines()]
         if "jsonl" in damaged
@@ -68,7 +70,7 @@ def test_mutated_files_are_refused_or_read(texts, plan_of, tmp_path, damaged):
 
 def test_rounds_of_another_experiment_are_named(texts, plan_of, tmp_path):
     folder = run(plan_of(texts), tmp_path / "out", **QUIET)
-    other = (folder / "rounds.jsonl").read_text().replace('"source":"s0000"', '"source":"s0099"')
+    other = (folder / "rounds.jsonl").read_text().replace('"source":"0000-a-red-dog-runs"', '"source":"s0099"')
     (folder / "rounds.jsonl").write_text(other)
     with pytest.raises(DataError, match="'s0099'"):
         Experiment.open(folder)
@@ -98,3 +100,12 @@ def test_an_experiment_written_before_is_still_read():
         "man man man man man man",
     ]
     assert [turn.picture and turn.picture.size for turn in second.turns] == [None, (16, 16), (16, 16)]
+
+
+@pytest.mark.parametrize("name", ["../photos", "/tmp/x", "", "A", "x" * 99])
+def test_a_source_whose_pictures_would_lie_elsewhere_is_refused(texts, plan_of, tmp_path, name):
+    folder = run(plan_of(texts), tmp_path / "out", **QUIET)
+    manifest = (folder / "manifest.json").read_text()
+    (folder / "manifest.json").write_text(manifest.replace('"0000-a-red-dog-runs"', json.dumps(name)))
+    with pytest.raises(DataError, match=r"sources\[0\]\.id must be text that is letters a-z"):
+        resume(folder, **QUIET)

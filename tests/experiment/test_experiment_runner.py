@@ -18,7 +18,9 @@ from PIL import Image
 import telephonegan
 from telephonegan.errors import DataError, OutputError, SettingsError
 from telephonegan.experiment import Experiment, records, resume, run
+from telephonegan.files import slug
 from tests.locking import holding
+from tests.small_experiments import TEXTS
 
 ROOT = Path(telephonegan.__file__).parents[1]
 QUIET = {"progress": False, "device": "cpu"}
@@ -56,13 +58,14 @@ def written(plan, path):
 )
 def test_every_chain_is_the_one_a_telephone_plays(photos, plan_of, phone, tmp_path, settings):
     folder = run(plan_of(photos, block=1, **settings), tmp_path / "out", **QUIET)
-    for number, source in enumerate(sorted(photos.iterdir())):
+    for number, path in enumerate(sorted(photos.iterdir())):
+        source = f"{number:04}-{path.stem}"
         for seed in (0, 7):
-            chain = phone.play(image=source, rounds=3, seed=seed, number=number, progress=False, **settings)
+            chain = phone.play(image=path, rounds=3, seed=seed, number=number, progress=False, **settings)
             for step in chain:
-                name = f"s{number:04}-seed{seed}/{step.index:04}.png" if step.index else f"s{number:04}.png"
+                name = f"{source}-seed{seed}/{step.index:04}.png" if step.index else f"{source}.png"
                 assert Image.open(folder / "pictures" / name).tobytes() == step.picture.image.tobytes()
-            kept = [each for each in lines(folder) if each["chain"] == f"s{number:04}-seed{seed}"]
+            kept = [each for each in lines(folder) if each["chain"] == f"{source}-seed{seed}"]
             assert [each["caption"] for each in kept] == [caption.text for caption in chain.captions]
             assert [each["log_probability"] for each in kept] == [said.log_probability for said in chain.captions]
 
@@ -72,10 +75,12 @@ def test_a_line_tells_of_its_round(texts, plan_of, tmp_path):
     first, second = lines(folder)[:2]
     assert (first["caption"], first["words"], first["round"]) == ("a red dog runs", ["a", "red", "dog", "runs"], 0)
     assert (first["picture"], first["log_probability"]) == (None, None)
-    assert (second["source"], second["seed"], second["round"]) == ("s0000", 4, 1)
+    assert (second["source"], second["seed"], second["round"]) == ("0000-a-red-dog-runs", 4, 1)
     assert second["log_probability"] < 0
     assert (folder / second["picture"]).is_file()
-    assert [each["source"] for each in lines(folder)] == [f"s{n:04}" for n in range(5) for _ in range(2)]
+    assert [each["source"] for each in lines(folder)] == [
+        f"{n:04}-{slug(text)}" for n, text in enumerate(TEXTS) for _ in range(2)
+    ]
 
 
 @pytest.mark.parametrize("kept", ["all", "ends", "none"])
@@ -109,7 +114,7 @@ def test_a_chain_that_falls_silent_ends_early(texts, plan_of, tmp_path, monkeypa
     monkeypatch.setattr(Generator, "knows", lambda self, text: text != "the man")
     folder = run(plan_of(texts, pictures="ends"), tmp_path / "out", **QUIET)
     counts = {each["chain"]: each["round"] for each in lines(folder)}
-    assert {chain for chain, last in counts.items() if last == 0} == {"s0003-seed0", "s0003-seed7"}
+    assert {chain for chain, last in counts.items() if last == 0} == {"0003-the-man-seed0", "0003-the-man-seed7"}
     assert max(counts.values()) == 3
     assert Experiment.open(folder).is_complete
 
@@ -142,7 +147,7 @@ def test_the_threads_of_the_caller_are_given_back(texts, plan_of, tmp_path):
 def test_two_runs_of_a_plan_agree_to_the_last_byte(photos, plan_of, tmp_path, contents):
     one, other = (run(plan_of(photos, method="sample"), tmp_path / name, **QUIET) for name in "ab")
     assert contents(one) == contents(other)
-    assert {"manifest.json", "rounds.jsonl", "pictures/s0000.png"} < contents(one).keys()
+    assert {"manifest.json", "rounds.jsonl", "pictures/0000-0.png"} < contents(one).keys()
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 8])
@@ -268,7 +273,7 @@ def test_other_models_than_at_the_beginning_are_refused(texts, plan_of, tmp_path
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["models"]["captioner"]["sha256"] = "0" * 64
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(SettingsError, match="Load those models"):
+    with pytest.raises(SettingsError, match="Use those models"):
         resume(folder, **QUIET)
 
 
@@ -278,7 +283,7 @@ def test_another_machine_than_at_the_beginning_is_told(texts, plan_of, tmp_path,
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["packages"]["torch"] = "0.0.1"
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    assert "Not as it began" not in capsys.readouterr().err
+    assert "This machine differs" not in capsys.readouterr().err
     resume(folder, **QUIET)
     assert "torch 0.0.1" in capsys.readouterr().err
 

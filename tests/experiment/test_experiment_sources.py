@@ -20,9 +20,9 @@ def test_a_folder_gives_its_pictures_by_name_and_skips_what_is_none(photos, plan
     (photos / "2b.png").mkdir()
     good, skipped = usable(candidates(plan_of(photos), photos), None, refuse_qqq)
     assert [(source.id, source.candidate.name) for source in good] == [
-        ("s0000", "0.png"),
-        ("s0001", "1.png"),
-        ("s0002", "2.png"),
+        ("0000-0", "0.png"),
+        ("0001-1", "1.png"),
+        ("0002-2", "2.png"),
     ]
     assert [each["name"] for each in skipped] == ["1b.jpg", "2b.png"]
     assert not any(str(photos) in each["fault"] for each in skipped)
@@ -33,6 +33,7 @@ def test_a_text_file_gives_its_lines_and_skips_what_cannot_be_painted(tmp_path, 
     path.write_text("a dog\r\n\n qqq \na cat\n", encoding="utf-8")
     good, skipped = usable(candidates(plan_of(path), path), None, refuse_qqq)
     assert [source.content() for source in good] == ["a dog", "a cat"]
+    assert [source.id for source in good] == ["0000-a-dog", "0001-a-cat"]
     assert [each["name"] for each in skipped] == ["line 3"]
 
 
@@ -74,5 +75,13 @@ def test_a_source_that_changed_or_went_since_the_beginning_is_told(photos, plan_
 def test_sources_that_are_not_there_or_empty_are_told(tmp_path, plan_of):
     with pytest.raises(DataError, match="There are no sources"):
         place_of(plan_of("nowhere"), tmp_path)
-    with pytest.raises(DataError, match="has nothing"):
+    with pytest.raises(DataError, match="has no sources"):
         candidates(plan_of(tmp_path), tmp_path)
+
+
+def test_sources_keep_the_ids_that_an_experiment_began_with(photos, plan_of):
+    found = candidates(plan_of(photos), photos)
+    new, _ = usable(found, None, refuse_qqq)
+    old = [source.record() | {"id": f"s{source.number:04}"} for source in new]
+    assert [source.id for source in listed(old, found)] == ["s0000", "s0001", "s0002"]
+    assert listed([source.record() for source in new], found) == new

@@ -214,7 +214,7 @@ def test_one_source_has_no_chance_and_no_interval():
 
 
 def test_without_a_second_round_there_is_nothing_to_tell():
-    with pytest.raises(DataError, match="Play on"):
+    with pytest.raises(DataError, match="Play more rounds"):
         summarise([track("a", ["red dog"])], WORDS)
 
 
@@ -314,7 +314,7 @@ def test_references_come_from_the_data_folder(photos, plan_of, tmp_path):
 def test_a_line_that_names_a_file_elsewhere_is_refused(photos, plan_of, tmp_path):
     folder = run(plan_of(photos), tmp_path / "out", **QUIET)
     lines = (folder / "rounds.jsonl").read_text()
-    (folder / "rounds.jsonl").write_text(lines.replace("pictures/s0000.png", "../photos/0.png"))
+    (folder / "rounds.jsonl").write_text(lines.replace("pictures/0000-0.png", "../photos/0.png"))
     with pytest.raises(DataError, match="not inside"):
         write_summary(folder, WORDS, device="cpu")
 
@@ -370,5 +370,34 @@ def test_a_chain_that_is_not_there_is_told(texts, plan_of, tmp_path, capsys):
     folder = run(plan_of(texts), tmp_path / "out", **QUIET)
     write_summary(folder, WORDS, resamples=5, device="cpu")
     assert main(["experiment", "figures", str(folder), "--chain", "s9999-seed0"]) == 2
-    assert "s0000-seed0" in capsys.readouterr().err
+    assert "0000-a-red-dog-runs-seed0" in capsys.readouterr().err
     assert not (folder / "figures").exists()
+
+
+SHIPPED = Path(__file__).resolve().parents[2] / "notebooks" / "results" / "fixed" / "summary.json"
+WRONG = [
+    ("measures.bleu.start.low", None, "must be a list"),
+    ("measures.bleu.start.value", [0.5], "one value for each of its rounds"),
+    ("measures.bleu.start.high.3", "<img src=x>", "Infinity or -Infinity"),
+    ("measures.semantic_cosine.half_life.laws", [], "lacks its plateau or its laws|lacks the laws"),
+    ("measures.bleu.rounds.0", 10**30, "19 digits"),
+    ("measures.vibes", {}, "is missing"),
+    ("survival", {"colour": None}, "must be a table"),
+    ("distances.captions.value.0", [], "must be a number"),
+    ("repetition.cycles", None, "lacks its cycles"),
+    ("ends", [], "must not be empty"),
+    ("chains.0.last_to_start", 3, "must be a table"),
+    ("experiment", [], "must be a table"),
+]
+
+
+@pytest.mark.parametrize(("place", "value", "told"), WRONG, ids=[place for place, *_ in WRONG])
+def test_a_summary_that_is_wrong_somewhere_is_refused_when_it_is_read(tmp_path, place, value, told):
+    summary = json.loads(SHIPPED.read_text(encoding="utf-8"))
+    part, names = summary, place.split(".")
+    for name in names[:-1]:
+        part = part[int(name) if isinstance(part, list) else name]
+    part[int(names[-1]) if isinstance(part, list) else names[-1]] = value
+    (tmp_path / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    with pytest.raises(DataError, match=rf"summary\.json.*({told})"):
+        read_summary(tmp_path)

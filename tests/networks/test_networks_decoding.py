@@ -298,7 +298,7 @@ def test_options_outside_their_range_are_errors(decoder, options):
 
 
 def test_one_generator_for_several_pictures_is_an_error(decoder):
-    with pytest.raises(SettingsError, match="1 given"):
+    with pytest.raises(SettingsError, match="1 generators were given for 3"):
         sample(decoder, PICTURES, MARKERS, generators(0))
 
 

@@ -254,7 +254,7 @@ def test_matching_looks_at_the_size_it_was_trained_at(make, matching):
 def test_the_heads_take_sizes_that_are_no_power_of_two(make):
     recipe = make(dataclasses.replace(SETTINGS, backbone_input=192))
     pictures = torch.zeros(2, 3, 16, 16)
-    (logits,) = recipe.discriminator(recipe.pyramid(pictures), torch.randn(2, 16))
+    (logits,) = recipe.discriminator(recipe.pyramid(pictures, 192), torch.randn(2, 16))
     assert logits.shape == (2, 4 * 36 + 16)
 
 
@@ -270,6 +270,54 @@ def test_the_device_is_asked_once_for_the_numbers(make, monkeypatch):
 def test_the_backbone_sees_multiples_of_32_pixels():
     with pytest.raises(SettingsError, match="100"):
         GanSettings(backbone_input=100)
+
+
+def test_steps_take_the_input_sizes_in_turn_and_each_size_has_moments_of_its_own(make):
+    seen = []
+    recipe = make(dataclasses.replace(SETTINGS, largest_input=96, moment_weight=1.0, moment_queue=4))
+    recipe.backbone.stem.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[-1]))
+    for step in range(3):
+        assert all(np.isfinite(value) for value in recipe.step(step).values())
+    assert seen == [64, 64, 96, 96, 64, 64]
+    assert {size: int(moments.seen) for size, moments in recipe.moments.items()} == {"64": 8, "96": 4}
+
+
+def test_matching_is_asked_at_its_own_size_only_and_counts_for_all_steps(make):
+    settings = dataclasses.replace(SETTINGS, largest_input=96, damsm_weight=0.05)
+    recipe = make(settings)
+    recipe.matching_input = 64
+    assert ["word_loss" in recipe.step(step) for step in range(4)] == [True, False, True, False]
+    assert (recipe.matching_weight(64), recipe.matching_weight(96)) == (0.1, 0.0)
+    recipe.matching_input = 32  # never the size of a step: a look of its own in each
+    assert (recipe.matching_weight(64), recipe.matching_weight(96)) == (0.05, 0.05)
+    assert "word_loss" in recipe.step(1)
+
+
+@pytest.mark.parametrize("largest", [32, 80, 128])
+def test_a_largest_input_that_the_heads_would_halve_more_often_is_refused(largest):
+    with pytest.raises(SettingsError, match=r"largest_input must be 0, 64, 96 .*" + str(largest)):
+        dataclasses.replace(SETTINGS, largest_input=largest)
+
+
+def test_a_run_may_start_from_a_model_while_the_new_discriminator_learns_alone(make):
+    origin = copies(make().generator)
+    recipe = make(dataclasses.replace(SETTINGS, discriminator_alone=2))
+    recipe.warm_start({"generator": origin, "average": origin})
+    heads = copies(recipe.discriminator)
+    for step in range(2):
+        assert list(recipe.step(step)) == ["discriminator"]
+    parameters = {name for name, _ in recipe.generator.named_parameters()}
+    assert parameters <= set(unchanged(recipe.generator, origin))
+    assert unchanged(recipe.average, origin) == list(origin)
+    assert set(unchanged(recipe.discriminator, heads)) < set(heads)
+    recipe.step(2)
+    assert not parameters <= set(unchanged(recipe.generator, origin))
+
+
+def test_a_model_without_discriminator_would_be_spoilt_by_an_untrained_one(make):
+    origin = copies(make().generator)
+    with pytest.raises(SettingsError, match="discriminator_alone=200"):
+        make().warm_start({"generator": origin, "average": origin})
 
 
 # ------------------------------------------------------------------------------------------- the average

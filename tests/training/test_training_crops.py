@@ -6,7 +6,7 @@ from torchvision.transforms import functional as reference
 
 from telephonegan.data.photos import CaptionedPhotos, cut_to_box
 from telephonegan.errors import SettingsError, TelephoneganError
-from telephonegan.training.crops import CENTRE, Crops, cut
+from telephonegan.training.batches import CENTRE, Crops, cut
 
 PLAIN = (0.0, 0.0, 0.9)  # the upper left corner, not mirrored
 LAST = 1 - 2**-24  # the largest number torch.rand gives

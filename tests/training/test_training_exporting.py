@@ -5,7 +5,7 @@ import torch
 
 from telephonegan import training
 from telephonegan.captioning import Captioner
-from telephonegan.errors import SettingsError
+from telephonegan.errors import SettingsError, TelephoneganError
 from telephonegan.generation import Generator
 from telephonegan.training import runs
 from telephonegan.zoo import catalogue, store
@@ -88,6 +88,21 @@ def test_runs_that_began_alike_give_the_mean_of_their_weights(train, captioner_r
     assert not torch.allclose(one, other, rtol=1e-3, atol=1e-4)
     assert entry.command == "telephonegan train captioner"
     assert_speaks("mean")
+
+
+def test_a_run_may_start_from_a_model_by_name(train, captioner_run, tmp_path):
+    training.export(captioner_run, name="first")
+    starts = {"named": "first", "folder": captioner_run, "fresh": None}
+    for run, origin in starts.items():
+        train("captioner", tmp_path / run, steps=1, seed=9, origin=origin)
+    named, folder, fresh = (average(tmp_path / run)["decoder.linear.weight"] for run in starts)
+    torch.testing.assert_close(named, folder, rtol=1e-2, atol=1e-2)
+    assert not torch.allclose(named, fresh, rtol=1e-2, atol=1e-2)
+
+
+def test_an_origin_that_is_neither_run_nor_model_is_named(train, tmp_path):
+    with pytest.raises(TelephoneganError, match="nobody"):
+        train("captioner", tmp_path / "run", steps=1, origin="nobody")
 
 
 def test_strangers_and_twins_are_not_averaged(train, captioner_run, tmp_path):

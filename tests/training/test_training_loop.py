@@ -212,6 +212,17 @@ def test_the_log_holds_means_over_the_steps_since_the_last_line(tmp_path):
     assert evaluation == {"step": 5, "evaluation": {"score": 0.5}}
 
 
+def test_a_loss_that_only_some_steps_have_is_averaged_over_those(tmp_path):
+    class Alternating(Regression):
+        def step(self, step):
+            losses = super().step(step)
+            return losses | ({"late": float(step)} if step % 2 else {})
+
+    loop.run(Alternating(), tmp_path, steps=4, log_every=4)
+    (record,) = log(tmp_path)
+    assert record["late"] == pytest.approx((1 + 3) / 2)
+
+
 def test_the_first_means_of_a_resumed_run_are_over_its_own_steps(tmp_path):
     loop.run(Regression(), tmp_path, steps=3, log_every=5)
     loop.run(Regression(), tmp_path, steps=5, log_every=5)

@@ -19,7 +19,7 @@ from telephonegan.networks.damsm import ImageEncoder, TextEncoder, damsm_loss, m
 from telephonegan.networks.inception import InceptionEncoder
 from telephonegan.text import PAD, Vocabulary, padding_mask
 from telephonegan.training import loop, published_damsm
-from telephonegan.training.average import follow
+from telephonegan.training.averaging import follow
 from telephonegan.training.objective import adversarial_loss, discriminator_loss, kl_divergence
 from telephonegan.training.published_attngan import (
     PRESETS,
@@ -120,7 +120,7 @@ def test_the_losses_are_those_of_the_published_objective(make):
     recipe, twin = make(), make()
     settings = recipe.settings
     loop.seed_step(0, 0)
-    batch = twin.batches.take(0)
+    batch = twin.batches.take(0, 0)
     noise, eps = torch.randn(4, 4), torch.randn(4, 4)
     words, sentences = twin.text(batch.ids, batch.lengths)
     mask = padding_mask(batch.lengths, words.shape[2])
@@ -561,5 +561,5 @@ def test_impossible_settings_are_named(change):
 
 @pytest.mark.parametrize("change", [{"branches": 4}, {"base_size": 32}])
 def test_a_size_that_no_discriminator_sees_is_named(make, change):
-    with pytest.raises(SettingsError, match="discriminator for pictures of"):
+    with pytest.raises(SettingsError, match="must be 64, 128 or 256"):
         make(**change)

@@ -32,7 +32,7 @@ SETTINGS = PublishedDamsmSettings(
     workers=2,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore:Inception-v3 starts from RANDOM")
+pytestmark = pytest.mark.filterwarnings("ignore:Inception-v3 has RANDOM")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -92,7 +92,7 @@ def test_text_and_the_two_embeddings_learn_and_inceptions_weights_do_not(make):
 def test_the_losses_are_those_of_the_batch(make):
     recipe = make(dropout=0.0)
     loop.seed_step(0, 0)
-    batch = recipe.batches.take(0)
+    batch = recipe.batches.take(0, 0)
     recipe.text.train(), recipe.image.train()
     with torch.no_grad():
         words, sentences = recipe.text(batch.ids, batch.lengths)

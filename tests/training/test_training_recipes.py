@@ -17,7 +17,7 @@ def test_every_preset_has_its_recipe(name):
 def test_settings_tell_the_recipe():
     assert recipes.recipe_class("attngan", GanSettings()) is GanRecipe
     assert recipes.recipe_class("attngan", PublishedGanSettings()) is PublishedGanRecipe
-    with pytest.raises(SettingsError, match="not of damsm"):
+    with pytest.raises(SettingsError, match="not for damsm"):
         recipes.recipe_class("damsm", GanSettings())
 
 

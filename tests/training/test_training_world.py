@@ -70,7 +70,7 @@ def test_called_again_it_joins_the_pieces_and_goes_on(trained, shapes):
 
 def test_without_time_nothing_is_begun_and_that_is_said(shapes, tmp_path, capsys):
     assert train(shapes, tmp_path / "run", "--minutes", 0) == 0
-    assert "run the same command again" in capsys.readouterr().out
+    assert "Run the same command again" in capsys.readouterr().out
     assert not (tmp_path / "run" / "damsm").exists()
 
 
@@ -80,7 +80,7 @@ def test_without_time_nothing_is_begun_and_that_is_said(shapes, tmp_path, capsys
         (["train", "world", "--run", "r"], "needs a name"),
         (["train", "world", "Birds!", "--data", "d", "--run", "r"], "cannot name a model"),
         (["train", "world", "fashion", "--data", "d", "--run", "r"], "name of a shipped model"),
-        (["train", "world", "birds", "--data", "d", "--run", "r", "--preset", "cpu"], "preset is one of"),
+        (["train", "world", "birds", "--data", "d", "--run", "r", "--preset", "cpu"], "preset must be one of"),
         (["train", "world", "birds", "--data", "d", "--run", "r", "--set", "steps=3"], "RUN.KEY=VALUE"),
         (["train", "damsm", "birds", "--data", "d", "--run", "r"], "are for `train world` only"),
     ],

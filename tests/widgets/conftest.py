@@ -1,75 +1,13 @@
-"""Games made by hand: the views need no model."""
+"""What all tests of widgets share."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from io import BytesIO
 
-import ipywidgets
-import numpy as np
 import pytest
-from PIL import Image
-
-from telephonegan.chains import Chain, Round
-from telephonegan.results import Caption, Picture
-
-SENTENCES = ("a man in a red coat", "a man in a blue coat", "a dog in the snow")
-
-
-def picture(number: int, size: tuple[int, int] = (16, 16)) -> Image.Image:
-    """A picture that no other number gives."""
-    levels = np.random.default_rng(number).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    return Image.fromarray(levels)
-
-
-def maps(words: int) -> np.ndarray:
-    """One map per word, each with its own bright cell."""
-    seen = np.full((words, 4, 4), 0.01, dtype=np.float32)
-    seen[np.arange(words), np.arange(words) // 4, np.arange(words) % 4] = 1
-    return seen
-
-
-def caption(text: str, number: int = 0, *, attention: bool = True) -> Caption:
-    words = text.split()
-    return Caption(text, words, [0.5] * len(words), maps(len(words)) if attention else None, image=picture(number))
-
-
-def chain(sentences: Sequence[str] = SENTENCES, *, seed: int = 0, attention: bool = True) -> Chain:
-    rounds = []
-    for t, text in enumerate(sentences):
-        painted = Picture(picture(100 * seed + t), text=sentences[t - 1] if t else "", words=text.split())
-        rounds.append(Round(t, caption(text, 100 * seed + t, attention=attention), painted))
-    return Chain(rounds[0].picture.image, seed=seed, wanted=len(sentences) - 1, rounds=rounds)
-
-
-def chain_from_text(text: str) -> Chain:
-    first = Round(0, Caption(text, text.split()), None)
-    second = Round(1, caption("a dog"), Picture(picture(1), text=text))
-    return Chain(text, wanted=1, rounds=[first, second])
-
-
-def shown(widget: ipywidgets.Image) -> Image.Image:
-    """What a browser would show."""
-    return Image.open(BytesIO(bytes(widget.value))).convert("RGB")
 
 
 @pytest.fixture(autouse=True)
 def no_pyplot(monkeypatch: pytest.MonkeyPatch):
     """Any import of pyplot fails: no view may need it."""
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
-
-
-@pytest.fixture
-def rendered(monkeypatch: pytest.MonkeyPatch) -> list[Image.Image]:
-    """Every picture that became a PNG file from here on."""
-    from telephonegan.files import png_bytes
-
-    drawn: list[Image.Image] = []
-
-    def counting(image: Image.Image) -> bytes:
-        drawn.append(image)
-        return png_bytes(image)
-
-    monkeypatch.setattr("telephonegan.widgets.frames.png_bytes", counting)
-    return drawn

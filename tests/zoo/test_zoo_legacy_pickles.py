@@ -267,6 +267,18 @@ def test_nothing_a_file_asks_for_is_run_and_its_name_is_told(written, tmp_path, 
     assert not ran.exists()
 
 
+@pytest.mark.parametrize("read", READERS)
+@pytest.mark.parametrize("value", [[len, 1, 2, 3], [[[1]], [[len]], {}, {}], {"idx2word": {0: len}}, {"a": (len,)}])
+def test_a_function_that_is_only_named_is_told_wherever_it_stands(written, read, value):
+    with pytest.raises(READERS[read], match=r"asks for '(__builtin__|builtins)\.len', .* refused"):
+        read(written(pickle.dumps(value, 2)))
+
+
+def test_a_function_among_the_attributes_of_an_object_is_not_read(written, build_vocab):
+    made = build_vocab(idx2word=dict(enumerate(WORDS)), tokenise=len)
+    assert read_vocabulary(written(pickle.dumps(made, 2))) == WORDS
+
+
 def test_the_attack_would_run_a_command_in_a_plain_reader(tmp_path):
     ran = tmp_path / "ran"
     for attack in ("global", "stack_global", "inst", "obj"):
@@ -293,6 +305,18 @@ def test_a_function_another_module_registered_by_number_is_refused(written, tmp_
     finally:
         copyreg.remove_extension("os", "system", code)
     assert not ran.exists()
+
+
+@pytest.mark.parametrize("code", [b"\x95", b"B", b"\x8e", b"\x8d", b"X"])
+def test_a_claim_to_be_larger_than_the_file_costs_no_memory(written, code):
+    claimed = (2**31 - 1).to_bytes(8 if code in (b"\x95", b"\x8e", b"\x8d") else 4, "little")
+    path = written(b"\x80\x04" + code + claimed + b"abc.")
+    tracemalloc.start()
+    with pytest.raises(WeightsError):
+        read_vocabulary(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10**7
 
 
 @pytest.mark.parametrize("persistent", [b"Pos.system\n.", b"S'os.system'\nQ."])

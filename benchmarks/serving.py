@@ -1,0 +1,169 @@
+"""Requests a second of the server beside a naive one: python benchmarks/serving.py [--threads 1] [--requests 96]
+
+The naive server has one thread for each connection and one lock around the models. Both are processes of their own with
+the shipped models, asked by the same clients over loopback; every client sends its next request when it has an answer.
+Ratios are what to compare between machines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+CLIENTS = (1, 8, 32)
+WORLD = "flickr8k"
+TEXTS = ("a brown dog runs in the grass", "two children play on the beach", "a man in a red shirt climbs a rock")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=1, help="of torch, in both servers")
+    parser.add_argument("--requests", type=int, default=96, help="for each line of the table")
+    parser.add_argument("--serve", choices=("naive", "ours"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        {"naive": serve_naively, "ours": serve}[options.serve](options.threads)
+        return
+    bodies = {"/v1/generate": paintings(), "/v1/caption": photographs()}
+    speeds: dict[tuple[str, int], float] = {}
+    print(f"{'':9}{'route':14}{'clients':>8}{'requests/s':>12}{'ratio':>7}{'p50':>9}{'p99':>9}{'memory':>9}")
+    for server in ("naive", "ours"):
+        with process(server, options.threads) as (pid, port):
+            for route, made in bodies.items():
+                ask(port, route, made, clients=8, requests=16)  # lets torch choose its algorithms
+                for clients in CLIENTS:
+                    seconds, waits = ask(port, route, made, clients=clients, requests=options.requests)
+                    speed = options.requests / seconds
+                    ratio = speed / speeds.setdefault((route, clients), speed)
+                    centiles = statistics.quantiles(waits, n=100)
+                    print(
+                        f"{server:9}{route:14}{clients:8}{speed:12.1f}{ratio:7.2f}{centiles[49]:7.0f}ms"
+                        f"{centiles[98]:7.0f}ms{resident(pid):6.0f} MB",
+                        flush=True,
+                    )
+
+
+# ---------------------------------------------------------------------------------------------------- clients
+
+
+def paintings() -> Iterator[bytes]:
+    """Bodies that each ask for another picture."""
+    return (json.dumps({"text": TEXTS[k % len(TEXTS)], "seed": k}).encode() for k in count())
+
+
+def photographs() -> Iterator[bytes]:
+    """Bodies that each hold one of the sample photographs."""
+    from telephonegan.files import png_bytes
+    from telephonegan.images import as_image
+    from telephonegan.samples import samples
+
+    small = [as_image(path).resize((160, 120)) for path in list(samples().values())[:3]]
+    made = [json.dumps({"image": base64.b64encode(png_bytes(image)).decode()}).encode() for image in small]
+    return (made[k % len(made)] for k in count())
+
+
+def ask(port: int, route: str, bodies: Iterator[bytes], *, clients: int, requests: int) -> tuple[float, list[float]]:
+    """Seconds for all requests, and the milliseconds of each."""
+    left, lock, waits = iter(range(requests)), threading.Lock(), []
+
+    def client(_: int) -> None:
+        connection = HTTPConnection("127.0.0.1", port, timeout=600)
+        headers = {"content-type": "application/json", "accept": "image/png, */*;q=0.1"}
+        while True:
+            with lock:
+                if next(left, None) is None:
+                    return
+                body = next(bodies)
+            began = time.perf_counter()
+            connection.request("POST", route, body, headers)
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == 200, answer.status
+            waits.append(1000 * (time.perf_counter() - began))
+
+    began = time.perf_counter()
+    with ThreadPoolExecutor(clients) as pool:
+        list(pool.map(client, range(clients)))
+    return time.perf_counter() - began, waits
+
+
+# ---------------------------------------------------------------------------------------------------- servers
+
+
+@contextmanager
+def process(server: str, threads: int) -> Iterator[tuple[int, int]]:
+    """Its process id and port."""
+    command = [sys.executable, __file__, "--serve", server, "--threads", str(threads)]
+    own = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    with subprocess.Popen(command, env=own, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
+        try:
+            yield running.pid, int(running.stdout.readline())
+        finally:
+            running.terminate()
+
+
+def serve(threads: int) -> None:
+    from telephonegan.inference import use_threads
+    from telephonegan.serving import Settings, serve
+
+    with tempfile.TemporaryDirectory() as folder:
+        use_threads(threads)
+        settings = Settings(port=0, worlds=(WORLD,), folder=Path(folder), device="cpu")
+        serve(settings, on_start=lambda address: print(address.rpartition(":")[2], flush=True))
+
+
+def serve_naively(threads: int) -> None:
+    from telephonegan.files import png_bytes
+    from telephonegan.inference import use_threads
+    from telephonegan.telephone import load
+
+    use_threads(threads)
+    phone, lock = load(world=WORLD, device="cpu"), threading.Lock()
+
+    class Naive(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            with lock:
+                if self.path == "/v1/generate":
+                    answer = png_bytes(phone.generate(asked["text"], seed=asked["seed"]).image)
+                else:
+                    answer = json.dumps({"text": str(phone.caption(base64.b64decode(asked["image"])))}).encode()
+            self.send_response(200)
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Naive)
+    print(server.server_address[1], flush=True)
+    server.serve_forever()
+
+
+def resident(pid: int) -> float:
+    """Megabytes that a process holds (Linux)."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+if __name__ == "__main__":
+    main()

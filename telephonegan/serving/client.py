@@ -1,0 +1,77 @@
+"""A client for a server of telephonegan, with nothing but Python's own library."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from telephonegan.errors import TelephoneganError
+
+
+class Client:
+    """Calls a server at `url`; `token` is the one that it wants, if any. Errors are TelephoneganErrors.
+
+    >>> client = Client("http://127.0.0.1:8000")  # doctest: +SKIP
+    >>> client.caption("bear.jpg")["text"]  # doctest: +SKIP
+    >>> client.generate("a dog runs in the grass", seed=3)[0].save("dog.png")  # doctest: +SKIP
+    >>> for played in client.play(text="a dog runs in the grass", rounds=3):  # doctest: +SKIP
+    ...     print(played["caption"])
+    """
+
+    def __init__(self, url: str = "http://127.0.0.1:8000", token: str = "", timeout_s: float = 120.0) -> None:
+        self._url, self._timeout = url.rstrip("/"), timeout_s
+        self._headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {token}"} if token else {})
+
+    def caption(self, image: str | os.PathLike[str] | bytes, **settings: Any) -> dict[str, Any]:
+        """The caption of a picture file, given by path or bytes. `settings` are the fields of POST /v1/caption."""
+        return json.load(self._open("/v1/caption", {"image": _base64(image), **settings}))
+
+    def generate(self, text: str | list[str], **settings: Any) -> list[Image.Image]:
+        """The pictures of a text or of texts. `settings` are the fields of POST /v1/generate."""
+        pictures = json.load(self._open("/v1/generate", {"text": text, **settings}))["pictures"]
+        return [Image.open(BytesIO(base64.b64decode(each["png"]))) for each in pictures]
+
+    def play(self, *, image: Any = None, text: str | None = None, **settings: Any) -> Iterator[dict[str, Any]]:
+        """The rounds of a game, each as soon as it is played. `settings` are the fields of POST /v1/telephone.
+
+        Where a round has a picture, `picture` is it, as a PIL image.
+        """
+        source = {"text": text} if image is None else {"image": _base64(image)}
+        game = json.load(self._open("/v1/telephone", {**source, **settings}))
+        for line in self._open(game["events"]):
+            if line.startswith(b'data: {"index"'):
+                played = json.loads(line[6:])
+                if played["picture"]:
+                    played["picture"] = Image.open(BytesIO(self._open(played["picture"]).read()))
+                yield played
+
+    def _open(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self._url + path, data, self._headers)
+        try:
+            return urllib.request.urlopen(request, timeout=self._timeout)
+        except urllib.error.HTTPError as error:
+            raise TelephoneganError(_message(error)) from error
+        except OSError as error:
+            raise TelephoneganError(f"{self._url} does not answer: {getattr(error, 'reason', error)}.") from error
+
+
+def _message(error: urllib.error.HTTPError) -> str:
+    try:
+        return json.load(error)["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        return f"The server answered {error.code} {error.reason}."
+
+
+def _base64(image: str | os.PathLike[str] | bytes) -> str:
+    content = image if isinstance(image, bytes) else Path(image).read_bytes()
+    return base64.b64encode(content).decode("ascii")
