@@ -104,11 +104,16 @@ class Captioner:
 
     @torch.inference_mode()
     def _describe(self, pictures: list[Image.Image], seeds: list[int], how: Decoding) -> list[Caption]:
-        beams = self._decode(self.vision.features(self.vision.pixels(pictures)), seeds, how)
+        beams = self._decode(self._features(pictures), seeds, how)
         shown_seeds = seeds if how.method == "sample" else [None] * len(seeds)
         return [
             self._caption(beam, picture, seed) for beam, picture, seed in zip(beams, pictures, shown_seeds, strict=True)
         ]
+
+    def _features(self, pictures: list[Image.Image]) -> torch.Tensor:
+        size = inference.at_once(self.vision.device, self.vision.input_size**2 // 4)  # their first layer halves them
+        starts = range(0, len(pictures), size)
+        return torch.cat([self.vision.features(self.vision.pixels(pictures[i : i + size])) for i in starts])
 
     def _decode(self, features: torch.Tensor, seeds: list[int], how: Decoding) -> list[list[decoding.Sentence]]:
         decoder, limit = self.vision.decoder, self.words_limit

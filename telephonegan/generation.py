@@ -86,7 +86,9 @@ class Generator:
             if any(edits):
                 raise SettingsError("candidates tries several seeds, but latents fix the draw: give one or the other.")
             return best_pictures(partial(self, truncation=truncation), self.teacher(), texts, seeds, candidates)
-        return inference.in_batches(partial(self._paint, truncation=truncation), texts, encoded, seeds, edits)
+        paint = partial(self._paint, truncation=truncation)
+        size = inference.at_once(self.device, self.size**2)
+        return inference.in_batches(paint, texts, encoded, seeds, edits, size=size)
 
     def encode(self, text: str) -> EncodedText:
         """The words the model knows of a text, and what it leaves out.

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -52,6 +53,28 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
     if int(number or 0) >= torch.cuda.device_count():
         raise SettingsError(f"There is no device {name!r}: torch sees {torch.cuda.device_count()} GPU, counted from 0.")
     return torch.device(name)
+
+
+@functools.cache
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device has instructions for bfloat16; elsewhere it is emulated, and slower than float32.
+
+    GPUs since Ampere have them, and CPUs that say so in /proc/cpuinfo: Intel's since Cooper Lake, AMD's since Zen 4 and
+    some of ARM's. Where there is no such file, the answer for a CPU is no.
+
+    >>> has_bfloat16(torch.device("cpu"))  # doctest: +SKIP
+    True
+    """
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    try:
+        told = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    flags = {
+        flag for line in told.splitlines() if line.lower().startswith(("flags", "features")) for flag in line.split()
+    }
+    return not flags.isdisjoint(("avx512_bf16", "amx_bf16", "bf16"))
 
 
 # ---------------------------------------------------------------------------------------------------- CPU threads
@@ -273,7 +296,16 @@ def random_generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(check_seed(seed))
 
 
-def in_batches(compute: Callable[..., list], *columns: Sequence) -> list:
-    """Apply `compute` to lists of equal length, at most `BATCH` rows at a time; the results in one list."""
-    starts = range(0, len(columns[0]), BATCH)
-    return [result for i in starts for result in compute(*(column[i : i + BATCH] for column in columns))]
+def in_batches(compute: Callable[..., list], *columns: Sequence, size: int = BATCH) -> list:
+    """Apply `compute` to lists of equal length, at most `size` rows at a time; the results in one list."""
+    starts = range(0, len(columns[0]), size)
+    return [result for i in starts for result in compute(*(column[i : i + size] for column in columns))]
+
+
+def at_once(device: torch.device, pixels: int) -> int:
+    """How many pictures a network should see together, whose widest layer holds so many pixels of 64 to 96 channels.
+
+    On a GPU `BATCH`. On a CPU fewer: layers that leave its cache cost more than large matrices save, and memory above
+    32 MB goes back to the system after every layer, to be fetched anew page by page.
+    """
+    return BATCH if device.type == "cuda" else max(1, min(BATCH, 2**16 // pixels))

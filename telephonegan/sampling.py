@@ -152,7 +152,7 @@ class _Published:
             self._data() / "captions.pickle",
         )
         matcher = Matcher(text_encoder, None, vocabulary, device=device)
-        return Generator(AttnGANPainter(network, matcher), name=self.name)
+        return Generator(AttnGANPainter(AttnGANPainter.folded(network), matcher), name=self.name)
 
     def _data(self) -> Path:
         return self._found("DATA_DIR", self.data_dir or self.config.DATA_DIR)

@@ -20,6 +20,7 @@ from telephonegan.inference import Settings
 from telephonegan.networks.backbone import normalise
 from telephonegan.networks.captioner import CaptionModel, LSTMDecoder
 from telephonegan.networks.decoding import Decoder
+from telephonegan.networks.folding import fold_batch_norm
 from telephonegan.networks.resnet import DEVIATION, MEAN, ResNetEncoder
 from telephonegan.networks.show_attend_tell import AttendingDecoder, ResNetCells
 from telephonegan.zoo import catalogue, store
@@ -92,7 +93,10 @@ class ResNetVision(Vision):
     resample = Image.Resampling.LANCZOS
 
     def __init__(self, encoder: nn.Module, decoder: nn.Module, input_size: int, device: torch.device) -> None:
-        self.encoder, self.decoder = (net.eval().requires_grad_(False).to(device) for net in (encoder, decoder))
+        """The encoder is changed: its batch norms become part of its convolutions."""
+        self.encoder, self.decoder = (net.eval().requires_grad_(False) for net in (encoder, decoder))
+        fold_batch_norm(self.encoder).to(device, memory_format=torch.channels_last)
+        self.decoder.to(device)
         self.input_size, self.device, self.grid = input_size, device, None
 
     @classmethod
@@ -122,7 +126,7 @@ class ResNetVision(Vision):
 
     def normalised(self, images: Tensor) -> Tensor:
         mean, deviation = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (MEAN, DEVIATION))
-        return (((images + 1) / 2 - mean) / deviation).to(self.device)
+        return (((images + 1) / 2 - mean) / deviation).to(self.device, memory_format=torch.channels_last)
 
     def features(self, pixels: Tensor) -> Tensor:
         return self.encoder(pixels)

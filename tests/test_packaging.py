@@ -19,7 +19,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 IMPORT_NAMES = {"pyyaml": "yaml", "pillow": "PIL", "scikit-image": "skimage", "ipython": "IPython"}
-HEAVY = {"matplotlib", "ipywidgets", "IPython", "timm", "torchvision", "skimage", "pycocoevalcap"}
+HEAVY = {"matplotlib", "ipywidgets", "IPython", "torchvision", "skimage", "pycocoevalcap"}
 
 needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
 

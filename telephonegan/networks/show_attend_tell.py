@@ -45,8 +45,9 @@ class Attention(nn.Module):
         self.full_att = nn.Linear(attention_width, 1)
 
     def forward(self, keys: Tensor, hidden: Tensor) -> Tensor:
-        """Keys (B,N,A), which are `encoder_att` of the cells, and state (B,H) → weights (B,N), summing to 1."""
-        return self.full_att((keys + self.decoder_att(hidden)[:, None]).relu()).squeeze(2).softmax(1)
+        """Keys (B,N,A), which are `encoder_att` of the cells, and states (k·B,H) → weights (B,k,N), summing to 1."""
+        queries = self.decoder_att(hidden).unflatten(0, (len(keys), -1))
+        return self.full_att((keys[:, None] + queries[:, :, None]).relu()).squeeze(3).softmax(2)
 
 
 class AttendingDecoder(nn.Module):
@@ -57,6 +58,8 @@ class AttendingDecoder(nn.Module):
     >>> logits.shape, attention.shape
     (torch.Size([2, 50]), torch.Size([2, 9]))
     """
+
+    shared_parts = 2
 
     def __init__(
         self,
@@ -82,9 +85,12 @@ class AttendingDecoder(nn.Module):
         return self.init_h(mean), self.init_c(mean), cells, self.attention.encoder_att(cells)
 
     def step(self, ids: Tensor, state: State) -> tuple[Tensor, State, Tensor]:
-        """Feed a word (B,) → logits of the next one (B,V), the new state, attention (B,N)."""
+        """Feed a word (k·B,) → logits of the next one (k·B,V), the new state, attention (k·B,N).
+
+        The state's cells and keys may be those of B pictures, each with k sentences in a row.
+        """
         hidden, cell, cells, keys = state
         attention = self.attention(keys, hidden)
-        context = torch.bmm(attention[:, None], cells).squeeze(1) * self.f_beta(hidden).sigmoid()
+        context = torch.bmm(attention, cells).flatten(0, 1) * self.f_beta(hidden).sigmoid()
         hidden, cell = self.decode_step(torch.cat([self.embedding(ids), context], dim=1), (hidden, cell))
-        return self.fc(hidden), (hidden, cell, cells, keys), attention
+        return self.fc(hidden), (hidden, cell, cells, keys), attention.flatten(0, 1)

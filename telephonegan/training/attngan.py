@@ -29,7 +29,7 @@ from telephonegan.networks.damsm import damsm_loss, pooled_features, region_feat
 from telephonegan.text import pad, padding_mask
 from telephonegan.training import distributed
 from telephonegan.training.augment import augment
-from telephonegan.training.devices import fetched, sent
+from telephonegan.training.devices import autocast, fetched, sent
 from telephonegan.training.distributed import gather, share
 from telephonegan.training.objective import kl_divergence
 from telephonegan.training.projected import ProjectedGan, ProjectedSettings
@@ -217,7 +217,7 @@ class GanRecipe(ProjectedGan):
         rows, mirrored = sent(rows, self.device), sent(mirrored, self.device)
         real = self.photographs(rows, mirrored)
         mask = padding_mask(lengths, words.shape[2])
-        with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False):
+        with autocast(self.device, cache_enabled=False):
             images, _, mu, logvar = self.paint(noise, sentences, words, mask, eps)
             disturbed = augment(images[-1].float())
             painted = self.pyramid(disturbed, size)

@@ -26,6 +26,7 @@ from telephonegan.text import END, START, UNKNOWN, Vocabulary, pad
 from telephonegan.training import distributed
 from telephonegan.training.averaging import follow
 from telephonegan.training.damsm import cosine_decay
+from telephonegan.training.devices import autocast
 from telephonegan.training.ranges import COUNT, RATE, SHARE, SIZE, check_ranges
 from telephonegan.training.sight import FrozenSight, Sight, TunedSight
 
@@ -219,7 +220,7 @@ class CaptionerRecipe:
         ids, lengths = pad([captions[k] for k in order])
         rows = torch.tensor([owners[k] for k in order], device=self.device)
         ids, number = ids.to(self.device), torch.tensor(order, device=self.device)[:, None].expand(-1, ids.shape[1] - 1)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with autocast(self.device, recurrent=self.model.head is not None):
             logits = self.model.packed_logits(cells, rows, ids[:, :-1], lengths - 1)
         target, number = (
             pack_padded_sequence(part, lengths - 1, batch_first=True).data for part in (ids[:, 1:], number)

@@ -18,7 +18,7 @@ from telephonegan.data.photos import CaptionedPhotos, pack_photos, random_crop, 
 from telephonegan.networks.backbone import Backbone
 from telephonegan.networks.damsm import ImageEncoder, TextEncoder, damsm_loss, matching_features
 from telephonegan.text import PAD, Vocabulary, pad
-from telephonegan.training.devices import fetched, kept_on, taken
+from telephonegan.training.devices import autocast, fetched, kept_on, taken
 from telephonegan.training.distributed import average_gradients, gather, share
 from telephonegan.training.features import cached
 from telephonegan.training.ranges import COUNT, RATE, SHARE, SIZE, check_multiple, check_ranges
@@ -129,8 +129,8 @@ class FeatureBank:
 
 
 def flat_features(backbone: Backbone, images: Tensor, input_size: int) -> Tensor:
-    """`matching_features` as one row per picture, computed in bfloat16."""
-    with torch.autocast(images.device.type, torch.bfloat16):
+    """`matching_features` as one row per picture, computed in bfloat16 where the device has it."""
+    with autocast(images.device):
         regions, pooled = matching_features(backbone, images, input_size)
     return torch.cat([regions.flatten(1), pooled], dim=1)
 
@@ -176,9 +176,8 @@ class DamsmRecipe:
         ids, lengths = pad(captions)
         regions, pooled = self.bank[share(views), share(photos)]
         self.text.train(), self.image.train()
-        with torch.autocast(self.device.type, torch.bfloat16):
-            # On a GPU, autocast would run the recurrent network in float16, where small gradients vanish.
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type != "cuda"):
+        with autocast(self.device):
+            with autocast(self.device, recurrent=True):
                 words, sentences = self.text(share(ids).to(self.device), share(lengths), width=ids.shape[1])
             regions, codes = self.image(self.dropout(regions), self.dropout(pooled))
             same = (photos[:, None] == photos[None]).to(self.device)

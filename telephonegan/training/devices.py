@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from telephonegan.inference import has_bfloat16
+
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of malloc.h
+_MOST_KEPT = 2**31 - 1  # bytes
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
@@ -52,7 +59,32 @@ def taken(parts: list[Tensor], near: Tensor | None, index: tuple[Tensor, Tensor]
     return rows.to(device)
 
 
+def autocast(device: torch.device, *, wanted: bool = True, recurrent: bool = False, **options: Any) -> torch.autocast:
+    """Arithmetic in bfloat16 where the device has instructions for it, else in float32, where it is faster.
+
+    `recurrent` is for recurrent networks: on a GPU autocast would run them in float16, where small gradients vanish, so
+    they stay in float32 there. `options` go to `torch.autocast`.
+    """
+    enabled = wanted and has_bfloat16(device) and not (recurrent and device.type == "cuda")
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled, **options)
+
+
 def tune(device: torch.device) -> None:
-    """Let cuDNN time its convolution algorithms and keep the fastest, because training repeats the same shapes."""
+    """Settings for many equal steps: a training sees the same shapes again and again.
+
+    cuDNN tries its convolutions once and keeps the fastest. On a CPU with glibc this process keeps the memory it frees:
+    layers above 32 MB would otherwise go back to the system and be fetched anew, page by page, in every step.
+    """
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True
+    else:
+        _keep_freed_memory()
+
+
+def _keep_freed_memory() -> None:
+    import ctypes
+
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:  # musl has none
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, _MOST_KEPT)

@@ -22,7 +22,7 @@ from telephonegan.networks.backbone import Backbone
 from telephonegan.networks.char_cnn_rnn import PooledImageEncoder, joint_embedding_loss
 from telephonegan.networks.damsm import matching_features
 from telephonegan.text import PAD, Alphabet, Vocabulary, pad
-from telephonegan.training.devices import fetched
+from telephonegan.training.devices import autocast, fetched
 from telephonegan.training.distributed import average_gradients, gather, share
 from telephonegan.training.features import cached
 from telephonegan.training.projected import load_fitting
@@ -113,7 +113,7 @@ def pooled_views(
             return random_crop(pack_photos(photos, size * 9 // 8, cache), size)
 
     def features(batch: Tensor) -> Tensor:
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device, recurrent=True):
             return matching_features(backbone, unit_range(batch.to(device)), settings.input_size)[1]
 
     stem = f"pooled-{settings.backbone}-{size}-{settings.input_size}-{photos.fingerprint()}"
@@ -205,7 +205,7 @@ class EmbeddingRecipe:
         views = torch.randint(settings.views, (self.batch_size,))
         pooled = self.views[share(views).to(self.device), share(photos).to(self.device)].float()
         ids = share(self.bank.ids[captions]).long().to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with autocast(self.device, recurrent=True):
             sentences = self.text(ids)[1]
         codes = self.image(None, self.dropout(pooled))[1]
         codes, sentences = gather(codes), gather(sentences.float())

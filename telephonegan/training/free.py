@@ -17,7 +17,7 @@ from telephonegan.networks.damsm import pooled_features
 from telephonegan.networks.free import FreeGenerator
 from telephonegan.text import Vocabulary
 from telephonegan.training.augment import augment
-from telephonegan.training.devices import fetched, sent
+from telephonegan.training.devices import autocast, fetched, sent
 from telephonegan.training.distributed import share
 from telephonegan.training.projected import ProjectedGan, ProjectedSettings
 from telephonegan.training.ranges import SIZE, check_ranges
@@ -91,7 +91,7 @@ class FreeRecipe(ProjectedGan):
         mirrored = share(torch.rand(batch, 1, 1, 1)) < (0.5 if settings.mirror else 0.0)
         noise = sent(share(torch.randn(batch, settings.noise_width)), self.device)
         real = self.photographs(sent(rows, self.device), sent(mirrored, self.device))
-        with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False):
+        with autocast(self.device, cache_enabled=False):
             painted = self.pyramid(augment(self.paint(noise).float()), size)
             with torch.no_grad():
                 photographed = self.pyramid(augment(real), size)

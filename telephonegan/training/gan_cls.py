@@ -22,7 +22,7 @@ from telephonegan.images import contact_sheet
 from telephonegan.matcher import Matcher
 from telephonegan.networks.gan_cls import Discriminator, Generator
 from telephonegan.training.averaging import follow
-from telephonegan.training.devices import fetched
+from telephonegan.training.devices import autocast, fetched
 from telephonegan.training.distributed import average_gradients, share
 from telephonegan.training.ranges import COUNT, RATE, SHARE, SIZE, check_ranges
 
@@ -204,7 +204,7 @@ class GanClsRecipe:
             asked = torch.cat([sentences, interpolated(sentences, extrapolate=settings.extrapolate)])
         noise = share(torch.randn(batch * len(asked) // len(sentences), settings.noise_width)).to(self.device)
         self._set_learning_rate(step)
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with autocast(self.device):
             painted = self.generator(noise, asked).float()
             discriminator_loss = self._discriminator_step(real, wrong, painted[: len(real)].detach(), sentences)
             self.discriminator.requires_grad_(False)

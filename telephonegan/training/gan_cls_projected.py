@@ -18,7 +18,7 @@ from telephonegan.matcher import Matcher
 from telephonegan.networks.damsm import pooled_features
 from telephonegan.networks.gan_cls import Generator
 from telephonegan.training.augment import augment
-from telephonegan.training.devices import fetched, sent
+from telephonegan.training.devices import autocast, fetched, sent
 from telephonegan.training.distributed import share
 from telephonegan.training.gan_cls import EmbeddedCaptions, OtherClasses, paint_shown
 from telephonegan.training.projected import ProjectedGan, ProjectedSettings
@@ -102,7 +102,7 @@ class ProjectedGanClsRecipe(ProjectedGan):
         mismatched = share(self.text.draw(self.others.draw(rows), settings.captions))
         noise = sent(share(torch.randn(batch, settings.noise_width)), self.device)
         real = self.photographs(sent(rows, self.device), sent(mirrored, self.device))
-        with torch.autocast(self.device.type, torch.bfloat16, cache_enabled=False):
+        with autocast(self.device, cache_enabled=False):
             painted = self.pyramid(augment(self.paint(noise, sentences).float()), size)
             with torch.no_grad():
                 photographed = self.pyramid(augment(real), size)

@@ -30,9 +30,10 @@ from telephonegan.training import distributed
 from telephonegan.training.attngan import check_backbone
 from telephonegan.training.averaging import follow
 from telephonegan.training.batches import Batches, Crops, known_ids
+from telephonegan.training.devices import autocast
 from telephonegan.training.distributed import average_gradients, gather, share
 from telephonegan.training.objective import adversarial_loss, discriminator_loss, kl_divergence
-from telephonegan.training.published_damsm import PublishedDamsmSettings, autocast, check_run, load_networks
+from telephonegan.training.published_damsm import PublishedDamsmSettings, check_run, load_networks
 
 Look = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -244,7 +245,7 @@ class PublishedGanRecipe:
         optimiser.step()
 
     def _autocast(self) -> Any:
-        return autocast(self.device, self.settings.bfloat16)
+        return autocast(self.device, wanted=self.settings.bfloat16)
 
     @contextmanager
     def _judging(self) -> Iterator[None]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from telephonegan.networks.damsm import TextEncoder, damsm_loss
 from telephonegan.networks.inception import INPUT_SIZE, InceptionEncoder
 from telephonegan.text import PAD, Vocabulary, pad
 from telephonegan.training.batches import Batches, Crops, known_ids
+from telephonegan.training.devices import autocast
 from telephonegan.training.distributed import average_gradients, gather
 from telephonegan.zoo.published import read_state
 
@@ -157,7 +157,7 @@ class PublishedDamsmRecipe:
 
     def _look(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         images = unit_range(pixels.to(self.device)).contiguous(memory_format=torch.channels_last)
-        with autocast(self.device, self.settings.bfloat16):
+        with autocast(self.device, wanted=self.settings.bfloat16):
             regions, codes = self.image(images)
         return regions.float(), codes.float()
 
@@ -217,11 +217,6 @@ def learning_rate(settings: PublishedDamsmSettings, epoch: int) -> float:
             break
         rate *= settings.learning_rate_decay
     return rate
-
-
-def autocast(device: torch.device, bfloat16: bool) -> AbstractContextManager:
-    """A context that computes in bfloat16 where that is safe, or does nothing."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=bfloat16)
 
 
 def load_networks(nets: Mapping[str, nn.Module], checkpoint: Mapping[str, Any]) -> None:

@@ -22,6 +22,7 @@ from telephonegan.text import END
 from telephonegan.training import distributed
 from telephonegan.training.averaging import follow
 from telephonegan.training.captioner import CaptionerRecipe, CaptioningSettings, over_processes, share_of_words
+from telephonegan.training.devices import autocast
 
 BASELINES = ("samples", "greedy")
 
@@ -81,7 +82,7 @@ class SelfCriticalRecipe(CaptionerRecipe):
         photos, cells = self.draw()
         draws = distributed.share(torch.rand(self.batch_size, settings.samples, settings.words_limit))
         self.model.eval()
-        with torch.no_grad(), torch.autocast(self.device.type, torch.bfloat16):
+        with torch.no_grad(), autocast(self.device, recurrent=self.model.head is not None):
             features = self.model.features(cells)
             captions = sample_captions(
                 self.model.decoder, features, self.markers, draws.flatten(0, 1), temperature=settings.temperature

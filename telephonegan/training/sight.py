@@ -17,7 +17,7 @@ from telephonegan.data.photos import CaptionedPhotos, pack_photos, random_crop, 
 from telephonegan.networks.backbone import Backbone
 from telephonegan.networks.captioner import CaptionModel
 from telephonegan.training.augment import brightness, contrast, saturation
-from telephonegan.training.devices import kept_on, sent, taken
+from telephonegan.training.devices import autocast, kept_on, sent, taken
 from telephonegan.training.distributed import share
 from telephonegan.training.features import cached
 
@@ -82,7 +82,7 @@ class CellBank:
             return random_crop(photos, size * 7 // 8)
 
     def _cells(self, backbone: Backbone, pixels: Tensor) -> Tensor:
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with autocast(self.device):
             grid = backbone.grid(enlarged(unit_range(pixels.to(self.device)), self.settings.input_size))
         return grid.flatten(2).transpose(1, 2)
 
@@ -144,7 +144,7 @@ class TunedSight:
 
     def cells(self, model: CaptionModel, images: Tensor) -> Tensor:
         """Pictures (B,3,H,W) in [-1,1] → cells (B,N,F) for `model`."""
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with autocast(self.device):
             with torch.no_grad():
                 pixels = enlarged(images.to(self.device), self.settings.input_size)
                 front = self.backbone.front(pixels, self.settings.tuned_stages)

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -80,6 +82,12 @@ def test_the_enlarging_convolution_keeps_its_values_in_channels_last():
     conv, x = UpsampledConv2d(3, 5), torch.randn(2, 3, 4, 6)
     reordered = x.contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(conv(reordered), conv(x))
+
+
+@pytest.mark.parametrize("size", [(4, 4), (3, 5), (1, 1)])
+def test_one_transposed_convolution_enlarges_and_convolves(size):
+    conv, x = UpsampledConv2d(3, 5).double(), torch.randn(2, 3, *size, dtype=torch.double)
+    torch.testing.assert_close(conv.as_transposed()(x), conv(x))
 
 
 # ---------------------------------------------------------------------------------- attention to the words
@@ -247,6 +255,42 @@ def test_training_starts_from_orthogonal_weights_and_zero_biases():
     gains = net.h_net1.fc[1].weight
     assert (gains - 1).abs().max() < 0.12
     assert gains.std() > 0
+
+
+# ---------------------------------------------------------------------------------- folded for painting
+
+
+def test_a_folded_generator_paints_the_same_pictures(generator):
+    given = inputs()
+    images, attentions, mu, _ = generator.double()(**doubled(given))
+    folded = copy.deepcopy(generator).folded()
+    ours, own_attentions, own_mu, _ = folded(**doubled(given))
+    for one, other in zip([*ours, *own_attentions, own_mu], [*images, *attentions, mu], strict=True):
+        torch.testing.assert_close(one, other)
+    assert not any(isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d | UpsampledConv2d) for m in folded.modules())
+    assert not any(p.requires_grad for p in folded.parameters())
+
+
+def test_folding_a_copy_leaves_the_generator_as_it_was(generator):
+    before = {name: value.clone() for name, value in generator.state_dict().items()}
+    copy.deepcopy(generator).folded()
+    assert all(torch.equal(value, before[name]) for name, value in generator.state_dict().items())
+
+
+@pytest.mark.parametrize("settings", [{"memory": True}, {"previews": False}, {"branches": 1}])
+def test_other_generators_can_be_folded_too(settings):
+    torch.manual_seed(3)
+    net = Generator(**TINY | settings).double().eval()
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+    expected = net(**doubled(inputs()))[0]
+    for one, other in zip(copy.deepcopy(net).folded()(**doubled(inputs()))[0], expected, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def doubled(given):
+    return {name: value.double() if value.is_floating_point() else value for name, value in given.items()}
 
 
 # ---------------------------------------------------------------------------------- the published networks

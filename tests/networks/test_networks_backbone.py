@@ -1,11 +1,22 @@
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-import timm
 import torch
+from torch.nn import functional as F
 
 from telephonegan.errors import SettingsError, WeightsError
-from telephonegan.networks.backbone import STRIDES, Backbone, StridedDepthwise, backbone_file, normalise
+from telephonegan.networks.backbone import (
+    STRIDES,
+    Backbone,
+    StridedConv2d,
+    StridedDepthwise,
+    backbone_file,
+    normalise,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -16,6 +27,7 @@ def lite0():
 @pytest.fixture(scope="module")
 def reference():
     """timm's own network with the packaged weights, tensor by tensor in the order both list them."""
+    timm = pytest.importorskip("timm", reason="timm, the reference implementation, is not installed")
     net = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     packaged = torch.load(backbone_file("lite0"), map_location="cpu", weights_only=True)
     net.load_state_dict(dict(zip(net.state_dict(), packaged.values(), strict=True)))
@@ -66,14 +78,50 @@ def test_the_gradient_towards_the_picture_is_timms(lite0, reference, size):
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-4 * gradients[1].abs().max().item())
 
 
+def drawn_picture():
+    """Three gradients on 96 × 96 pixels, the same on every machine."""
+    rows = torch.linspace(-1, 1, 96)[:, None].expand(96, 96)
+    return torch.stack([rows, rows.T, rows * rows.T])[None]
+
+
+@pytest.mark.parametrize(
+    "name, classes, scores, means",
+    [
+        ("lite0", [470, 818, 626, 644, 782], [9.199, 8.409, 6.888, 5.908, 5.109], [0.4846, 0.0773, -0.2080, 0.0214]),
+        ("lite2", [818, 522, 644, 736, 854], [10.263, 9.587, 9.392, 8.687, 8.553], [-0.9673, -0.8783, -0.2857, 0.1646]),
+    ],
+)
+def test_the_networks_compute_the_numbers_that_timm_computed(name, classes, scores, means):
+    """Taken with timm 1.0.31; so the networks stay right where timm is not installed."""
+    net = Backbone(name)
+    pyramid = net(drawn_picture())
+    best = net.classifier(net.grid(drawn_picture()).mean((2, 3)))[0].topk(5)
+    assert best.indices.tolist() == classes
+    torch.testing.assert_close(best.values, torch.tensor(scores), rtol=0, atol=2e-3)
+    found = torch.stack([features.mean() for features in pyramid.values()])
+    torch.testing.assert_close(found, torch.tensor(means), rtol=0, atol=2e-4)
+
+
+def same_padded(x, kernel):
+    """Zeros as TensorFlow adds them for a stride of 2: the smaller half in front."""
+    pads = [max((-(-size // 2) - 1) * 2 + kernel - size, 0) for size in x.shape[2:]]
+    (top, left), (bottom, right) = [pad // 2 for pad in pads], [pad - pad // 2 for pad in pads]
+    return F.pad(x, (left, right, top, bottom))
+
+
 @pytest.mark.parametrize("kernel", [3, 5])
 @pytest.mark.parametrize("size", [(8, 8), (7, 8), (9, 5)])
-def test_every_second_cell_is_the_strided_convolution_with_same_padding(kernel, size):
-    from timm.layers import create_conv2d
-
-    conv = create_conv2d(4, 4, kernel, stride=2, padding="same", depthwise=True, bias=True)
+def test_strided_convolutions_are_padded_as_tensorflow_pads(kernel, size):
     x = torch.randn(2, 4, *size)
-    torch.testing.assert_close(StridedDepthwise(conv)(x), conv(x))
+    depthwise, whole = StridedDepthwise(4, kernel), StridedConv2d(4, 6, kernel)
+    padded = same_padded(x, kernel)
+    torch.testing.assert_close(depthwise(x), F.conv2d(padded, depthwise.weight, depthwise.bias, stride=2, groups=4))
+    torch.testing.assert_close(whole(x), F.conv2d(padded, whole.weight, whole.bias, stride=2))
+
+
+def test_building_and_using_a_network_needs_no_timm():
+    script = "import sys; sys.modules['timm'] = None; from telephonegan.networks.backbone import Backbone; Backbone()"
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
 
 
 def test_only_the_wanted_strides_come_back(lite0):

@@ -3,6 +3,7 @@ import torch
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from telephonegan.networks.captioner import AttentionDecoder, CaptionModel, EncoderHead, LSTMDecoder
+from telephonegan.networks.show_attend_tell import AttendingDecoder
 from tests.formula import published_sampler
 
 WIDTHS = {"embedding_width": 6, "hidden_width": 8}
@@ -135,3 +136,18 @@ def test_every_parameter_learns(attention):
     model = CaptionModel(10, attention=attention, feature_width=5, **WIDTHS, dropout=0.0)
     model(torch.randn(4, 9, 5), torch.randint(1, 10, (4, 4)))[0].pow(2).sum().backward()
     assert [name for name, p in model.named_parameters() if p.grad is None or p.grad.abs().max() == 0] == []
+
+
+@pytest.mark.parametrize(
+    "decoder", [AttentionDecoder(30, feature_width=8, dropout=0.0), AttendingDecoder(30, feature_width=8)]
+)
+def test_sentences_of_one_picture_share_its_cells(decoder):
+    decoder.eval()
+    torch.manual_seed(0)
+    state = decoder.start(torch.randn(2, 5, 8))
+    ids = torch.tensor([3, 7, 7, 9, 1, 4])
+    own = [part.repeat_interleave(3, 0) for part in state]
+    shared = [*own[: -decoder.shared_parts], *state[-decoder.shared_parts :]]
+    for found, expected in zip(decoder.step(ids, shared)[::2], decoder.step(ids, own)[::2], strict=True):
+        assert found.shape == expected.shape
+        torch.testing.assert_close(found, expected)

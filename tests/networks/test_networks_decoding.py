@@ -18,6 +18,8 @@ SAYABLE = [2, 4, 5, 6]
 class TableDecoder:
     """Logits looked up by picture, step and last word, so that every sentence's probability is known."""
 
+    shared_parts = 0
+
     def __init__(self, pictures=3, steps=8, seed=0, spread=2.0, cells=4):
         g = torch.Generator().manual_seed(seed)
         self.table = spread * torch.randn(pictures, steps, len(WORDS), len(WORDS), generator=g)
@@ -345,3 +347,21 @@ def test_a_decoded_sentence_scores_its_own_log_probability(network):
         with torch.no_grad():
             found = log_probabilities(decoder, decoder.start(features[row : row + 1]), torch.tensor([words]), MARKERS)
         assert found.sum().item() == pytest.approx(said.log_probability, abs=1e-4)
+
+
+@pytest.mark.parametrize("width", [1, 2, 4])
+def test_pictures_whose_sentences_are_complete_leave_the_others_undisturbed(width):
+    torch.manual_seed(1)
+    decoder = AttentionDecoder(len(WORDS), feature_width=8, dropout=0.0).eval()
+    with torch.no_grad():
+        decoder.linear.weight.mul_(30)  # so that some sentences end soon and others never
+        decoder.output.weight.mul_(20)
+    cells = 3 * torch.randn(8, 5, 8)
+    together = beam(decoder, cells, MARKERS, width=width, limit=12)
+    assert len({max(len(said.ids) for said in each) for each in together}) > 1
+    for row, several in enumerate(together):
+        [alone] = beam(decoder, cells[row : row + 1], MARKERS, width=width, limit=12)
+        assert [said.ids for said in several] == [said.ids for said in alone]
+        for one, other in zip(several, alone, strict=True):
+            torch.testing.assert_close(one.attention, other.attention)
+            assert one.log_probability == pytest.approx(other.log_probability, abs=1e-4)
