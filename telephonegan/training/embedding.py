@@ -113,7 +113,7 @@ def pooled_views(
             return random_crop(pack_photos(photos, size * 9 // 8, cache), size)
 
     def features(batch: Tensor) -> Tensor:
-        with autocast(device, recurrent=True):
+        with autocast(device):
             return matching_features(backbone, unit_range(batch.to(device)), settings.input_size)[1]
 
     stem = f"pooled-{settings.backbone}-{size}-{settings.input_size}-{photos.fingerprint()}"
