@@ -117,7 +117,8 @@ def test_one_slider_moves_both_games(comparison, screenshot):
 
 @pytest.mark.parametrize("screen", [NARROW, WIDE], ids=["phone", "wide"])
 def test_views_fit_the_screen_and_can_be_used_by_anybody(notebook, screen, screenshot):
-    before = notebook.page.viewport_size
+    before, file_browser = notebook.page.viewport_size, "jupyterapp.commands.execute('application:toggle-left-area')"
+    notebook.page.evaluate(file_browser)  # on a phone it would cover the notebook
     notebook.page.set_viewport_size(screen)
     try:
         for view in notebook.page.locator(".tg-view").all():
@@ -128,6 +129,7 @@ def test_views_fit_the_screen_and_can_be_used_by_anybody(notebook, screen, scree
         screenshot(notebook.page.locator(".tg-view").first, f"explorer-{screen['width']}")
     finally:
         notebook.page.set_viewport_size(before)
+        notebook.page.evaluate(file_browser)
 
 
 @pytest.mark.parametrize(("label", "starts"), [("GIF", b"GIF89a"), ("HTML", b"<!DOCTYPE html>"), ("PDF", b"%PDF")])
