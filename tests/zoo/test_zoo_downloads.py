@@ -237,7 +237,9 @@ class TestRefusals:
         assert f"{link.file} from {link.url}: a web page arrived" in refused("attngan-coco", pages, home)
         assert imported == []
 
-    @pytest.mark.parametrize("content", [b"", b"\x80\x02 a checkpoint", zipped({"a": b"b"})[:-10]])
+    @pytest.mark.parametrize(
+        "content", [b"", b"\x80\x02 a checkpoint", zipped({"a": b"b"})[:-10]], ids=["empty", "pickle", "cut"]
+    )
     def test_not_a_zip(self, content, home):
         message = refused("yunjey", published("yunjey") | {zip_link("yunjey").url: content}, home)
         assert f"not a complete zip file; it begins with {content[:40]!r}" in message
