@@ -1,19 +1,16 @@
-# The server with the shipped models, for CPUs:        docker build -t telephonegan .
-# For NVIDIA GPUs (about 6 GB):                        docker build -t telephonegan:cuda --build-arg TORCH=cuda .
+# The server with the shipped models; with the CUDA libraries of torch about 6 GB:   docker build -t telephonegan .
+# Smaller, for CPUs only, with the address of PyTorch's CPU wheel index:  docker build --build-arg TORCH_INDEX=… .
 # Run it, reachable from this machine only:            docker run --rm -p 127.0.0.1:8000:8000 telephonegan
 ARG BASE=debian:bookworm-slim
 
 FROM ${BASE} AS build
-ARG TORCH=cpu
-# Empty: PyTorch's own index for cpu, PyPI for cuda.
 ARG TORCH_INDEX=
 RUN apt-get update \
  && apt-get install -y --no-install-recommends python3 python3-venv \
  && rm -rf /var/lib/apt/lists/*
 RUN python3 -m venv /opt/telephonegan
 ENV PATH=/opt/telephonegan/bin:$PATH PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-RUN if [ -z "$TORCH_INDEX" ] && [ "$TORCH" = cpu ]; then TORCH_INDEX=https://download.pytorch.org/whl/cpu; fi; \
-    pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} 'torch>=2.4' 'torchvision>=0.19'
+RUN pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} 'torch>=2.4' 'torchvision>=0.19'
 WORKDIR /source
 COPY requirements.txt pyproject.toml README.md LICENSE ./
 # Notebooks and figures are not served, so what draws them stays out.
