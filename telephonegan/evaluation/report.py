@@ -23,6 +23,7 @@ EVALUATIONS = "evaluations.jsonl"
 
 _BLOCK = re.compile(r"(?<=<!-- quality )([^\n]*?)( -->\n).*?(?=<!-- /quality -->)", re.DOTALL)
 _SPLITS = ("train", "dev", "test")  # in order of preference, the best last
+_WITHOUT_TEXT = ("free", "dcgan", "pggan")  # generators that no captions measure
 _FEWEST_PAIRS = 20  # kinds of words with fewer are left out
 Record = Mapping[str, Any]
 
@@ -91,7 +92,7 @@ def tables(entries: Sequence[Entry], records: Sequence[Record]) -> str:
     """The tables of these models, kind by kind, as Markdown."""
     captioners = [entry for entry in entries if entry.kind == "captioner"]
     matchers = [entry for entry in entries if entry.kind in ("damsm", "judge")]
-    generators = [entry for entry in entries if entry.kind == "generator" and entry.settings.get("damsm")]
+    generators = [entry for entry in entries if entry.kind == "generator" and entry.architecture not in _WITHOUT_TEXT]
     parts = [_captioners(captioners, records)] if captioners else []
     parts += [_matchers(matchers, records)] if matchers else []
     parts += [_generator(entry, records) for entry in generators]
