@@ -23,6 +23,7 @@ EVALUATIONS = "evaluations.jsonl"
 
 _BLOCK = re.compile(r"(?<=<!-- quality )([^\n]*?)( -->\n).*?(?=<!-- /quality -->)", re.DOTALL)
 _SPLITS = ("train", "dev", "test")  # in order of preference, the best last
+_WITHOUT_TEXT = ("free", "dcgan", "pggan")  # generators that no captions measure
 _FEWEST_PAIRS = 20  # kinds of words with fewer are left out
 Record = Mapping[str, Any]
 
@@ -91,10 +92,11 @@ def tables(entries: Sequence[Entry], records: Sequence[Record]) -> str:
     """The tables of these models, kind by kind, as Markdown."""
     captioners = [entry for entry in entries if entry.kind == "captioner"]
     matchers = [entry for entry in entries if entry.kind in ("damsm", "judge")]
-    generators = [entry for entry in entries if entry.kind == "generator"]
+    generators = [entry for entry in entries if entry.kind == "generator" and entry.architecture not in _WITHOUT_TEXT]
     parts = [_captioners(captioners, records)] if captioners else []
     parts += [_matchers(matchers, records)] if matchers else []
     parts += [_generator(entry, records) for entry in generators]
+    parts += [_axes(entry) for entry in entries if entry.kind == "axes"]
     return "\n\n".join(parts)
 
 
@@ -134,6 +136,32 @@ def _data(record: Record) -> str:
     """The data folder in the command: numbers from different data do not belong in one table."""
     found = re.search(r"--data[ =](\S+)", record.get("command", ""))
     return found[1] if found else ""
+
+
+# ---------------------------------------------------------------------------------------------------------------- axes
+
+
+def _axes(entry: Entry) -> str:
+    """What `axes show --measure` found, which the manifest keeps; changes are in standard deviations per σ."""
+    found, r2 = entry.settings.get("measured", {}), entry.settings.get("r2") or []
+    rows = [
+        {
+            f"axes of `{entry.settings.get('generator')}`": name,
+            "R² held out": f"{value:.2f}",
+            **{title: f"{found[name][key]:.{digits}f}" for key, title, digits in _OF_AXES if name in found},
+        }
+        for name, value in zip(entry.settings.get("names", []), r2, strict=False)
+    ]
+    return _table(rows) if rows else ""
+
+
+_OF_AXES = (
+    ("slope", "slope", 2),
+    ("spearman", "rank", 2),
+    ("leakage", "leakage", 2),
+    ("locked_slope", "slope, locked", 2),
+    ("locked_leakage", "leakage, locked", 3),
+)
 
 
 # ------------------------------------------------------------------------------------------------------------ matching

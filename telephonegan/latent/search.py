@@ -278,13 +278,18 @@ def first_layer(generator: Generator, part: str) -> Tensor:
     parts = parts_of(generator)
     if part == "noise" and hasattr(network, "first_linear"):
         return network.first_linear()
-    layer, norm = (network.h_net1.fc[0], network.h_net1.fc[1]) if hasattr(network, "h_net1") else (network.fc, None)
+    first = getattr(getattr(network, "h_net1", network), "fc", None)
+    if first is None:
+        raise SettingsError(f"{generator.name!r} does not begin with a linear layer. Use find_axes.")
+    layer, norm = (first[0], first[1]) if isinstance(first, nn.Sequential) else (first, None)
     columns = {"noise": slice(-parts["noise"], None), "condition": slice(0, parts.get("condition", 0))}
     columns["eps"] = columns["condition"]
     if part not in columns or (part != "noise" and layer.in_features == parts["noise"]):
         raise SettingsError(f"{part!r} does not enter the first layer of {generator.name!r}. Use part='noise'.")
     weight = layer.weight[:, columns[part]]
-    return weight if norm is None else weight * (norm.weight / (norm.running_var + norm.eps).sqrt())[:, None]
+    if not isinstance(norm, nn.BatchNorm1d):  # there is none, or it is part of the weight already
+        return weight
+    return weight * (norm.weight / (norm.running_var + norm.eps).sqrt())[:, None]
 
 
 def ganspace(
@@ -327,7 +332,10 @@ def ganspace(
 
 def _first_activations(generator: Generator) -> nn.Module:
     network = generator.painter.network
-    return network.h_net1.fc if hasattr(network, "h_net1") else network.fc if hasattr(network, "fc") else network.first
+    found = getattr(getattr(network, "h_net1", network), "fc", None) or getattr(network, "first", None)
+    if found is None:
+        raise SettingsError(f"{generator.name!r} has no first layer that is known here. Use find_axes.")
+    return found
 
 
 _MOST_ACTIVATIONS = 1024

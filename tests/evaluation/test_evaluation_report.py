@@ -257,3 +257,14 @@ def test_unusual_ways_of_measuring_have_rows_of_their_own_and_never_the_main_one
         assert "KID-lite2: all resized to 64 px, 1,000 captions | 0.0111" in told
         assert "R-precision, scaled: the best of 8, 1,000 captions | 1.77" in told
         assert "KID-lite2: the best of 8, 1,000 captions | 0.0222" in told
+
+
+def test_axes_have_their_measurements_from_the_manifest():
+    one = {"slope": 0.9, "spearman": 1.0, "leakage": 0.3, "locked_slope": 0.7, "locked_leakage": 0.0123}
+    told = {"names": ["age", "warmth"], "r2": [0.5, 0.25], "generator": "faces", "measured": {"age": one}}
+    place = {"name": "faces", "path": ROOT, "size": 0, "file": "x"}
+    entry = catalogue.Entry(kind="axes", architecture="axes", settings=told, **place)
+    free = catalogue.Entry(kind="generator", architecture="free", settings={"network": {}}, **place)
+    table = report.tables([entry, free], [])
+    assert "| axes of `faces` | R² held out | slope |" in table
+    assert "| age | 0.50 | 0.90 | 1.00 | 0.30 | 0.70 | 0.012 |" in table and "| warmth | 0.25 |" in table
