@@ -18,6 +18,8 @@ from torch.utils._pytree import tree_flatten, tree_map
 DEVICE = torch.device("cuda", 0)
 _MOVING = {"Tensor.to", "Tensor.cpu", "Tensor.cuda", "Tensor.copy_", "Tensor.data.__set__", "Tensor.grad.__set__"}
 _OF_HOST_INDICES = {"Tensor.__getitem__", "Tensor.__setitem__"}  # a GPU takes indices and numbers of the host
+_OF_MODULES = {"_parse_to", "_set_grad_enabled", "_has_compatible_shallow_copy_type"}  # looking at their own parameters
+_OF_SEQUENCES = {"_pack_padded_sequence", "_pad_packed_sequence"}  # the second result is lengths, on the host
 _TO_HOST = {"Tensor.cpu", "Tensor.item", "Tensor.tolist", "Tensor.__bool__", "Tensor.__len__", "Tensor.__repr__"}
 
 
@@ -38,7 +40,8 @@ class PretendedGPU(TorchFunctionMode):
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = (resolve_name(function) or getattr(function, "__name__", "")).removeprefix("torch.")
         kwargs = dict(kwargs or {})
-        if name.startswith("_") or name.endswith("_is_param.__get__"):  # how modules look at their own parameters
+        name = name.removeprefix("_VF.")
+        if name in _OF_MODULES or name.endswith("_is_param.__get__"):
             return function(*args, **kwargs)
         given = [value for value in tree_flatten((args, kwargs))[0] if isinstance(value, torch.Tensor)]
         is_there = any(map(on_gpu, given))
@@ -61,6 +64,8 @@ class PretendedGPU(TorchFunctionMode):
             return result
         if given and result is given[0] and wanted is None:  # in place
             return result
+        if name in _OF_SEQUENCES:
+            return (_claim(result[0], there=is_there), result[1])
         there = is_there if wanted is None else wanted == "cuda"
         if there and any(result is value for value in given if not on_gpu(value)):
             result = result.view_as(result)  # the tensor of the host stays one
@@ -72,6 +77,8 @@ class PretendedGPU(TorchFunctionMode):
     def _check(name: str, given: list[torch.Tensor]) -> None:
         if name in _OF_HOST_INDICES and on_gpu(given[0]):
             return
+        if name in ("lstm", "gru", *_OF_SEQUENCES):
+            given = [value for value in given if value.dtype != torch.long]  # lengths belong on the host
         if any(not on_gpu(value) and value.dim() for value in given):
             shapes = [f"{tuple(value.shape)} on {'cuda:0' if on_gpu(value) else 'cpu'}" for value in given]
             raise RuntimeError(f"{name}: tensors on cuda:0 and cpu: {', '.join(shapes)}")
