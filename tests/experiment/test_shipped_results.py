@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
@@ -118,5 +119,28 @@ def test_readme_repeats_the_summaries():
             for kind in ("object", "action", "colour", "number")
         ),
         *(f"{fresh['survival'][kind]['sources']} photographs" for kind in ("object", "number")),
+    ]
+    assert [text for text in expected if text not in section] == []
+
+
+def test_readme_repeats_the_drift_lab():
+    fresh, fixed = (json.loads((RESULTS / policy / "lab.json").read_text()) for policy in POLICIES)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = " ".join(text.partition("\n## Drift lab")[2].partition("\n## ")[0].split())
+    bits, same = (each["bits"]["sentences"] for each in (fresh, fixed))
+    first, one, last = (f"{bits['bits']['value'][t]:.2f}" for t in (0, 1, 10))
+    top = [f"{100 * bits['top1']['value'][t]:.0f}" for t in (0, 1, 10)]
+    near = fresh["truth"]["near"]["value"]
+    words = {name: f"{told['value'][1]:.0f}" for name, told in fresh["diversity"]["numbers"].items()}
+    colour = fresh["model"]["names"].index("colour rather than object")
+    expected = [
+        f"of the {bits['most']:.2f} bits that tell 200 photographs apart, first captions hold {first}",
+        f"those of round 1 {one}, and those of round 10 {last} with new noise and {same['bits']['value'][10]:.2f} with",
+        f"comes first in {top[0]}, {top[1]} and {top[2]} %",
+        f"odds of a colour are {fresh['model']['odds']['value'][colour]:.2f} times",
+        f"cosine of {fresh['truth']['people']['value']:.2f}",
+        f"{near[0]:.2f} in round 0, and {near[-1]:.2f} in round 10",
+        f"as {words['people']} equally common ones would, first captions {words['round 0']}, round 10 "
+        f"{words['round 10']}",
     ]
     assert [text for text in expected if text not in section] == []
