@@ -259,7 +259,8 @@ def installs(log: list[str]) -> list[str]:
 @needs_make
 def test_help_is_the_default_and_installs_nothing(clone):
     done, log = clone()
-    assert [line.split()[1] for line in done.stdout.splitlines()] == ["help", "play", "notebooks", "test", "lint"]
+    targets = ["help", "play", "notebooks", "badges", "walkthrough", "test", "lint"]
+    assert [line.split()[1] for line in done.stdout.splitlines()] == targets
     assert log == []
 
 

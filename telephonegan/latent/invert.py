@@ -24,7 +24,7 @@ from telephonegan.images import to_tensor, working_image
 from telephonegan.latent.search import loaded
 from telephonegan.results import Picture
 
-_POOR = 0.45  # of the distance that random pictures have; measured in `tests/latent`
+_POOR = 0.45  # of the distance that random pictures have; chosen by eye, not measured
 _STRIDES = (4, 8, 16)
 _SHELL = 0.02  # weight of the distance from the length that random latents have
 _INPUT = 96
