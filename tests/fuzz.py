@@ -27,6 +27,7 @@ from pathlib import Path
 SECONDS, MEMORY = float(os.environ.get("FUZZ_SECONDS", "5")), 600_000_000
 _WALL_SECONDS = 600  # for what waits instead of computing
 KINDS = {"pictures": "tests.fuzz_pictures", "files": "tests.fuzz_files", "captions": "tests.fuzz_captions"}
+_NOT_STARTED = 3  # exit code
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "Unable to allocate", "Cannot allocate memory")
 
 
@@ -56,7 +57,10 @@ def _child(kind: str, seed: int, start: int, stop: int) -> Iterator[str]:
         for line in process.stdout:
             yield line.rstrip("\n")
         errors = process.stderr.read()[-500:]
-        if code := process.wait():
+        code = process.wait()
+        if code == _NOT_STARTED:
+            raise RuntimeError(f"The process that reads the files cannot start: {errors}")
+        if code:
             slow = f"took more than {SECONDS:g} s of CPU time, or {_WALL_SECONDS} s in all"
             is_slow = -code in (signal.SIGPROF, signal.SIGALRM)
             yield f"fault {slow if is_slow else f'ended the process ({code}): {errors}'}"
@@ -68,8 +72,12 @@ def _work(module: str, seed: int, start: int, stop: int) -> None:
     from telephonegan.errors import TelephoneganError
 
     warnings.simplefilter("ignore")
-    fuzzed = import_module(module)
-    fuzzed.prepare()  # what the libraries allocate once does not count
+    try:
+        fuzzed = import_module(module)
+        fuzzed.prepare()  # what the libraries allocate once does not count
+    except Exception as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(_NOT_STARTED)
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
     for number in range(start, stop):

@@ -36,7 +36,7 @@ from telephonegan.experiment.plan import Plan
 from telephonegan.experiment.reading import Experiment
 from telephonegan.experiment.summary import read_summary, write_summary
 from telephonegan.experiment.wording import in_words
-from telephonegan.figures.experiment import _of_summary, _table
+from telephonegan.figures.experiment import _of_summary, _panels, table_of
 from telephonegan.files import json_bytes, sha256
 from telephonegan.networks.attngan import Generator
 from telephonegan.networks.damsm import TextEncoder
@@ -218,8 +218,8 @@ def _old_summary(folder: Path) -> _Case:
 def _report(folder: Path, name: str) -> str | None:
     summary = read_summary(folder)
     in_words(summary)
-    drawn = [*_of_summary(summary)]
-    figures.latex_table(_table(summary), caption="", label="tab:drift")
+    drawn = [*_panels(summary), *_of_summary(summary)]
+    figures.latex_table(table_of(summary), caption="", label="tab:drift")
     for _, axes in drawn:
         pyplot.close(axes.figure)
     return None

@@ -39,3 +39,9 @@ def test_a_child_is_ended_by_its_limits(tmp_path, monkeypatch):
     counts, faults = fuzz.read_all("endless", 4, 0)
     assert (counts["read"], len(faults)) == (2, 2)
     assert "s of CPU time" in faults[0] and "MemoryError" in faults[1]
+
+
+def test_a_child_that_cannot_start_is_not_a_fault_of_the_files(monkeypatch):
+    monkeypatch.setitem(fuzz.KINDS, "nothing", "no_such_module")
+    with pytest.raises(RuntimeError, match=r"cannot start.*no_such_module"):
+        fuzz.read_all("nothing", 4, 0)
