@@ -291,7 +291,7 @@ def test_inception_gives_distances_of_its_own_name(evaluate, monkeypatch):
 def test_what_cannot_be_measured_is_told_before_anything_is_painted(evaluate, monkeypatch, tmp_path):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     monkeypatch.setattr(generators, "paintings", None)
-    assert "2 … 12" in evaluate("generator")
+    assert "from 2 to 12" in evaluate("generator")
     assert PUBLISHED["tf"] in evaluate("generator", *FEW, "--features=inception")
     assert "--features inception" in evaluate("generator", *FEW, "--inception-weights=x.pth")
     assert "limit must be" in evaluate("generator", *FEW, "--limit=0")

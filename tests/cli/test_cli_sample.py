@@ -35,7 +35,7 @@ def test_a_generator_and_a_cfg_exclude_each_other(captions, capsys):
 def test_ctrl_c_tells_how_many_pictures_there_are(captions, capsys, monkeypatch):
     from telephonegan import sampling
 
-    painted = sampling._painted
+    painted = sampling.painted
 
     def interrupted(generator, sentences, seeds):
         if len(list(Path("out").glob("*_g*.png"))) == 4:
@@ -43,6 +43,6 @@ def test_ctrl_c_tells_how_many_pictures_there_are(captions, capsys, monkeypatch)
         return painted(generator, sentences, seeds)
 
     monkeypatch.setattr(sampling, "_BATCH", 1)
-    monkeypatch.setattr(sampling, "_painted", interrupted)
+    monkeypatch.setattr(sampling, "painted", interrupted)
     assert sample(captions, "--out=out") == 130
     assert "4 pictures are in out" in capsys.readouterr().err

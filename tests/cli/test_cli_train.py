@@ -39,6 +39,7 @@ def test_what_is_typed_becomes_arguments(asked, tmp_path, monkeypatch):
     threads = []
     monkeypatch.setattr("telephonegan.inference.use_threads", threads.append)
     typed = ("attngan", "--data", "d", "--run", tmp_path / "r", "--damsm", "m", "--from", "o", "--cache", "c")
+    typed += ("--embedding", "e")
     typed += ("--preset", "gpu", "--config", "x.yml", "--steps", 7, "--seed", 3, "--device", "cpu", "--threads", 2)
     (tmp_path / "some.txt").write_text("7\n3\n")
     typed += ("--without-classes", tmp_path / "some.txt")
@@ -50,7 +51,7 @@ def test_what_is_typed_becomes_arguments(asked, tmp_path, monkeypatch):
     assert more.pop("settings") == ["a=1", "b=2"]
     assert {key: str(value) for key, value in more.items()} == {
         **{"data": "d", "run": str(tmp_path / "r"), "damsm": "m", "origin": "o", "cache": "c", "preset": "gpu"},
-        **{"config": "x.yml", "steps": "7", "seed": "3", "device": "cpu"},
+        **{"embedding": "e", "config": "x.yml", "steps": "7", "seed": "3", "device": "cpu"},
         **{"checkpoint_minutes": "1.0", "minutes": "2.0", "evaluate_every": "5", "without": "[7, 3]"},
     }
     assert threads == [2]

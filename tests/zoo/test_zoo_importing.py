@@ -166,11 +166,12 @@ def test_the_imported_model_paints_what_the_published_networks_paint(attngan, va
         images, attentions, _, _ = generator(z, sentence, words, padding_mask(lengths), eps)
         painted, _ = birds.stages([birds.encode(text) for text in texts], [5, 6])
     assert len(painted) == len(images)
-    assert all(torch.equal(ours, theirs) for ours, theirs in zip(painted, images, strict=True))
+    for ours, theirs in zip(painted, images, strict=True):  # batch norms are folded when a model is loaded
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
     assert np.ptp(np.asarray(pictures[0].image)) > 0
     assert pictures[0].image.size == (generator.size, generator.size)
     if attentions:
-        np.testing.assert_array_equal(pictures[1].attention, attentions[-1][1, :4])
+        np.testing.assert_allclose(pictures[1].attention, attentions[-1][1, :4], rtol=0, atol=1e-6)
 
 
 def test_words_are_looked_up_in_ascii_and_never_cut_off(attngan):

@@ -218,7 +218,7 @@ def test_an_unknown_name_is_answered_with_the_nearest_and_all_names():
 
 def test_an_unknown_kind_is_answered_with_the_kinds():
     for ask in (catalogue.entries, lambda kind: catalogue.find(kind, "x"), lambda kind: stored(kind=kind)):
-        with pytest.raises(UnknownModelError, match="captioner, generator, damsm, judge, extractor, axes"):
+        with pytest.raises(UnknownModelError, match="captioner, generator, damsm, judge, embedding, extractor, axes"):
             ask("painter")
 
 
