@@ -30,17 +30,18 @@ from telephonegan.drift.text_measures import content_f1
 from telephonegan.drift.tracks import Track, Words, check_enough
 from telephonegan.drift.truth import TruthAnchor, truth_anchor
 from telephonegan.drift.words import lemma
-from telephonegan.errors import DataError, TelephoneganError
+from telephonegan.errors import DataError, SettingsError, TelephoneganError
 from telephonegan.experiment.reading import Experiment
 from telephonegan.experiment.summary import jsonable
+from telephonegan.records import read_json
 
 LAB = "lab.json"
 FORMAT = 1
 SCENES, SETS = 12, 4
 MULTIPLICITY = (
-    "One measure is primary, as the plan of the study says; all others are exploratory. Intervals are of 95 % each and "
-    "are not corrected for how many there are, nor are p-values. Intervals resample the photographs: they cover other "
-    "photographs like these, and neither other weights of the networks nor other data."
+    "All measures are exploratory but the primary one that the plan of a study names, if there is one. Intervals are "
+    "of 95 % each and are not corrected for how many there are, nor are p-values. Intervals resample the photographs: "
+    "they cover other photographs like these, and neither other weights of the networks nor other data."
 )
 T = TypeVar("T")
 
@@ -192,12 +193,15 @@ def analyse_folder(folder: str | Path, *, data: str | Path | None = None, write:
     """`analyse` an experiment, and write lab.json to its folder, replacing an older one.
 
     `data` is the data folder that its photographs are from: people's captions of them become the truth anchor, and the
-    captions of its training split the prior. Raises the errors of `Experiment.open`, `open_data` and `analyse`, and
-    DataError for a folder that has none of the photographs.
+    captions of its training split the prior. Raises the errors of `Experiment.open`, `open_data` and `analyse`,
+    DataError for a folder that has none of the photographs, and SettingsError rather than replace a lab.json with these
+    parts by one without.
 
     >>> analyse_folder("out/drift", data="flickr8k").truth.people  # doctest: +SKIP
     """
     played = Experiment.open(folder)
+    if write and data is None:
+        _refuse_to_lose(played.folder / LAB)
     tracks, prior = played.tracks(), []
     if data is not None:
         tracks, prior = with_people(played, data)
@@ -205,6 +209,14 @@ def analyse_folder(folder: str | Path, *, data: str | Path | None = None, write:
     if write:
         files.replace(played.folder / LAB, files.json_bytes(lab.record()))
     return lab
+
+
+def _refuse_to_lose(path: Path) -> None:
+    if path.exists() and read_json(path, dict[str, Any], remedy="Delete it.").get("truth") is not None:
+        raise SettingsError(
+            f"{path} compares with people's captions, which an analysis without data cannot: give the data folder "
+            "(--data), or delete the file first."
+        )
 
 
 def in_words(lab: Lab) -> str:

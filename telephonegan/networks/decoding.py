@@ -89,6 +89,9 @@ def sample(
     if len(generators) != len(features):
         raise SettingsError(f"{len(generators)} generators were given for {len(features)} pictures. Give one for each.")
 
+    # Colder than this it makes no difference, and float32 ends at 1e-38.
+    temperature = max(temperature, 1e-30)
+
     def choose(log_probabilities: Tensor) -> Tensor:
         probabilities, order = (log_probabilities / temperature).softmax(1).cpu().double().sort(1, descending=True)
         before = probabilities.cumsum(1) - probabilities

@@ -8,7 +8,6 @@ const STEP = 1 / 8; // of the picture, for each arrow key
 /** Show data of one kind in an element; returns { update, close }. */
 export function mount(el, data, { onRound = () => {}, onKeep = null, onFile = () => {} } = {}) {
   el.classList.add("tg");
-  el.setAttribute("data-lm-suppress-shortcuts", "true"); // or JupyterLab takes the arrow keys
   const kinds = { games: Games, attention: Attention, gallery: Gallery, upload: Upload };
   let view = null;
   const draw = (shown) => {
@@ -412,6 +411,7 @@ class Frame {
 
   steer(onPoint) {
     this.box.tabIndex = 0;
+    keepKeys(this.box);
     this.box.setAttribute("role", "group");
     this.box.setAttribute("aria-label", "Picture: arrow keys move a point, and the words that looked there light up");
     let place = null;
@@ -727,7 +727,14 @@ function percent(value) {
 }
 
 function element(tag, attributes, ...children) {
-  return dressed(document.createElement(tag), attributes, children);
+  const made = dressed(document.createElement(tag), attributes, children);
+  if (tag === "input" || tag === "button") keepKeys(made);
+  return made;
+}
+
+/** JupyterLab takes the arrow keys unless the element with the focus itself, not one around it, says this. */
+function keepKeys(focused) {
+  focused.setAttribute("data-lm-suppress-shortcuts", "true");
 }
 
 function shape(tag, attributes, ...children) {

@@ -58,6 +58,7 @@ def test_the_keyboard_alone_plays_and_escape_stops(notebook, explorer):
 
 
 def test_arrow_keys_go_through_the_rounds(explorer, screenshot):
+    explorer.go_to(0)
     seen = [explorer.shown()]
     for index in range(1, explorer.last + 1):
         explorer.press("ArrowRight")

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from telephonegan.errors import DataError
+from telephonegan.errors import DataError, SettingsError
 from telephonegan.experiment.lab import LAB, analyse, analyse_folder, in_words
 from telephonegan.experiment.reading import Experiment
 from tests.planted import tracks
@@ -79,6 +79,16 @@ def test_a_folder_is_analysed_and_its_lines_may_be_packed(tmp_path):
     assert Experiment.open(folder).is_complete
     found = analyse_folder(folder, resamples=20, permutations=20, sentences=False)
     assert json.loads((folder / LAB).read_text())["chains"] == found.chains == 600
+
+
+def test_an_analysis_with_people_is_not_replaced_by_one_without(tmp_path):
+    folder = tmp_path / "fresh"
+    shutil.copytree(RESULTS / "fresh", folder)
+    before = (folder / LAB).read_bytes()
+    assert json.loads(before)["truth"] is not None
+    with pytest.raises(SettingsError, match="--data"):
+        analyse_folder(folder, resamples=20, permutations=20, sentences=False)
+    assert (folder / LAB).read_bytes() == before
 
 
 def test_damaged_packed_lines_are_refused(tmp_path):

@@ -247,6 +247,13 @@ def test_the_nucleus_is_the_smallest_set_that_holds_top_p(decoder, top_p):
     assert top_share == pytest.approx((probabilities[0] / probabilities[:size].sum()).item(), abs=0.1)
 
 
+@pytest.mark.parametrize("temperature", [1e-37, 1e-45, 5e-324])
+def test_a_temperature_that_float32_cannot_hold_is_greedy(decoder, temperature):
+    cold = first_words(decoder, 1, 20, temperature=1e-6)
+    assert torch.equal(first_words(decoder, 1, 20, temperature=temperature), cold)
+    assert len(cold.unique()) == 1
+
+
 def test_a_temperature_towards_zero_is_greedy(network):
     decoder, features = network
     cold = sample(decoder, features, MARKERS, generators(*range(5)), temperature=1e-6, limit=10)
