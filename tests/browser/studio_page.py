@@ -15,7 +15,9 @@ class StudioPage:
     def __init__(self, page: Page) -> None:
         self._page = page
         self.root = page.locator(".tg-studio").first
-        self.button = self.root.get_by_role("button", name=re.compile("^(Play|Stop)$")).first
+        # By its text: the name that a screen reader hears begins with the glyph of the icon.
+        buttons = self.root.locator("button.jupyter-button")
+        self.button = buttons.filter(has_text=re.compile(r"^\s*(Play|Stop)\s*$")).first
         self.dice = self.root.get_by_role("button", name="Dice")
         self.status = self.root.locator("> .widget-html")
         self.history = self.root.locator(".widget-toggle-button")

@@ -174,12 +174,17 @@ def outputs(notebook: NotebookNode) -> list[NotebookNode]:
     return [output for cell in code_cells(notebook) for output in cell.outputs]
 
 
+WITH_FIGURES_ONLY = ("09_text_to_image", "10_drift_lab")
+
+
 @every_notebook
 def test_it_runs_and_its_widgets_show_pictures(path, run):
     done = run(path)
     states = [widget["state"] for widget in shown_widgets(done)]
     views = [state["data"] for state in states if "data" in state]
-    assert views and all(view["kind"] in ("games", "attention", "gallery", "upload") for view in views)
+    assert all(view["kind"] in ("games", "attention", "gallery", "upload") for view in views)
+    assert views or path.stem in WITH_FIGURES_ONLY
     texts = [state.get("value", "") for state in states if isinstance(state.get("value"), str)]
     assert [text for text in texts if 'role="alert"' in text] == [], "a widget reports an error"
-    assert any("image/jpeg" in output.get("data", {}) for output in outputs(done)), "a still, where no kernel runs"
+    stills = {"image/jpeg"} if views else {"image/jpeg", "image/png"}
+    assert any(stills & output.get("data", {}).keys() for output in outputs(done)), "a still, where no kernel runs"
