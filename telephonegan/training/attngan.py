@@ -206,7 +206,7 @@ class GanRecipe(ProjectedGan):
 
     def step(self, step: int) -> dict[str, float]:
         settings, batch = self.settings, self.batch_size
-        size = settings.inputs[step % len(settings.inputs)]
+        size = self.input_size(step)
         rows, order, twins = self.draw_rows()
         mirrored = share(torch.rand(batch, 1, 1, 1)) < (0.5 if settings.mirror else 0.0)
         chosen = self.text.pick(rows)
@@ -223,15 +223,13 @@ class GanRecipe(ProjectedGan):
             painted = self.pyramid(disturbed, size)
             with torch.no_grad():
                 photographed = self.pyramid(augment(real), size)
-            discriminator_loss = self.discriminator_step(photographed, painted, sentences, text[1])
+            mismatched = share(text[1].roll(1, 0))  # the sentence of a neighbour, maybe in another process
+            discriminator_loss = self.discriminator_step(photographed, painted, sentences, mismatched)
             if step < settings.discriminator_alone:
                 return fetched({"discriminator": discriminator_loss})
-            self.require_heads(False)
-            (logits,) = self.judged(painted, sentences)
-            self.require_heads(True)
+            adversarial = self.adversarial(painted, sentences)
             pooled = pooled_features(self.backbone.head(painted[32]))
             matching = self.matching_losses(size, disturbed, painted, pooled, text, rows)
-            adversarial = -logits.float().mean()
             moments = (
                 adversarial.new_zeros(()) if self.moments is None else self.discrepancy(pooled, photographed, size)
             )
@@ -313,22 +311,6 @@ class GanRecipe(ProjectedGan):
         for drawn in (rows, order):
             drawn[:, rows.shape[1] - twins :] = drawn[:, :twins]
         return rows.flatten(), order.flatten(), twins
-
-    def discriminator_step(
-        self, photographed: dict[int, Tensor], painted: dict[int, Tensor], sentences: Tensor, everyones: Tensor
-    ) -> Tensor:
-        """One step on the hinge loss: photographs against painted pictures, and against wrongly captioned photographs.
-
-        `sentences` (B,D) belong to the pictures; `everyones`, those of all processes, give the wrong captions.
-        """
-        matching, mismatched = self.judged(photographed, sentences, share(everyones.roll(1, 0)))
-        (fake,) = self.judged({stride: f.detach() for stride, f in painted.items()}, sentences)
-        weight = self.settings.mismatched_weight
-        return self.update_discriminator(
-            F.relu(1 - matching.float()).mean()
-            + (1 - weight) * F.relu(1 + fake.float()).mean()
-            + weight * F.relu(1 + mismatched.float()).mean()
-        )
 
     def grown(self, found: dict[str, Tensor]) -> dict[str, Tensor]:
         """An added stage starts as a copy of the one before.

@@ -7,17 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from telephonegan.data.photos import CaptionedPhotos, pack_photos
 from telephonegan.images import contact_sheet
 from telephonegan.networks.attngan import initialise
-from telephonegan.networks.damsm import pooled_features
 from telephonegan.networks.free import FreeGenerator
 from telephonegan.text import Vocabulary
-from telephonegan.training.augment import augment
-from telephonegan.training.devices import autocast, fetched, sent
+from telephonegan.training.devices import sent
 from telephonegan.training.distributed import share
 from telephonegan.training.projected import ProjectedGan, ProjectedSettings
 from telephonegan.training.ranges import SIZE, check_ranges
@@ -86,34 +82,11 @@ class FreeRecipe(ProjectedGan):
 
     def step(self, step: int) -> dict[str, float]:
         settings, batch = self.settings, self.batch_size
-        size = settings.inputs[step % len(settings.inputs)]
         rows = torch.randint(len(self.photos), (batch,))
         mirrored = share(torch.rand(batch, 1, 1, 1)) < (0.5 if settings.mirror else 0.0)
         noise = sent(share(torch.randn(batch, settings.noise_width)), self.device)
         real = self.photographs(sent(rows, self.device), sent(mirrored, self.device))
-        with autocast(self.device, cache_enabled=False):
-            painted = self.pyramid(augment(self.paint(noise).float()), size)
-            with torch.no_grad():
-                photographed = self.pyramid(augment(real), size)
-            discriminator_loss = self.discriminator_step(photographed, painted)
-            if step < settings.discriminator_alone:
-                return fetched({"discriminator": discriminator_loss})
-            self.require_heads(False)
-            (logits,) = self.judged(painted)
-            self.require_heads(True)
-            adversarial = moments = -logits.float().mean()
-            if self.moments is not None:
-                moments = self.discrepancy(pooled_features(self.backbone.head(painted[32])), photographed, size)
-        loss = adversarial if self.moments is None else adversarial + settings.moment_weight * moments
-        self.update_generator(loss, step)
-        numbers = {"discriminator": discriminator_loss, "adversarial": adversarial}
-        return fetched(numbers if self.moments is None else numbers | {"moments": moments})
-
-    def discriminator_step(self, photographed: dict[int, Tensor], painted: dict[int, Tensor]) -> Tensor:
-        """Hinge loss: photographs against painted pictures."""
-        (real,) = self.judged(photographed)
-        (fake,) = self.judged({stride: f.detach() for stride, f in painted.items()})
-        return self.update_discriminator(F.relu(1 - real.float()).mean() + F.relu(1 + fake.float()).mean())
+        return self.duel(step, real, lambda: self.paint(noise), self.discriminator_step)
 
     @torch.no_grad()
     def evaluate(self, step: int, folder: Path) -> dict[str, float]:

@@ -10,15 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from telephonegan.data.photos import CaptionedPhotos, pack_photos
 from telephonegan.matcher import Matcher
-from telephonegan.networks.damsm import pooled_features
 from telephonegan.networks.gan_cls import Generator
-from telephonegan.training.augment import augment
-from telephonegan.training.devices import autocast, fetched, sent
+from telephonegan.training.devices import sent
 from telephonegan.training.distributed import share
 from telephonegan.training.gan_cls import EmbeddedCaptions, OtherClasses, paint_shown
 from telephonegan.training.projected import ProjectedGan, ProjectedSettings
@@ -95,41 +91,18 @@ class ProjectedGanClsRecipe(ProjectedGan):
 
     def step(self, step: int) -> dict[str, float]:
         settings, batch = self.settings, self.batch_size
-        size = settings.inputs[step % len(settings.inputs)]
         rows = torch.randint(len(self.photos), (batch,))
         mirrored = share(torch.rand(batch, 1, 1, 1)) < (0.5 if settings.mirror else 0.0)
         sentences = share(self.text.draw(rows, settings.captions))
         mismatched = share(self.text.draw(self.others.draw(rows), settings.captions))
         noise = sent(share(torch.randn(batch, settings.noise_width)), self.device)
         real = self.photographs(sent(rows, self.device), sent(mirrored, self.device))
-        with autocast(self.device, cache_enabled=False):
-            painted = self.pyramid(augment(self.paint(noise, sentences).float()), size)
-            with torch.no_grad():
-                photographed = self.pyramid(augment(real), size)
-            discriminator_loss = self._discriminator_step(photographed, painted, sentences, mismatched)
-            if step < settings.discriminator_alone:
-                return fetched({"discriminator": discriminator_loss})
-            self.require_heads(False)
-            (logits,) = self.judged(painted, sentences)
-            self.require_heads(True)
-            losses = {"adversarial": -logits.float().mean()}
-            if self.moments is not None:
-                pooled = pooled_features(self.backbone.head(painted[32]))
-                losses["moments"] = settings.moment_weight * self.discrepancy(pooled, photographed, size)
-        self.update_generator(sum(losses.values()), step)
-        return fetched({"discriminator": discriminator_loss, **losses})
-
-    def _discriminator_step(
-        self, photographed: dict[int, Tensor], painted: dict[int, Tensor], sentences: Tensor, mismatched: Tensor
-    ) -> Tensor:
-        """Hinge loss: real with its sentence against painted, and against real with a sentence of another class."""
-        matching, wrong = self.judged(photographed, sentences, mismatched)
-        (fake,) = self.judged({stride: f.detach() for stride, f in painted.items()}, sentences)
-        weight = self.settings.mismatched_weight
-        return self.update_discriminator(
-            F.relu(1 - matching.float()).mean()
-            + (1 - weight) * F.relu(1 + fake.float()).mean()
-            + weight * F.relu(1 + wrong.float()).mean()
+        return self.duel(
+            step,
+            real,
+            lambda: self.paint(noise, sentences),
+            lambda photographed, painted: self.discriminator_step(photographed, painted, sentences, mismatched),
+            sentences,
         )
 
     def evaluate(self, step: int, folder: Path) -> dict[str, float]:

@@ -2,12 +2,13 @@
 
 The discriminator sees EfficientNet-Lite0 features of photographs and painted pictures (Sauer et al., "Projected GANs
 Converge Faster", 2021), both disturbed alike by differentiable augmentation (Zhao et al. 2020). The recipes differ in
-what the generator is given: texts (`attngan`), or noise only (`free`).
+what the generator is given: texts (`attngan`, `gan_cls_projected`), or noise only (`free`).
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,9 @@ from telephonegan.errors import SettingsError, WeightsError
 from telephonegan.networks.backbone import STRIDES, Backbone
 from telephonegan.networks.damsm import pooled_features
 from telephonegan.networks.projected import ProjectedDiscriminator
+from telephonegan.training.augment import augment
 from telephonegan.training.averaging import follow
+from telephonegan.training.devices import autocast, fetched
 from telephonegan.training.distributed import average_gradients, gather, share
 from telephonegan.training.moments import MomentMatching
 from telephonegan.training.ranges import COUNT, RATE, SIZE, check_ranges
@@ -181,12 +184,68 @@ class ProjectedGan:
         enlarged = F.interpolate(images, size=(size, size), mode="bilinear", align_corners=False)
         return self.see(enlarged.contiguous(memory_format=torch.channels_last))
 
+    def input_size(self, step: int) -> int:
+        """The input size of the backbone in this step."""
+        return self.settings.inputs[step % len(self.settings.inputs)]
+
+    def adversarial(self, painted: dict[int, Tensor], *sentences: Tensor) -> Tensor:
+        """The generator's hinge loss, from the pyramid of its pictures, for which the discriminator is fixed."""
+        self.require_heads(False)
+        (logits,) = self.judged(painted, *sentences)
+        self.require_heads(True)
+        return -logits.float().mean()
+
+    def duel(
+        self,
+        step: int,
+        real: Tensor,
+        paint: Callable[[], Tensor],
+        train_discriminator: Callable[[dict[int, Tensor], dict[int, Tensor]], Tensor],
+        *sentences: Tensor,
+    ) -> dict[str, float]:
+        """One step of a generator that has no losses but the adversarial one and moment matching.
+
+        `real` and what `paint` returns are pictures (B,3,S,S) in [-1,1]. `train_discriminator` takes the pyramids of
+        photographs and of pictures, and `sentences` (B,D) belong to the pictures. Returns the numbers to log.
+        """
+        size = self.input_size(step)
+        with autocast(self.device, cache_enabled=False):
+            painted = self.pyramid(augment(paint().float()), size)
+            with torch.no_grad():
+                photographed = self.pyramid(augment(real), size)
+            losses = {"discriminator": train_discriminator(photographed, painted)}
+            if step < self.settings.discriminator_alone:
+                return fetched(losses)
+            losses["adversarial"] = loss = self.adversarial(painted, *sentences)
+            if self.moments is not None:
+                pooled = pooled_features(self.backbone.head(painted[32]))
+                losses["moments"] = self.discrepancy(pooled, photographed, size)
+                loss = loss + self.settings.moment_weight * losses["moments"]
+        self.update_generator(loss, step)
+        return fetched(losses)
+
     def discrepancy(self, pooled: Tensor, photographed: dict[int, Tensor], size: int) -> Tensor:
         """MMD between the pictures of all processes, by pooled features (B,F), and photographs."""
         with torch.no_grad():
             real = pooled_features(self.backbone.head(photographed[32]))
         moments = self.moments[str(size)] if isinstance(self.moments, nn.ModuleDict) else self.moments
         return moments(gather(pooled), gather(real))
+
+    def discriminator_step(
+        self, photographed: dict[int, Tensor], painted: dict[int, Tensor], *sentences: Tensor
+    ) -> Tensor:
+        """One step on the hinge loss, from pyramids: photographs against painted pictures. Returns the loss.
+
+        With two `sentences`, (B,D) of the pictures and (B,D) of others, also against photographs with the sentences of
+        others; the setting `mismatched_weight` divides the second half of the loss between the two.
+        """
+        real, *mismatched = self.judged(photographed, *sentences)
+        (fake,) = self.judged({stride: f.detach() for stride, f in painted.items()}, *sentences[:1])
+        against = F.relu(1 + fake.float()).mean()
+        if mismatched:
+            weight = self.settings.mismatched_weight
+            against = (1 - weight) * against + weight * F.relu(1 + mismatched[0].float()).mean()
+        return self.update_discriminator(F.relu(1 - real.float()).mean() + against)
 
     def update_discriminator(self, loss: Tensor) -> Tensor:
         """One step of the discriminator; the loss as a number."""

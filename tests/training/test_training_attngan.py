@@ -218,12 +218,22 @@ def test_the_discriminators_loss_is_the_hinge_over_matching_painted_and_mismatch
     recipe.discriminator = stub = Stub()
     recipe.settings = dataclasses.replace(SETTINGS, mismatched_weight=0.25)
     sentences = torch.randn(4, 16)
-    loss = recipe.discriminator_step({4: torch.zeros(1)}, {4: torch.zeros(1)}, sentences, sentences)
+    others = sentences.roll(1, 0)
+    loss = recipe.discriminator_step({4: torch.zeros(1)}, {4: torch.zeros(1)}, sentences, others)
     assert loss.item() == pytest.approx((1 - 0.4) + 0.75 * (1 - 0.2) + 0.25 * (1 + 0.3))
     (own, other), (painted,) = stub.heard
     assert torch.equal(own, sentences)
     assert torch.equal(painted, sentences)
-    assert torch.equal(other, sentences[[3, 0, 1, 2]])
+    assert torch.equal(other, others)
+
+
+def test_photographs_are_mismatched_with_the_sentence_of_a_neighbour(recipe, monkeypatch):
+    given = []
+    train = recipe.discriminator_step
+    monkeypatch.setattr(recipe, "discriminator_step", lambda *seen: given.append(seen[2:]) or train(*seen))
+    recipe.step(0)
+    [(own, other)] = given
+    assert torch.equal(other, own[[3, 0, 1, 2]])
 
 
 def test_one_stage_can_be_trained_alone(make):
