@@ -38,6 +38,8 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except FileExistsError as error:
+        if not os.path.lexists(path):  # a file stands where one of its folders should be
+            raise OutputError(f"{path} cannot be written: {error.filename} is not a folder.") from error
         raise OutputError(_taken(path)) from error
     except OSError as error:
         raise OutputError(

@@ -210,7 +210,9 @@ def test_the_commands_say_what_they_did_and_what_they_skipped(tiny, folder, text
 @pytest.mark.parametrize(
     "arguments, told",
     [
-        (["caption", str(samples()["coffee"]), "--out", "x.jsonl"], "one folder"),
+        (["caption", str(samples()["coffee"]), "--out", "x.jsonl"], "not a folder"),
+        (["caption", "nowhere", "--sidecars"], "nowhere is not a folder of pictures"),
+        (["caption", "."], "add --out captions.jsonl or --sidecars"),
         (["caption", ".", ".", "--sidecars"], "one folder"),
         (["generate", "--file", "texts.txt"], "--out"),
     ],
@@ -218,3 +220,18 @@ def test_the_commands_say_what_they_did_and_what_they_skipped(tiny, folder, text
 def test_options_for_many_inputs_say_what_they_need(tiny, arguments, told, capsys):
     assert main(arguments) == 2
     assert told in capsys.readouterr().err
+
+
+def test_ctrl_c_says_that_the_same_command_continues(tiny, folder, tmp_path, monkeypatch, capsys):
+    def interrupted(*given, **how):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bulk, "caption_folder", interrupted)
+    assert main(["caption", str(folder), "--out", str(tmp_path / "c.jsonl"), "--captioner=tiny"]) == 130
+    assert "the same command continues" in capsys.readouterr().err
+
+
+def test_a_world_names_the_model_of_its_kind(tiny, folder, tmp_path, capsys):
+    assert main(["caption", str(folder / "a.PNG"), "--world=tiny", "--device=cpu"]) == 0
+    assert main(["generate", "a dog", "--world=tiny", "--device=cpu", "--out", str(tmp_path / "dog")]) == 0
+    assert (tmp_path / "dog" / "strip.png").is_file()

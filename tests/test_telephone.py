@@ -305,7 +305,7 @@ def test_saving_never_overwrites(chain, tmp_path, make):
 
 def test_a_file_in_the_place_of_a_folder_is_explained(chain, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="file"):
+    with pytest.raises(OutputError, match="file is not a folder"):
         chain.save(tmp_path / "file" / "game")
 
 

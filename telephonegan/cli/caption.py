@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+import os
 
 from telephonegan.cli.options import (
     add_captioner,
@@ -13,6 +13,7 @@ from telephonegan.cli.options import (
     open_picture,
     print_outcome,
     record,
+    resumable,
 )
 from telephonegan.errors import SettingsError, printable
 
@@ -33,6 +34,7 @@ def add_caption(parser: argparse.ArgumentParser) -> None:
     many.add_argument("--sidecars", action="store_true", help="of one folder: write bear.txt beside bear.jpg; resumes")
     parser.add_argument("--json", action="store_true", help="print words, probabilities and alternatives too, as JSON")
     add_captioner(parser)
+    parser.add_argument("--world", dest="captioner", metavar="NAME", help="the captioner of a world")
     add_computing(parser)
 
 
@@ -44,6 +46,10 @@ def run(options: argparse.Namespace) -> int:
     records = []
     for start in range(0, len(options.image), _BATCH):
         names = options.image[start : start + _BATCH]
+        if folder := next(filter(os.path.isdir, names), None):
+            raise SettingsError(
+                f"{folder} is a folder: add --out captions.jsonl or --sidecars to caption its pictures."
+            )
         images = [open_picture(typed) for typed in names]
         from telephonegan.telephone import caption  # after a look at the pictures, which are wrong more often
 
@@ -61,14 +67,15 @@ def run(options: argparse.Namespace) -> int:
 
 def _caption_folder(options: argparse.Namespace) -> int:
     """Caption a folder into a file or into text files, and print what was done and what could not be used."""
-    if len(options.image) != 1 or not Path(options.image[0]).is_dir() or options.json:
+    if len(options.image) != 1 or options.json:
         raise SettingsError("--out and --sidecars caption one folder: telephonegan caption FOLDER --out captions.jsonl")
-    from telephonegan.bulk import caption_folder
+    from telephonegan.bulk import caption_folder, pictures_in
     from telephonegan.captioning import Captioner
     from telephonegan.telephone import DEFAULT_MODEL
 
+    pictures_in(options.image[0])  # says now if it is not a folder
     captioner = Captioner.load(options.captioner or DEFAULT_MODEL, **given(options, "device"))
-    outcome = caption_folder(
-        options.image[0], captioner, out=options.out, **given(options, "seed"), **decoding(options)
-    )
+    how = given(options, "seed") | decoding(options)
+    with resumable():
+        outcome = caption_folder(options.image[0], captioner, out=options.out, **how)
     return print_outcome(outcome, "captions", options.out or options.image[0])

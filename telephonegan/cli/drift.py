@@ -43,7 +43,7 @@ def add_drift(parser: argparse.ArgumentParser) -> None:
     analyse = add_command(commands, "analyse", "run all analyses of one experiment, and write lab.json", _EXAMPLES)
     analyse.add_argument("folder", type=Path, metavar="FOLDER", help="the folder of an experiment")
     analyse.add_argument("--data", metavar="FOLDER", help="the data folder its photographs are from")
-    resamples = "resamples for the intervals, and permutations for tests, at most 1000 (default: 2000)"
+    resamples = "resamples for the intervals (default: 2000); tests permute as often, but at most 1000 times"
     analyse.add_argument("--resamples", type=whole, default=2000, help=resamples)
     words = "compare captions by their words alone, also where the extra `semantic` is installed"
     analyse.add_argument("--words-only", action="store_true", help=words)

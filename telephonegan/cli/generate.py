@@ -12,6 +12,7 @@ from telephonegan.cli.options import (
     print_left_out,
     print_outcome,
     record,
+    resumable,
     whole,
 )
 from telephonegan.errors import SettingsError
@@ -31,6 +32,7 @@ def add_generate(parser: argparse.ArgumentParser) -> None:
     text.add_argument("--file", type=Path, help="a text file, one sentence per line; with the same --out it resumes")
     parser.add_argument("-n", type=whole, help="how many pictures, with the seeds SEED, SEED + 1, … (default: 1)")
     add_generator(parser)
+    parser.add_argument("--world", dest="generator", metavar="NAME", help="the generator of a world")
     add_computing(parser)
 
 
@@ -65,4 +67,6 @@ def _paint_file(options: argparse.Namespace) -> int:
 
     generator = Generator.load(options.generator or DEFAULT_MODEL, **given(options, "device"))
     how = given(options, "seed", "n", "truncation", "candidates")
-    return print_outcome(paint_file(options.file, generator, options.out, **how), "pictures", options.out)
+    with resumable():
+        outcome = paint_file(options.file, generator, options.out, **how)
+    return print_outcome(outcome, "pictures", options.out)

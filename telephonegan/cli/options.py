@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -163,6 +164,16 @@ def print_left_out(picture: Picture) -> None:
         tqdm.write(f"Not known here, so not painted: {left_out}", file=sys.stderr)
     if picture.truncated:
         tqdm.write(f"{picture.truncated} words at the end are beyond the limit and were not painted.", file=sys.stderr)
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Say on Ctrl-C or SIGTERM that the same command continues."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("What was written is kept; the same command continues.", file=sys.stderr)
+        raise
 
 
 def print_outcome(outcome: Outcome, what: str, where: str) -> int:

@@ -37,7 +37,7 @@ _EXAMPLES = """examples:
   telephonegan play --image=bear.jpg --rounds 8 --seed 1
   telephonegan play --image=bear.jpg --gif --html
   telephonegan play --world flowers --text "a pale pink flower with pointed petals"
-  telephonegan play --text "a dog on a lawn" --axes flickr8k --turn warmth=0.5
+  telephonegan play --text "a dog on a lawn" --axes my_axes --turn warmth=0.5
   telephonegan play --resume=out/20260101-120000-bear"""
 
 _FIXED_BY_THE_GAME = (

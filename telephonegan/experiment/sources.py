@@ -108,7 +108,7 @@ def place_of(plan: Plan, base: Path) -> Path | None:
     if not place.exists():
         raise DataError(
             f"There are no sources {place}. Give a folder of pictures, a text file with one caption per line, or "
-            f"{SAMPLES}; a path is relative to the folder of the plan."
+            f"{SAMPLES}; a relative path starts at {base.absolute()}."
         )
     return place
 

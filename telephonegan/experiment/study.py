@@ -25,6 +25,7 @@ from telephonegan.experiment.folder import MANIFEST
 from telephonegan.experiment.plan import Plan
 from telephonegan.experiment.reading import Experiment
 from telephonegan.experiment.runner import resume, run
+from telephonegan.experiment.sources import place_of
 from telephonegan.files import expanded
 from telephonegan.records import read_json, read_yaml
 
@@ -135,11 +136,15 @@ def play_study(
     """Play every experiment of a study into a folder of its own in `out`, and return `out`; called again it goes on.
 
     A relative path to the sources is seen from `base`. `on_run` is called with the name of each before it is played.
-    Raises DataError where `out` holds another study, and the errors of `experiment.run`.
+    Raises DataError where `out` holds another study or sources are missing, before anything is played, and the errors
+    of `experiment.run`.
 
     >>> play_study(Study.read("study.yaml"), "out/study")  # doctest: +SKIP
     """
     out = expanded(out)
+    for name, plan in study.experiments().items():
+        if not (out / _folder_name(name) / MANIFEST).exists():
+            place_of(plan, Path(base))
     files.make_folder(out)
     path = out / STUDY
     if path.exists():

@@ -255,9 +255,10 @@ class AxisSet:
             raise SettingsError(
                 f"These axes move {self.part} of {len(offset)} numbers; the latents have {before.shape}."
             )
-        return {name: np.asarray(part) for name, part in latents.items()} | {
-            self.part: (before + offset).astype(np.float32)
-        }
+        moved = before + offset
+        if np.abs(moved).max() > np.finfo(np.float32).max:
+            raise SettingsError(f"So many σ cannot be moved: {dict(steps)!r:.60}.")
+        return {name: np.asarray(part) for name, part in latents.items()} | {self.part: moved.astype(np.float32)}
 
     def coordinates(self, latents: Mapping[str, np.ndarray]) -> dict[str, float]:
         """Where latents are along each axis, in σ."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from urllib.parse import quote, unquote
@@ -17,6 +16,7 @@ import numpy as np
 from telephonegan.errors import SettingsError, TelephoneganError
 from telephonegan.generation import Generator
 from telephonegan.images import to_tensor
+from telephonegan.inference import is_number
 from telephonegan.latent.axes import AxisSet
 from telephonegan.latent.features import Features
 from telephonegan.latent.measure import standard_scores
@@ -86,7 +86,7 @@ class Walk:
     def _moved(self, name: str, sigmas: float) -> State:
         """The present state with one feature moved."""
         self.axes.index(name)
-        if not math.isfinite(sigmas) or abs(sigmas) > MOST:
+        if not is_number(sigmas) or not abs(sigmas) <= MOST:
             raise SettingsError(f"A step is from -{MOST:g} to {MOST:g} σ; {sigmas!r} was given for {name}.")
         if name in self.state.locked:
             raise SettingsError(f"{name} is locked. Unlock it to move it.")
@@ -213,9 +213,10 @@ class Walk:
     def read(self, shared: str) -> State:
         """The state of a shared text, checked. Raises SettingsError."""
         try:
-            version, generator, seed, text, moves, locks, start = shared.strip().split(";")
-            if version != _VERSION:
-                raise ValueError(f"it begins with {version!r:.20}")
+            version, *parts = shared.strip().split(";")
+            if version != _VERSION or len(parts) != 6:
+                raise ValueError("`share` writes such texts, and this is none of them")
+            generator, seed, text, moves, locks, start = parts
             if unquote(generator) != self.generator.name:
                 raise ValueError(f"it belongs to the generator {unquote(generator)!r:.60}")
             state = State(

@@ -28,6 +28,8 @@ class Client:
     """
 
     def __init__(self, url: str = "http://127.0.0.1:8000", token: str = "", timeout_s: float = 120.0) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise TelephoneganError(f"{url!r:.80} is not the address of a server, such as http://127.0.0.1:8000.")
         self._url, self._timeout = url.rstrip("/"), timeout_s
         self._headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {token}"} if token else {})
 
@@ -73,5 +75,8 @@ def _message(error: urllib.error.HTTPError) -> str:
 
 
 def _base64(image: str | os.PathLike[str] | bytes) -> str:
-    content = image if isinstance(image, bytes) else Path(image).read_bytes()
+    try:
+        content = image if isinstance(image, bytes) else Path(image).read_bytes()
+    except OSError as error:
+        raise TelephoneganError(f"The picture {image} cannot be read: {error.strerror or error}.") from error
     return base64.b64encode(content).decode("ascii")

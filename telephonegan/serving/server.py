@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import secrets
+import socket
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -14,6 +15,7 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from telephonegan.errors import OutputError
 from telephonegan.serving.app import create_app
 from telephonegan.serving.refusals import answer
 from telephonegan.serving.service import Service
@@ -36,10 +38,24 @@ def serve(settings: Settings, *, on_start: Callable[[str], object] = lambda addr
 
     >>> serve(Settings(port=8000, worlds=("flickr8k",)))  # doctest: +SKIP
     """
+    _check_free(settings.host, settings.port)
     service = Service(settings)
     service.start()
     with suppress(KeyboardInterrupt):  # uvicorn sends itself the signal again after it has stopped
         Server(service, on_start=on_start).run()
+
+
+def _check_free(host: str, port: int) -> None:
+    """Raise OutputError, before the models are loaded, if one cannot listen there."""
+    try:
+        for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+    except OSError as error:
+        raise OutputError(
+            f"The server cannot listen at {host}, port {port}: {error.strerror or error}. Choose another port or host."
+        ) from error
 
 
 class Server(uvicorn.Server):

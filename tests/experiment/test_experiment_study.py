@@ -58,6 +58,13 @@ def test_mistakes_in_a_study_are_named(values, changes, told):
         Study.of(values | changes)
 
 
+def test_missing_sources_are_named_before_anything_is_made(values, tmp_path):
+    study = Study.of(values | {"base": {**values["base"], "sources": "nowhere"}})
+    with pytest.raises(DataError, match=f"a relative path starts at {tmp_path}"):
+        play_study(study, tmp_path / "out", base=tmp_path, device="cpu", progress=False)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_study_is_played_once_and_goes_on(values, tmp_path):
     study, names = Study.of(values), []
     out = play_study(study, tmp_path / "out", device="cpu", progress=False, on_run=names.append)

@@ -225,3 +225,8 @@ def test_other_pickles_are_refused_and_nothing_in_them_runs(tmp_path, content, s
     with pytest.raises(DataError, match=said):
         AxisSet.from_tlgan(path)
     assert "code of a pickle" not in capsys.readouterr().err
+
+
+def test_a_move_that_single_precision_cannot_hold_is_refused(axes):
+    with pytest.raises(SettingsError, match="So many σ"):
+        axes.move({"noise": np.zeros(len(axes.axes))}, {"age": 1e300})

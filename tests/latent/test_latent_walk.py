@@ -132,6 +132,7 @@ def of_hypothesis(registered_free):
     "text",
     [
         "",
+        "junk",
         "tg1;free;3",
         "tg0;free;3;;;;",
         "tg1;faces;3;;;;",
@@ -155,7 +156,7 @@ def test_other_texts_are_refused_and_change_nothing(walk, text):
     assert walk.state == before
 
 
-@pytest.mark.parametrize("sigmas", [float("nan"), float("inf"), 21, -21])
+@pytest.mark.parametrize("sigmas", [float("nan"), float("inf"), 21, -21, "x", None])
 def test_steps_out_of_reach_are_refused(walk, sigmas):
     with pytest.raises(SettingsError, match="from -20 to 20 σ"):
         walk.set("warmth", sigmas)

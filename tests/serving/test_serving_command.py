@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -15,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from telephonegan.cli.main import main
-from telephonegan.errors import SettingsError
-from telephonegan.serving import Settings
+from telephonegan.errors import SettingsError, TelephoneganError
+from telephonegan.serving import Client, Settings
 from tests.servers import SECONDS
 from tests.tiny import NAME, register_tiny
 
@@ -103,6 +104,28 @@ def test_what_is_typed_wrong_is_explained(only_tiny, typed, told, capsys, monkey
     monkeypatch.chdir(tmp_path)
     assert main(["serve", "--captioner", NAME, "--generator", NAME, *typed]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_a_port_in_use_is_explained_before_models_are_loaded(only_tiny, capsys, monkeypatch):
+    monkeypatch.setattr("telephonegan.serving.server.Service", None)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(["serve", "--captioner", NAME, "--generator", NAME, "--port", str(port)]) == 2
+    assert f"port {port}: Address already in use. Choose another port" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("ask", "told"),
+    [
+        (lambda: Client("nonsense"), "'nonsense' is not the address of a server"),
+        (lambda: Client().caption("missing.jpg"), "missing.jpg cannot be read: No such file"),
+    ],
+)
+def test_the_client_explains_itself(ask, told):
+    with pytest.raises(TelephoneganError, match=told):
+        ask()
 
 
 def test_a_token_must_be_hard_to_guess_and_is_not_shown():
