@@ -20,7 +20,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.sparse.csgraph import connected_components
 
-from telephonegan.drift.tracks import Track, Words, check_enough
+from telephonegan.drift.tracks import Track, Words
 from telephonegan.drift.words import content_words, lemma
 from telephonegan.errors import DataError, SettingsError
 
@@ -278,12 +278,6 @@ def settling_test(
         by_chance.append(distance(ids[rows, swap], ids[rows, 1 - swap]))
     p = float((1 + np.sum(np.array(by_chance) >= seen - 1e-12)) / (1 + permutations))
     return Settling(earlier, later, seen, float(np.mean(by_chance)), p)
-
-
-def checked_for_markov(tracks: Sequence[Track]) -> Sequence[Track]:
-    """These tracks. Raises DataError for fewer than 20 sources or three rounds, which no test of memory can use."""
-    check_enough(tracks, "The Markov lab", sources=20, rounds=3)
-    return tracks
 
 
 def _dependence(
