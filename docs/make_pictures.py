@@ -1,4 +1,4 @@
-"""The README's pictures from the shipped weights: python docs/make_pictures.py, or some of them: … flowers birds
+"""The README's pictures from the shipped weights: python -m docs.make_pictures, or some of them: … flowers birds
 
 docs/grid.png comes from `telephonegan evaluate generator flickr8k --data flickr8k --grid docs/grid.png`, since its
 captions are not part of this repository.

@@ -44,16 +44,19 @@ export default {
       if (message.kept) download(message.kept, message.type, buffers[0]);
       if (message.said) view.say(message.said, message.failed);
     };
-    const escaped = (event) => event.key === "Escape" && model.send({ escape: true });
     const whole = el.ownerDocument; // the controls around this widget are not inside it
-    const isInside = (event) => el.isConnected && event.target.closest?.(".tg-studio")?.contains(el) && escaped(event);
+    const isInside = (event) => el.isConnected && event.target.closest?.(".tg-studio")?.contains(el);
+    const pressed = (event) => event.key === "Escape" && isInside(event) && model.send({ escape: true });
+    const focused = (event) => isInside(event) && keepKeys(event.target);
     model.on("change:data", changed);
     model.on("msg:custom", told);
-    whole.addEventListener("keydown", isInside, true);
+    whole.addEventListener("keydown", pressed, true);
+    whole.addEventListener("focusin", focused, true);
     return () => {
       model.off("change:data", changed);
       model.off("msg:custom", told);
-      whole.removeEventListener("keydown", isInside, true);
+      whole.removeEventListener("keydown", pressed, true);
+      whole.removeEventListener("focusin", focused, true);
       view.close();
     };
   },

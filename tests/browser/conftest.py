@@ -1,7 +1,7 @@
 """Notebook 03 in JupyterLab in headless Chromium, opened and run once for all tests. No browser: all are skipped.
 
 Screenshots, the server's log and latencies go to out/browser, or to the folder $TELEPHONEGAN_ARTEFACTS. With
-$TELEPHONEGAN_SCREENSHOTS=docs the two pictures of the README are made anew.
+$TELEPHONEGAN_SCREENSHOTS=docs the picture of two games in the README is made anew.
 """
 
 from __future__ import annotations

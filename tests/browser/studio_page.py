@@ -26,9 +26,12 @@ class StudioPage:
 
     def choose(self, *, rounds: int, seed: int) -> None:
         """Set the rules of the next game by the keyboard."""
+        from playwright.sync_api import expect
+
         self._rounds.focus()
         for key in ["Home"] + ["ArrowRight"] * (rounds - 1):
             self._page.keyboard.press(key)
+        expect(self._rounds).to_have_attribute("aria-valuenow", re.compile(rf"^{rounds}(\.0)?$"))
         self.seed.fill(str(seed))
         self.seed.press("Tab")
 

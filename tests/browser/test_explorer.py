@@ -70,7 +70,7 @@ def test_arrow_keys_go_through_the_rounds(explorer, screenshot):
     explorer.expect_round(explorer.last - 1)
     assert explorer.shown() == seen[-2]
     explorer.go_to(4)
-    screenshot(explorer.root, "explorer", for_readme=True)
+    screenshot(explorer.root, "explorer")
 
 
 def test_pointing_at_a_word_shows_its_map_and_leaves_the_picture(explorer):
@@ -176,6 +176,21 @@ def test_a_new_seed_paints_other_pictures(studio, explorer, screenshot, measured
     pictures, captions = explorer.shown()
     assert pictures[0] != before[0][0] and captions != before[1]
     screenshot(studio.root, "studio")
+
+
+@pytest.mark.parametrize("by_key", [False, True], ids=["Stop", "Escape"])
+def test_stop_and_escape_keep_the_rounds_that_are_there(notebook, studio, explorer, by_key):
+    from playwright.sync_api import expect
+
+    studio.choose(rounds=24, seed=7)
+    games = studio.history.count()
+    studio.button.click()
+    studio.history.nth(games).wait_for(timeout=120_000)
+    expect(explorer.slider).not_to_have_attribute("max", "0", timeout=120_000)
+    notebook.page.keyboard.press("Escape") if by_key else studio.button.click()
+    expect(studio.button).to_have_text("Play", timeout=120_000)
+    assert "Stopped" in studio.status.inner_text()
+    assert 1 <= explorer.last < 24
 
 
 def test_games_of_the_history_stand_side_by_side(studio, explorer):
