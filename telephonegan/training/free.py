@@ -13,9 +13,7 @@ from telephonegan.images import contact_sheet
 from telephonegan.networks.attngan import initialise
 from telephonegan.networks.free import FreeGenerator
 from telephonegan.text import Vocabulary
-from telephonegan.training.devices import sent
-from telephonegan.training.distributed import share
-from telephonegan.training.projected import ProjectedGan, ProjectedSettings
+from telephonegan.training.projected import TINY, ProjectedGan, ProjectedSettings
 from telephonegan.training.ranges import SIZE, check_ranges
 
 _SHOWN = 64
@@ -42,18 +40,7 @@ class FreeSettings(ProjectedSettings):
 
 PRESETS = {
     "cpu": FreeSettings(),
-    "tiny": FreeSettings(
-        size=16,
-        channels=8,
-        noise_width=16,
-        largest_input=0,
-        head_width=16,
-        mirror=False,
-        learning_rate=5e-4,
-        ema_half_life=500,
-        moment_queue=128,
-        steps=200,
-    ),
+    "tiny": FreeSettings(channels=8, noise_width=16, **TINY),
     "gpu": replace(FreeSettings(), backbone_input=128, largest_input=224, channels=64, batch_size=64, steps=100_000),
 }
 
@@ -81,11 +68,7 @@ class FreeRecipe(ProjectedGan):
         return {name: getattr(self.settings, name) for name in ("channels", "size", "noise_width")}
 
     def step(self, step: int) -> dict[str, float]:
-        settings, batch = self.settings, self.batch_size
-        rows = torch.randint(len(self.photos), (batch,))
-        mirrored = share(torch.rand(batch, 1, 1, 1)) < (0.5 if settings.mirror else 0.0)
-        noise = sent(share(torch.randn(batch, settings.noise_width)), self.device)
-        real = self.photographs(sent(rows, self.device), sent(mirrored, self.device))
+        _, real, noise = self.draw(self.settings.noise_width)
         return self.duel(step, real, lambda: self.paint(noise), self.discriminator_step)
 
     @torch.no_grad()

@@ -5,7 +5,7 @@ The networks that paint and the text embedding are those of `gan_cls`, so the tw
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,9 @@ import torch
 from telephonegan.data.photos import CaptionedPhotos, pack_photos
 from telephonegan.matcher import Matcher
 from telephonegan.networks.gan_cls import Generator
-from telephonegan.training.devices import sent
 from telephonegan.training.distributed import share
 from telephonegan.training.gan_cls import EmbeddedCaptions, OtherClasses, paint_shown
-from telephonegan.training.projected import ProjectedGan, ProjectedSettings
+from telephonegan.training.projected import TINY, ProjectedGan, ProjectedSettings
 from telephonegan.training.ranges import SHARE, SIZE, check_ranges
 
 _SHOWN = 32
@@ -49,18 +48,7 @@ class ProjectedGanClsSettings(ProjectedSettings):
 
 PRESETS = {
     "projected": ProjectedGanClsSettings(),
-    "projected-tiny": replace(
-        ProjectedGanClsSettings(),
-        size=16,
-        channels=16,
-        largest_input=0,
-        head_width=16,
-        mirror=False,
-        learning_rate=5e-4,
-        ema_half_life=500,
-        moment_queue=128,
-        steps=200,
-    ),
+    "projected-tiny": ProjectedGanClsSettings(channels=16, **TINY),
 }
 
 
@@ -90,13 +78,10 @@ class ProjectedGanClsRecipe(ProjectedGan):
         return {name: getattr(self.settings, name) for name in names} | {"embedding_width": self.text.width}
 
     def step(self, step: int) -> dict[str, float]:
-        settings, batch = self.settings, self.batch_size
-        rows = torch.randint(len(self.photos), (batch,))
-        mirrored = share(torch.rand(batch, 1, 1, 1)) < (0.5 if settings.mirror else 0.0)
+        settings = self.settings
+        rows, real, noise = self.draw(settings.noise_width)
         sentences = share(self.text.draw(rows, settings.captions))
         mismatched = share(self.text.draw(self.others.draw(rows), settings.captions))
-        noise = sent(share(torch.randn(batch, settings.noise_width)), self.device)
-        real = self.photographs(sent(rows, self.device), sent(mirrored, self.device))
         return self.duel(
             step,
             real,

@@ -23,11 +23,22 @@ from telephonegan.networks.damsm import pooled_features
 from telephonegan.networks.projected import ProjectedDiscriminator
 from telephonegan.training.augment import augment
 from telephonegan.training.averaging import follow
-from telephonegan.training.devices import autocast, fetched
+from telephonegan.training.devices import autocast, fetched, sent
 from telephonegan.training.distributed import average_gradients, gather, share
 from telephonegan.training.moments import MomentMatching
 from telephonegan.training.ranges import COUNT, RATE, SIZE, check_ranges
 
+# Of the presets that train drawings in minutes.
+TINY = {
+    "size": 16,
+    "largest_input": 0,
+    "head_width": 16,
+    "mirror": False,
+    "learning_rate": 5e-4,
+    "ema_half_life": 500,
+    "moment_queue": 128,
+    "steps": 200,
+}
 THUMBNAIL = 0  # its key in the pyramid, whose other keys are strides
 _WON = 0.02  # hinge loss below which the discriminator has won; guessing gives 2
 
@@ -173,6 +184,16 @@ class ProjectedGan:
         """This process's share of photographs by row: (B,3,S,S) in [-1,1], flipped where `mirrored` (B,1,1,1)."""
         real = unit_range(self.photos[share(rows)])
         return torch.where(mirrored, real.flip(3), real)
+
+    def draw(self, noise_width: int) -> tuple[Tensor, Tensor, Tensor]:
+        """What a step learns from: rows (B,) of random photographs, and this process's share of them and of noise.
+
+        The rows are on the host, the photographs (b,3,S,S) in [-1,1] and the noise (b,Z) on the device.
+        """
+        rows = torch.randint(len(self.photos), (self.batch_size,))
+        mirrored = share(torch.rand(self.batch_size, 1, 1, 1)) < (0.5 if self.settings.mirror else 0.0)
+        noise = sent(share(torch.randn(self.batch_size, noise_width)), self.device)
+        return rows, self.photographs(sent(rows, self.device), sent(mirrored, self.device)), noise
 
     def pyramid(self, images: Tensor, size: int) -> dict[int, Tensor]:
         """The discriminator's input for pictures (B,3,H,W): features at `size` pixels, and a thumbnail."""
