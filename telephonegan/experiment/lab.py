@@ -128,7 +128,8 @@ def analyse(
         critics["sentences"] = meaning
     curves, laws, bits = {}, {}, {}
     for name, critic in critics.items():
-        rounds, above = attempt(f"similarity of {name}", lambda critic=critic: _above_chance(tracks, critic, resamples))
+        tell(f"similarity of {name}")
+        rounds, above = _above_chance(tracks, critic, resamples)
         curves[name] = Resamples([track.source for track in tracks], resamples).estimate(above)
         laws[name] = attempt(f"laws of {name}", lambda rounds=rounds, above=above: law_race(rounds, above))
         bits[name] = attempt(f"bits of {name}", lambda critic=critic: bits_left(tracks, critic, resamples=resamples))
