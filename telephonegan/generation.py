@@ -57,6 +57,11 @@ class Generator:
         """Width and height of its pictures in pixels."""
         return self.painter.size
 
+    @property
+    def takes_text(self) -> bool:
+        """Whether it paints texts; if not, it paints the empty one only."""
+        return self.painter.takes_text
+
     def __call__(
         self,
         texts: Sequence[str],
