@@ -262,6 +262,7 @@ def _calls(service: Service, bodies: Bodies) -> APIRouter:
         return await service.answer(request, described())
 
     example = {"text": "a dog runs in the grass", "seed": 3}
+
     @routes.post(
         "/v1/generate",
         openapi_extra=bodies.documentation(bodies.generate, example),

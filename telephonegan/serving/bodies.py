@@ -111,9 +111,7 @@ class Bodies:
         self.bird = create_model(
             "Bird", __base__=_Body, caption=(text, ...), seed=(Seed, 100), __doc__="A caption to paint."
         )
-        self.embed = create_model(
-            "Embed", __base__=_Body, text=(texts, ...), embedding=_one_of(models.embedding_names)
-        )
+        self.embed = create_model("Embed", __base__=_Body, text=(texts, ...), embedding=_one_of(models.embedding_names))
         self.axes = create_model(
             "Axes",
             __base__=_Body,

@@ -15,7 +15,7 @@ TEXT = "a red dog"
         ({"text": TEXT, "truncation": "x"}, 'truncation must be a number from 0 to 2; "x" was given.'),
         ({"text": TEXT, "attention": 1}, "attention must be true or false; 1 was given."),
         ({"text": TEXT, "generator": "dali"}, 'generator must be tiny; "dali" was given.'),
-        ({"text": ""}, 'text must be a text of 1 to 2000 characters or a list of 1 to 32, each a text of 1 to'),
+        ({"text": ""}, "text must be a text of 1 to 2000 characters or a list of 1 to 32, each a text of 1 to"),
         ({"text": [TEXT, 3]}, "3 was given at position 1."),
         ({"text": {"a": 1}}, "; an object was given."),
         ({"text": "x" * 3000}, "…"),
