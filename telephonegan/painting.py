@@ -61,6 +61,11 @@ class Painter(ABC):
     def paint(self, latents: Latents, read: Any) -> tuple[list[Tensor], list[Tensor]]:
         """Pictures (B,3,S,S) in [-1,1] of every stage from small to large, and attention maps (B,L,S,S)."""
 
+    @staticmethod
+    def folded(network: Any) -> Any:
+        """The network as it paints fastest, if it is never trained again."""
+        return network
+
     def latents(self, seeds: Sequence[int]) -> Latents:
         """Standard normal vectors (B,W) by part. Each seed draws on the CPU, independently of batch and device."""
         rows = [
@@ -95,11 +100,6 @@ class DamsmPainter(Painter):
         matcher = Matcher.of(catalogue.find(cls.matcher_kind, name), device, image=False)
         cls.check_widths(network, matcher)
         return cls(cls.folded(network), matcher, words_limit=words_limit, teacher=matcher.name)
-
-    @staticmethod
-    def folded(network: Any) -> Any:
-        """The network as it paints fastest, if it is never trained again."""
-        return network
 
     @staticmethod
     def check_widths(network: Any, matcher: Matcher) -> None:
@@ -199,14 +199,19 @@ class FreePainter(Painter):
     takes_text, vocabulary = False, Vocabulary([])
 
     def __init__(self, network: Any, device: torch.device) -> None:
-        self.network, self.device = network.to(device).eval().requires_grad_(False), device
+        self.network = network.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+        self.device = device
         self.size, self.latent_widths = network.size, {"noise": network.noise_width}
 
     @classmethod
     def of(cls, entry: catalogue.Entry, device: torch.device) -> FreePainter:
         network = inference.settings_of(entry, cls.architecture).part("network").build(cls.network_type)
         store.load_strict(network, store.read_tensors(entry))
-        return cls(network, device)
+        return cls(cls.folded(network), device)
+
+    @staticmethod
+    def folded(network: Any) -> Any:
+        return network.folded() if isinstance(network, FreeGenerator) else network
 
     def encode(self, text: str) -> EncodedText:
         if text.strip():

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from telephonegan.errors import SettingsError
 from telephonegan.networks.batchnorm import BatchNorm1d, BatchNorm2d
-from telephonegan.networks.folding import fold_batch_norm
+from telephonegan.networks.folding import Module, fold_batch_norm
 
 
 class GLU(nn.Module):
@@ -334,15 +334,8 @@ class Generator(nn.Module):
         return self.base_size << (self.branches - 1)
 
     def folded(self) -> Generator:
-        """Turn it, in place, into a network that computes the same pictures faster and can no longer be trained.
-
-        Batch norm and the doubling of sizes become part of the convolutions; the names of the weights change.
-        """
-        for block in [module for module in self.modules() if isinstance(module, Conditioned)]:
-            for index, layer in enumerate(block):
-                if isinstance(layer, UpsampledConv2d):
-                    block[index] = layer.as_transposed()
-        return fold_batch_norm(self.eval()).requires_grad_(False)
+        """Turn it, in place, into one that paints faster and can no longer be trained, see the function `folded`."""
+        return folded(self)
 
     def forward(
         self,
@@ -372,6 +365,18 @@ class Generator(nn.Module):
         if not self.previews:
             images.append(self.img_net(h))
         return images, attentions, mu, logvar
+
+
+def folded(network: Module) -> Module:
+    """Turn a network of these blocks, in place, into one that computes the same faster and can no longer be trained.
+
+    Batch norm and the doubling of sizes become part of the convolutions; the names of the weights change.
+    """
+    for block in [module for module in network.modules() if isinstance(module, Conditioned)]:
+        for index, layer in enumerate(block):
+            if isinstance(layer, UpsampledConv2d):
+                block[index] = layer.as_transposed()
+    return fold_batch_norm(network.eval()).requires_grad_(False)
 
 
 def initialise(net: nn.Module) -> None:
