@@ -61,6 +61,10 @@ class Painter(ABC):
     def paint(self, latents: Latents, read: Any) -> tuple[list[Tensor], list[Tensor]]:
         """Pictures (B,3,S,S) in [-1,1] of every stage from small to large, and attention maps (B,L,S,S)."""
 
+    def sketch(self, latents: Latents, read: Any) -> Tensor | None:
+        """Smaller pictures (B,3,s,s) in [-1,1] that are painted faster; None where there are none."""
+        return None
+
     @staticmethod
     def folded(network: Any) -> Any:
         """The network as it paints fastest, if it is never trained again."""
@@ -145,12 +149,20 @@ class AttnGANPainter(DamsmPainter):
 
     def paint(self, latents: Latents, read: Read) -> tuple[list[Tensor], list[Tensor]]:
         mask = padding_mask(read.lengths, read.words.shape[2])
+        sentences, eps = self._condition(latents, read)
+        images, attentions, _, _ = self.network(latents["noise"], sentences, read.words, mask, eps)
+        return images, attentions
+
+    def sketch(self, latents: Latents, read: Read) -> Tensor | None:
+        return self.network.sketch(latents["noise"], *self._condition(latents, read))
+
+    def _condition(self, latents: Latents, read: Read) -> tuple[Tensor, Tensor]:
+        """Sentences (B,D) and eps (B,C), with the offsets."""
         sentences, eps = moved(read.sentences, latents), latents["eps"]
         if "condition" in latents:
             _, _, logvar = self.network.ca_net(sentences, eps)
             eps = eps + latents["condition"] * (-0.5 * logvar).exp()
-        images, attentions, _, _ = self.network(latents["noise"], sentences, read.words, mask, eps)
-        return images, attentions
+        return sentences, eps
 
 
 class DFGANPainter(DamsmPainter):
@@ -235,6 +247,9 @@ class ProgressivePainter(FreePainter):
     """The generator of Karras et al. (2018): "noise" (B,Z)."""
 
     architecture, network_type = "pggan", ProgressiveGenerator
+
+    def sketch(self, latents: Latents, read: None) -> Tensor | None:
+        return self.network.sketch(latents["noise"])
 
 
 def moved(sentences: Tensor, latents: Latents) -> Tensor:

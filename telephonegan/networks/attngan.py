@@ -350,10 +350,7 @@ class Generator(nn.Module):
         Returns pictures (B,3,S,S) in [-1,1] from small to large (only the last without `previews`), attention maps
         (B,L,S,S) of all sizes but the last, and mu, logvar (B,C) of the conditioning augmentation.
         """
-        sampled, mu, logvar = self.ca_net(sentence_embedding, eps)
-        joined = torch.cat([sampled, noise], dim=1)
-        condition = joined if self.conditional else None
-        h = self.h_net1(joined, condition)
+        h, condition, mu, logvar = self._first(noise, sentence_embedding, eps)
         images, attentions = [self.img_net1(h)] if self.previews else [], []
         for branch in range(2, self.branches + 1):
             h, attention = getattr(self, f"h_net{branch}")(
@@ -365,6 +362,21 @@ class Generator(nn.Module):
         if not self.previews:
             images.append(self.img_net(h))
         return images, attentions, mu, logvar
+
+    def sketch(self, noise: Tensor, sentence_embedding: Tensor, eps: Tensor | None = None) -> Tensor | None:
+        """The pictures of the first stage alone; None if it is the last one, or does not paint."""
+        if not self.previews or self.branches == 1:
+            return None
+        return self.img_net1(self._first(noise, sentence_embedding, eps)[0])
+
+    def _first(
+        self, noise: Tensor, sentence_embedding: Tensor, eps: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+        """Features of the first stage, what modulates all stages, and mu and logvar."""
+        sampled, mu, logvar = self.ca_net(sentence_embedding, eps)
+        joined = torch.cat([sampled, noise], dim=1)
+        condition = joined if self.conditional else None
+        return self.h_net1(joined, condition), condition, mu, logvar
 
 
 def folded(network: Module) -> Module:
