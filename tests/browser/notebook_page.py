@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from playwright.sync_api import ConsoleMessage, Locator, Page, Request
+from tests.browser.jupyter_server import jupyter_lab
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request
+
+SCREEN = {"width": 1366, "height": 1100}  # as wide as a small laptop, and as high as the largest screenshot
 SECONDS_TO_LOAD = 120
 SECONDS_TO_RUN = 180
+SECONDS_TO_ANSWER = 60
 
 _PROMPTS = ".jp-Notebook .jp-CodeCell .jp-InputArea-prompt"
 _ALL_RAN = f"""() => {{
@@ -25,6 +32,20 @@ _KERNEL_IS_READY = """async () => {
 _SAID_WRONG = '[data-mime-type="application/vnd.jupyter.stderr"], [data-mime-type="application/vnd.jupyter.error"]'
 
 
+@contextmanager
+def opened(browser: Browser, notebook: Path, folder: Path, log: Path) -> Iterator[NotebookPage]:
+    """A copy of a notebook, run in a JupyterLab of its own that lives in `folder`."""
+    copies = folder / "notebooks"
+    copies.mkdir()
+    shutil.copy(notebook, copies)
+    with jupyter_lab(folder, copies, log) as address:
+        page = browser.new_page(viewport=SCREEN, device_scale_factor=1.5)
+        shown = NotebookPage(page, address.format(notebook.name), log)
+        shown.run_all()
+        yield shown
+        page.close()
+
+
 class NotebookPage:
     """Opens `address` and listens for errors from then on; `log` is the file with the words of the server."""
 
@@ -34,7 +55,8 @@ class NotebookPage:
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self._complaints.append(f"page: {error}"))
         page.on("request", self._asked)
-        page.goto(address)
+        page.set_default_timeout(1000 * SECONDS_TO_ANSWER)
+        page.goto(address, timeout=1000 * SECONDS_TO_LOAD)
         self.cells.first.wait_for(timeout=1000 * SECONDS_TO_LOAD)
 
     @property
