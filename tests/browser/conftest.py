@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.jupyter_server import jupyter_lab
+from tests.browser.jupyter_server import LAB, jupyter
 from tests.browser.notebook_page import NotebookPage
 from tests.browser.studio_page import StudioPage
 from tests.browser.view_page import ViewPage
@@ -34,13 +34,21 @@ def artefacts() -> Path:
 
 
 @pytest.fixture(scope="module")
-def notebook(browser: Any, artefacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NotebookPage]:
+def front_end() -> tuple[str, str, str]:
+    """What shows the notebook, see `jupyter_server`."""
+    return LAB
+
+
+@pytest.fixture(scope="module")
+def notebook(
+    browser: Any, artefacts: Path, tmp_path_factory: pytest.TempPathFactory, front_end: tuple[str, str, str]
+) -> Iterator[NotebookPage]:
     """A copy of the notebook, opened and run."""
     folder = tmp_path_factory.mktemp("jupyter")
     copies, log = folder / "notebooks", artefacts / "jupyter.log"
     copies.mkdir()
     shutil.copy(ROOT / "notebooks" / NOTEBOOK, copies)
-    with jupyter_lab(folder, copies, log) as address:
+    with jupyter(folder, copies, log, front_end) as address:
         page = browser.new_page(viewport=SCREEN, device_scale_factor=1.5)
         notebook = NotebookPage(page, address.format(NOTEBOOK), log)
         notebook.run_all()

@@ -1,10 +1,11 @@
-"""A notebook in JupyterLab, as a person has it on the screen, and all that went wrong with it."""
+"""A notebook in JupyterLab or Notebook 7, as a person has it on the screen, and all that went wrong with it."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from playwright.sync_api import ConsoleMessage, Locator, Page, Request
@@ -29,12 +30,12 @@ class NotebookPage:
     """Opens `address` and listens for errors from then on; `log` is the file with the words of the server."""
 
     def __init__(self, page: Page, address: str, log: Path) -> None:
-        self.page, self._log, self._origin = page, log, address.partition("/lab")[0]
+        self.page, self._log, self._origin = page, log, "{0.scheme}://{0.netloc}".format(urlsplit(address))
         self._complaints: list[str] = []
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self._complaints.append(f"page: {error}"))
         page.on("request", self._asked)
-        page.goto(address)
+        page.goto(address, timeout=1000 * SECONDS_TO_LOAD)
         self.cells.first.wait_for(timeout=1000 * SECONDS_TO_LOAD)
 
     @property
