@@ -237,7 +237,7 @@ class Wishes {
 
   /** Whether a move of this knob is still to come. */
   concern(name) {
-    return this.queue.some((wish) => wish.name === name);
+    return [this.open, ...this.queue].some((wish) => wish?.name === name);
   }
 
   add(wish) {
@@ -248,7 +248,7 @@ class Wishes {
   }
 
   answered(id) {
-    if (!this.open || id !== this.open) return;
+    if (!this.open || id !== this.open.id) return;
     this.open = null;
     clearTimeout(this.waiting);
     this.onLate(false);
@@ -257,9 +257,9 @@ class Wishes {
 
   next() {
     if (this.open || !this.queue.length) return;
-    this.open = `${this.own}-${(this.count += 1)}`;
+    this.open = { ...this.queue.shift(), id: `${this.own}-${(this.count += 1)}` };
     this.waiting = setTimeout(() => this.onLate(true), PATIENCE);
-    this.send({ ...this.queue.shift(), id: this.open });
+    this.send(this.open);
   }
 
   close() {

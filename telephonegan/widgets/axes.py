@@ -121,7 +121,7 @@ class AxisExplorer(View):
             case {"do": "try", "name": name, "sigmas": sigmas}:
                 return self._data(walk.moved(name, sigmas), is_sketch=True)
             case {"do": "measure"}:
-                return self._data(walk.state, measure=True)
+                return self._data(self._on_display, measure=True)
             case {"do": "set", "name": name, "sigmas": sigmas}:
                 if walk.moved(name, sigmas) != walk.state:
                     walk.set(name, sigmas)
@@ -153,7 +153,8 @@ class AxisExplorer(View):
     # ------------------------------------------------------------------------------------------------ looking
 
     def _data(self, state: State, *, is_sketch: bool = False, measure: bool = False) -> dict[str, Any]:
-        """What the browser draws; a sketch may be small, if that is faster."""
+        """What the browser draws; a sketch may be small, if that is faster. Measuring needs the whole picture."""
+        self._on_display = state
         picture = self._sketch(state) if is_sketch else self._picture(state)
         changes = self._changes(state) if measure or self._is_measured(state) else None
         data = knobs_data(
