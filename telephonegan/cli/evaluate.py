@@ -114,7 +114,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     inversion = _measure(measures, "inversion", "how near a generator comes to photographs that it never saw")
     inversion.add_argument("name", nargs="?", default="faces", help="the generator (default: faces)")
     inversion.add_argument("--starts", type=int, default=8, metavar="N", help="starts per photograph (default: 8)")
-    inversion.add_argument("--steps", type=int, default=200, metavar="N", help="steps of gradient descent (default: 200)")
+    inversion.add_argument("--steps", type=int, default=200, metavar="N", help="steps for each start (default: 200)")
     inversion.add_argument("--text", default="", help="the caption to paint, for generators that paint texts")
     _add_seed(inversion)
 

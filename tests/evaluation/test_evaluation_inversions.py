@@ -37,5 +37,5 @@ def test_the_command_prints_one_line(free, painted, capsys):
 
 
 def test_an_unknown_split_is_refused(free, painted):
-    with pytest.raises(DataError, match="no photograph in its split 'tset'. It has train"):
+    with pytest.raises(DataError, match=r"no photograph in its split 'tset'\. It has train"):
         inversion_scores("free", painted, split="tset", **QUICK)
