@@ -39,7 +39,7 @@ def inversion_scores(
     """Invert the photographs of a split, or a sample of `limit` of them, which need no captions.
 
     - `rmse`: the mean root mean square difference of pixels in [0,1]; `lite2_cosine`: the mean cosine of EfficientNet-
-      Lite2 features, which inversion does not look at; `poor`: the share that says so of itself, see `latent.Inversion`.
+      Lite2 features, which inversion does not look at; `poor`: the share that is, see `latent.Inversion`.
     - `rmse_nearest` and `lite2_nearest`, floors: the same of the nearest, in this respect, of as many random pictures
       as one inversion paints.
 
