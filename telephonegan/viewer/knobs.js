@@ -72,8 +72,8 @@ class Knobs {
       button.setAttribute("aria-pressed", isBefore);
     };
     const isKey = (event) => event.key === " " || event.key === "Enter";
-    button.onpointerdown = () => show(true);
-    button.onkeydown = (event) => isKey(event) && show(true);
+    button.addEventListener("pointerdown", () => show(true));
+    button.addEventListener("keydown", (event) => isKey(event) && show(true));
     for (const end of ["pointerup", "pointerleave", "pointercancel", "blur", "keyup"]) button.addEventListener(end, () => show(false));
   }
 
@@ -141,7 +141,7 @@ class Knob {
     this.more.onclick = () => this.set(this.value + 0.4);
     this.slider.oninput = () => this.move(Number(this.slider.value));
     this.slider.onchange = () => this.set(Number(this.slider.value));
-    this.slider.onkeydown = (event) => event.key === "l" && this.toggle();
+    this.slider.addEventListener("keydown", (event) => event.key === "l" && this.toggle());
     this.number.onchange = () => (this.number.value === "" ? this.show(this.value) : this.set(Number(this.number.value)));
     this.lock.onclick = () => this.toggle();
     this.meter = new Meter(feature, reach);

@@ -106,7 +106,8 @@ class AxisExplorer(View):
 
     def _answer(self, wish: Mapping[str, Any]) -> None:
         """Do what the browser wishes, and show the result or what is wrong with it."""
-        told = {"answered": wish.get("id"), "error": ""}
+        # Measuring comes by itself, and must not take away what the reader has to read.
+        told = {"answered": wish.get("id"), "error": self.data["error"] if wish["do"] == "measure" else ""}
         try:
             self.show(self._fulfilled(wish) | told)
         except TelephoneganError as error:

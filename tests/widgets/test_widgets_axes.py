@@ -251,6 +251,7 @@ def test_mistakes_are_shown_and_change_nothing(explorer, walk, do, given, said):
     data = wish(explorer, do, **given)
     assert said in data["error"] and data["answered"] == "view-1"
     assert walk.state == state and data["picture"] == picture
+    assert said in wish(explorer, "measure")["error"]
     assert wish(explorer, "undo")["error"] == ""
 
 
