@@ -16,6 +16,7 @@ _HOMES = {
     "cycle_scores": "captioners",
     "embedding_scores": "embeddings",
     "generator_scores": "generators",
+    "inversion_scores": "inversions",
     "matcher_scores": "matchers",
     "nearest_scores": "captioners",
     "word_scores": "generators",

@@ -277,8 +277,8 @@ def train_extractor(
     `columns` of the table in the folder `data`, whose first column names the photographs: numbers are scaled to [-1,1];
     a column of two values becomes one feature, one of more values a feature for each. `words` are features that a
     photograph has if one of its captions contains the word. The quality, on the test photographs, is the accuracy for
-    yes-or-no features, also balanced over both answers, and the correlation for numbers. Raises DataError, and SettingsError for an unknown column or a
-    feature that hardly varies.
+    yes-or-no features, also balanced over both answers, and the correlation for numbers. Raises DataError, and
+    SettingsError for an unknown column or a feature that hardly varies.
 
     >>> train_extractor("faces", columns=["age", "sex"]).register("faces")  # doctest: +SKIP
     """

@@ -54,7 +54,9 @@ class State:
 
     def part(self, share: float) -> State:
         """The state on the straight way here, from 0 for the start to 1 for this one."""
-        steps = {locks: {name: round(share * step) for name, step in made.items()} for locks, made in self.steps.items()}
+        steps = {
+            locks: {name: round(share * step) for name, step in made.items()} for locks, made in self.steps.items()
+        }
         return replace(self, steps=_cleaned(steps))
 
 

@@ -96,7 +96,8 @@ def generator_of_variables(
 ) -> tuple[dict[str, Sequence[int] | int], dict[str, Tensor]]:
     """Settings and tensors of a `ProgressiveGenerator` from TensorFlow variables by name.
 
-    `where` names their file. A generator of larger pictures gets sketches of `sketch_size`. Raises WeightsError for variables that are missing or do not fit.
+    `where` names their file. A generator of larger pictures gets sketches of `sketch_size`. Raises WeightsError for
+    variables that are missing or do not fit.
     """
     read = _Variables(variables, where)
     dense = read.scaled("4x4/Dense/weight", 2, gain=math.sqrt(2) / 4)

@@ -72,8 +72,8 @@ class Knobs {
       button.setAttribute("aria-pressed", isBefore);
     };
     const isKey = (event) => event.key === " " || event.key === "Enter";
-    button.onpointerdown = () => show(true);
-    button.onkeydown = (event) => isKey(event) && show(true);
+    button.addEventListener("pointerdown", () => show(true));
+    button.addEventListener("keydown", (event) => isKey(event) && show(true));
     for (const end of ["pointerup", "pointerleave", "pointercancel", "blur", "keyup"]) button.addEventListener(end, () => show(false));
   }
 
@@ -141,7 +141,7 @@ class Knob {
     this.more.onclick = () => this.set(this.value + 0.4);
     this.slider.oninput = () => this.move(Number(this.slider.value));
     this.slider.onchange = () => this.set(Number(this.slider.value));
-    this.slider.onkeydown = (event) => event.key === "l" && this.toggle();
+    this.slider.addEventListener("keydown", (event) => event.key === "l" && this.toggle());
     this.number.onchange = () => (this.number.value === "" ? this.show(this.value) : this.set(Number(this.number.value)));
     this.lock.onclick = () => this.toggle();
     this.meter = new Meter(feature, reach);
@@ -237,7 +237,7 @@ class Wishes {
 
   /** Whether a move of this knob is still to come. */
   concern(name) {
-    return this.queue.some((wish) => wish.name === name);
+    return [this.open, ...this.queue].some((wish) => wish?.name === name);
   }
 
   add(wish) {
@@ -248,7 +248,7 @@ class Wishes {
   }
 
   answered(id) {
-    if (!this.open || id !== this.open) return;
+    if (!this.open || id !== this.open.id) return;
     this.open = null;
     clearTimeout(this.waiting);
     this.onLate(false);
@@ -257,9 +257,9 @@ class Wishes {
 
   next() {
     if (this.open || !this.queue.length) return;
-    this.open = `${this.own}-${(this.count += 1)}`;
+    this.open = { ...this.queue.shift(), id: `${this.own}-${(this.count += 1)}` };
     this.waiting = setTimeout(() => this.onLate(true), PATIENCE);
-    this.send({ ...this.queue.shift(), id: this.open });
+    this.send(this.open);
   }
 
   close() {

@@ -76,7 +76,8 @@ def _honesty(axes: AxisSet, name: str) -> dict[str, str]:
     if axes.r2 is None:
         return {"badge": "found without scores", "grade": "fair", "told": "What it does was never measured: look."}
     r2 = float(axes.r2[axes.index(name)])
-    badge, told = f"R² {r2:.2f}", f"The axis explains {max(0.0, r2):.0%} of this score's variance on held-out pictures. "
+    badge = f"R² {r2:.2f}"
+    told = f"The axis explains {max(0.0, r2):.0%} of this score's variance on held-out pictures. "
     if found is None:
         return {"badge": badge, "grade": _grade(r2), "told": f"{told}What it does to other scores was not measured."}
     leaks = f"leaks {found.leakage:.2f}, locked {found.locked_leakage:.2f}"

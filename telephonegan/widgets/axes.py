@@ -106,7 +106,8 @@ class AxisExplorer(View):
 
     def _answer(self, wish: Mapping[str, Any]) -> None:
         """Do what the browser wishes, and show the result or what is wrong with it."""
-        told = {"answered": wish.get("id"), "error": ""}
+        # Measuring comes by itself, and must not take away what the reader has to read.
+        told = {"answered": wish.get("id"), "error": self.data["error"] if wish["do"] == "measure" else ""}
         try:
             self.show(self._fulfilled(wish) | told)
         except TelephoneganError as error:
@@ -121,7 +122,7 @@ class AxisExplorer(View):
             case {"do": "try", "name": name, "sigmas": sigmas}:
                 return self._data(walk.moved(name, sigmas), is_sketch=True)
             case {"do": "measure"}:
-                return self._data(walk.state, measure=True)
+                return self._data(self._on_display, measure=True)
             case {"do": "set", "name": name, "sigmas": sigmas}:
                 if walk.moved(name, sigmas) != walk.state:
                     walk.set(name, sigmas)
@@ -153,7 +154,8 @@ class AxisExplorer(View):
     # ------------------------------------------------------------------------------------------------ looking
 
     def _data(self, state: State, *, is_sketch: bool = False, measure: bool = False) -> dict[str, Any]:
-        """What the browser draws; a sketch may be small, if that is faster."""
+        """What the browser draws; a sketch may be small, if that is faster. Measuring needs the whole picture."""
+        self._on_display = state
         picture = self._sketch(state) if is_sketch else self._picture(state)
         changes = self._changes(state) if measure or self._is_measured(state) else None
         data = knobs_data(
