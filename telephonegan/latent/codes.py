@@ -27,7 +27,7 @@ class CodeModel:
     generator: CodeGenerator
     autoencoder: FeatureAutoencoder
     name: str = ""
-    device: torch.device = torch.device("cpu")
+    device: str | torch.device = "cpu"
 
     @property
     def size(self) -> int:
