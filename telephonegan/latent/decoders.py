@@ -12,6 +12,11 @@ from torch import Tensor
 
 from telephonegan.errors import SettingsError
 from telephonegan.generation import Generator
+from telephonegan.images import to_tensor, working_image
+from telephonegan.latent import codes
+from telephonegan.latent.codes import CodeModel
+from telephonegan.latent.priors import AutoencoderPrior, GaussianPrior, JointPrior, NoPrior, Prior
+from telephonegan.networks.ppgn import INPUT_SIZE
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,10 @@ class Units:
     step: float = 1.0
     prior: float = 1.0
     context: float = 1.0
+
+
+# Whitened codes have a standard deviation of 1. A pixel differs by 2 where it differs by 240 there, and there are 227².
+UNITS_OF_CODES = Units(step=0.25, prior=1.0, context=120**2 * (227 / 128) ** 2)
 
 
 class Decoder(Protocol):
@@ -115,26 +124,50 @@ class LatentDecoder:
 
 
 class CodeDecoder:
-    """PPGN's generator of codes, and the encoder that it was trained with.
+    """The generator of plug & play generation: the vector is a code, see `latent.codes`.
 
-    `low` and `high` are where nearly all codes of real photographs lie. Starts are drawn from N(0,1), PPGN's own start,
-    and the distribution of whitened codes.
+    `low` and `high` are where 99.9 % of the numbers in codes of photographs lie. Starts are drawn from N(0,1), as
+    PPGN's are; here that is also the spread of each number over photographs.
+
+    >>> decoder = CodeDecoder.load("photos")  # doctest: +SKIP
+    >>> decoder(decoder.encode(images)).shape  # doctest: +SKIP
+    torch.Size([1, 3, 128, 128])
     """
 
-    def __init__(
-        self, generator: Any, encoder: Any, *, bound: float, name: str = "ppgn", units: Units | None = None
-    ) -> None:
-        self.generator, self.encoder, self.name = generator, encoder, name
-        self.low, self.high, self.units = -bound, bound, units or Units()
-        self.width, self.size = generator.code_width, generator.size
-        self.device = next(generator.parameters()).device
+    units = UNITS_OF_CODES
+
+    def __init__(self, model: CodeModel) -> None:
+        self.model, self.name, self.device = model, model.name, torch.device(model.device)
+        self.width, self.size, self.low, self.high = model.code_width, model.size, -model.bound, model.bound
+
+    @classmethod
+    def load(cls, name: str = "photos", device: str | torch.device = "auto") -> CodeDecoder:
+        """The decoder of the model ppgn/`name`. Raises UnknownModelError, WeightsError, or SettingsError."""
+        return cls(codes.load(name, device))
 
     def __call__(self, vectors: Tensor) -> Tensor:
-        return self.generator(vectors)
-
-    def encode(self, images: Tensor) -> Tensor:
-        """The codes (B,W) of pictures (B,3,H,W) in [-1,1]."""
-        return self.encoder.encode(images)
+        return self.model.paint(vectors).float()
 
     def random(self, generator: torch.Generator) -> Tensor:
         return torch.randn(self.width, generator=generator)
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        """The codes (B,W) of pictures (B,3,H,W) in [-1,1]."""
+        return self.model.encode(images.to(self.device))
+
+    def code_of(self, image: Any) -> Tensor:
+        """The code (W,) of a photograph, which is squashed to a square. Raises ImageError."""
+        return self.encode(to_tensor([working_image(image)], INPUT_SIZE))[0]
+
+    def prior(self, name: str) -> Prior:
+        """The prior of that name: "joint", "dae", "l2" or "none". Raises SettingsError."""
+        priors = {
+            "joint": lambda: JointPrior(self.encode),
+            "dae": lambda: AutoencoderPrior(self.model.autoencoder),
+            "l2": lambda: GaussianPrior(name="l2"),
+            "none": NoPrior,
+        }
+        if name not in priors:
+            raise SettingsError(f"The prior of codes is one of {', '.join(priors)}; {name!r} was given.")
+        return priors[name]()

@@ -13,8 +13,6 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-NAMES = ("none", "l2", "dae", "joint", "gaussian")
-
 
 class Prior(Protocol):
     """From codes (B,W) and their pictures to the direction (B,W) in which codes are likelier."""
@@ -48,6 +46,24 @@ class GaussianPrior:
     @torch.no_grad()
     def __call__(self, codes: Tensor, images: Tensor) -> Tensor:
         return (self.mean - codes) / self.deviation**2
+
+
+class LengthPrior:
+    """The length that standard normal codes have: the gradient of log p(|code|) only.
+
+    In W dimensions nearly all of them have a length near √W. The Gaussian prior is largest at 0 instead, and pulls a
+    code there as soon as the condition holds and its gradient vanishes; this one leaves it among the usual ones.
+
+    >>> LengthPrior()(torch.tensor([[0.1, 0.0, 0.0]]), torch.zeros(1, 3, 4, 4))[0, 0] > 0
+    tensor(True)
+    """
+
+    name = "length"
+
+    @torch.no_grad()
+    def __call__(self, codes: Tensor, images: Tensor) -> Tensor:
+        squared = codes.square().sum(1, keepdim=True).clamp_min(1e-12)
+        return codes * ((codes.shape[1] - 1) / squared - 1)
 
 
 class AutoencoderPrior:

@@ -79,8 +79,8 @@ class Frame:
     """A picture on the way of a chain, and what it was made of.
 
     `vector` (W,) gives `image`; `probability` and `best`, what the network took it for, are this picture's; `label`
-    names the condition that was followed. `gradient` is the norm of the condition's gradient, and `epsilon1` and `lr`
-    those of the step that was taken from here.
+    names the condition that was followed. `gradient` is the norm of the condition's gradient, None where it is not
+    finite; `epsilon1` and `lr` are those of the step that was taken from here.
     """
 
     seed: int
@@ -90,7 +90,7 @@ class Frame:
     vector: np.ndarray
     image: Image.Image
     best: tuple[str, float] | None = None
-    gradient: float = 0.0
+    gradient: float | None = None
     epsilon1: float = 0.0
     epsilon2: float = 0.0
     epsilon3: float = 0.0
@@ -107,14 +107,14 @@ class Frame:
 class State:
     """Where B chains stand before the step `step`: all that is needed to go on as if they had not been stopped.
 
-    `vectors` (B,W), `epsilon1` (B,), the states of their random generators, and why those that ended did.
+    `vectors` (B,W), `epsilon1` (B,), and why those that ended did. What is drawn at a step depends on seed and step
+    alone.
     """
 
     seeds: tuple[int, ...]
     step: int
     vectors: Tensor
     epsilon1: Tensor
-    random: tuple[Tensor, ...]
     stopped: tuple[str, ...]
 
     @property
@@ -146,7 +146,7 @@ class Shown:
             vector=self.before.vectors[row].cpu().numpy().copy(),
             image=to_images(self.images[row : row + 1])[0],
             best=judged.best[row] if judged.best else None,
-            gradient=float(self.gradients[row].norm()),
+            gradient=norm if math.isfinite(norm := float(self.gradients[row].norm())) else None,
             epsilon1=float(self.before.epsilon1[row]),
             epsilon2=settings.epsilon2,
             epsilon3=settings.epsilon3,
@@ -253,19 +253,12 @@ class Sampler:
         seeds = tuple(inference.check_seed(seed) for seed in seeds)
         if not seeds or len(set(seeds)) < len(seeds):
             raise SettingsError(f"Give at least one seed, and each of them once; {list(seeds)} was given.")
-        generators = [inference.random_generator(seed) for seed in seeds]
-        drawn = torch.stack([self.decoder.random(generator) for generator in generators])
-        if vectors is not None:
+        if vectors is None:
+            drawn = torch.stack([self.decoder.random(inference.random_generator(seed)) for seed in seeds])
+        else:
             drawn = self._checked(vectors, len(seeds))
         epsilon1 = torch.full((len(seeds),), self.settings.epsilon1)
-        return State(
-            seeds,
-            0,
-            drawn.to(self.decoder.device),
-            epsilon1,
-            tuple(generator.get_state() for generator in generators),
-            ("",) * len(seeds),
-        )
+        return State(seeds, 0, drawn.to(self.decoder.device), epsilon1, ("",) * len(seeds))
 
     def _checked(self, vectors: Tensor | np.ndarray, count: int) -> Tensor:
         found = torch.as_tensor(np.asarray(vectors.cpu() if isinstance(vectors, Tensor) else vectors)).float()
@@ -311,7 +304,7 @@ class Sampler:
         return Shown(state, images.detach(), judgement, gradients, self.settings, condition.label, lr)
 
     def _moved(self, state: State, shown: Shown) -> State:
-        generators = [_restored(saved) for saved in state.random]
+        generators = [inference.random_generator(inference.derived_seed(seed, state.step)) for seed in state.seeds]
         direction = self._direction(shown, generators)
         sizes = direction.abs().mean(1)
         step = shown.lr * self.decoder.units.step
@@ -325,7 +318,6 @@ class Sampler:
             step=state.step + 1,
             vectors=torch.where(stays, state.vectors, moved),
             epsilon1=epsilon1,
-            random=tuple(generator.get_state() for generator in generators),
             stopped=stopped,
         )
 
@@ -372,6 +364,8 @@ class Sampler:
         from tqdm.auto import tqdm
 
         sampling = after or Sampling(self.start(seeds, start))
+        state = sampling.state
+        sampling.state = replace(state, vectors=state.vectors.to(self.decoder.device))
         shown_last: dict[int, Shown] = {}
         done, total = sampling.state.step, self.steps
         try:
@@ -379,7 +373,7 @@ class Sampler:
                 while sampling.state.step < total and sampling.state.moves:
                     shown_last |= self._step(sampling, on_frame)
                     on_step(sampling)
-                    bar.set_postfix(next(iter(shown_last.values())).told(), refresh=False)
+                    bar.set_postfix(next((shown.told() for shown in shown_last.values()), {}), refresh=False)
                     bar.update()
             sampling.is_finished = True
         except KeyboardInterrupt:
@@ -411,12 +405,6 @@ def _settings(settings: SamplerSettings | None, changed: dict[str, Any]) -> Samp
     if strange := next((name for name in changed if name not in known), None):
         raise unknown_setting("The sampler", strange, list(known))
     return replace(settings or SamplerSettings(), **changed)
-
-
-def _restored(saved: Tensor) -> torch.Generator:
-    generator = torch.Generator()
-    generator.set_state(saved)
-    return generator
 
 
 def _reason(size: float, step: int) -> str:

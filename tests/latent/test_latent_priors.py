@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from telephonegan.latent.priors import AutoencoderPrior, GaussianPrior, JointPrior, NoPrior
+from telephonegan.latent.priors import AutoencoderPrior, GaussianPrior, JointPrior, LengthPrior, NoPrior
 from tests.toys import ToyDecoder
 
 CODES = torch.tensor([[1.0, -2.0, 0.5, 0, 0, 3]])
@@ -20,6 +20,14 @@ def test_the_gaussian_prior_is_the_gradient_of_its_log_density():
     density = torch.distributions.Normal(0.5, 2.0).log_prob(codes).sum()
     (expected,) = torch.autograd.grad(density, codes)
     torch.testing.assert_close(GaussianPrior(0.5, 2.0)(CODES, NOTHING), expected)
+
+
+def test_the_length_prior_is_the_gradient_of_the_density_of_lengths():
+    codes = CODES.clone().requires_grad_()
+    length = codes.norm()
+    (expected,) = torch.autograd.grad(5 * length.log() - length**2 / 2, codes)  # chi with six degrees of freedom
+    torch.testing.assert_close(LengthPrior()(CODES, NOTHING), expected)
+    assert torch.isfinite(LengthPrior()(torch.zeros(1, 6), NOTHING)).all()
 
 
 def test_the_l2_prior_of_ppgn_shrinks_the_code():
@@ -42,6 +50,7 @@ def test_no_prior_leaves_a_path_for_gradients():
     for prior in (
         NoPrior(),
         GaussianPrior(),
+        LengthPrior(),
         AutoencoderPrior(lambda h: h * weight),
         JointPrior(lambda images: decoder.encode(images) * weight),
     ):
