@@ -2,6 +2,7 @@
 
     chain.json            settings, seeds, conditions, the model, the probability at every step, and why chains ended
     samples/00005.jpg     frames that were kept, by step, with 00005.json beside each; for several seeds one folder each
+    last/seed-0.png       where each chain was seen last, in the same way
     state.safetensors     all that is needed to go on
 
 Every file is written at once when it is known, so Ctrl-C and `kill -9` lose no frame.
@@ -20,12 +21,12 @@ import torch
 from PIL import Image
 
 from telephonegan.errors import DataError, SettingsError
-from telephonegan.files import json_bytes, make_folder, replace
+from telephonegan.files import json_bytes, make_folder, png_bytes, replace
 from telephonegan.images import as_image
 from telephonegan.latent.sampler import Frame, Sampler, Sampling, State
 from telephonegan.records import Count, Probability, Seed, checked, read_json, record_of
 
-CHAIN, STATE, SAMPLES = "chain.json", "state.safetensors", "samples"
+CHAIN, STATE, SAMPLES, LAST = "chain.json", "state.safetensors", "samples", "last"
 FORMAT = 1
 _SECONDS = 20.0  # between two savings of the state
 _FrameRecord = record_of(Frame, "image", vector=list[float], seed=Seed, step=Count, probability=Probability)
@@ -42,7 +43,8 @@ class SamplingFolder:
         self.folder, self.seeds = folder, seeds
         self._told = {"format": FORMAT, "command": command, "seeds": list(seeds), **described(sampler)}
         self._saved = time.monotonic()
-        make_folder(folder / SAMPLES)
+        for part in (SAMPLES, LAST):
+            make_folder(folder / part)
 
     def sample(self, frame: Frame) -> Path:
         """The path of a frame's picture."""
@@ -65,6 +67,10 @@ class SamplingFolder:
         """Keep where the chains stand. Raises OutputError."""
         from safetensors.torch import save
 
+        for seed, frame in sampling.lasts.items():
+            path = self.folder / LAST / f"seed-{seed}.png"
+            replace(path, png_bytes(frame.image))
+            replace(path.with_suffix(".json"), json_bytes(frame.record()))
         state = sampling.state
         tensors = {"vectors": state.vectors.cpu().contiguous(), "epsilon1": state.epsilon1.contiguous()}
         replace(self.folder / STATE, save(tensors))
@@ -94,9 +100,10 @@ class SamplingFolder:
         stopped = checked(told.get("stopped"), list[str], f"{where}, stopped")
         rows = checked(told.get("probabilities"), list[list[float | None]], f"{where}, probabilities")
         state = self._state(step, tuple(stopped))
-        frames = [frame for frame in self._frames() if frame.step < step]
+        frames = [frame for frame in self.frames() if frame.step < step]
+        lasts = {frame.seed: frame for frame in [*frames, *_read(self.folder / LAST, ".png")]}
         probabilities = [[math.nan if value is None else value for value in row] for row in rows]
-        return Sampling(state, frames, {frame.seed: frame for frame in frames}, probabilities)
+        return Sampling(state, frames, lasts, probabilities)
 
     def _state(self, step: int, stopped: tuple[str, ...]) -> State:
         from safetensors.torch import load_file
@@ -114,16 +121,22 @@ class SamplingFolder:
             ) from error
         return State(self.seeds, step, vectors, epsilon1, stopped)
 
-    def _frames(self) -> list[Frame]:
-        """The frames kept, by step and seed."""
-        found = []
-        for path in sorted((self.folder / SAMPLES).rglob("*.json")):
-            told = read_json(path, dict[str, Any])
-            told["vector"] = told.pop("h", None)
-            record = vars(checked(told, _FrameRecord, str(path)))
-            record["vector"] = np.array(record["vector"], dtype=np.float32)
-            found.append(Frame(image=as_image(path.with_suffix(".jpg")), **record))
-        return sorted(found, key=lambda frame: (frame.step, self.seeds.index(frame.seed)))
+    def frames(self) -> list[Frame]:
+        """The frames kept, by step and seed. Raises DataError for damaged files."""
+        found = _read(self.folder / SAMPLES, ".jpg")
+        return sorted(found, key=lambda frame: (frame.step, frame.seed))
+
+
+def _read(folder: Path, suffix: str) -> list[Frame]:
+    """The frames in a folder and those below it, with pictures of this suffix."""
+    found = []
+    for path in sorted(folder.rglob("*.json")):
+        told = read_json(path, dict[str, Any])
+        told["vector"] = told.pop("h", None)
+        record = vars(checked(told, _FrameRecord, str(path)))
+        record["vector"] = np.array(record["vector"], dtype=np.float32)
+        found.append(Frame(image=as_image(path.with_suffix(suffix)), **record))
+    return found
 
 
 def described(sampler: Sampler) -> dict[str, Any]:
