@@ -245,7 +245,7 @@ def _inpaint(options: argparse.Namespace) -> int:
         options.seed = [seed]
         start = decoder.encode(hole.context().to(decoder.device))[0]
         sampling = _kept("inpaint", options, own, decoder, conditions, settings, hole=hole, start=start)
-        tiles.append(tile_of(sampling.last(), context=_as_picture(hole)))
+        tiles.append(tile_of(sampling.last(), context=hole.picture()))
         replace(folder / "inpainting.jpg", jpeg_bytes(montage(tiles, 5)))
     return _told(folder)
 
@@ -375,12 +375,6 @@ def _hole(options: argparse.Namespace, decoder: CodeDecoder, seed: int) -> Hole:
     if options.box is not None:
         return Hole.box(photo, decoder.size, options.box, **how)
     return Hole.random(photo, decoder.size, seed, **how)
-
-
-def _as_picture(hole: Hole) -> Any:
-    from telephonegan.images import to_images
-
-    return to_images(hole.context())[0]
 
 
 def _folder(

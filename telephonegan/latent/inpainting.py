@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from telephonegan.errors import SettingsError
-from telephonegan.images import as_image, to_tensor
+from telephonegan.images import as_image, to_images, to_tensor
 from telephonegan.inference import check_whole, random_generator
 
 _SIDE = 100 / 227  # of the picture: the square that PPGN cuts out
@@ -84,6 +85,10 @@ class Hole:
     def context(self) -> Tensor:
         """The photograph (1,3,S,S) with grey in place of the hole."""
         return self.image.masked_fill(self.mask, 0.0)
+
+    def picture(self) -> Image.Image:
+        """The photograph with grey in place of the hole, as a picture."""
+        return to_images(self.context())[0]
 
     def filled(self, images: Tensor) -> Tensor:
         """Pictures (B,3,S,S) inside the hole, the photograph outside; gradients reach the inside only."""
