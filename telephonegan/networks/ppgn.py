@@ -133,8 +133,9 @@ class CodeGenerator(nn.Module):
 
     def __init__(self, *, channels: int = 32, size: int = 64) -> None:
         super().__init__()
-        if size not in _WIDTHS or size == GRID:
-            raise SettingsError(f"size must be {', '.join(map(str, _WIDTHS))} without {GRID}; {size} was given.")
+        sizes = [side for side in _WIDTHS if side > GRID]
+        if size not in sizes:
+            raise SettingsError(f"size must be {', '.join(map(str, sizes))}; {size} was given.")
         self.size = size
         widths = {side: max(1, int(channels * many)) for side, many in _WIDTHS.items() if side <= size}
         self.first = nn.Conv2d(COMPONENTS, widths[GRID], 3, padding=1)
