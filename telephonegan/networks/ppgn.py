@@ -157,14 +157,17 @@ class CodeGenerator(nn.Module):
                 nn.init.zeros_(module.to_image.weight)
 
     def forward(self, codes: Tensor) -> Tensor:
-        """codes (B,1024) → pictures (B,3,size,size) in [-1,1]."""
+        """codes (B,1024) → pictures (B,3,size,size), trained to be in [-1,1] but not bounded.
+
+        The last layer is linear, as in the paper: a bounded one has no gradient where a picture is all white.
+        """
         x = codes.unflatten(1, (COMPONENTS, GRID, GRID)).contiguous(memory_format=torch.channels_last)
         x = self.residual(self.first(x))
         image = None
         for stage in self.stages.values():
             x, detail = stage(x)
             image = detail if image is None else detail + _doubled(image)
-        return torch.tanh(image)
+        return image
 
 
 def _doubled(image: Tensor) -> Tensor:

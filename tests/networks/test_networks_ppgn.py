@@ -66,9 +66,8 @@ def test_the_backbone_is_not_among_the_weights(backbone):
 
 
 @pytest.mark.parametrize("size", [8, 16, 64, 128])
-def test_pictures_have_their_size_and_range(size):
-    images = CodeGenerator(channels=2, size=size)(10 * torch.randn(2, 1024))
-    assert images.shape == (2, 3, size, size) and images.abs().max() <= 1
+def test_pictures_have_their_size(size):
+    assert CodeGenerator(channels=2, size=size)(torch.randn(2, 1024)).shape == (2, 3, size, size)
 
 
 @pytest.mark.parametrize("size", [4, 48, 256])
@@ -84,8 +83,8 @@ def test_a_grown_generator_begins_with_the_pictures_of_the_smaller_one():
         torch.nn.init.normal_(stage.to_image.weight, std=0.1)
     large.load_state_dict(large.state_dict() | small.state_dict())
     codes = torch.randn(2, 1024)
-    enlarged = torch.nn.functional.interpolate(small(codes).atanh(), scale_factor=2, mode="bilinear")
-    torch.testing.assert_close(large(codes), torch.tanh(enlarged), atol=1e-4, rtol=1e-4)
+    enlarged = torch.nn.functional.interpolate(small(codes), scale_factor=2, mode="bilinear")
+    torch.testing.assert_close(large(codes), enlarged)
 
 
 def test_features_neither_vanish_nor_explode_at_the_start():

@@ -119,7 +119,9 @@ def test_a_run_is_trained_resumed_grown_exported_and_measured(folders, tiny, tmp
     assert Image.open(whole / "grid-000003.png").width == 8 * 16
     larger = settings | {"steps": 1, "size": 32, "fitted_on": 2}
     assert train("ppgn", run=grown, settings=larger, origin=whole, **how)
-    assert torch.equal(torch.load(grown / "checkpoint.pt", weights_only=True)["encoder"]["mean"], one["encoder"]["mean"])
+    assert torch.equal(
+        torch.load(grown / "checkpoint.pt", weights_only=True)["encoder"]["mean"], one["encoder"]["mean"]
+    )
 
     entry = export(grown, name="of-a-test", replace=True).entry
     assert (entry.kind, entry.architecture) == ("ppgn", "ppgn")
