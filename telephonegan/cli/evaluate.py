@@ -25,6 +25,7 @@ _EXAMPLES = """examples:
   telephonegan evaluate generator flowers-zs --data flowers --judge flowers --classes zero_shot_classes.txt
   telephonegan evaluate words flickr8k --data flickr8k
   telephonegan evaluate cycle --captioner flickr8k --generator flickr8k --data flickr8k
+  telephonegan evaluate ppgn photos --data flickr8k coco2014 flowers
 Each prints one line of JSON; --out FILE also appends it there."""
 
 _MEASURES = {  # measurement → its function in `evaluation`
@@ -35,6 +36,7 @@ _MEASURES = {  # measurement → its function in `evaluation`
     "embedding": "embedding_scores",
     "generator": "generator_scores",
     "words": "word_scores",
+    "ppgn": "reconstruction_scores",
 }
 _OUR_OWN = {"run", "command", "what", "out", "threads"}  # every other option is an argument of that function
 _DIGITS = 4  # significant ones
@@ -121,6 +123,16 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     _add_samples(cycle, None, "captions to paint (default: the first one of every photograph)")
     _add_beam(cycle)
     _add_seed(cycle)
+    _add_ppgn(measures)
+
+
+def _add_ppgn(measures: Any) -> None:
+    ppgn = _measure(measures, "ppgn", "photographs painted again from their codes, against their nearest neighbours")
+    ppgn.add_argument("name", nargs="?", default="photos", help="name of the model (default: photos)")
+    ppgn.add_argument(
+        "--neighbours", type=int, metavar="N", help="use only N training photographs as neighbours, sampled"
+    )
+    ppgn.add_argument("--grid", type=Path, metavar="FILE", help="also write the first 16 of each as a PNG file")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -166,7 +178,10 @@ def rounded(value: Any) -> Any:
 
 def _measure(measures: Any, name: str, what: str, splits: tuple[str, ...] = ("test", "dev")) -> argparse.ArgumentParser:
     parser = add_command(measures, name, what, _EXAMPLES)
-    parser.add_argument("--data", type=Path, required=True, help="a folder of captioned photographs")
+    if name == "ppgn":
+        parser.add_argument("--data", nargs="+", type=Path, required=True, help="folders, whose photographs are joined")
+    else:
+        parser.add_argument("--data", type=Path, required=True, help="a folder of captioned photographs")
     parser.add_argument("--split", default=splits[0], choices=splits, help=f"(default: {splits[0]})")
     parser.add_argument("--limit", type=int, metavar="N", help="use only N photographs of the split, sampled")
     parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:N (default: cpu)")

@@ -18,6 +18,7 @@ _HOMES = {
     "generator_scores": "generators",
     "matcher_scores": "matchers",
     "nearest_scores": "captioners",
+    "reconstruction_scores": "reconstructions",
     "word_scores": "generators",
 }
 __all__ = [*_HOMES]

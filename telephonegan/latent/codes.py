@@ -67,6 +67,7 @@ class CodeModel:
         for part in _PARTS:
             net = getattr(model, part)
             net.to(device=device, memory_format=torch.channels_last).eval().requires_grad_(False)
+        model.generator.folded()
         return model
 
     @classmethod

@@ -14,6 +14,8 @@ from torch.nn import functional as F
 
 from telephonegan.errors import SettingsError
 from telephonegan.networks.backbone import Backbone
+from telephonegan.networks.batchnorm import BatchNorm2d
+from telephonegan.networks.folding import fold_batch_norm
 
 GRID = 4  # cells on a side of a code
 COMPONENTS = 64  # numbers in each cell
@@ -98,10 +100,11 @@ class _Residual(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm = BatchNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv(F.leaky_relu(x, _SLOPE))
+        return x + self.norm(self.conv(F.leaky_relu(x, _SLOPE)))
 
 
 class _Stage(nn.Module):
@@ -109,12 +112,13 @@ class _Stage(nn.Module):
 
     def __init__(self, channels_in: int, channels: int) -> None:
         super().__init__()
-        self.up = nn.ConvTranspose2d(channels_in, channels, 4, stride=2, padding=1)
+        self.up = nn.ConvTranspose2d(channels_in, channels, 4, stride=2, padding=1, bias=False)
+        self.norm = BatchNorm2d(channels)
         self.residual = _Residual(channels)
         self.to_image = nn.Conv2d(channels, 3, 3, padding=1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        x = self.residual(self.up(F.leaky_relu(x, _SLOPE)))
+        x = self.residual(self.norm(self.up(F.leaky_relu(x, _SLOPE))))
         return x, self.to_image(F.leaky_relu(x, _SLOPE))
 
 
@@ -133,37 +137,34 @@ class CodeGenerator(nn.Module):
 
     def __init__(self, *, channels: int = 32, size: int = 64) -> None:
         super().__init__()
-        if size not in _WIDTHS or size == GRID:
-            raise SettingsError(f"size must be {', '.join(map(str, _WIDTHS))} without {GRID}; {size} was given.")
+        sizes = [side for side in _WIDTHS if side > GRID]
+        if size not in sizes:
+            raise SettingsError(f"size must be {', '.join(map(str, sizes))}; {size} was given.")
         self.size = size
         widths = {side: max(1, int(channels * many)) for side, many in _WIDTHS.items() if side <= size}
         self.first = nn.Conv2d(COMPONENTS, widths[GRID], 3, padding=1)
         self.residual = _Residual(widths[GRID])
         self.stages = nn.ModuleDict({str(b): _Stage(widths[a], widths[b]) for a, b in pairwise(widths)})
-        self._initialise()
+        for stage in self.stages.values():
+            nn.init.zeros_(stage.to_image.weight)
+            nn.init.zeros_(stage.to_image.bias)
 
-    def _initialise(self) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-                nn.init.kaiming_normal_(module.weight, a=_SLOPE)
-                nn.init.zeros_(module.bias)
-        for module in self.modules():
-            if isinstance(module, _Residual):
-                module.conv.weight.data *= 0.5
-            if isinstance(module, _Stage):
-                # Four of the sixteen taps reach an output cell; torch counts all of those that leave an input cell.
-                nn.init.normal_(module.up.weight, std=(2 / (1 + _SLOPE**2) / (4 * module.up.in_channels)) ** 0.5)
-                nn.init.zeros_(module.to_image.weight)
+    def folded(self) -> CodeGenerator:
+        """For painting: frozen, and every batch norm part of the convolution before it. Returns itself."""
+        return fold_batch_norm(self.eval()).requires_grad_(False)
 
     def forward(self, codes: Tensor) -> Tensor:
-        """codes (B,1024) → pictures (B,3,size,size) in [-1,1]."""
+        """codes (B,1024) → pictures (B,3,size,size), trained to be in [-1,1] but not bounded.
+
+        The last layer is linear, as in the paper: a bounded one has no gradient where a picture is all white.
+        """
         x = codes.unflatten(1, (COMPONENTS, GRID, GRID)).contiguous(memory_format=torch.channels_last)
         x = self.residual(self.first(x))
         image = None
         for stage in self.stages.values():
             x, detail = stage(x)
             image = detail if image is None else detail + _doubled(image)
-        return torch.tanh(image)
+        return image
 
 
 def _doubled(image: Tensor) -> Tensor:

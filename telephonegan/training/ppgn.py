@@ -47,6 +47,7 @@ class PpgnSettings(ProjectedSettings):
     adversarial_weight: float = 0.1
     adversarial_after: int = 500  # steps without a discriminator
     generator_learning_rate: float = 1e-3
+    warm_up: int = 200  # steps in which the generator's learning rate rises to it
     fitted_on: int = 4096  # photographs from which the encoder's projection is taken
     autoencoder_noise: float = 0.5  # in standard deviations of the codes
     autoencoder_batch: int = 256
@@ -59,13 +60,14 @@ class PpgnSettings(ProjectedSettings):
             size=SIZE,
             generator_learning_rate=RATE,
             adversarial_after=(0, 10_000_000),
+            warm_up=COUNT,
             **dict.fromkeys(("image_weight", "feature_weight", "adversarial_weight"), _WEIGHT),
             **dict.fromkeys(("fitted_on", "autoencoder_batch"), COUNT),
             autoencoder_noise=(0.0, 100.0),
         )
 
 
-_TINY = TINY | {"fitted_on": 64, "autoencoder_batch": 16, "adversarial_after": 20, "batch_size": 8}
+_TINY = TINY | {"fitted_on": 64, "autoencoder_batch": 16, "adversarial_after": 20, "warm_up": 1, "batch_size": 8}
 PRESETS = {
     "cpu": PpgnSettings(),
     "tiny": PpgnSettings(channels=8, **_TINY),
@@ -187,6 +189,8 @@ class PpgnRecipe(ProjectedGan):
                 losses["adversarial"] = self.adversarial(painted)
                 loss = loss + settings.adversarial_weight * losses["adversarial"]
         if step >= settings.discriminator_alone:
+            for group in self.generator_optimiser.param_groups:
+                group["lr"] = settings.generator_learning_rate * min(1.0, (step + 1) / settings.warm_up)
             self.update_generator(loss, step)
         losses["autoencoder"] = self._train_autoencoder(codes)
         return fetched(losses)
