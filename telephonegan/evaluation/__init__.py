@@ -16,6 +16,8 @@ _HOMES = {
     "cycle_scores": "captioners",
     "embedding_scores": "embeddings",
     "generator_scores": "generators",
+    "guided_caption_scores": "guided",
+    "guided_scores": "guided",
     "matcher_scores": "matchers",
     "nearest_scores": "captioners",
     "reconstruction_scores": "reconstructions",
