@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from telephonegan import inference
 from telephonegan.errors import SettingsError
+from telephonegan.latent.shared_sight import shared_sight
 from telephonegan.networks.imagenet import class_names
 
 FITS = ("resize", "crop")
@@ -73,19 +74,7 @@ class ConditionNetwork:
         >>> ConditionNetwork.load("lite0", "cpu").classes[13]
         'junco'
         """
-        device = inference.resolve_device(device)
-        backbone = inference.shared_backbone(name, device)
-        return cls(
-            backbone,
-            size=size,
-            mean=0.5,
-            deviation=0.5,  # to [-1,1], from which the backbone normalises
-            name=name,
-            class_layer="classifier",
-            classes=class_names(),
-            run=lambda images: backbone.logits(images.contiguous(memory_format=torch.channels_last)),
-            device=device,
-        )
+        return _BackboneNetwork(name, inference.resolve_device(device), size)
 
     def _colours(self, value: float | Sequence[float]) -> Tensor:
         return torch.as_tensor(value, dtype=torch.float32, device=self.device).reshape(-1, 1, 1)
@@ -118,12 +107,16 @@ class ConditionNetwork:
 
         handle = module.register_forward_hook(stop)
         try:
-            self._run(self.view(images))
+            self._look(images)
         except _Reached as reached:
             return reached.output
         finally:
             handle.remove()
         raise SettingsError(f"{self.name} does not use its layer {layer!r} when it looks at a picture. Name another.")
+
+    def _look(self, images: Tensor) -> Tensor:
+        """Run the network on pictures (B,3,H,W) in [-1,1]."""
+        return self._run(self.view(images))
 
     def view(self, images: Tensor) -> Tensor:
         """Pictures (B,3,H,W) in [-1,1] as its input."""
@@ -157,6 +150,20 @@ class ConditionNetwork:
         if not rows:
             return 0, 0, self.size, self.size
         return columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+
+
+class _BackboneNetwork(ConditionNetwork):
+    """A shared backbone, whose look at a picture others may use."""
+
+    def __init__(self, name: str, device: torch.device, size: int) -> None:
+        backbone = inference.shared_backbone(name, device)
+        named = {"name": name, "class_layer": "classifier", "classes": class_names()}
+        super().__init__(backbone, size=size, mean=0.5, deviation=0.5, device=device, **named)
+        self.sight = shared_sight(name, device, size)
+
+    def _look(self, images: Tensor) -> Tensor:
+        cells = self.module.head(self.sight(images.to(self.device)))
+        return self.module.classifier(cells.mean((2, 3)))
 
 
 class _Reached(Exception):

@@ -16,6 +16,7 @@ from telephonegan.images import to_tensor, working_image
 from telephonegan.latent import codes
 from telephonegan.latent.codes import CodeModel
 from telephonegan.latent.priors import AutoencoderPrior, GaussianPrior, JointPrior, NoPrior, Prior
+from telephonegan.latent.shared_sight import shared_sight
 from telephonegan.networks.ppgn import INPUT_SIZE
 
 
@@ -139,6 +140,7 @@ class CodeDecoder:
     def __init__(self, model: CodeModel) -> None:
         self.model, self.name, self.device = model, model.name, torch.device(model.device)
         self.width, self.size, self.low, self.high = model.code_width, model.size, -model.bound, model.bound
+        self._sight = shared_sight(model.encoder.backbone.name, self.device, INPUT_SIZE)
 
     @classmethod
     def load(cls, name: str = "photos", device: str | torch.device = "auto") -> CodeDecoder:
@@ -154,7 +156,7 @@ class CodeDecoder:
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         """The codes (B,W) of pictures (B,3,H,W) in [-1,1]."""
-        return self.model.encode(images.to(self.device))
+        return self.model.encoder.of_map(self._sight(images.to(self.device)))
 
     def code_of(self, image: Any) -> Tensor:
         """The code (W,) of a photograph, which is squashed to a square. Raises ImageError."""

@@ -93,10 +93,6 @@ class Backbone(nn.Module):
         """The output (B,1280,H/32,W/32) of the last convolution."""
         return self.head(self(image, (32,))[32])
 
-    def logits(self, image: Tensor) -> Tensor:
-        """The scores (B,1000) of ImageNet's classes, before softmax."""
-        return self.classifier(self.grid(image).mean((2, 3)))
-
     def front(self, image: Tensor, without: int) -> Tensor:
         """The input of the last `without` (0–3) of the seven stages, which is the input of `tail`."""
         x = self.stem(normalise(image))
