@@ -171,7 +171,7 @@ def _extended(x: Tensor, columns: int) -> Tensor:
 
 
 class PooledImageEncoder(nn.Module):
-    """Pooled features of a frozen backbone in the space of the texts: their principal components at unit variance.
+    """Pooled features of a frozen backbone in the space of the texts: their principal components, evened out.
 
     Each picture's are scaled to length √`components`, so that no picture fits all texts. With `width` 0 they are not
     mapped further: the texts must come to them, as to GoogLeNet's features in the paper.
@@ -193,14 +193,17 @@ class PooledImageEncoder(nn.Module):
         return codes[:, :, None, None], codes
 
     @torch.no_grad()
-    def fit(self, pooled: Tensor) -> None:
-        """Take the principal components of features (N,P); where N is too small for all of them, the rest stay 0."""
+    def fit(self, pooled: Tensor, evened: float = 1.0) -> None:
+        """Take the principal components of features (N,P); where N is too small for all of them, the rest stay 0.
+
+        `evened` from 0, all as they are, to 1, all of unit variance: each is divided by that power of its deviation.
+        """
         pooled = pooled.float()
         self.mean.copy_(pooled.mean(0))
         _, scales, directions = torch.linalg.svd(pooled - self.mean, full_matrices=False)
         count = min(self.whitening.shape[1], int((scales > 1e-4 * scales[0]).sum()))
         self.whitening.zero_()
-        self.whitening[:, :count] = directions[:count].T * (len(pooled) ** 0.5 / scales[:count])
+        self.whitening[:, :count] = directions[:count].T * (len(pooled) ** 0.5 / scales[:count]) ** evened
 
 
 def joint_embedding_loss(codes: Tensor, sentences: Tensor) -> Tensor:
