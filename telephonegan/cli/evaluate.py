@@ -108,7 +108,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         "--pixels",
         type=int,
         metavar="N",
-        help="size in pixels at which Lite2 compares pictures (default: the generator's)",
+        help="pixels to which larger pictures are reduced, and at which Lite2 compares (default: the generator's)",
     )
     generator.add_argument("--truncation", type=float, default=1.0, help="scale of the noise, 0 to 2 (default: 1)")
     generator.add_argument(
