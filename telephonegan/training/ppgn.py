@@ -25,7 +25,7 @@ from telephonegan.networks.ppgn import BASE, INPUT_SIZE, CodeEncoder, CodeGenera
 from telephonegan.text import Vocabulary
 from telephonegan.training.augment import augment
 from telephonegan.training.devices import autocast, fetched
-from telephonegan.training.distributed import average_gradients, share
+from telephonegan.training.distributed import average_gradients, gather, share
 from telephonegan.training.features import cached
 from telephonegan.training.projected import TINY, ProjectedGan, ProjectedSettings
 from telephonegan.training.ranges import COUNT, RATE, SIZE, check_ranges
@@ -42,17 +42,17 @@ class PpgnSettings(ProjectedSettings):
 
     size: int = 64
     backbone_input: int = 64
-    head_width: int = 64
+    batch_size: int = 16
     ema_half_life: int = 10_000
-    image_weight: float = 10.0
+    image_weight: float = 4.0
     feature_weight: float = 1.0
-    adversarial_weight: float = 0.1
-    adversarial_after: int = 500  # steps without a discriminator
+    adversarial_weight: float = 0.2
+    adversarial_after: int = 400  # steps without a discriminator
     generator_learning_rate: float = 5e-4
     warm_up: int = 100  # steps in which the generator's learning rate rises to it
     fitted_on: int = 12_000  # photographs from which the encoder's projection and the linear part are taken
     autoencoder_noise: float = 0.5  # in standard deviations of the codes
-    autoencoder_batch: int = 256
+    autoencoder_batch: int = 128
     steps: int = 20_000
 
     def __post_init__(self) -> None:
@@ -239,10 +239,12 @@ class PpgnRecipe(ProjectedGan):
         ).mean()
 
     def _train_autoencoder(self, codes: Tensor) -> Tensor:
-        self.recent.add(codes)
+        self.recent.add(gather(codes))
         clean = self.recent.draw(self.settings.autoencoder_batch)
+        noise = self.settings.autoencoder_noise * torch.randn_like(clean)
+        clean, noise = share(clean), share(noise)
         with autocast(self.device, cache_enabled=False):
-            found = self.autoencoder(clean + self.settings.autoencoder_noise * torch.randn_like(clean))
+            found = self.autoencoder(clean + noise)
         loss = F.mse_loss(found.float(), clean)
         self.autoencoder_optimiser.zero_grad(set_to_none=True)
         loss.backward()
