@@ -287,5 +287,10 @@ def test_a_hole_in_a_photograph_of_another_size_is_refused():
         sampler_of(hole=hole)
 
 
+def test_a_condition_without_gradients_is_refused_in_words():
+    with pytest.raises(SettingsError, match="'mine' lets no gradient through"):
+        sampler_of(Score(lambda images: images.detach().mean((1, 2, 3)), label="mine")).run(**QUIET)
+
+
 def test_settings_are_recorded():
     assert SamplerSettings(lr=2).record()["lr"] == 2.0
