@@ -19,7 +19,7 @@ from telephonegan.data.joined import JoinedPhotos
 from telephonegan.data.photos import unit_range
 from telephonegan.images import contact_sheet
 from telephonegan.inference import random_generator
-from telephonegan.networks.ppgn import INPUT_SIZE, CodeEncoder, CodeGenerator, FeatureAutoencoder
+from telephonegan.networks.ppgn import BASE, INPUT_SIZE, CodeEncoder, CodeGenerator, FeatureAutoencoder
 from telephonegan.text import Vocabulary
 from telephonegan.training.augment import augment
 from telephonegan.training.devices import autocast, fetched
@@ -46,9 +46,9 @@ class PpgnSettings(ProjectedSettings):
     feature_weight: float = 1.0
     adversarial_weight: float = 0.1
     adversarial_after: int = 500  # steps without a discriminator
-    generator_learning_rate: float = 1e-3
-    warm_up: int = 200  # steps in which the generator's learning rate rises to it
-    fitted_on: int = 4096  # photographs from which the encoder's projection is taken
+    generator_learning_rate: float = 5e-4
+    warm_up: int = 100  # steps in which the generator's learning rate rises to it
+    fitted_on: int = 12_000  # photographs from which the encoder's projection and the linear part are taken
     autoencoder_noise: float = 0.5  # in standard deviations of the codes
     autoencoder_batch: int = 256
     steps: int = 20_000
@@ -120,6 +120,8 @@ class PpgnRecipe(ProjectedGan):
             lambda batch: self._encoded(unit_range(batch))[1],
         )
         self.encoder.fit(maps)
+        self.generator.fit(self.encoder.of_map(maps.float()), self._small(sample))
+        self.average.load_state_dict(self.generator.state_dict())
         self.generator_optimiser = torch.optim.Adam(
             self.generator.parameters(), settings.generator_learning_rate, (0.5, 0.99)
         )
@@ -154,6 +156,14 @@ class PpgnRecipe(ProjectedGan):
 
     def _reduced(self, images: Tensor) -> Tensor:
         return F.interpolate(images, size=(self.settings.size,) * 2, mode="area")
+
+    def _small(self, rows: Tensor) -> Tensor:
+        """These photographs at the size of the generator's linear part."""
+        reduced = [
+            F.interpolate(unit_range(batch), size=(BASE, BASE), mode="area")
+            for batch in self.photos[rows].split(_BATCH)
+        ]
+        return torch.cat(reduced)
 
     @torch.no_grad()
     def _deviations(self, rows: Tensor) -> dict[int, Tensor]:
