@@ -54,12 +54,13 @@ class CodePainter(Painter):
         return [torch.cat(rows)], []
 
     def _painted(self, code: Tensor, text: str) -> Tensor:
-        condition = CaptionCondition(text, self.captioner)
-        sampler = Sampler(self.decoder, condition, prior=self.decoder.prior("joint"), settings=self.settings)
-        state = sampler.start([0], code)
-        while state.step < self.settings.n_iters and state.moves:
-            state, _ = sampler.advance(state)
-        return self.decoder(state.vectors)
+        with torch.inference_mode(False):  # in which generators paint, and which gradients cannot go through
+            condition = CaptionCondition(text, self.captioner)
+            sampler = Sampler(self.decoder, condition, prior=self.decoder.prior("joint"), settings=self.settings)
+            state = sampler.start([0], code)
+            while state.step < self.settings.n_iters and state.moves:
+                state, _ = sampler.advance(state)
+            return self.decoder(state.vectors)
 
 
 @inference.once(maxsize=4)
