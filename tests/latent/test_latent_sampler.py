@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-
 import numpy as np
 import pytest
 import torch
@@ -150,7 +148,7 @@ def test_a_chain_that_was_interrupted_ends_as_if_it_had_not_been():
 
     def stop(sampling):
         if sampling.state.step == 7:
-            signal.raise_signal(signal.SIGINT)
+            raise KeyboardInterrupt
 
     sampler = sampler_of(toy_class(0), toy_class(1), **how)
     part = sampler.run([2, 7], on_step=stop, **QUIET)
