@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -126,6 +127,24 @@ def register_free(name: str = "free", *, seed: int = 0) -> None:
         initialise(net)
     tensors = net.state_dict()
     store.register("generator", name, tensors, architecture="free", settings={"network": network}, replace=True)
+
+
+def register_axes(name: str, generator: str, *, seed: int = 0) -> None:
+    """Register axes/name of random directions in the noise of a registered generator: warmth, contrast, sharpness."""
+    from telephonegan.latent import AxisSet
+    from telephonegan.zoo import catalogue
+
+    entry = catalogue.find("generator", generator)
+    columns = np.random.default_rng(seed).normal(size=(entry.settings["network"]["noise_width"], 3))
+    names, ends = ("warmth", "contrast", "sharpness"), {"warmth": ("colder", "warmer")}
+    AxisSet(
+        names,
+        columns / np.linalg.norm(columns, axis=0),
+        np.ones(3),
+        generator=generator,
+        sha256=entry.sha256,
+        ends=ends,
+    ).register(name, replace=True)
 
 
 def register_gan_cls(name: str = NAME, *, seed: int = 0) -> None:

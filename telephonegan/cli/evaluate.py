@@ -23,6 +23,7 @@ _EXAMPLES = """examples:
   telephonegan evaluate generator flickr8k --data flickr8k
   telephonegan evaluate generator flickr8k --data flickr8k --samples 5000 --features inception --reference test+dev
   telephonegan evaluate generator flowers-zs --data flowers --judge flowers --classes zero_shot_classes.txt
+  telephonegan evaluate inversion faces --data faces --limit 50
   telephonegan evaluate words flickr8k --data flickr8k
   telephonegan evaluate cycle --captioner flickr8k --generator flickr8k --data flickr8k
   telephonegan evaluate ppgn photos --data flickr8k coco2014 flowers
@@ -37,6 +38,7 @@ _MEASURES = {  # measurement → its function in `evaluation`
     "damsm": "matcher_scores",
     "embedding": "embedding_scores",
     "generator": "generator_scores",
+    "inversion": "inversion_scores",
     "words": "word_scores",
     "ppgn": "reconstruction_scores",
     "guided": "guided_scores",
@@ -106,7 +108,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         "--pixels",
         type=int,
         metavar="N",
-        help="size in pixels at which Lite2 compares pictures (default: the generator's)",
+        help="pixels to which larger pictures are reduced, and at which Lite2 compares (default: the generator's)",
     )
     generator.add_argument("--truncation", type=float, default=1.0, help="scale of the noise, 0 to 2 (default: 1)")
     generator.add_argument(
@@ -114,6 +116,13 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     )
     _add_classes(generator)
     generator.add_argument("--grid", type=Path, metavar="FILE", help="also write the first 32 pictures as a PNG file")
+
+    inversion = _measure(measures, "inversion", "how near a generator comes to photographs that it never saw")
+    inversion.add_argument("name", nargs="?", default="faces", help="the generator (default: faces)")
+    inversion.add_argument("--starts", type=int, default=8, metavar="N", help="starts per photograph (default: 8)")
+    inversion.add_argument("--steps", type=int, default=200, metavar="N", help="steps for each start (default: 200)")
+    inversion.add_argument("--text", default="", help="the caption to paint, for generators that paint texts")
+    _add_seed(inversion)
 
     words = _measure(measures, "words", "whether words for colours and things change the picture")
     _add_name(words)

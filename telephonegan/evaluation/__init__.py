@@ -18,6 +18,7 @@ _HOMES = {
     "generator_scores": "generators",
     "guided_caption_scores": "guided",
     "guided_scores": "guided",
+    "inversion_scores": "inversions",
     "matcher_scores": "matchers",
     "nearest_scores": "captioners",
     "reconstruction_scores": "reconstructions",

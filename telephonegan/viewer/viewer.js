@@ -1,4 +1,5 @@
-// Games, attention maps, samplings and galleries from plain data: in an exported page by itself, in a notebook as an anywidget.
+// Games, attention maps, samplings and galleries from plain data: in an exported page by itself, in a notebook as an
+// anywidget.
 // The data come from viewer/data.py. Nothing is fetched, and text enters the page as text only.
 
 const MILLISECONDS = 1200; // for each round, as in the animations of a chain
@@ -7,15 +8,14 @@ const OVERLAY = 320; // pixels of its longer side
 const STEP = 1 / 8; // of the picture, for each arrow key
 
 /** Show data of one kind in an element; returns { update, close }. */
-export function mount(el, data, { onRound = () => {}, onKeep = null, onFile = () => {} } = {}) {
+export function mount(el, data, { onRound = () => {}, onKeep = null, onFile = () => {}, onWish = () => {} } = {}) {
   el.classList.add("tg");
-  const kinds = { games: Games, attention: Attention, gallery: Gallery, frames: Frames, upload: Upload };
   let view = null;
   const draw = (shown) => {
     if (shown.games?.length === 0) return el.replaceChildren();
     if (view?.accepts(shown)) return view.update(shown);
     view?.close();
-    view = new kinds[shown.kind](shown, { onRound, onFile });
+    view = new kinds[shown.kind](shown, { onRound, onFile, onWish });
     const parts = [view.root, onKeep && shown.keep?.length ? keepBar(shown.keep, onKeep) : null];
     el.replaceChildren(...parts.filter(Boolean));
   };
@@ -39,6 +39,7 @@ export default {
       },
       onKeep: (name) => model.send({ keep: name }),
       onFile: (file, bytes) => model.send(file, undefined, bytes),
+      onWish: (wish) => model.send(wish),
     });
     const changed = () => view.update(model.get("data"));
     const told = (message, buffers) => {
@@ -814,3 +815,6 @@ function dressed(made, attributes, children) {
   made.append(...children.map((child) => (child instanceof Node ? child : String(child))));
   return made;
 }
+
+// Views by the kind of their data. knobs.js, where it follows, adds one.
+const kinds = { games: Games, attention: Attention, gallery: Gallery, frames: Frames, upload: Upload };

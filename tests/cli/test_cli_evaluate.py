@@ -188,6 +188,13 @@ def test_noise_that_changes_nothing_gives_no_diversity(evaluate, monkeypatch):
     assert record["other_photograph_difference"] > 0
 
 
+def test_pictures_of_more_pixels_than_asked_for_are_reduced_before_the_judge_sees_them(evaluate, monkeypatch):
+    seen, see = set(), Matcher.see
+    monkeypatch.setattr(Matcher, "see", lambda self, images: seen.add(images.shape[2:]) or see(self, images))
+    evaluate("generator", *FEW, "--seeds-per-caption=2", "--pixels=8")
+    assert seen == {(8, 8)}
+
+
 def test_generator_is_measured_with_its_protocol(evaluate, tmp_path):
     grid, lines = tmp_path / "grid.png", tmp_path / "lines.jsonl"
     record = evaluate("generator", *FEW, "--seeds-per-caption=2", f"--grid={grid}", f"--out={lines}")
