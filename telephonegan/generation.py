@@ -147,6 +147,30 @@ class Generator:
             return self.painter.paint(self.latents(seeds, truncation=truncation), self.painter.read(encoded))
 
     @torch.inference_mode()
+    def sketch(self, text: str, *, seed: int, latents: Edit | None = None) -> Picture | None:
+        """A smaller picture of a text that is painted faster; None where the network has none. Arguments as in calls.
+
+        >>> generator.sketch("a dog runs on the beach", seed=3).image.size  # doctest: +SKIP
+        (32, 32)
+        """
+        encoded, [edit] = self.encode(text), self.checked_latents([latents], 1)
+        drawn = self._edited(self.latents([inference.check_seed(seed)]), [edit])
+        with inference.computing(self.device, self.precision):
+            images = self.painter.sketch(drawn, self.painter.read([encoded]))
+        if images is None:
+            return None
+        return Picture(to_images(images)[0], text=text, words=encoded.words, dropped_words=encoded.dropped, seed=seed)
+
+    def _edited(self, latents: Latents, edits: Sequence[Latents]) -> Latents:
+        """Latents (B,·) by part, with the parts replaced that the edits of each row name."""
+        for row, edit in enumerate(edits):
+            for name, part in edit.items():
+                if name not in latents:
+                    latents[name] = part.new_zeros(len(edits), len(part)).to(self.device)
+                latents[name][row] = part
+        return latents
+
+    @torch.inference_mode()
     def _paint(
         self,
         texts: Sequence[str],
@@ -156,12 +180,7 @@ class Generator:
         *,
         truncation: float,
     ) -> list[Picture]:
-        latents = self.latents(seeds, truncation=truncation)
-        for row, edit in enumerate(edits):
-            for name, part in edit.items():
-                if name not in latents:
-                    latents[name] = part.new_zeros(len(texts), len(part)).to(self.device)
-                latents[name][row] = part
+        latents = self._edited(self.latents(seeds, truncation=truncation), edits)
         with inference.computing(self.device, self.precision):
             images, attentions = self.painter.paint(latents, self.painter.read(encoded))
         stages = [list(painted) for painted in zip(*map(to_images, images), strict=True)]

@@ -61,6 +61,15 @@ class Painter(ABC):
     def paint(self, latents: Latents, read: Any) -> tuple[list[Tensor], list[Tensor]]:
         """Pictures (B,3,S,S) in [-1,1] of every stage from small to large, and attention maps (B,L,S,S)."""
 
+    def sketch(self, latents: Latents, read: Any) -> Tensor | None:
+        """Smaller pictures (B,3,s,s) in [-1,1] that are painted faster; None where there are none."""
+        return None
+
+    @staticmethod
+    def folded(network: Any) -> Any:
+        """The network as it paints fastest, if it is never trained again."""
+        return network
+
     def latents(self, seeds: Sequence[int]) -> Latents:
         """Standard normal vectors (B,W) by part. Each seed draws on the CPU, independently of batch and device."""
         rows = [
@@ -95,11 +104,6 @@ class DamsmPainter(Painter):
         matcher = Matcher.of(catalogue.find(cls.matcher_kind, name), device, image=False)
         cls.check_widths(network, matcher)
         return cls(cls.folded(network), matcher, words_limit=words_limit, teacher=matcher.name)
-
-    @staticmethod
-    def folded(network: Any) -> Any:
-        """The network as it paints fastest, if it is never trained again."""
-        return network
 
     @staticmethod
     def check_widths(network: Any, matcher: Matcher) -> None:
@@ -145,12 +149,20 @@ class AttnGANPainter(DamsmPainter):
 
     def paint(self, latents: Latents, read: Read) -> tuple[list[Tensor], list[Tensor]]:
         mask = padding_mask(read.lengths, read.words.shape[2])
+        sentences, eps = self._condition(latents, read)
+        images, attentions, _, _ = self.network(latents["noise"], sentences, read.words, mask, eps)
+        return images, attentions
+
+    def sketch(self, latents: Latents, read: Read) -> Tensor | None:
+        return self.network.sketch(latents["noise"], *self._condition(latents, read))
+
+    def _condition(self, latents: Latents, read: Read) -> tuple[Tensor, Tensor]:
+        """Sentences (B,D) and eps (B,C), with the offsets."""
         sentences, eps = moved(read.sentences, latents), latents["eps"]
         if "condition" in latents:
             _, _, logvar = self.network.ca_net(sentences, eps)
             eps = eps + latents["condition"] * (-0.5 * logvar).exp()
-        images, attentions, _, _ = self.network(latents["noise"], sentences, read.words, mask, eps)
-        return images, attentions
+        return sentences, eps
 
 
 class DFGANPainter(DamsmPainter):
@@ -199,14 +211,19 @@ class FreePainter(Painter):
     takes_text, vocabulary = False, Vocabulary([])
 
     def __init__(self, network: Any, device: torch.device) -> None:
-        self.network, self.device = network.to(device).eval().requires_grad_(False), device
+        self.network = network.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+        self.device = device
         self.size, self.latent_widths = network.size, {"noise": network.noise_width}
 
     @classmethod
     def of(cls, entry: catalogue.Entry, device: torch.device) -> FreePainter:
         network = inference.settings_of(entry, cls.architecture).part("network").build(cls.network_type)
         store.load_strict(network, store.read_tensors(entry))
-        return cls(network, device)
+        return cls(cls.folded(network), device)
+
+    @staticmethod
+    def folded(network: Any) -> Any:
+        return network.folded() if isinstance(network, FreeGenerator) else network
 
     def encode(self, text: str) -> EncodedText:
         if text.strip():
@@ -230,6 +247,9 @@ class ProgressivePainter(FreePainter):
     """The generator of Karras et al. (2018): "noise" (B,Z)."""
 
     architecture, network_type = "pggan", ProgressiveGenerator
+
+    def sketch(self, latents: Latents, read: None) -> Tensor | None:
+        return self.network.sketch(latents["noise"])
 
 
 def moved(sentences: Tensor, latents: Latents) -> Tensor:

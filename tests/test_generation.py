@@ -147,3 +147,17 @@ def test_the_short_call_takes_latents_for_one_text_or_a_list(phone):
     assert second.latents is None
     drawn = phone.generate("a dog", seed=1, n=3, latents=edit)
     assert len({picture.latents["eps"].tobytes() for picture in drawn}) == 3
+
+
+def test_a_sketch_is_the_first_stage_of_the_same_picture(phone):
+    generator = phone.generator
+    noise = np.linspace(-1, 1, 8)
+    for edit in (None, {"noise": noise, "sentence": np.ones(8)}):
+        picture = generator(["a red dog"], seeds=[3], latents=[edit])[0]
+        sketch = generator.sketch("a red dog", seed=3, latents=edit)
+        difference = np.asarray(sketch.image).astype(int) - np.asarray(picture.stages[0])
+        assert sketch.image.size < picture.image.size and np.abs(difference).max() <= 1
+
+
+def test_a_generator_of_one_size_has_no_sketch(free):
+    assert free.sketch("", seed=3) is None

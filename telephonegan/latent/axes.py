@@ -205,6 +205,14 @@ class AxisSet:
         unit = normalise(self.axes)
         return unit.T @ unit
 
+    @property
+    def errors(self) -> np.ndarray | None:
+        """How far the change of a score may be from what its axis foretells (k,), in standard deviations, or None.
+
+        It is the difference of two scores, each of which the axis misses by √(1 − R²).
+        """
+        return None if self.r2 is None else np.sqrt(2 * (1 - np.clip(self.r2, 0.0, 1.0)))
+
     def disentangled(self, locked: Sequence[str]) -> tuple[np.ndarray, dict[str, str]]:
         """Unit axes (d,k) while these features are locked, and why the others that cannot move are disabled, by name.
 

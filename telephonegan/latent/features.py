@@ -277,8 +277,8 @@ def train_extractor(
     `columns` of the table in the folder `data`, whose first column names the photographs: numbers are scaled to [-1,1];
     a column of two values becomes one feature, one of more values a feature for each. `words` are features that a
     photograph has if one of its captions contains the word. The quality, on the test photographs, is the accuracy for
-    yes-or-no features and the correlation for numbers. Raises DataError, and SettingsError for an unknown column or a
-    feature that hardly varies.
+    yes-or-no features, also balanced over both answers, and the correlation for numbers. Raises DataError, and
+    SettingsError for an unknown column or a feature that hardly varies.
 
     >>> train_extractor("faces", columns=["age", "sex"]).register("faces")  # doctest: +SKIP
     """
@@ -342,14 +342,18 @@ class Labels:
                 )
 
     def quality(self, found: Tensor, truth: Tensor) -> dict[str, float]:
-        """Accuracy or correlation by feature."""
+        """Correlation by feature, or accuracy and balanced accuracy, which is 0.5 for a constant answer."""
         measured = {}
         for column, name in enumerate(self.names):
             a, b = found[:, column], truth[:, column]
             if name in self.numeric:
                 measured[f"correlation_{name}"] = torch.corrcoef(torch.stack([a, b]))[0, 1].item()
             else:
-                measured[f"accuracy_{name}"] = ((a > 0) == (b > 0)).float().mean().item()
+                is_right, is_true = ((a > 0) == (b > 0)).float(), b > 0
+                measured[f"accuracy_{name}"] = is_right.mean().item()
+                if is_true.any() and not is_true.all():
+                    balanced = (is_right[is_true].mean() + is_right[~is_true].mean()) / 2
+                    measured[f"balanced_accuracy_{name}"] = balanced.item()
         return {name: round(value, 4) for name, value in measured.items()}
 
 
@@ -358,12 +362,13 @@ def _labels(path: Path, names: Sequence[str], columns: Sequence[str]) -> Labels:
         raise DataError(f"There is no {path}, a table with one row per photograph.")
     table = read_table(path)
     titles = list(table.titles or ())
-    rows = {Path(row.cells[0]).name: row.cells for row in table.rows if len(row.cells) == len(titles)}
+    # Tables name photographs with or without their suffix.
+    rows = {Path(row.cells[0]).stem: row.cells for row in table.rows if len(row.cells) == len(titles)}
     labels = Labels()
     for column in columns:
         if column not in titles[1:]:
             raise unknown_setting(f"The table {path}", column, titles[1:])
-        cells = [rows.get(Path(name).name, [""] * len(titles))[titles.index(column)] for name in names]
+        cells = [rows.get(Path(name).stem, [""] * len(titles))[titles.index(column)] for name in names]
         _add_column(labels, column, cells)
     return labels
 

@@ -25,6 +25,7 @@ from telephonegan.latent.search import loaded
 from telephonegan.results import Picture
 
 _POOR = 0.45  # of the distance that random pictures have; chosen by eye, not measured
+TRIED = 256  # random pictures, of which the best are improved
 _STRIDES = (4, 8, 16)
 _SHELL = 0.02  # weight of the distance from the length that random latents have
 _INPUT = 96
@@ -102,7 +103,7 @@ def invert(
         rows = len(next(iter(latents.values())))
         return generator.painter.paint(latents, generator.painter.read([encoded] * rows))[0][-1].float()
 
-    seeds = [inference.derived_seed(seed, "start", number) for number in range(256)]
+    seeds = [inference.derived_seed(seed, "start", number) for number in range(TRIED)]
     with torch.no_grad():
         chance = torch.cat([likeness(paint(generator.latents(seeds[i : i + 32]))) for i in range(0, len(seeds), 32)])
     best = chance.argsort()[:starts].tolist()

@@ -48,6 +48,17 @@ class State:
         """How far the picture was moved along a feature, in σ, over all locks."""
         return sum(steps.get(name, 0) for steps in self.steps.values()) / _STEPS
 
+    def before(self, name: str) -> State:
+        """The state without the steps that were made while a feature was locked, none of which should have moved it."""
+        return replace(self, steps={locks: made for locks, made in self.steps.items() if name not in locks})
+
+    def part(self, share: float) -> State:
+        """The state on the straight way here, from 0 for the start to 1 for this one."""
+        steps = {
+            locks: {name: round(share * step) for name, step in made.items()} for locks, made in self.steps.items()
+        }
+        return replace(self, steps=_cleaned(steps))
+
 
 class Walk:
     """A generator, its axes, and a state that can be changed, undone and shared. It has no widgets.
@@ -81,10 +92,10 @@ class Walk:
 
     def set(self, name: str, sigmas: float) -> None:
         """Move along a feature to `sigmas` from the start, holding what is locked. Raises SettingsError."""
-        self._go(self._moved(name, sigmas))
+        self._go(self.moved(name, sigmas))
 
-    def _moved(self, name: str, sigmas: float) -> State:
-        """The present state with one feature moved."""
+    def moved(self, name: str, sigmas: float) -> State:
+        """The present state with one feature moved as `set` does; the walk stays where it is. Raises SettingsError."""
         self.axes.index(name)
         if not is_number(sigmas) or not abs(sigmas) <= MOST:
             raise SettingsError(f"A step is from -{MOST:g} to {MOST:g} σ; {sigmas!r} was given for {name}.")
@@ -115,9 +126,11 @@ class Walk:
         """Back to the start, with the same locks."""
         self._go(replace(self.state, steps={}))
 
-    def random(self, seed: int) -> None:
-        """Another start. The steps and locks are kept."""
-        self._go(replace(self.state, seed=seed, start=None))
+    def random(self, seed: int, text: str | None = None) -> None:
+        """Another start, and another caption if one is given. The steps and locks are kept."""
+        text = self.state.text if text is None else text
+        self.generator.encode(text)
+        self._go(replace(self.state, seed=seed, text=text, start=None))
 
     def retext(self, text: str) -> None:
         """Another caption, with the same noise. Raises TextError for one without known words."""
@@ -139,6 +152,16 @@ class Walk:
         self._past.append(self.state)
         self.state = self._future.pop()
         return True
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a change to take back."""
+        return bool(self._past)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether there is a change that was taken back."""
+        return bool(self._future)
 
     def _go(self, state: State) -> None:
         self.latents(state)
@@ -171,6 +194,11 @@ class Walk:
         """The picture before any move."""
         return self.picture(replace(self.state, steps={}))
 
+    def sketch(self, state: State | None = None) -> Picture | None:
+        """The picture in a lower resolution, if this generator can paint that faster; else None."""
+        state = self.state if state is None else state
+        return self.generator.sketch(state.text, seed=state.seed, latents=self.latents(state))
+
     def scores(self, features: Features, state: State | None = None) -> dict[str, float]:
         """The scores of the picture by name, as standard deviations from the mean of random pictures.
 
@@ -184,19 +212,19 @@ class Walk:
 
     def frames(self, name: str, sigmas: Iterable[float]) -> list[Picture]:
         """Pictures with one feature moved to each of these places, under the present locks; the state stays."""
-        states = [self._moved(name, each) for each in sigmas]
+        states = [self.moved(name, each) for each in sigmas]
         texts, seeds = [state.text for state in states], [state.seed for state in states]
         return self.generator(texts, seeds=seeds, latents=[self.latents(state) for state in states])
 
     # ------------------------------------------------------------------------------------------------ sharing
 
-    def share(self) -> str:
-        """The state as one short line of text: generator, seed, steps and locks.
+    def share(self, state: State | None = None) -> str:
+        """The present state, or another one, as one short line of text: generator, seed, steps and locks.
 
         >>> walk.share()  # doctest: +SKIP
         'tg1;faces;3;;age=2@sex;sex;'
         """
-        state = self.state
+        state = self.state if state is None else state
         parts = [
             ",".join(f"{quote(name, safe='')}={steps / _STEPS:g}" for name, steps in sorted(made.items()))
             + (f"@{_joined(locks)}" if locks else "")

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from telephonegan.errors import SettingsError
 from telephonegan.networks.batchnorm import BatchNorm1d, BatchNorm2d
-from telephonegan.networks.folding import fold_batch_norm
+from telephonegan.networks.folding import Module, fold_batch_norm
 
 
 class GLU(nn.Module):
@@ -334,15 +334,8 @@ class Generator(nn.Module):
         return self.base_size << (self.branches - 1)
 
     def folded(self) -> Generator:
-        """Turn it, in place, into a network that computes the same pictures faster and can no longer be trained.
-
-        Batch norm and the doubling of sizes become part of the convolutions; the names of the weights change.
-        """
-        for block in [module for module in self.modules() if isinstance(module, Conditioned)]:
-            for index, layer in enumerate(block):
-                if isinstance(layer, UpsampledConv2d):
-                    block[index] = layer.as_transposed()
-        return fold_batch_norm(self.eval()).requires_grad_(False)
+        """Turn it, in place, into one that paints faster and can no longer be trained, see the function `folded`."""
+        return folded(self)
 
     def forward(
         self,
@@ -357,10 +350,7 @@ class Generator(nn.Module):
         Returns pictures (B,3,S,S) in [-1,1] from small to large (only the last without `previews`), attention maps
         (B,L,S,S) of all sizes but the last, and mu, logvar (B,C) of the conditioning augmentation.
         """
-        sampled, mu, logvar = self.ca_net(sentence_embedding, eps)
-        joined = torch.cat([sampled, noise], dim=1)
-        condition = joined if self.conditional else None
-        h = self.h_net1(joined, condition)
+        h, condition, mu, logvar = self._first(noise, sentence_embedding, eps)
         images, attentions = [self.img_net1(h)] if self.previews else [], []
         for branch in range(2, self.branches + 1):
             h, attention = getattr(self, f"h_net{branch}")(
@@ -372,6 +362,33 @@ class Generator(nn.Module):
         if not self.previews:
             images.append(self.img_net(h))
         return images, attentions, mu, logvar
+
+    def sketch(self, noise: Tensor, sentence_embedding: Tensor, eps: Tensor | None = None) -> Tensor | None:
+        """The pictures of the first stage alone; None if it is the last one, or does not paint."""
+        if not self.previews or self.branches == 1:
+            return None
+        return self.img_net1(self._first(noise, sentence_embedding, eps)[0])
+
+    def _first(
+        self, noise: Tensor, sentence_embedding: Tensor, eps: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+        """Features of the first stage, what modulates all stages, and mu and logvar."""
+        sampled, mu, logvar = self.ca_net(sentence_embedding, eps)
+        joined = torch.cat([sampled, noise], dim=1)
+        condition = joined if self.conditional else None
+        return self.h_net1(joined, condition), condition, mu, logvar
+
+
+def folded(network: Module) -> Module:
+    """Turn a network of these blocks, in place, into one that computes the same faster and can no longer be trained.
+
+    Batch norm and the doubling of sizes become part of the convolutions; the names of the weights change.
+    """
+    for block in [module for module in network.modules() if isinstance(module, Conditioned)]:
+        for index, layer in enumerate(block):
+            if isinstance(layer, UpsampledConv2d):
+                block[index] = layer.as_transposed()
+    return fold_batch_norm(network.eval()).requires_grad_(False)
 
 
 def initialise(net: nn.Module) -> None:

@@ -47,30 +47,44 @@ class _Step(nn.Module):
 class ProgressiveGenerator(nn.Module):
     """Noise (B,Z) to pictures; `widths` are the channels at 4, 8, 16, … pixels. Only the direction of noise matters.
 
-    Published widths: 512, 512, 512, 512, 256, 128, 64, 32, 16 (1024 px). Raises SettingsError for no width.
+    Published widths: 512, 512, 512, 512, 256, 128, 64, 32, 16 (1024 px). With `sketch_size` it also has the layer that
+    painted that smaller size in training. Raises SettingsError for no width, or a sketch that is not smaller.
 
     >>> ProgressiveGenerator(widths=[8, 8, 4], noise_width=8)(torch.randn(2, 8)).shape
     torch.Size([2, 3, 16, 16])
     """
 
-    def __init__(self, *, widths: list[int], noise_width: int = 512) -> None:
+    def __init__(self, *, widths: list[int], noise_width: int = 512, sketch_size: int = 0) -> None:
         super().__init__()
         if not widths:
             raise SettingsError("widths is empty: give the channels at 4, 8, 16, … pixels.")
-        self.noise_width, self.size = noise_width, 4 << (len(widths) - 1)
+        sizes = [4 << level for level in range(len(widths))]
+        if sketch_size and sketch_size not in sizes[:-1]:
+            raise SettingsError(f"sketch_size is a size below {sizes[-1]} px or 0; {sketch_size} was given.")
+        self.noise_width, self.size, self.sketch_size = noise_width, sizes[-1], sketch_size
         self.dense = nn.Linear(noise_width, widths[0] * 16, bias=False)
         self.bias = nn.Parameter(torch.zeros(widths[0]))
         self.first = _Step(widths[0], widths[0])
         self.blocks = nn.ModuleList(nn.Sequential(_Step(a, b, up=True), _Step(b, b)) for a, b in pairwise(widths))
         self.to_rgb = nn.Conv2d(widths[-1], 3, 1)
+        if sketch_size:
+            self.sketch_to_rgb = nn.Conv2d(widths[sizes.index(sketch_size)], 3, 1)
 
     def forward(self, noise: Tensor) -> Tensor:
         """noise (B,Z) → pictures (B,3,S,S), mostly in [-1,1]."""
+        return self.to_rgb(self._features(noise, self.size))
+
+    def sketch(self, noise: Tensor) -> Tensor | None:
+        """Pictures (B,3,s,s) of the smaller size; None without such a layer."""
+        return self.sketch_to_rgb(self._features(noise, self.sketch_size)) if self.sketch_size else None
+
+    def _features(self, noise: Tensor, size: int) -> Tensor:
         h = self.dense(pixel_norm(noise)).view(len(noise), -1, 4, 4) + self.bias[:, None, None]
         h = self.first(pixel_norm(F.leaky_relu(h, 0.2)))
         for block in self.blocks:
-            h = block(h)
-        return self.to_rgb(h)
+            if h.shape[2] < size:
+                h = block(h)
+        return h
 
     def first_linear(self) -> Tensor:
         """The first linear map (out,Z)."""
@@ -78,11 +92,12 @@ class ProgressiveGenerator(nn.Module):
 
 
 def generator_of_variables(
-    variables: Mapping[str, np.ndarray], where: str
+    variables: Mapping[str, np.ndarray], where: str, *, sketch_size: int = 128
 ) -> tuple[dict[str, Sequence[int] | int], dict[str, Tensor]]:
     """Settings and tensors of a `ProgressiveGenerator` from TensorFlow variables by name.
 
-    `where` names their file. Raises WeightsError for variables that are missing or do not fit.
+    `where` names their file. A generator of larger pictures gets sketches of `sketch_size`. Raises WeightsError for
+    variables that are missing or do not fit.
     """
     read = _Variables(variables, where)
     dense = read.scaled("4x4/Dense/weight", 2, gain=math.sqrt(2) / 4)
@@ -96,9 +111,12 @@ def generator_of_variables(
         tensors |= read.step(f"{block}.1", f"{size}x{size}/Conv1")
         widths.append(len(tensors[f"{block}.1.bias"]))
         size *= 2
-    rgb = read.scaled("ToRGB_lod0/weight", 4, gain=1.0)
-    tensors |= {"to_rgb.weight": rgb.transpose(3, 2, 0, 1), "to_rgb.bias": read.array("ToRGB_lod0/bias", 1)}
+    tensors |= read.to_rgb("to_rgb", "ToRGB_lod0")
     network = {"widths": widths, "noise_width": dense.shape[0]}
+    halvings = (size // 2 // sketch_size).bit_length() - 1  # `size` is the doubling that is no longer there
+    if halvings > 0 and f"ToRGB_lod{halvings}/weight" in variables:
+        tensors |= read.to_rgb("sketch_to_rgb", f"ToRGB_lod{halvings}")
+        network["sketch_size"] = sketch_size
     found = {name: torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)) for name, array in tensors.items()}
     own = {name: tuple(each.shape) for name, each in ProgressiveGenerator(**network).state_dict().items()}
     if wrong := [name for name, each in found.items() if own.get(name) != tuple(each.shape)]:
@@ -127,6 +145,10 @@ class _Variables:
 
     def step(self, name: str, scope: str) -> dict[str, np.ndarray]:
         weight = self.scaled(f"{scope}/weight", 4)
+        return {f"{name}.weight": weight.transpose(3, 2, 0, 1), f"{name}.bias": self.array(f"{scope}/bias", 1)}
+
+    def to_rgb(self, name: str, scope: str) -> dict[str, np.ndarray]:
+        weight = self.scaled(f"{scope}/weight", 4, gain=1.0)
         return {f"{name}.weight": weight.transpose(3, 2, 0, 1), f"{name}.bias": self.array(f"{scope}/bias", 1)}
 
     def up(self, name: str, scope: str) -> dict[str, np.ndarray]:

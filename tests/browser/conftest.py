@@ -1,4 +1,4 @@
-"""Notebook 03 in JupyterLab in headless Chromium, opened and run once for all tests. No browser: all are skipped.
+"""Notebooks in JupyterLab in headless Chromium, each opened and run once for all tests. No browser: all are skipped.
 
 Screenshots, the server's log and latencies go to out/browser, or to the folder $TELEPHONEGAN_ARTEFACTS. With
 $TELEPHONEGAN_SCREENSHOTS=docs the picture of two games in the README is made anew.
@@ -15,14 +15,13 @@ from typing import Any
 
 import pytest
 
-from tests.browser.jupyter_server import LAB, jupyter
-from tests.browser.notebook_page import NotebookPage
+from tests.browser.jupyter_server import LAB
+from tests.browser.notebook_page import NotebookPage, opened
 from tests.browser.studio_page import StudioPage
 from tests.browser.view_page import ViewPage
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = "03_broken_telephone.ipynb"
-SCREEN = {"width": 1366, "height": 1100}  # as wide as a small laptop, and as high as the largest screenshot
 MEASURED = pytest.StashKey[dict[str, float]]()
 
 
@@ -43,17 +42,10 @@ def front_end() -> tuple[str, str, str]:
 def notebook(
     browser: Any, artefacts: Path, tmp_path_factory: pytest.TempPathFactory, front_end: tuple[str, str, str]
 ) -> Iterator[NotebookPage]:
-    """A copy of the notebook, opened and run."""
-    folder = tmp_path_factory.mktemp("jupyter")
-    copies, log = folder / "notebooks", artefacts / "jupyter.log"
-    copies.mkdir()
-    shutil.copy(ROOT / "notebooks" / NOTEBOOK, copies)
-    with jupyter(folder, copies, log, front_end) as address:
-        page = browser.new_page(viewport=SCREEN, device_scale_factor=1.5)
-        notebook = NotebookPage(page, address.format(NOTEBOOK), log)
-        notebook.run_all()
+    """Notebook 03, opened and run; a module with another one has its own fixture of this name."""
+    folder, log = tmp_path_factory.mktemp("jupyter"), artefacts / "jupyter.log"
+    with opened(browser, ROOT / "notebooks" / NOTEBOOK, folder, log, front_end) as notebook:
         yield notebook
-        page.close()
 
 
 @pytest.fixture

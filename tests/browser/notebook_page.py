@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-if TYPE_CHECKING:
-    from playwright.sync_api import ConsoleMessage, Locator, Page, Request
+from tests.browser.jupyter_server import LAB, jupyter
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request
+
+SCREEN = {"width": 1366, "height": 1100}  # as wide as a small laptop, and as high as the largest screenshot
 SECONDS_TO_LOAD = 120
 SECONDS_TO_RUN = 180
+SECONDS_TO_ANSWER = 60
 
 _PROMPTS = ".jp-Notebook .jp-CodeCell .jp-InputArea-prompt"
 _ALL_RAN = f"""() => {{
@@ -26,6 +33,22 @@ _KERNEL_IS_READY = """async () => {
 _SAID_WRONG = '[data-mime-type="application/vnd.jupyter.stderr"], [data-mime-type="application/vnd.jupyter.error"]'
 
 
+@contextmanager
+def opened(
+    browser: Browser, notebook: Path, folder: Path, log: Path, front_end: tuple[str, str, str] = LAB
+) -> Iterator[NotebookPage]:
+    """A copy of a notebook, run in a Jupyter of its own that lives in `folder`."""
+    copies = folder / "notebooks"
+    copies.mkdir()
+    shutil.copy(notebook, copies)
+    with jupyter(folder, copies, log, front_end) as address:
+        page = browser.new_page(viewport=SCREEN, device_scale_factor=1.5)
+        shown = NotebookPage(page, address.format(notebook.name), log)
+        shown.run_all()
+        yield shown
+        page.close()
+
+
 class NotebookPage:
     """Opens `address` and listens for errors from then on; `log` is the file with the words of the server."""
 
@@ -35,6 +58,7 @@ class NotebookPage:
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self._complaints.append(f"page: {error}"))
         page.on("request", self._asked)
+        page.set_default_timeout(1000 * SECONDS_TO_ANSWER)
         page.goto(address, timeout=1000 * SECONDS_TO_LOAD)
         self.cells.first.wait_for(timeout=1000 * SECONDS_TO_LOAD)
 

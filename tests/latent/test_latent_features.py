@@ -10,7 +10,7 @@ from PIL import Image
 
 from telephonegan.errors import DataError, SettingsError
 from telephonegan.latent import Extractor, Features, train_extractor
-from telephonegan.latent.features import MEASURES
+from telephonegan.latent.features import MEASURES, Labels
 
 
 def chessboard(size=8):
@@ -82,6 +82,19 @@ def test_labels_are_learned_and_measured_on_held_out_pictures(extractor):
     assert extractor.ends["colour"] == ("blue", "red")
     red, blue = (extractor(plain(*rgb).expand(1, 3, 8, 8))[0, 1] for rgb in ((0.5, -0.8, -0.8), (-0.8, -0.8, 0.5)))
     assert red > blue
+
+
+def test_a_table_may_name_photographs_without_their_suffix(labelled, tmp_path):
+    rows = (labelled / "labels.csv").read_text().replace(".png", "")
+    (tmp_path / "ids.csv").write_text(rows)
+    how = {"columns": ["colour"], "input_size": 64, "epochs": 1, "cache": tmp_path, "progress": False}
+    found = train_extractor(labelled, table=str(tmp_path / "ids.csv"), **how)
+    assert found.names == ("colour",)
+
+
+def test_a_constant_answer_has_a_balanced_accuracy_of_one_half():
+    labels, truth = Labels(["rare"]), torch.tensor([[1.0], [-1.0], [-1.0], [-1.0]])
+    assert labels.quality(-torch.ones(4, 1), truth) == {"accuracy_rare": 0.75, "balanced_accuracy_rare": 0.5}
 
 
 def test_an_extractor_survives_registration(extractor, tiny):

@@ -113,6 +113,18 @@ def test_within_captions_what_they_say_does_not_count():
     assert abs(found["axes"][0, 0]) > 0.999 and found["r2"][0] > 0.99
 
 
+def test_an_axis_between_captions_goes_where_captions_go():
+    """One code holds the score and a disturbance, the other a tenth of the disturbance: the score foretold from both
+    needs the second one most, although it says nothing of the score."""
+    score, disturbance = np.random.default_rng(0).normal(size=(2, 1000))
+    codes, groups = np.stack([score + disturbance, disturbance / 10], 1), np.arange(1000)
+    found = axes_of_scores(codes, score[:, None], ["a"], groups=groups, within=False)
+    assert abs(found["axes"][0, 0]) > 0.99 and found["r2"][0] > 0.99
+    assert found["scale"][0] == pytest.approx(2**0.5, abs=0.1)
+    alike = axes_of_scores(codes, score[:, None], ["a"], within=True)
+    assert abs(alike["axes"][1, 0]) > 0.99
+
+
 def test_axes_of_the_sentence_need_captions(phone):
     with pytest.raises(SettingsError, match="at least 20 captions; 1 were given"):
         find_axes(phone.generator, ["warmth"], n=40, part="sentence", texts="a dog", **QUIET)

@@ -257,6 +257,20 @@ def test_training_starts_from_orthogonal_weights_and_zero_biases():
     assert gains.std() > 0
 
 
+def test_a_sketch_is_the_picture_of_the_first_stage(generator):
+    given = inputs()
+    images, *_ = generator(**given)
+    sketch = generator.sketch(given["noise"], given["sentence_embedding"], given["eps"])
+    torch.testing.assert_close(sketch, images[0])
+
+
+@pytest.mark.parametrize("settings", [{"previews": False}, {"branches": 1}])
+def test_a_generator_of_one_picture_has_no_sketch(settings):
+    given = inputs()
+    net = Generator(**TINY | settings).eval()
+    assert net.sketch(given["noise"], given["sentence_embedding"]) is None
+
+
 # ---------------------------------------------------------------------------------- folded for painting
 
 

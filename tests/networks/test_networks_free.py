@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 
 import pytest
@@ -18,6 +19,15 @@ def test_pictures_have_their_size_and_range():
     initialise(net)
     images = net.eval()(torch.randn(3, 7))
     assert images.shape == (3, 3, 32, 32) and images.abs().max() <= 1
+
+
+def test_a_folded_generator_paints_the_same_pictures():
+    torch.manual_seed(0)
+    net = FreeGenerator(channels=4, size=32, noise_width=7).double().eval()
+    for norm in (module for module in net.modules() if hasattr(module, "running_mean")):
+        norm.running_mean.normal_(0, 0.1)
+    noise = torch.randn(3, 7).double()
+    torch.testing.assert_close(copy.deepcopy(net).folded()(noise), net(noise))
 
 
 def test_a_size_that_doubling_never_reaches_is_refused():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from telephonegan.errors import WeightsError
+from telephonegan.errors import SettingsError, WeightsError
 from telephonegan.generation import Generator
 from telephonegan.networks.pggan import ProgressiveGenerator, generator_of_variables
 from telephonegan.zoo import store
@@ -84,12 +84,12 @@ def doubled_and_convolved(x, weight):
     return out[:, :, 1:-1, 1:-1]
 
 
-def painted(v, z, fused=True):
+def painted(v, z, fused=True, sizes=(8, 16)):
     z = z / np.sqrt((z**2).mean(1, keepdims=True) + 1e-8)
     h = (z @ scaled(v["4x4/Dense/weight"], Z, np.sqrt(2) / 4)).reshape(len(z), WIDTHS[0], 4, 4)
     h = activated(h, v["4x4/Dense/bias"])
     h = activated(convolved(h, scaled(v["4x4/Conv/weight"], 9 * WIDTHS[0])), v["4x4/Conv/bias"])
-    for size, before, after in zip((8, 16), WIDTHS, WIDTHS[1:], strict=False):
+    for size, before, after in zip(sizes, WIDTHS, WIDTHS[1:], strict=False):
         scope = f"{size}x{size}"
         if fused:
             h = doubled_and_convolved(h, scaled(v[f"{scope}/Conv0_up/weight"], 9 * before))
@@ -98,8 +98,9 @@ def painted(v, z, fused=True):
             h = h.repeat(2, axis=2).repeat(2, axis=3)
             h = activated(convolved(h, scaled(v[f"{scope}/Conv0/weight"], 9 * before)), v[f"{scope}/Conv0/bias"])
         h = activated(convolved(h, scaled(v[f"{scope}/Conv1/weight"], 9 * after)), v[f"{scope}/Conv1/bias"])
-    rgb = scaled(v["ToRGB_lod0/weight"][0, 0], WIDTHS[-1], 1.0)
-    return np.einsum("bchw,co->bohw", h, rgb) + v["ToRGB_lod0/bias"][:, None, None]
+    lod = f"ToRGB_lod{len(WIDTHS) - 1 - len(sizes)}"
+    rgb = scaled(v[f"{lod}/weight"][0, 0], WIDTHS[len(sizes)], 1.0)
+    return np.einsum("bchw,co->bohw", h, rgb) + v[f"{lod}/bias"][:, None, None]
 
 
 @pytest.mark.parametrize("fused", [True, False])
@@ -112,6 +113,30 @@ def test_pictures_are_those_of_the_definition(fused):
     with torch.no_grad():
         images = net(torch.from_numpy(z)).numpy()
     np.testing.assert_allclose(images, painted(found, z, fused), atol=1e-6)
+
+
+def test_a_sketch_is_what_the_network_painted_when_it_was_smaller():
+    found = variables()
+    network, tensors = generator_of_variables(found, "a file", sketch_size=8)
+    assert network["sketch_size"] == 8
+    net = store.load_strict(ProgressiveGenerator(**network), tensors).double()
+    z = np.random.default_rng(1).normal(size=(2, Z))
+    with torch.no_grad():
+        sketches, images = net.sketch(torch.from_numpy(z)).numpy(), net(torch.from_numpy(z)).numpy()
+    np.testing.assert_allclose(sketches, painted(found, z, sizes=(8,)), atol=1e-6)
+    np.testing.assert_allclose(images, painted(found, z), atol=1e-6)
+
+
+def test_without_the_layer_of_a_smaller_size_there_is_no_sketch():
+    found = variables()
+    del found["ToRGB_lod1/weight"]
+    network, _ = generator_of_variables(found, "a file", sketch_size=8)
+    assert ProgressiveGenerator(**network).sketch(torch.randn(1, Z)) is None
+
+
+def test_a_sketch_as_large_as_the_picture_is_refused():
+    with pytest.raises(SettingsError, match="below 16 px"):
+        ProgressiveGenerator(widths=[4, 4, 4], sketch_size=16)
 
 
 def test_only_the_direction_of_the_noise_matters():
