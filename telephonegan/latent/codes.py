@@ -48,8 +48,8 @@ class CodeModel:
         return self.encoder(images)
 
     def paint(self, codes: Tensor) -> Tensor:
-        """Codes (B,1024) → (B,3,S,S) in [-1,1]."""
-        return self.generator(codes)
+        """Codes (B,1024) → (B,3,S,S) in [-1,1], where the generator may go a little beyond."""
+        return self.generator(codes).clamp(-1, 1)
 
     @classmethod
     def of(cls, entry: catalogue.Entry, device: torch.device) -> CodeModel:

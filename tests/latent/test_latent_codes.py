@@ -15,6 +15,7 @@ def test_a_random_model_follows_its_seed():
     assert model.paint(vector).shape == (2, 3, 8, 8) and model.size == 8
     assert torch.equal(model.paint(vector), again.paint(vector))
     assert not torch.equal(model.paint(vector), other.paint(vector))
+    assert model.generator(100 * vector).abs().max() > 1 >= model.paint(100 * vector).abs().max()
     assert model.encode(torch.zeros(1, 3, 20, 20)).shape == (1, 1024)
 
 
