@@ -116,7 +116,7 @@ def add_ppgn(parser: argparse.ArgumentParser) -> None:
     guide.add_argument("--toward", required=True, metavar="CLASS", help="a class of ImageNet")
     guide.add_argument("--generator", default="flickr8k", metavar="NAME", help="which generator (default: flickr8k)")
     guide.add_argument("--steps", type=whole, help="steps of gradient ascent (default: 40)")
-    guide.add_argument("--lr", type=number, help="mean change per step, in tenths of σ (default: 1)")
+    guide.add_argument("--lr", type=number, help="mean change per step, in tenths of σ (default: 0.4)")
     guide.add_argument("--network", default="lite0", metavar="NAME", help="lite0 (default), lite1 or lite2")
     guide.add_argument("--seed", type=whole, default=0, help="random seed (default: 0)")
     guide.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")

@@ -70,7 +70,7 @@ def guide(
     toward: str | int | Condition,
     *,
     steps: int = 40,
-    lr: float = 1.0,
+    lr: float = 0.4,
     lr_end: float | None = None,
     prior_weight: float = 0.1,
     network: str = "lite0",

@@ -182,7 +182,7 @@ def test_it_runs_and_its_widgets_show_pictures(path, run):
     done = run(path)
     states = [widget["state"] for widget in shown_widgets(done)]
     views = [state["data"] for state in states if "data" in state]
-    assert all(view["kind"] in ("games", "attention", "gallery", "upload", "knobs") for view in views)
+    assert all(view["kind"] in ("games", "attention", "gallery", "upload", "knobs", "frames") for view in views)
     assert views or path.stem in WITH_FIGURES_ONLY
     texts = [state.get("value", "") for state in states if isinstance(state.get("value"), str)]
     assert [text for text in texts if 'role="alert"' in text] == [], "a widget reports an error"
