@@ -14,7 +14,7 @@ RUN pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} 'torch>=2.4' 'torchvi
 WORKDIR /source
 COPY requirements.txt pyproject.toml README.md LICENSE ./
 # Notebooks and figures are not served, so what draws them stays out.
-RUN grep -vE '^(jupyter|ipython|ipywidgets|traitlets|matplotlib|nltk)\b' requirements.txt > served.txt \
+RUN grep -vE '^(jupyter|ipython|ipywidgets|anywidget|traitlets|matplotlib|nltk)\b' requirements.txt > served.txt \
  && python3 -c 'import tomllib; p = tomllib.load(open("pyproject.toml", "rb"))["project"]; print(*p["optional-dependencies"]["serve"], sep="\n")' >> served.txt \
  && pip install -r served.txt
 COPY telephonegan telephonegan

@@ -1,8 +1,9 @@
-"""Requests a second of the server beside a naive one: python benchmarks/serving.py [--threads 1] [--requests 96]
+"""Requests a second of the server beside a naive one: python benchmarks/serving.py [--threads 1] [--requests 48]
 
 The naive server has one thread for each connection and one lock around the models. Both are processes of their own with
-the shipped models, asked by the same clients over loopback; every client sends its next request when it has an answer.
-Ratios are what to compare between machines.
+the shipped models, asked in turn by the same clients over loopback; every client sends its next request when it has an
+answer. Numbers are medians of turns, "of CPU" requests for each second that the processor spent on the server, which
+mean something while others use the machine. Ratios are what to compare between machines.
 """
 
 from __future__ import annotations
@@ -34,29 +35,45 @@ TEXTS = ("a brown dog runs in the grass", "two children play on the beach", "a m
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1, help="of torch, in both servers")
-    parser.add_argument("--requests", type=int, default=96, help="for each line of the table")
+    parser.add_argument("--requests", type=int, default=48, help="in every turn")
+    parser.add_argument("--turns", type=int, default=3, help="of each server, one after the other")
     parser.add_argument("--serve", choices=("naive", "ours"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         {"naive": serve_naively, "ours": serve}[options.serve](options.threads)
         return
     bodies = {"/v1/generate": paintings(), "/v1/caption": photographs()}
-    speeds: dict[tuple[str, int], float] = {}
-    print(f"{'':9}{'route':14}{'clients':>8}{'requests/s':>12}{'ratio':>7}{'p50':>9}{'p99':>9}{'memory':>9}")
-    for server in ("naive", "ours"):
-        with process(server, options.threads) as (pid, port):
-            for route, made in bodies.items():
+    print(
+        f"{'route':14}{'clients':>8}  {'server':8}{'requests/s':>11}{'of CPU':>8}{'p50':>10}{'p99':>10}{'memory':>10}"
+    )
+    with process("naive", options.threads) as naive, process("ours", options.threads) as ours:
+        servers = {"naive": naive, "ours": ours}
+        for route, made in bodies.items():
+            for _, port in servers.values():
                 ask(port, route, made, clients=8, requests=16)  # lets torch choose its algorithms
-                for clients in CLIENTS:
-                    seconds, waits = ask(port, route, made, clients=clients, requests=options.requests)
-                    speed = options.requests / seconds
-                    ratio = speed / speeds.setdefault((route, clients), speed)
-                    centiles = statistics.quantiles(waits, n=100)
-                    print(
-                        f"{server:9}{route:14}{clients:8}{speed:12.1f}{ratio:7.2f}{centiles[49]:7.0f}ms"
-                        f"{centiles[98]:7.0f}ms{resident(pid):6.0f} MB",
-                        flush=True,
-                    )
+            for clients in CLIENTS:
+                compare(servers, route, made, clients, options)
+
+
+def compare(
+    servers: dict[str, tuple[int, int]], route: str, made: Iterator[bytes], clients: int, options: argparse.Namespace
+) -> None:
+    """Print a line for each server and the ratios of their medians."""
+    turns: dict[str, list[tuple[float, float, list[float]]]] = {name: [] for name in servers}
+    for _ in range(options.turns):
+        for name, (pid, port) in servers.items():
+            before = cpu_seconds(pid)
+            seconds, waits = ask(port, route, made, clients=clients, requests=options.requests)
+            turns[name].append((seconds, cpu_seconds(pid) - before, waits))
+    speeds = {}
+    for name, (pid, _) in servers.items():
+        wall, cpu = (options.requests / statistics.median(turn[k] for turn in turns[name]) for k in (0, 1))
+        centiles = statistics.quantiles([wait for turn in turns[name] for wait in turn[2]], n=100)
+        speeds[name] = (wall, cpu)
+        told = f"{wall:11.2f}{cpu:8.2f}{centiles[49]:8.0f}ms{centiles[98]:8.0f}ms{resident(pid):7.0f} MB"
+        print(f"{route:14}{clients:8}  {name:8}{told}", flush=True)
+    ratios = (ours / naive for ours, naive in zip(speeds["ours"], speeds["naive"], strict=True))
+    print(f"{'':24}{'ratio':8}{next(ratios):11.2f}{next(ratios):8.2f}", flush=True)
 
 
 # ---------------------------------------------------------------------------------------------------- clients
@@ -154,9 +171,16 @@ def serve_naively(threads: int) -> None:
         def log_message(self, *_: object) -> None:
             pass
 
+    ThreadingHTTPServer.request_queue_size = 2 * max(CLIENTS)  # or connections of many clients would be reset
     server = ThreadingHTTPServer(("127.0.0.1", 0), Naive)
     print(server.server_address[1], flush=True)
     server.serve_forever()
+
+
+def cpu_seconds(pid: int) -> float:
+    """What the processor has spent on a process so far (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident(pid: int) -> float:

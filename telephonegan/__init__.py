@@ -4,6 +4,7 @@
 >>> print(tg.caption("bear.jpg"))  # doctest: +SKIP
 >>> tg.generate("a brown bear in the grass", seed=3)  # doctest: +SKIP
 >>> tg.play(image="bear.jpg", rounds=8, seed=0).save("out/bear")  # doctest: +SKIP
+>>> tg.guide(tg.generate("a dog in the grass"), toward="golden retriever")  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from telephonegan.embedding import Embedding, embed
     from telephonegan.errors import TelephoneganError
     from telephonegan.interpolation import Interpolation, interpolate
+    from telephonegan.latent.guide import Guided, guide
     from telephonegan.results import Caption, ModelTable, Picture
     from telephonegan.telephone import Telephone, caption, generate, load, play, sample
 
@@ -25,6 +27,7 @@ __all__ = [
     "Caption",
     "Chain",
     "Embedding",
+    "Guided",
     "Interpolation",
     "Picture",
     "Telephone",
@@ -32,6 +35,7 @@ __all__ = [
     "caption",
     "embed",
     "generate",
+    "guide",
     "interpolate",
     "load",
     "models",
@@ -44,6 +48,7 @@ _HOMES = {
     "Caption": "results",
     "Chain": "chains",
     "Embedding": "embedding",
+    "Guided": "latent.guide",
     "Interpolation": "interpolation",
     "Picture": "results",
     "Telephone": "telephone",
@@ -51,6 +56,7 @@ _HOMES = {
     "caption": "telephone",
     "embed": "embedding",
     "generate": "telephone",
+    "guide": "latent.guide",
     "interpolate": "interpolation",
     "load": "telephone",
     "play": "telephone",

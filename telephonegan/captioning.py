@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -61,6 +62,7 @@ class Captioner:
 
     def __init__(self, entry: catalogue.Entry, device: str | torch.device = "auto") -> None:
         self.name, self.sha256, self.device = entry.name, entry.sha256, inference.resolve_device(device)
+        self.precision = "float32"
         settings = inference.settings_of(entry, *BACK_ENDS)
         self.vocabulary = inference.vocabulary_of(entry)
         self.markers = decoding.Markers.of(self.vocabulary)
@@ -78,6 +80,12 @@ class Captioner:
     def load(cls, name: str = "flickr8k", device: str | torch.device = "auto") -> Captioner:
         """The captioner of that name. Raises UnknownModelError, WeightsError, or SettingsError for the device."""
         return cls.of(catalogue.find("captioner", name), device)
+
+    def computing_in(self, precision: str) -> Captioner:
+        """The same networks, computing in "float32" or "bf16". Raises SettingsError where that would be slower."""
+        other = copy.copy(self)
+        other.precision = inference.check_precision(precision, self.device)
+        return other
 
     def __call__(
         self,
@@ -104,7 +112,8 @@ class Captioner:
 
     @torch.inference_mode()
     def _describe(self, pictures: list[Image.Image], seeds: list[int], how: Decoding) -> list[Caption]:
-        beams = self._decode(self._features(pictures), seeds, how)
+        with inference.computing(self.device, self.precision):
+            beams = self._decode(self._features(pictures), seeds, how)
         shown_seeds = seeds if how.method == "sample" else [None] * len(seeds)
         return [
             self._caption(beam, picture, seed) for beam, picture, seed in zip(beams, pictures, shown_seeds, strict=True)

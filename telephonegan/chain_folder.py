@@ -8,6 +8,7 @@ never stopped. The edited latents that a picture was painted from are kept in la
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import uuid
 from dataclasses import dataclass
@@ -109,9 +110,16 @@ def save(chain: Kept, folder: str | os.PathLike[str]) -> Path:
 def load(folder: str | os.PathLike[str], kind: type[K]) -> tuple[K, list[Round]]:
     """The fields of chain.json that describe the whole chain, as a record of this kind, and its rounds.
 
-    Raises DataError if something is missing or damaged.
+    Raises DataError if something is missing or damaged, with the command that begins another game from what is left.
     """
     path = expanded(folder)
+    try:
+        return _read(path, kind)
+    except DataError as error:
+        raise DataError(f"{error}{_rescue(path)}") from error
+
+
+def _read(path: Path, kind: type[K]) -> tuple[K, list[Round]]:
     remedy = "Name the folder of a saved chain."
     manifest = read_json(path / _MANIFEST, remedy=remedy, missing=f"There is no {path / _MANIFEST}. {remedy}")
     if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
@@ -123,6 +131,18 @@ def load(folder: str | os.PathLike[str], kind: type[K]) -> tuple[K, list[Round]]
         return chain, [_round(path, index, record) for index, record in enumerate(rounds.rounds)]
     except (ImageError, OSError) as error:
         raise DataError(f"The chain in {path} is damaged or incomplete: {error}") from error
+
+
+def _rescue(path: Path) -> str:
+    """How to go on from the last picture of a damaged chain, if there is one."""
+    for picture in sorted(path.glob("rounds/*.png"), reverse=True):
+        try:
+            as_image(picture)
+        except (ImageError, OSError):
+            continue
+        image = shlex.quote(str(picture))
+        return f" Its last good picture can begin another game: telephonegan play --image={image}"
+    return ""
 
 
 def _record(each: Round) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def embed(
     """
     matcher = load_embedding(embedding, device)
     texts = [text] if isinstance(text, str) else list(text)
-    read = [matcher.vocabulary.encode(each, limit=matcher.words_limit) for each in texts]
+    read = [matcher.encode(each) for each in texts]
     with torch.inference_mode():
         vectors = inference.in_batches(lambda part: list(_vectors(matcher, part)), read)
     embeddings = [

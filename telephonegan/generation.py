@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -34,6 +35,7 @@ class Generator:
 
     def __init__(self, painter: Painter, *, name: str, sha256: str = "") -> None:
         self.painter, self.name, self.sha256, self.device = painter, name, sha256, painter.device
+        self.precision = "float32"
 
     @classmethod
     def of(cls, entry: catalogue.Entry, device: str | torch.device = "auto") -> Generator:
@@ -47,6 +49,12 @@ class Generator:
         """The generator of that name. Raises UnknownModelError, WeightsError, or SettingsError for the device."""
         return cls.of(catalogue.find("generator", name), device)
 
+    def computing_in(self, precision: str) -> Generator:
+        """The same networks, computing in "float32" or "bf16". Raises SettingsError where that would be slower."""
+        other = copy.copy(self)
+        other.precision = inference.check_precision(precision, self.device)
+        return other
+
     @property
     def vocabulary(self) -> Vocabulary:
         """The words it can paint."""
@@ -56,6 +64,11 @@ class Generator:
     def size(self) -> int:
         """Width and height of its pictures in pixels."""
         return self.painter.size
+
+    @property
+    def takes_text(self) -> bool:
+        """Whether it paints texts; if not, it paints the empty one only."""
+        return self.painter.takes_text
 
     def __call__(
         self,
@@ -130,7 +143,8 @@ class Generator:
         self, encoded: Sequence[EncodedText], seeds: Sequence[int], *, truncation: float = 1.0
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Pictures (B,3,S,S) in [-1,1] of every stage, and attention maps (B,L,S,S), of one batch of encoded texts."""
-        return self.painter.paint(self.latents(seeds, truncation=truncation), self.painter.read(encoded))
+        with inference.computing(self.device, self.precision):
+            return self.painter.paint(self.latents(seeds, truncation=truncation), self.painter.read(encoded))
 
     @torch.inference_mode()
     def sketch(self, text: str, *, seed: int, latents: Edit | None = None) -> Picture | None:
@@ -141,7 +155,8 @@ class Generator:
         """
         encoded, [edit] = self.encode(text), self.checked_latents([latents], 1)
         drawn = self._edited(self.latents([inference.check_seed(seed)]), [edit])
-        images = self.painter.sketch(drawn, self.painter.read([encoded]))
+        with inference.computing(self.device, self.precision):
+            images = self.painter.sketch(drawn, self.painter.read([encoded]))
         if images is None:
             return None
         return Picture(to_images(images)[0], text=text, words=encoded.words, dropped_words=encoded.dropped, seed=seed)
@@ -166,7 +181,8 @@ class Generator:
         truncation: float,
     ) -> list[Picture]:
         latents = self._edited(self.latents(seeds, truncation=truncation), edits)
-        images, attentions = self.painter.paint(latents, self.painter.read(encoded))
+        with inference.computing(self.device, self.precision):
+            images, attentions = self.painter.paint(latents, self.painter.read(encoded))
         stages = [list(painted) for painted in zip(*map(to_images, images), strict=True)]
         maps = attentions[-1].float().cpu().numpy() if attentions else None
         return [

@@ -77,6 +77,38 @@ def has_bfloat16(device: torch.device) -> bool:
     return not flags.isdisjoint(("avx512_bf16", "amx_bf16", "bf16"))
 
 
+PRECISIONS = ("float32", "bf16")
+
+
+def check_precision(precision: str, device: torch.device) -> str:
+    """A precision that networks can compute in; SettingsError for all else, and for bf16 where it is emulated."""
+    if precision not in PRECISIONS:
+        raise SettingsError(f"precision must be one of {', '.join(PRECISIONS)}; {precision!r} was given.")
+    if precision == "bf16" and not has_bfloat16(device):
+        raise SettingsError(
+            f"This {device.type.upper()} has no instructions for bfloat16, so bf16 would be slower. Use float32."
+        )
+    return precision
+
+
+@contextmanager
+def computing(device: torch.device, precision: str = "float32") -> Iterator[None]:
+    """The arithmetic of networks that are used: float32, the same on every device, or bfloat16 where it can be.
+
+    On a GPU convolutions would otherwise be computed in TF32, with 10 bits, which changes captions.
+    """
+    cudnn, is_gpu = torch.backends.cudnn, device.type == "cuda"
+    before = cudnn.allow_tf32 if is_gpu else None
+    if is_gpu:
+        cudnn.allow_tf32 = False
+    try:
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+            yield
+    finally:
+        if is_gpu:
+            cudnn.allow_tf32 = before
+
+
 # ---------------------------------------------------------------------------------------------------- CPU threads
 
 

@@ -22,7 +22,7 @@ from telephonegan.networks.char_cnn_rnn import CharCNNRNN, PooledImageEncoder
 from telephonegan.networks.damsm import ImageEncoder, TextEncoder, matching_features
 from telephonegan.networks.inception import INPUT_SIZE, InceptionEncoder
 from telephonegan.networks.word_encoders import BagOfWords, WordCNN
-from telephonegan.text import Alphabet, Vocabulary, pad
+from telephonegan.text import Alphabet, EncodedText, Vocabulary, pad
 from telephonegan.zoo import catalogue, store
 
 _DAMSM, _INCEPTION = "damsm", "inception"
@@ -201,6 +201,10 @@ class Matcher:
         Gradients reach the pictures.
         """
         return F.cosine_similarity(self.see(images).codes.float().cpu(), self.read(captions))
+
+    def encode(self, text: str) -> EncodedText:
+        """What is read of a text, and what is left out. Raises TextError where nothing can be read."""
+        return self.vocabulary.encode(text, limit=self.words_limit)
 
     def known_ids(self, captions: Sequence[Sequence[str]]) -> list[list[int]]:
         """The ids that are read from each caption: those of the known words within the limit."""

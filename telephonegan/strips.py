@@ -54,6 +54,33 @@ def frames(tiles: Sequence[Tile]) -> list[Image.Image]:
     return sheets
 
 
+def montage(images: Sequence[Image.Image], columns: int = 10, *, border: int = 1) -> Image.Image:
+    """Pictures of one size in rows of at most `columns`, each with a white border, as ImageMagick's montage makes them.
+
+    >>> montage([Image.new("RGB", (227, 227))] * 40).size
+    (2290, 916)
+    """
+    width, height = (side + 2 * border for side in images[0].size)
+    columns = min(columns, len(images))
+    sheet = Image.new("RGB", (columns * width, -(-len(images) // columns) * height), "white")
+    for number, image in enumerate(images):
+        row, column = divmod(number, columns)
+        sheet.paste(image, (column * width + border, row * height + border))
+    return sheet
+
+
+def labelled(image: Image.Image, text: str, *, size: int = 30, gap: int = 10) -> Image.Image:
+    """A picture with a text below it, in letters as high as fit, up to `size` pixels, `gap` pixels apart."""
+    letters = next((n for n in range(size, 7, -1) if font(n).getlength(text) <= image.width), 8)
+    lines = wrapped(text, font(letters), image.width, 3)
+    sheet = Image.new("RGB", (image.width, image.height + gap + len(lines) * (letters + 6)), "white")
+    sheet.paste(image, (0, 0))
+    for number, line in enumerate(lines):
+        place = (image.width // 2, image.height + gap + number * (letters + 6))
+        ImageDraw.Draw(sheet).text(place, line, "black", font(letters), anchor="ma")
+    return sheet
+
+
 def gif(frames: Sequence[Image.Image], milliseconds: int) -> bytes:
     """Frames of equal size as the bytes of an endless GIF."""
     buffer = BytesIO()

@@ -70,6 +70,7 @@ def schema(address: str, requests: int, seed: int, pid: int) -> bool:
 
 def run_schemathesis(address: str, *, examples: int, seed: int, phases: str) -> bool:
     """Whether schemathesis finds nothing."""
+    _get(address, "/openapi.json")  # made on demand, for which schemathesis does not wait long
     command = [Path(sys.executable).with_name("st"), "run", f"{address}/openapi.json", "--seed", seed]
     command += ["--phases", phases, "--max-examples", examples, "--exclude-checks", NOT_IN_SCHEMAS]
     command += ["--suppress-health-check", "all", "--request-timeout", 60, "--no-shrink"]
@@ -135,6 +136,8 @@ def corpus() -> list[bytes]:
         ("/v1/caption", {"image": image, "method": "beam", "beam_width": 2}),
         ("/v1/generate", {"text": text, "n": 2, "seed": 1, "size": 24, "truncation": 0.5, "attention": True}),
         ("/v1/generate", {"text": [text, "two people"], "candidates": 2}),
+        ("/v1/embed", {"text": [text, "two people"]}),
+        ("/v1/axes", {"text": text, "seed": 2, "steps": {"warmth": 1.5}, "locked": ["contrast"], "size": 24}),
         ("/v1/telephone", {"text": text, "rounds": 1}),
         ("/v1/telephone", {"image": image, "rounds": 1}),
         ("/api/v1.0/bird", {"caption": text}),
@@ -222,13 +225,14 @@ def _serve() -> int:
     from telephonegan.serving import serve
     from telephonegan.zoo import catalogue
     from tests.servers import tiny_settings
-    from tests.tiny import register_tiny
+    from tests.tiny import NAME, register_axes, register_tiny
 
     home = catalogue.home()
     catalogue.SHIPPED = home / "shipped"
     catalogue.SHIPPED.mkdir()
     (catalogue.SHIPPED / catalogue.MANIFEST).write_text('{"format": 1, "models": {}}')
     register_tiny()
+    register_axes("knobs", NAME)
     logging.disable()  # most of what comes is worth a warning
     settings = tiny_settings(home / "pictures", max_rounds=3, body_s=0.5)
     serve(settings, on_start=lambda address: print(address, flush=True))

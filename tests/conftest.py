@@ -79,6 +79,20 @@ def free(tiny: str, registered_free: str):
     return Generator.load(registered_free, "cpu")
 
 
+@pytest.fixture(scope="session")
+def registered_codes(registered: str) -> str:
+    from tests.tiny import register_codes
+
+    register_codes()
+    return "photos"
+
+
+@pytest.fixture
+def codes(tiny: str, registered_codes: str) -> str:
+    """The name of the only generator of codes, of random weights and 16 pixels."""
+    return registered_codes
+
+
 @pytest.fixture
 def phone(tiny: str):
     """A telephone of the tiny models."""

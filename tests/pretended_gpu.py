@@ -41,7 +41,7 @@ class PretendedGPU(TorchFunctionMode):
         name = (resolve_name(function) or getattr(function, "__name__", "")).removeprefix("torch.")
         kwargs = dict(kwargs or {})
         name = name.removeprefix("_VF.")
-        if name in _OF_MODULES or name.endswith("_is_param.__get__"):
+        if function is torch.device or name in _OF_MODULES or name.endswith("_is_param.__get__"):
             return function(*args, **kwargs)
         given = [value for value in tree_flatten((args, kwargs))[0] if isinstance(value, torch.Tensor)]
         is_there = any(map(on_gpu, given))

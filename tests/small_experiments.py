@@ -49,8 +49,8 @@ def contents():
     """All that two runs of one plan have in common: files by name."""
 
     def read(folder: Path) -> dict[str, bytes]:
-        varying = {"place.json", "log.jsonl"}
-        found = (path for path in folder.rglob("*") if path.is_file() and path.name not in varying)
-        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+        varying = {"place.json", "log.jsonl", ".jobs"}
+        paths = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+        return {path.as_posix(): (folder / path).read_bytes() for path in paths if not varying & {*path.parts}}
 
     return read

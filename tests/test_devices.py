@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from telephonegan.captioning import Captioner
+from telephonegan.errors import SettingsError
 from telephonegan.generation import Generator
 from telephonegan.matcher import Matcher
 from telephonegan.saliency import saliency
 from telephonegan.samples import sample
-from telephonegan.telephone import Telephone
+from telephonegan.telephone import Telephone, load
 from telephonegan.zoo import catalogue
 from tests.pretended_gpu import pretended_gpu
 
@@ -80,3 +81,42 @@ def test_texts_and_pictures_are_matched_on_the_gpu(tiny, gpu):
     pictures = torch.rand(2, 3, 64, 64) * 2 - 1
     ours, theirs = (Matcher.of(entry, device).score(pictures, [["a", "dog"], ["snow"]]) for device in (gpu, "cpu"))
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
+# ---------------------------------------------------------------------------------------------------- arithmetic
+
+
+def test_a_gpu_computes_in_float32_and_the_setting_is_given_back(on_gpu, monkeypatch):
+    seen = []
+    for part, name in ((on_gpu.generator.painter, "paint"), (on_gpu.captioner.vision, "features")):
+        work = getattr(part, name)
+        monkeypatch.setattr(
+            part, name, lambda *given, work=work: (seen.append(torch.backends.cudnn.allow_tf32), work(*given))[1]
+        )
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = True
+    try:
+        on_gpu.generate("a red dog")
+        on_gpu.caption(sample("coffee"))
+        assert seen == [False, False] and torch.backends.cudnn.allow_tf32 is True
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
+def test_bf16_is_refused_where_it_would_be_slower(tiny, monkeypatch):
+    monkeypatch.setattr("telephonegan.inference.has_bfloat16", lambda device: False)
+    with pytest.raises(SettingsError, match="CPU has no instructions for bfloat16"):
+        load(tiny, tiny, "cpu", precision="bf16")
+    with pytest.raises(SettingsError, match="float32, bf16; 'half' was given"):
+        load(tiny, tiny, "cpu", precision="half")
+
+
+def test_bf16_changes_pictures_a_little_and_float32_not_at_all(tiny, phone, monkeypatch):
+    monkeypatch.setattr("telephonegan.inference.has_bfloat16", lambda device: True)
+    before = [np.asarray(each.image, dtype=int) for each in phone.generate(TEXTS, seed=3)]
+    coarse = load(tiny, tiny, "cpu", precision="bf16")
+    there = [np.asarray(each.image, dtype=int) for each in coarse.generate(TEXTS, seed=3)]
+    assert 0 < np.mean([np.abs(one - other).mean() for one, other in zip(before, there, strict=True)]) < 10
+    assert coarse.caption(sample("coffee")).words
+    after = [np.asarray(each.image, dtype=int) for each in phone.generate(TEXTS, seed=3)]
+    assert all((one == other).all() for one, other in zip(before, after, strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -351,6 +352,18 @@ def test_a_damaged_file_of_a_round_is_explained(chain, tmp_path, name):
     folder = chain.save(tmp_path / "game")
     (folder / name).write_bytes(b"damaged")
     with pytest.raises(DataError, match="game"):
+        tg.Chain.load(folder)
+
+
+def test_a_damaged_game_names_the_picture_that_can_begin_another(chain, tmp_path):
+    folder = chain.save(tmp_path / "my game")
+    last = sorted((folder / "rounds").glob("*.png"))[-1]
+    (folder / "chain.json").write_bytes(b"{")
+    with pytest.raises(DataError, match=re.escape(f"play --image='{last}'")):
+        tg.Chain.load(folder)
+    before = last.with_name(f"{int(last.stem) - 1:02}.png")
+    last.write_bytes(b"damaged")
+    with pytest.raises(DataError, match=re.escape(f"play --image='{before}'")):
         tg.Chain.load(folder)
 
 

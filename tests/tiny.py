@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -128,6 +129,24 @@ def register_free(name: str = "free", *, seed: int = 0) -> None:
     store.register("generator", name, tensors, architecture="free", settings={"network": network}, replace=True)
 
 
+def register_axes(name: str, generator: str, *, seed: int = 0) -> None:
+    """Register axes/name of random directions in the noise of a registered generator: warmth, contrast, sharpness."""
+    from telephonegan.latent import AxisSet
+    from telephonegan.zoo import catalogue
+
+    entry = catalogue.find("generator", generator)
+    columns = np.random.default_rng(seed).normal(size=(entry.settings["network"]["noise_width"], 3))
+    names, ends = ("warmth", "contrast", "sharpness"), {"warmth": ("colder", "warmer")}
+    AxisSet(
+        names,
+        columns / np.linalg.norm(columns, axis=0),
+        np.ones(3),
+        generator=generator,
+        sha256=entry.sha256,
+        ends=ends,
+    ).register(name, replace=True)
+
+
 def register_gan_cls(name: str = NAME, *, seed: int = 0) -> None:
     """Register embedding/name, a Char-CNN-RNN with an image side, and generator/name-cls, a GAN-CLS over it."""
     with torch.random.fork_rng(devices=[]):
@@ -151,6 +170,21 @@ def register_gan_cls(name: str = NAME, *, seed: int = 0) -> None:
             architecture="gan-cls",
             settings={"network": network, "embedding": name},
         )
+
+
+def register_codes(name: str = "photos", *, size: int = 16, seed: int = 0) -> None:
+    """Register ppgn/name, a generator of codes whose pictures are random but differ from code to code."""
+    from telephonegan.latent.codes import CodeModel
+
+    model = CodeModel.random(size, channels=4, seed=seed)
+    parts = nn.ModuleDict({"encoder": model.encoder, "generator": model.generator, "autoencoder": model.autoencoder})
+    store.register(
+        "ppgn",
+        name,
+        parts.state_dict(),
+        architecture="ppgn",
+        settings={"backbone": "lite0", "network": {"channels": 4, "size": size}},
+    )
 
 
 def _livelier(model: nn.Module) -> nn.Module:

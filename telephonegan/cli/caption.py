@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from telephonegan.cli.options import (
     add_captioner,
@@ -15,7 +18,10 @@ from telephonegan.cli.options import (
     record,
     resumable,
 )
-from telephonegan.errors import SettingsError, printable
+from telephonegan.errors import ImageError, SettingsError, printable
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _BATCH = 32
 _RECORDED = ("text", "words", "probabilities", "log_probability", "alternatives", "model", "seed")
@@ -39,21 +45,24 @@ def add_caption(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a sentence for each picture, batch by batch, so that memory does not grow with the number of pictures."""
+    """Print a sentence for each picture, batch by batch, so that memory does not grow with the number of pictures.
+
+    Of several pictures those that cannot be read are listed on stderr, and the exit code is 2.
+    """
     if options.out is not None or options.sidecars:
         return _caption_folder(options)
+    if folder := next(filter(os.path.isdir, options.image), None):
+        raise SettingsError(f"{folder} is a folder: add --out captions.jsonl or --sidecars to caption its pictures.")
     how = given(options, "captioner", "device", "seed") | decoding(options)
-    records = []
+    records, opened = [], 0
     for start in range(0, len(options.image), _BATCH):
-        names = options.image[start : start + _BATCH]
-        if folder := next(filter(os.path.isdir, names), None):
-            raise SettingsError(
-                f"{folder} is a folder: add --out captions.jsonl or --sidecars to caption its pictures."
-            )
-        images = [open_picture(typed) for typed in names]
+        images = _opened(options.image[start : start + _BATCH], is_only=len(options.image) == 1)
+        opened += len(images)
+        if not images:
+            continue
         from telephonegan.telephone import caption  # after a look at the pictures, which are wrong more often
 
-        for name, said in zip(names, caption(images, **how), strict=True):
+        for (name, _), said in zip(images, caption([image for _, image in images], **how), strict=True):
             if options.json:
                 records.append({"image": name} | record(said, _RECORDED))
             else:
@@ -62,7 +71,20 @@ def run(options: argparse.Namespace) -> int:
         from telephonegan.files import json_bytes
 
         print(json_bytes(records).decode(), end="")
-    return 0
+    return 0 if opened == len(options.image) else 2
+
+
+def _opened(names: Sequence[str], *, is_only: bool) -> list[tuple[str, Image.Image]]:
+    """Names and pictures; one that cannot be read is told and left out. Raises ImageError if it is the only one."""
+    images = []
+    for name in names:
+        try:
+            images.append((name, open_picture(name)))
+        except ImageError as error:
+            if is_only:
+                raise
+            print(printable(f"Skipped {name}: {error}"), file=sys.stderr)
+    return images
 
 
 def _caption_folder(options: argparse.Namespace) -> int:

@@ -26,6 +26,9 @@ _EXAMPLES = """examples:
   telephonegan evaluate inversion faces --data faces --limit 50
   telephonegan evaluate words flickr8k --data flickr8k
   telephonegan evaluate cycle --captioner flickr8k --generator flickr8k --data flickr8k
+  telephonegan evaluate ppgn photos --data flickr8k coco2014 flowers
+  telephonegan evaluate guided photos --classes 20 --seeds 10
+  telephonegan evaluate guided-captions photos --data flickr8k --samples 50
 Each prints one line of JSON; --out FILE also appends it there."""
 
 _MEASURES = {  # measurement → its function in `evaluation`
@@ -37,6 +40,9 @@ _MEASURES = {  # measurement → its function in `evaluation`
     "generator": "generator_scores",
     "inversion": "inversion_scores",
     "words": "word_scores",
+    "ppgn": "reconstruction_scores",
+    "guided": "guided_scores",
+    "guided-captions": "guided_caption_scores",
 }
 _OUR_OWN = {"run", "command", "what", "out", "threads"}  # every other option is an argument of that function
 _DIGITS = 4  # significant ones
@@ -102,7 +108,7 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
         "--pixels",
         type=int,
         metavar="N",
-        help="size in pixels at which Lite2 compares pictures (default: the generator's)",
+        help="pixels to which larger pictures are reduced, and at which Lite2 compares (default: the generator's)",
     )
     generator.add_argument("--truncation", type=float, default=1.0, help="scale of the noise, 0 to 2 (default: 1)")
     generator.add_argument(
@@ -130,6 +136,34 @@ def add_evaluate(parser: argparse.ArgumentParser) -> None:
     _add_samples(cycle, None, "captions to paint (default: the first one of every photograph)")
     _add_beam(cycle)
     _add_seed(cycle)
+    _add_ppgn(measures)
+    _add_guided(measures)
+
+
+def _add_ppgn(measures: Any) -> None:
+    ppgn = _measure(measures, "ppgn", "photographs painted again from their codes, against their nearest neighbours")
+    ppgn.add_argument("name", nargs="?", default="photos", help="name of the model (default: photos)")
+    ppgn.add_argument(
+        "--neighbours", type=int, metavar="N", help="use only N training photographs as neighbours, sampled"
+    )
+    ppgn.add_argument("--grid", type=Path, metavar="FILE", help="also write the first 16 of each as a PNG file")
+
+
+def _add_guided(measures: Any) -> None:
+    guided = _measure(measures, "guided", "whether another network sees the class that was sampled", splits=())
+    guided.add_argument("--classes", dest="classes", type=int, default=20, metavar="N", help="how many (default: 20)")
+    guided.add_argument("--seeds", type=int, default=10, metavar="N", help="pictures of each class (default: 10)")
+    guided.add_argument("--network", default="lite0", metavar="NAME", help="the network followed (default: lite0)")
+    guided.add_argument("--judge", default="lite2", metavar="NAME", help="the one that judges (default: lite2)")
+    captions = _measure(measures, "guided-captions", "whether a judge finds the captions that were sampled")
+    _add_samples(captions, 50, "captions to sample (default: 50)")
+    captions.add_argument("--captioner", default="flickr8k", metavar="NAME", help="which is followed")
+    _add_judge(captions)
+    for measure in (guided, captions):
+        measure.add_argument("name", nargs="?", default="photos", help="name of the model (default: photos)")
+        measure.add_argument("--steps", type=int, default=200, metavar="N", help="of each chain (default: 200)")
+        measure.add_argument("--generator", default="flickr8k", metavar="NAME", help="to compare with")
+        _add_seed(measure)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -139,18 +173,18 @@ def run(options: argparse.Namespace) -> int:
         if not path.parent.is_dir():
             raise OutputError(f"{path} cannot be written: {path.parent} is not a folder. Create it first.")
     arguments = {name: value for name, value in vars(options).items() if name not in _OUR_OWN}
-    if arguments.get("classes") is not None:
+    if isinstance(arguments.get("classes"), Path):
         arguments["classes"] = class_numbers(arguments["classes"])
     record = {
         "what": options.what,
         "name": getattr(options, "name", None) or getattr(options, "generator", None),
-        "split": options.split,
+        "split": getattr(options, "split", None),
         "command": without_places(options.command),
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         **getattr(evaluation, _MEASURES[options.what])(**arguments),
         "seconds": time.monotonic() - started,
     }
-    record = rounded({key: value for key, value in record.items() if key != "name" or value is not None})
+    record = rounded({key: value for key, value in record.items() if key not in ("name", "split") or value is not None})
     print(json.dumps(record))
     if options.out:
         append_line(options.out, record)
@@ -175,9 +209,16 @@ def rounded(value: Any) -> Any:
 
 def _measure(measures: Any, name: str, what: str, splits: tuple[str, ...] = ("test", "dev")) -> argparse.ArgumentParser:
     parser = add_command(measures, name, what, _EXAMPLES)
-    parser.add_argument("--data", type=Path, required=True, help="a folder of captioned photographs")
-    parser.add_argument("--split", default=splits[0], choices=splits, help=f"(default: {splits[0]})")
-    parser.add_argument("--limit", type=int, metavar="N", help="use only N photographs of the split, sampled")
+    if not splits:  # nothing is compared with photographs
+        pass
+    elif name == "ppgn":
+        parser.add_argument("--data", nargs="+", type=Path, required=True, help="folders, whose photographs are joined")
+    else:
+        parser.add_argument("--data", type=Path, required=True, help="a folder of captioned photographs")
+    if splits:
+        parser.add_argument("--split", default=splits[0], choices=splits, help=f"(default: {splits[0]})")
+    if splits and name != "guided-captions":
+        parser.add_argument("--limit", type=int, metavar="N", help="use only N photographs of the split, sampled")
     parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:N (default: cpu)")
     add_threads(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="a file the JSON line is appended to")

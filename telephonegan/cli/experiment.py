@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import sys
 from dataclasses import replace
@@ -10,15 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from telephonegan.cli.options import add_command, add_threads, given
-from telephonegan.errors import TelephoneganError, printable_lines
+from telephonegan.errors import SettingsError, TelephoneganError, printable_lines
 from telephonegan.files import expanded, json_bytes
 
 if TYPE_CHECKING:
+    from telephonegan.experiment.engines import Engine
     from telephonegan.experiment.reading import Experiment
 
 _EXAMPLES = """examples:
   telephonegan experiment run plan.yaml --out out/drift
-  torchrun --nproc-per-node 4 -m telephonegan experiment run plan.yaml --out out/drift
+  telephonegan experiment run plan.yaml --out out/drift --shards 4
+  telephonegan experiment run plan.yaml --out out/drift --shards 200 --engine submitit --set slurm_partition=gpu
   telephonegan experiment resume out/drift
   telephonegan experiment summary out/drift
   telephonegan experiment figures out/drift --format pdf --venue acl
@@ -128,7 +131,39 @@ def _add_playing(parser: argparse.ArgumentParser) -> None:
         help="chains that advance together; results do not depend on it (default: all)",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    shares = "shares that the engine plays side by side (default: 1)"
+    parser.add_argument("--shards", type=int, default=1, metavar="N", help=shares)
+    parser.add_argument(
+        "--engine",
+        default="local",
+        help="what plays the shares: local processes, submitit (SLURM; extra [cluster]) or ray (extra [ray])",
+    )
+    parser.add_argument(
+        "--set",
+        dest="engine_options",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="options of the engine, such as workers=2 or slurm_partition=gpu timeout_min=600",
+    )
     parser.add_argument("--json", action="store_true", help="print the outcome as JSON")
+
+
+def _engine(options: argparse.Namespace) -> Engine:
+    from telephonegan.experiment.engines import Engine
+
+    return Engine(options.engine, options.shards, dict(map(_option, options.engine_options)))
+
+
+def _option(typed: str) -> tuple[str, Any]:
+    """Name and value of NAME=VALUE; a number or true is one, all else a text."""
+    name, equals, value = typed.partition("=")
+    if not equals:
+        raise SettingsError(f"{typed!r} is not NAME=VALUE, such as workers=2.")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 def _play(options: argparse.Namespace) -> int:
@@ -146,6 +181,7 @@ def _play(options: argparse.Namespace) -> int:
             base=expanded(options.plan).parent,
             batch_size=options.batch_size,
             device=options.device,
+            engine=_engine(options),
             on_folder=told.append,
             command=options.command,
         )
@@ -160,7 +196,7 @@ def _resume(options: argparse.Namespace) -> int:
     from telephonegan.experiment.runner import resume
 
     try:
-        folder = resume(options.folder, batch_size=options.batch_size, device=options.device)
+        folder = resume(options.folder, batch_size=options.batch_size, device=options.device, engine=_engine(options))
     except KeyboardInterrupt:
         _tell_how_to_go_on(options.folder)
         raise
@@ -176,10 +212,7 @@ def _tell_how_to_go_on(folder: Path) -> None:
 
 def _tell(folder: Path, as_json: bool) -> int:
     from telephonegan.experiment.reading import Experiment
-    from telephonegan.experiment.shards import Shard
 
-    if not Shard.of_environment().is_main:
-        return 0
     told = _account(Experiment.open(folder))
     if as_json:
         print(json_bytes(told).decode(), end="")
@@ -188,8 +221,6 @@ def _tell(folder: Path, as_json: bool) -> int:
         f"{told['rounds']} rounds of {told['chains']} chains from {told['sources']} sources; {len(told['skipped'])} "
         f"sources were skipped, and {told['silent']} chains ended early."
     )
-    if not told["complete"]:
-        print("Other processes have not finished yet.")
     print(folder)
     return 0
 

@@ -18,8 +18,8 @@ _EXAMPLES = f"""examples:
   telephonegan serve --world flowers --world birds --port 8080
   {TOKEN}=$(openssl rand -hex 32) telephonegan serve --host 0.0.0.0 --allow-host pictures.example.org"""
 _SETTINGS = (
-    *("host", "port", "worlds", "captioners", "generators", "bird", "device", "allowed_hosts", "folder"),
-    *("public_url", "queue", "batch", "max_body", "max_games"),
+    *("host", "port", "worlds", "captioners", "generators", "axes", "embeddings", "bird", "device", "allowed_hosts"),
+    *("folder", "public_url", "queue", "batch", "max_body", "max_games"),
 )
 
 
@@ -32,6 +32,9 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--world", dest="worlds", help="serve this world; may be repeated (default: all)", **several)
     parser.add_argument("--captioner", dest="captioners", help="serve this captioner too; may be repeated", **several)
     parser.add_argument("--generator", dest="generators", help="serve this generator too; may be repeated", **several)
+    parser.add_argument("--axes", help="serve these axes too; may be repeated", **several)
+    embedding = "serve this embedding too, or KIND/NAME of a matcher; may be repeated"
+    parser.add_argument("--embedding", dest="embeddings", help=embedding, **several)
     parser.add_argument("--bird", metavar="NAME", help="the generator of /api/v1.0/bird (default: birds)")
     parser.add_argument("--device", help="auto, cpu, cuda or cuda:N (default: auto)")
     add_threads(parser)

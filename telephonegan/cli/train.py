@@ -13,7 +13,7 @@ from telephonegan.cli.options import add_threads, class_numbers
 from telephonegan.cli.stopping import stop_if_asked
 from telephonegan.errors import SettingsError
 from telephonegan.training import recipes
-from telephonegan.training.launch import ORDER
+from telephonegan.training.launch import ORDER, one_folder
 
 _EXAMPLES = """examples:
   telephonegan train damsm     --data flickr8k --run runs/damsm
@@ -24,6 +24,7 @@ _EXAMPLES = """examples:
   telephonegan train captioner --data flickr8k --run runs/cider --preset cider --from runs/captioner
   telephonegan train embedding --data flowers --run runs/embedding --without-classes zero_shot_classes.txt
   telephonegan train gan-cls   --data flowers --run runs/gan-cls --embedding runs/embedding
+  telephonegan train ppgn      --data flickr8k coco2014 flowers birds fashion --run runs/ppgn
   telephonegan train all --preset tiny --run runs/tiny
   telephonegan train world birds --data birds.pack --run runs/birds --minutes 60
   telephonegan train --resume runs/captioner
@@ -43,7 +44,12 @@ def add_train(parser: argparse.ArgumentParser) -> None:
         help="all: the three in turn; world: all models for one data set",
     )
     parser.add_argument("name", nargs="?", help="world: the name of its models, such as birds")
-    parser.add_argument("--data", type=Path, help="a folder of captioned photographs, see `telephonegan data check`")
+    parser.add_argument(
+        "--data",
+        nargs="+",
+        type=Path,
+        help="a folder of captioned photographs, see `telephonegan data check`; ppgn: folders, captioned or not",
+    )
     parser.add_argument("--run", dest="run_folder", type=Path, help="folder for checkpoints, log and samples")
     parser.add_argument(
         "--resume", type=Path, metavar="RUN", help="continue a run with its settings; attngan: --steps may be larger"
@@ -98,7 +104,7 @@ def run(options: argparse.Namespace) -> int:
         raise SettingsError(f"train {options.recipe} needs --data FOLDER.")
     is_done = training.train(
         options.recipe,
-        data=options.data,
+        data=options.data if options.recipe == "ppgn" else one_folder(options.recipe, options.data),
         run=options.run_folder,
         settings=options.set,
         config=options.config,
@@ -122,7 +128,8 @@ def _train_all(options: argparse.Namespace, how: dict[str, Any]) -> int:
     if options.config is not None or options.set or options.origin is not None:
         raise SettingsError("train all uses a preset unchanged: leave out --config, --set and --from.")
     root = options.run_folder
-    if not training.train_all(root, data=options.data, **how):
+    data = None if options.data is None else one_folder("all", options.data)
+    if not training.train_all(root, data=data, **how):
         stop_if_asked()
         return 0  # the time was up
     print("To play with them, register them under a name:")
@@ -140,7 +147,7 @@ def _train_world(options: argparse.Namespace, how: dict[str, Any]) -> int:
         raise SettingsError("train world takes --set RUN.KEY=VALUE; leave out --config, --from and --steps.")
     training.train_world(
         options.name,
-        data=options.data,
+        data=one_folder("world", options.data),
         run=options.run_folder,
         settings=options.set,
         preset=options.preset or "world",

@@ -29,6 +29,7 @@ from telephonegan.data.tables import read_table
 from telephonegan.errors import DataError, SettingsError
 from telephonegan.files import expanded, new_folder, replace, writing
 from telephonegan.images import as_image, to_tensor
+from telephonegan.networks.imagenet import class_names
 from telephonegan.text import read_lines, tokenise
 
 # Called like `telephonegan.captioning.Captioner`: pictures in, results with `text` and `alternatives` out.
@@ -232,9 +233,7 @@ _DOGS, _BIRDS = range(151, 269), (*range(7, 25), *range(80, 101), *range(127, 14
 
 def things_by_class() -> dict[int, str]:
     """ImageNet class number (0–999) → its everyday word, if it has one."""
-    from torchvision.models import EfficientNet_B0_Weights
-
-    names = EfficientNet_B0_Weights.IMAGENET1K_V1.meta["categories"]
+    names = class_names()
     things = {names.index(name): thing for thing, classes in _THINGS.items() for name in classes if name in names}
     return {**dict.fromkeys(_DOGS, "dog"), **dict.fromkeys(_BIRDS, "bird"), **things}
 

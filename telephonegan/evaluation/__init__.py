@@ -16,9 +16,12 @@ _HOMES = {
     "cycle_scores": "captioners",
     "embedding_scores": "embeddings",
     "generator_scores": "generators",
+    "guided_caption_scores": "guided",
+    "guided_scores": "guided",
     "inversion_scores": "inversions",
     "matcher_scores": "matchers",
     "nearest_scores": "captioners",
+    "reconstruction_scores": "reconstructions",
     "word_scores": "generators",
 }
 __all__ = [*_HOMES]

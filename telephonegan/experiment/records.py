@@ -1,7 +1,7 @@
 """The rounds of an experiment on disk: a line of JSON for each, appended when it has been played, and its picture.
 
-Each process appends to its own file. When all chains have ended, these are merged into one file, which does not depend
-on the number of processes.
+Each share of an experiment appends to its own file. When all chains have ended, these are merged into one file, which
+does not depend on the number of shares.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from telephonegan.records import Count, FileName, Range, Seed, checked
 Record = dict[str, Any]
 ROUNDS = "rounds.jsonl"
 PACKED = "rounds.jsonl.gz"  # results to be handed on, made with gzip -9n
-PARTS = "rounds-*.jsonl"
+PARTS, MARKS = "rounds-*.jsonl", ".rounds-*.done"
 PICTURES = "pictures"
 Known = dict[tuple[str, int], Record]
 
@@ -48,9 +48,9 @@ class _Line:
     picture: FileName | None
 
 
-def part(folder: Path, rank: int) -> Path:
-    """The file one process appends to."""
-    return folder / f"rounds-{rank:05}.jsonl"
+def part(folder: Path, number: int) -> Path:
+    """The file that a share appends to."""
+    return folder / f"rounds-{number:05}.jsonl"
 
 
 def line(record: Record) -> bytes:
@@ -77,13 +77,13 @@ def _unpacked(path: Path) -> bytes:
 
 
 def read_parts(folder: Path) -> Known:
-    """All rounds that the processes of an experiment have played so far, by chain and round. Raises DataError."""
+    """All rounds that the shares of an experiment have played so far, by chain and round. Raises DataError."""
     records = (record for path in sorted(folder.glob(PARTS)) for record in read(path))
     return {(record["chain"], record["round"]): record for record in records}
 
 
 class RoundsFile:
-    """Appends records to the file of one process, after removing an incomplete last line."""
+    """Appends records to the file of one share, after removing an incomplete last line."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -158,24 +158,26 @@ def known_rounds(folder: Path) -> Known | None:
 
 
 def merge(folder: Path, chains: Sequence[PlannedChain], rounds: int, knows: Callable[[str], bool]) -> None:
-    """If every chain has ended, merge all lines in the order of the plan: source, seed, round.
+    """Merge the lines of all shares in the order of the plan: source, seed, round.
 
-    Raises DataError or OutputError.
+    Raises DataError if a chain has not ended, or OutputError.
     """
     with files.locked(folder / ".merge.lock", wait_s=_WAIT_S):
         if not (folder / ROUNDS).exists():
             known = read_parts(folder)
-            if not all(_has_ended(known, chain.id, rounds, knows) for chain in chains):
-                return
+            missing = next((chain.id for chain in chains if not _has_ended(known, chain.id, rounds, knows)), None)
+            if missing is not None:
+                raise DataError(f"{folder} lacks rounds of {missing}, though all shares were played. Resume it.")
             played = ((chain.id, number) for chain in chains for number in range(rounds + 1))
             files.replace(folder / ROUNDS, b"".join(line(known[each]) for each in played if each in known))
         remove_parts(folder)
 
 
 def remove_parts(folder: Path) -> None:
-    """Delete the files that have been merged."""
-    for path in folder.glob(PARTS):
-        path.unlink(missing_ok=True)
+    """Delete the files that have been merged, and the marks beside them."""
+    for pattern in (PARTS, MARKS):
+        for path in folder.glob(pattern):
+            path.unlink(missing_ok=True)
 
 
 def _whole_lines(path: Path) -> int:

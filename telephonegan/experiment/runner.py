@@ -1,8 +1,8 @@
-"""Playing an experiment: all chains in parallel, each round saved at once, in one or several processes.
+"""Playing an experiment: all chains in parallel, each round saved at once, in one or several shares.
 
 A folder has manifest.json (the same for all runs of a plan), rounds.jsonl, pictures/, references.json if there are
-references, and place.json and log.jsonl, which do not affect results. During the run there is a rounds-RRRRR.jsonl for
-each process instead of rounds.jsonl.
+references, and place.json and log.jsonl, which do not affect results. During the run there is a rounds-NNNNN.jsonl for
+each share instead of rounds.jsonl, and a mark for each that is done.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -18,6 +21,7 @@ from telephonegan import inference
 from telephonegan.errors import SettingsError
 from telephonegan.experiment import folder as folders
 from telephonegan.experiment import records, sources
+from telephonegan.experiment.engines import Engine
 from telephonegan.experiment.plan import Plan
 from telephonegan.experiment.shards import Shard
 from telephonegan.experiment.sources import PlannedChain
@@ -26,6 +30,7 @@ from telephonegan.telephone import Telephone, load
 
 Recall = Callable[[str, int], records.Record | None]
 
+THIS_PROCESS = Engine()
 _MOST_CHAINS = 10_000_000
 
 
@@ -37,93 +42,132 @@ def run(
     batch_size: int | None = None,
     device: str = "auto",
     progress: bool = True,
+    engine: Engine = THIS_PROCESS,
     on_folder: Callable[[Path], object] | None = None,
     command: str = "",
 ) -> Path:
     """Play a plan's chains into the new folder `out` (default: one in out/), and return the folder.
 
     A relative path of the sources is relative to `base`. `batch_size` is the number of chains that advance in parallel
-    (default: all), in whole blocks of the plan; it does not affect results. Under torchrun every process plays its
-    share, and `out` must be given. An interrupted run is continued by `resume`, with exactly the results of an
-    uninterrupted one. Unusable sources are skipped and listed in the manifest. `on_folder` is called with the folder as
-    soon as it can be resumed. `command` is recorded in place.json.
+    (default: all), in whole blocks of the plan, and `engine` says in how many shares they are played and where; neither
+    affects results. An interrupted run is continued by `resume`, with exactly the results of an uninterrupted one.
+    Unusable sources are skipped and listed in the manifest. `on_folder` is called with the folder as soon as it can be
+    resumed. `command` is recorded in place.json.
     Raises DataError, SettingsError, UnknownModelError, WeightsError or OutputError.
 
     >>> run(Plan("photos", seeds=(0, 1, 2)), "out/drift")  # doctest: +SKIP
+    >>> run(Plan("photos"), "out/shared", engine=Engine("local", shards=4))  # doctest: +SKIP
     """
     if not isinstance(plan, Plan):
         raise SettingsError(f"Give a Plan, such as Plan(sources=…); {type(plan).__name__} was given.")
     _check_batch(batch_size)
-    shard = Shard.of_environment()
-    if out is None and shard.processes > 1:
-        raise SettingsError("Several processes need a common folder. Give it with --out FOLDER.")
-    where = sources.place_of(plan, Path(base))
-    if shard.is_main:
-        open_folder = place(None if out is None else os.fspath(out), "experiment")
-        phone = load(plan.captioner, plan.generator, str(shard.device(device)))
-        folder = folders.begin(plan, phone, where, open_folder, command=command, progress=progress)
-    else:
-        phone = load(plan.captioner, plan.generator, str(shard.device(device)))
-        folder = folders.begun(expanded(out), plan)
+    _check_alone()
+    folder = begin(plan, out, base=base, device=device, progress=progress, command=command)
     if on_folder is not None:
         on_folder(folder)
-    _play(folder, plan, phone, where, shard, batch_size=batch_size, progress=progress)
+    _finish(folder, engine, batch_size=batch_size, device=device, progress=progress)
     return folder
 
 
+def begin(
+    plan: Plan,
+    out: str | os.PathLike[str] | None = None,
+    *,
+    base: str | os.PathLike[str] = ".",
+    device: str = "auto",
+    progress: bool = True,
+    command: str = "",
+) -> Path:
+    """Make the folder of an experiment of which nothing has been played, see `run`."""
+    where = sources.place_of(plan, Path(base))
+    open_folder = place(None if out is None else os.fspath(out), "experiment")
+    phone = load(plan.captioner, plan.generator, device)
+    return folders.begin(plan, phone, where, open_folder, command=command, progress=progress)
+
+
 def resume(
-    folder: str | os.PathLike[str], *, batch_size: int | None = None, device: str = "auto", progress: bool = True
+    folder: str | os.PathLike[str],
+    *,
+    batch_size: int | None = None,
+    device: str = "auto",
+    progress: bool = True,
+    engine: Engine = THIS_PROCESS,
 ) -> Path:
     """Continue an interrupted experiment and return its folder; a complete one is not changed.
 
-    The number of processes may differ. Raises DataError if the folder is damaged or the sources have changed,
-    SettingsError if a model has, OutputError if another process is working on it.
+    Engine and shares may differ from those it began with. Raises DataError if the folder is damaged or the sources have
+    changed, SettingsError if a model has, OutputError if another process is working on it.
 
     >>> resume("out/drift")  # doctest: +SKIP
     """
     _check_batch(batch_size)
-    folder, shard = expanded(folder), Shard.of_environment()
-    plan = Plan.of(folders.read_manifest(folder)["plan"])
+    _check_alone()
+    folder = expanded(folder)
+    folders.read_manifest(folder)
     if (folder / records.ROUNDS).exists():
         records.remove_parts(folder)
         return folder
-    phone = load(plan.captioner, plan.generator, str(shard.device(device)))
-    _play(folder, plan, phone, folders.place_of_sources(folder), shard, batch_size=batch_size, progress=progress)
+    _finish(folder, engine, batch_size=batch_size, device=device, progress=progress)
     return folder
 
 
-def _play(
-    folder: Path,
-    plan: Plan,
-    phone: Telephone,
-    where: Path | None,
-    shard: Shard,
-    *,
-    batch_size: int | None,
-    progress: bool,
+def play_shard(
+    folder: Path, shard: Shard, *, batch_size: int | None = None, device: str = "auto", progress: bool = False
 ) -> None:
-    """Play this process's share of the missing rounds, and merge all files if it is the last to finish."""
-    manifest = folders.read_manifest(folder)
-    models = folders.models(phone)
-    if models != manifest["models"]:
-        raise SettingsError(f"The experiment began with {manifest['models']}, not {models}. Use those models.")
-    chains = sources.chains_of(plan, sources.listed(manifest["sources"], sources.candidates(plan, where)))
+    """Play the missing rounds of one share, and mark it as done; what is done or merged is left alone.
+
+    Raises the errors of `resume`.
+    """
+    manifest = (folder / folders.MANIFEST).read_bytes()
+    if shard.is_done(folder, manifest):
+        return
+    opened = _Opened.of(folder, shard.device(device))
     with (
         shard.alone_in(folder),
-        folders.logged(folder, manifest, phone, shard, batch_size),
-        _one_way_of_computing(plan.threads),
+        folders.logged(folder, opened.manifest, opened.phone, shard, batch_size),
+        _one_way_of_computing(opened.plan.threads),
     ):
         known = records.known_rounds(folder)
         if known is None:
             return
         blocks = [
-            Block(group, phone, plan, lambda chain, number: known.get((chain, number)))
-            for group in shard.share(grouped(chains, plan.block))
+            Block(group, opened.phone, opened.plan, lambda chain, number: known.get((chain, number)))
+            for group in shard.share(grouped(opened.chains, opened.plan.block))
         ]
-        with records.RoundsFile(records.part(folder, shard.rank)) as file:
-            keep = records.Keeper(folder, plan, phone.generator.knows, file)
-            _advance_all(blocks, keep, batch_size or _MOST_CHAINS, progress=progress and shard.is_main)
-        records.merge(folder, chains, plan.rounds, phone.generator.knows)
+        with records.RoundsFile(records.part(folder, shard.number)) as file:
+            keep = records.Keeper(folder, opened.plan, opened.phone.generator.knows, file)
+            _advance_all(blocks, keep, batch_size or _MOST_CHAINS, progress=progress)
+        shard.mark_done(folder, manifest)
+
+
+def _finish(folder: Path, engine: Engine, *, batch_size: int | None, device: str, progress: bool) -> None:
+    """Let the engine play all shares, and merge their lines."""
+    own = {"batch_size": batch_size, "device": device, "progress": progress and engine.is_this_process}
+    shards = [Shard(number, engine.shards) for number in range(engine.shards)]
+    engine.play([partial(play_shard, folder.absolute(), shard, **own) for shard in shards], folder, progress=progress)
+    opened = _Opened.of(folder, device)
+    records.merge(folder, opened.chains, opened.plan.rounds, opened.phone.generator.knows)
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """An experiment that is being played: its manifest, plan, models and chains."""
+
+    manifest: dict[str, Any]
+    plan: Plan
+    phone: Telephone
+    chains: list[PlannedChain]
+
+    @classmethod
+    def of(cls, folder: Path, device: str | torch.device) -> _Opened:
+        """Raises DataError if folder or sources are damaged or changed, SettingsError for other models."""
+        manifest = folders.read_manifest(folder)
+        plan = Plan.of(manifest["plan"])
+        phone = load(plan.captioner, plan.generator, str(device))
+        if (models := folders.models(phone)) != manifest["models"]:
+            raise SettingsError(f"The experiment began with {manifest['models']}, not {models}. Use those models.")
+        found = sources.candidates(plan, folders.place_of_sources(folder))
+        return cls(manifest, plan, phone, sources.chains_of(plan, sources.listed(manifest["sources"], found)))
 
 
 def _advance_all(blocks: list[Block], keep: records.Keeper, batch_size: int, *, progress: bool) -> None:
@@ -179,6 +223,13 @@ def grouped(items: Sequence, size: int) -> list[Sequence]:
 def _check_batch(batch_size: int | None) -> None:
     if batch_size is not None:
         inference.check_whole(batch_size, "batch_size", 1, _MOST_CHAINS)
+
+
+def _check_alone() -> None:
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise SettingsError(
+            "torchrun shares training between processes. Share an experiment with --engine local --shards N instead."
+        )
 
 
 @contextmanager

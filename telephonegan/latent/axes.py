@@ -363,7 +363,7 @@ class AxisSet:
         stem = _stem(source)
         told = stem.with_name(f"{stem.name}.json")
         if not told.exists() and catalogue.is_name(os.fspath(source)):
-            return cls._registered(catalogue.find("axes", os.fspath(source)))
+            return cls.of(catalogue.find("axes", os.fspath(source)))
         missing = f"There is no {told}. Give the path that axes were saved under, or the name of registered ones."
         content = read_json(told, missing=missing)
         if not isinstance(content, dict) or content.get("format") != _FORMAT:
@@ -371,7 +371,8 @@ class AxisSet:
         return cls._of(content, _read_arrays(stem.with_name(f"{stem.name}.safetensors")), str(told))
 
     @classmethod
-    def _registered(cls, entry: Any) -> AxisSet:
+    def of(cls, entry: Any) -> AxisSet:
+        """The registered axes of a manifest entry. Raises WeightsError, or DataError for damaged ones."""
         from telephonegan.zoo import store
 
         if entry.architecture != "axes":

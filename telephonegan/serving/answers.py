@@ -10,7 +10,9 @@ from PIL import Image
 from pydantic import BaseModel, Field
 
 from telephonegan import strips
+from telephonegan.embedding import Embedding
 from telephonegan.files import png_bytes
+from telephonegan.latent import AxisSet
 from telephonegan.results import Caption, Picture
 from telephonegan.serving.games import Game
 
@@ -88,6 +90,43 @@ class GenerateAnswer(BaseModel):
     pictures: list[PictureAnswer]
 
 
+class VectorAnswer(BaseModel):
+    """A sentence as a vector."""
+
+    text: str
+    vector: list[float]
+    model: str
+    words: list[str] = Field(description="The words that were read.")
+    dropped_words: list[str] = Field(description="The words, or for a reader of letters the letters, it does not know.")
+    truncated: int = Field(description="The number of words beyond the model's limit.")
+
+    @classmethod
+    def of(cls, found: Embedding) -> VectorAnswer:
+        """The answer for an embedding."""
+        return cls(
+            text=found.text,
+            vector=found.vector.tolist(),
+            model=found.model,
+            words=found.words,
+            dropped_words=found.dropped,
+            truncated=found.truncated,
+        )
+
+
+class EmbedAnswer(BaseModel):
+    """The vectors of the texts, in their order."""
+
+    embeddings: list[VectorAnswer]
+
+
+class AxesAnswer(BaseModel):
+    """A picture that was moved along axes."""
+
+    picture: PictureAnswer
+    at: dict[str, float] = Field(description="Where it is along each axis, in σ of random pictures.")
+    walk: str = Field(description="Seed, steps and locks in one line, as telephonegan.latent.Walk.restore reads it.")
+
+
 class RoundAnswer(BaseModel):
     """One round of a game."""
 
@@ -104,6 +143,7 @@ class GameAnswer(BaseModel):
 
     id: str
     status: str = Field(description="playing, done, out of words, stopped or failed")
+    reason: str | None = Field(description="Why it failed; null unless it did.")
     rounds_wanted: int
     captioner: str
     generator: str
@@ -117,6 +157,7 @@ class GameAnswer(BaseModel):
         return cls(
             id=game.id,
             status=game.status,
+            reason=game.reason,
             rounds_wanted=game.wanted,
             captioner=game.captioner,
             generator=game.generator,
@@ -127,7 +168,7 @@ class GameAnswer(BaseModel):
 
 
 class ModelAnswer(BaseModel):
-    """A captioner or generator that is served."""
+    """A model that is served."""
 
     name: str
     kind: str
@@ -145,12 +186,40 @@ class WorldAnswer(BaseModel):
     examples: list[str]
 
 
+class FeatureAnswer(BaseModel):
+    """What one axis changes."""
+
+    name: str
+    r2: float | None = Field(description="The share of its score that the axis explains; null if it has no score.")
+    ends: tuple[str, str] | None = Field(description="What lies at the two ends, in words.")
+
+
+class AxesOfModel(BaseModel):
+    """Axes in the latent space of a generator."""
+
+    name: str
+    generator: str
+    takes_text: bool
+    features: list[FeatureAnswer]
+
+    @classmethod
+    def of(cls, name: str, axes: AxisSet, *, takes_text: bool) -> AxesOfModel:
+        """The description of a set of axes."""
+        scores = [None] * len(axes) if axes.r2 is None else axes.r2.tolist()
+        features = [
+            FeatureAnswer(name=each, r2=r2, ends=axes.ends.get(each))
+            for each, r2 in zip(axes.names, scores, strict=True)
+        ]
+        return cls(name=name, generator=axes.generator, takes_text=takes_text, features=features)
+
+
 class ModelsAnswer(BaseModel):
     """What is served, and within which limits."""
 
     version: str
     worlds: list[WorldAnswer]
     models: list[ModelAnswer]
+    axes: list[AxesOfModel]
     limits: dict[str, int]
 
 

@@ -29,18 +29,19 @@ from telephonegan.files import png_bytes
 from telephonegan.images import LARGEST_SIDE, as_image
 from telephonegan.inference import SEEDS
 from telephonegan.results import Picture
-from telephonegan.serving import answers, original, refusals
+from telephonegan.serving import answers, original, png, refusals, vectors
 from telephonegan.serving.answers import CaptionAnswer, GameAnswer, GenerateAnswer, ModelsAnswer, PictureAnswer
-from telephonegan.serving.bodies import Bodies, explained
+from telephonegan.serving.bodies import Bodies
 from telephonegan.serving.games import Game
 from telephonegan.serving.guard import Guard
 from telephonegan.serving.model_thread import BusyError
 from telephonegan.serving.refusals import Refusal
 from telephonegan.serving.service import Service
+from telephonegan.serving.wording import explained
 from telephonegan.serving.work import Describe, Paint
 from telephonegan.version import __version__
 
-PNG, EVENTS = "image/png", "text/event-stream"
+EVENTS = "text/event-stream"
 _PAGE = Path(__file__).with_name("page")
 _HEARTBEAT_S = 15.0
 _DAY_S = 24 * 3600
@@ -77,6 +78,7 @@ def create_app(service: Service) -> ASGIApp:
     app.include_router(_health(service))
     bodies = Bodies(service.settings, service.models)
     app.include_router(_calls(service, bodies), dependencies=secured)
+    app.include_router(vectors.routes(service, bodies), dependencies=secured)
     app.include_router(_telephone(service, bodies), dependencies=secured)
     app.include_router(original.routes(service, bodies), dependencies=secured)
     _handle_errors(app)
@@ -103,7 +105,9 @@ def _handle_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def unfit(request: Request, error: RequestValidationError) -> JSONResponse:
         errors = [{**each, "loc": each["loc"][1:]} for each in error.errors()]  # without the word path or header
-        return answered(request, Refusal(422, "request", explained(errors)))
+        operation = app.openapi()["paths"][request.scope["route"].path][request.method.lower()]
+        properties = {each["name"]: each["schema"] for each in operation["parameters"]}
+        return answered(request, Refusal(422, "request", explained(errors, properties)))
 
     @app.exception_handler(HTTPException)
     async def unmatched(request: Request, error: HTTPException) -> JSONResponse:
@@ -180,20 +184,21 @@ def _pages(service: Service) -> APIRouter:
     @routes.get(
         "/pictures/{name}",
         response_class=Response,
-        responses={200: {"content": {PNG: {}}}, **refusals.documentation(*_ALL_BUT_404)},
+        responses={200: {"content": {png.PNG: {}}}, **refusals.documentation(*_ALL_BUT_404)},
         tags=["pictures"],
     )
     async def picture(name: Annotated[str, InPath(max_length=100)]) -> Response:
         """A picture that was painted within the last day. Its name is its only protection, and cannot be guessed."""
-        png = await service.aside(service.pictures.read, name)
-        if png is None:
+        content = await service.aside(service.pictures.read, name)
+        if content is None:
             raise Refusal(404, "picture", "There is no such picture. Pictures are kept for a day at most.")
-        return Response(png, media_type=PNG, headers={"cache-control": f"private, max-age={_DAY_S}, immutable"})
+        return Response(content, media_type=png.PNG, headers={"cache-control": f"private, max-age={_DAY_S}, immutable"})
 
     return routes
 
 
 _ALL_BUT_404 = (400, 401, 403, 405, 406, 408, 413, 415, 421, 422, 503)
+_ALL_BUT_406 = (400, 401, 403, 404, 405, 408, 413, 415, 421, 422, 503)
 
 
 def _health(service: Service) -> APIRouter:
@@ -236,6 +241,10 @@ def _calls(service: Service, bodies: Bodies) -> APIRouter:
                 answers.ModelAnswer(**{name: getattr(entry, name) for name in answers.ModelAnswer.model_fields})
                 for entry in service.models.entries
             ],
+            axes=[
+                answers.AxesOfModel.of(name, axes, takes_text=service.models.generators[axes.generator].takes_text)
+                for name, axes in service.models.axes.items()
+            ],
             limits={name: getattr(service.settings, name) for name in limits},
         )
 
@@ -253,19 +262,18 @@ def _calls(service: Service, bodies: Bodies) -> APIRouter:
         return await service.answer(request, described())
 
     example = {"text": "a dog runs in the grass", "seed": 3}
-    png = {200: {"model": GenerateAnswer, "content": {PNG: {"schema": {"type": "string", "format": "binary"}}}}}
 
     @routes.post(
         "/v1/generate",
         openapi_extra=bodies.documentation(bodies.generate, example),
         response_model=GenerateAnswer,
-        responses=png | refusals.documentation(*(status for status in _ALL_BUT_404 if status != 406), 404),
+        responses=png.documentation(GenerateAnswer) | refusals.documentation(*_ALL_BUT_406),
     )
     async def generate(request: Request) -> Any:
         """Paint a text, or several. With `Accept: image/png` the answer is the picture itself, if it is one."""
         asked, _ = await bodies.read(request, bodies.generate)
         texts = [asked.text] if isinstance(asked.text, str) else asked.text
-        wants_png = _prefers_png(request.headers.get("accept", ""))
+        wants_png = png.is_preferred(request.headers.get("accept", ""))
         _check_count(service, texts, asked.n, asked.candidates, wants_png)
         _check_seeds(asked.seed, asked.n)
         generator = service.models.generators[asked.generator]
@@ -279,9 +287,7 @@ def _calls(service: Service, bodies: Bodies) -> APIRouter:
 
         pictures = await service.answer(request, painted())
         if wants_png:
-            image = answers.sized(pictures[0], asked.size)
-            headers = {"x-seed": str(pictures[0].seed), "vary": "accept"}
-            return Response(await service.aside(png_bytes, image), media_type=PNG, headers=headers)
+            return await png.answer(service, pictures[0], asked.size)
         told = [
             await service.aside(PictureAnswer.of, picture, asked.size, attention=asked.attention)
             for picture in pictures
@@ -296,12 +302,6 @@ def opened(content: bytes, max_pixels: int) -> Image.Image:
     image = as_image(content, max_pixels=max_pixels, whole=True)
     image.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.LANCZOS)
     return image
-
-
-def _prefers_png(accept: str) -> bool:
-    """Whether a picture is accepted and JSON is not."""
-    kinds = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
-    return bool(kinds & {PNG, "image/*"}) and not kinds & {"application/json", "application/*"}
 
 
 def _check_count(service: Service, texts: list[str], n: int, candidates: int, wants_png: bool) -> None:
@@ -381,4 +381,5 @@ async def _events(game: Game, first: int) -> AsyncIterator[str]:
             yield ": still playing\n\n"
         else:
             yield f"id: {played['index']}\nevent: round\ndata: {json.dumps(played)}\n\n"
-    yield f"event: end\ndata: {json.dumps({'status': game.status})}\n\n"
+    ended = {"status": game.status} | ({"reason": game.reason} if game.reason else {})
+    yield f"event: end\ndata: {json.dumps(ended)}\n\n"

@@ -18,8 +18,10 @@ from starlette.requests import ClientDisconnect, Request
 from telephonegan.captioning import METHODS
 from telephonegan.errors import printable
 from telephonegan.inference import SEEDS
+from telephonegan.latent.walk import MOST
 from telephonegan.serving.refusals import Refusal
 from telephonegan.serving.settings import Settings
+from telephonegan.serving.wording import explained, shown
 
 if TYPE_CHECKING:
     from telephonegan.serving.work import Models
@@ -29,11 +31,18 @@ T = TypeVar("T", bound=BaseModel)
 JSON, FORM = "application/json", "multipart/form-data"
 _MOST_FIELDS = 20
 _LONGEST_FIELD = 64_000
-_SHOWN_PROBLEMS = 5
 
 Seed = Annotated[int, Field(ge=0, le=SEEDS - 1, description="The same seed gives the same answer.")]
 # Lone surrogates cannot be sent back, and NUL belongs to no sentence.
 _TEXT = r"^[^\x00\ud800-\udfff]*$"
+
+
+_FEATURE = Annotated[str, Field(min_length=1, max_length=100)]
+_SIGMAS = Annotated[float, Field(ge=-MOST, le=MOST)]
+_MOST_FEATURES = 64
+_TEXT_OF_AXES = "What is painted before it is moved; empty for a generator without text."
+_STEPS = "How far to move along each feature, in σ of random pictures, to thousandths."
+_LOCKED = "The features that are held while others move."
 
 
 class _Body(BaseModel):
@@ -54,8 +63,8 @@ class Bodies:
     def __init__(self, settings: Settings, models: Models) -> None:
         self._settings = settings
         text = Annotated[str, Field(min_length=1, max_length=settings.max_text)]
-        captioner = (Literal[tuple(models.captioner_names)], Field(models.captioner_names[0]))
-        generator = (Literal[tuple(models.generator_names)], Field(models.generator_names[0]))
+        texts = text | Annotated[list[text], Field(min_length=1, max_length=settings.max_pictures)]
+        captioner, generator = _one_of(models.captioner_names), _one_of(models.generator_names)
         image = Annotated[
             str,
             Field(
@@ -70,6 +79,7 @@ class Bodies:
             int,
             Field(1, ge=1, le=settings.max_candidates, description="Paint so many, keep the one that fits best."),
         )
+        size = (int | None, Field(None, ge=16, le=1024, description="Width and height; null: the model's own."))
         attention = (
             Annotated[bool, BeforeValidator(_true_or_false)],
             Field(False, description="Add a map for every word."),
@@ -79,10 +89,10 @@ class Bodies:
         self.generate = create_model(
             "Generate",
             __base__=_Body,
-            text=(text | Annotated[list[text], Field(min_length=1, max_length=settings.max_pictures)], ...),
+            text=(texts, ...),
             n=(int, Field(1, ge=1, le=settings.max_pictures, description="Pictures of each text: seed, seed + 1, …")),
             seed=(Seed, 0),
-            size=(int | None, Field(None, ge=16, le=1024, description="Width and height; null: the model's own.")),
+            size=size,
             truncation=truncation,
             candidates=candidates,
             generator=generator,
@@ -100,6 +110,17 @@ class Bodies:
         )
         self.bird = create_model(
             "Bird", __base__=_Body, caption=(text, ...), seed=(Seed, 100), __doc__="A caption to paint."
+        )
+        self.embed = create_model("Embed", __base__=_Body, text=(texts, ...), embedding=_one_of(models.embedding_names))
+        self.axes = create_model(
+            "Axes",
+            __base__=_Body,
+            axes=_one_of(models.axis_names),
+            seed=(Seed, 0),
+            text=(Annotated[str, Field(max_length=settings.max_text)], Field("", description=_TEXT_OF_AXES)),
+            steps=(dict[_FEATURE, _SIGMAS], Field({}, max_length=_MOST_FEATURES, description=_STEPS)),
+            locked=(list[_FEATURE], Field([], max_length=_MOST_FEATURES, description=_LOCKED)),
+            size=size,
         )
         self._with_image = {
             self.caption: create_model("CaptionInJson", __base__=self.caption, image=(image, ...)),
@@ -122,17 +143,22 @@ class Bodies:
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         whole = self._with_image.get(kind, kind)
         if content_type == JSON:
-            asked = _validated(partial(whole.model_validate, strict=True), _parsed(await _content(request)))
+            asked = _validated(whole, partial(whole.model_validate, strict=True), _parsed(await _content(request)))
             image = getattr(asked, "image", None)
             return asked, None if image is None else _decoded(image)
         if content_type == FORM and whole is not kind:
             fields, image = await _form(request)
-            asked = _validated(kind.model_validate_strings, fields)
+            asked = _validated(kind, kind.model_validate_strings, fields)
             if image is None and whole.model_fields["image"].is_required():
                 raise Refusal(422, "body", "image is missing: add the picture as a file.")
             return asked, image
         allowed = f"{JSON} or {FORM}" if whole is not kind else JSON
-        raise Refusal(415, "content-type", f"The body must be {allowed}; {_shown(content_type)} was given.")
+        raise Refusal(415, "content-type", f"The body must be {allowed}; {shown(content_type)} was given.")
+
+
+def _one_of(names: Sequence[str]) -> tuple[Any, Any]:
+    """A field that is one of these names, by default the first. Without any there is no route that takes it."""
+    return (Literal[tuple(names)], Field(names[0])) if names else (str, ...)
 
 
 def _true_or_false(value: Any) -> Any:
@@ -182,13 +208,13 @@ async def _form(request: Request) -> tuple[dict[str, str], bytes | None]:
     fields, image = {}, None
     for name, value in parts:
         if name in fields or (name == "image" and image is not None):
-            raise Refusal(422, "body", f"{_shown(name)} was given twice.")
+            raise Refusal(422, "body", f"{shown(name)} was given twice.")
         if name == "image":
             if not isinstance(value, UploadFile):
                 raise Refusal(422, "body", "image must be a file, such as curl -F image=@photo.jpg sends it.")
             image = await value.read()
         elif isinstance(value, UploadFile):
-            raise Refusal(422, "body", f"{_shown(name)} must not be a file; the picture is called image.")
+            raise Refusal(422, "body", f"{shown(name)} must not be a file; the picture is called image.")
         else:
             fields[name] = value
     return fields, image
@@ -202,44 +228,17 @@ def _decoded(image: str) -> bytes:
         raise Refusal(422, "body", f"image is not a picture file in base64: {printable(str(error))}.{hint}") from None
 
 
-def _validated(validate: Any, given: Any) -> Any:
+def _validated(kind: type[T], validate: Any, given: Any) -> T:
     try:
         asked = validate(given)
     except UnicodeError:
         raise Refusal(422, "body", "A name in the body contains lone surrogates.") from None
     except ValidationError as error:
-        raise Refusal(422, "body", explained(error.errors(include_url=False, include_context=False))) from None
+        told = explained(error.errors(include_url=False), _schema(kind)["properties"])
+        raise Refusal(422, "body", told) from None
     for name in ("text", "caption"):
         value = getattr(asked, name, None)
         for text in [value] if isinstance(value, str) else value or []:
             if not re.fullmatch(_TEXT, text):
                 raise Refusal(422, "body", f"{name} must not contain NUL characters or lone surrogates.")
     return asked
-
-
-def explained(errors: Sequence[dict[str, Any]]) -> str:
-    """Validation errors of pydantic as sentences, the first few of them."""
-    by_place: dict[str, str] = {}  # of a union the first kind is enough
-    for each in errors:
-        by_place.setdefault(str(each["loc"][:1]), _problem(each))
-    problems = list(by_place.values())
-    more = f" And {len(problems) - _SHOWN_PROBLEMS} more." if len(problems) > _SHOWN_PROBLEMS else ""
-    return " ".join(problems[:_SHOWN_PROBLEMS]) + more
-
-
-def _problem(error: dict[str, Any]) -> str:
-    """A validation error as a sentence that begins with the place."""
-    first, *others = error["loc"] or ("the body",)
-    place = "".join([str(first), *(f"[{part}]" for part in others if isinstance(part, int))])
-    message = error["msg"]
-    if error["type"] == "extra_forbidden":
-        message = "there is no such field"
-    elif error["type"] == "missing":
-        message = "is missing"
-    return f"{_shown(place)}: {message[0].lower()}{message[1:]}."
-
-
-def _shown(text: str, limit: int = 60) -> str:
-    """What a client sent, fit for an answer and a log."""
-    safe = printable(text.encode("utf-8", "backslashreplace").decode())
-    return safe[:limit] + "…" if len(safe) > limit else safe or "nothing"

@@ -40,21 +40,38 @@ class Client:
     def generate(self, text: str | list[str], **settings: Any) -> list[Image.Image]:
         """The pictures of a text or of texts. `settings` are the fields of POST /v1/generate."""
         pictures = json.load(self._open("/v1/generate", {"text": text, **settings}))["pictures"]
-        return [Image.open(BytesIO(base64.b64decode(each["png"]))) for each in pictures]
+        return [_opened(base64.b64decode(each["png"])) for each in pictures]
+
+    def embed(self, text: str | list[str], **settings: Any) -> list[list[float]]:
+        """The vectors of a text or of texts. `settings` are the fields of POST /v1/embed."""
+        found = json.load(self._open("/v1/embed", {"text": text, **settings}))["embeddings"]
+        return [each["vector"] for each in found]
+
+    def axes(self, **settings: Any) -> Image.Image:
+        """The picture of a seed, moved along axes. `settings` are the fields of POST /v1/axes.
+
+        >>> client.axes(axes="faces", seed=3, steps={"age": 2}, locked=["sex"])  # doctest: +SKIP
+        """
+        picture = json.load(self._open("/v1/axes", settings))["picture"]
+        return _opened(base64.b64decode(picture["png"]))
 
     def play(self, *, image: Any = None, text: str | None = None, **settings: Any) -> Iterator[dict[str, Any]]:
         """The rounds of a game, each as soon as it is played. `settings` are the fields of POST /v1/telephone.
 
-        Where a round has a picture, `picture` is it, as a PIL image.
+        Where a round has a picture, `picture` is it, as a PIL image. Raises TelephoneganError if the game fails.
         """
         source = {"text": text} if image is None else {"image": _base64(image)}
         game = json.load(self._open("/v1/telephone", {**source, **settings}))
         for line in self._open(game["events"]):
-            if line.startswith(b'data: {"index"'):
-                played = json.loads(line[6:])
-                if played["picture"]:
-                    played["picture"] = Image.open(BytesIO(self._open(played["picture"]).read()))
-                yield played
+            if not line.startswith(b"data: "):
+                continue
+            told = json.loads(line[6:])
+            if "index" in told:
+                if told["picture"]:
+                    told["picture"] = _opened(self._open(told["picture"]).read())
+                yield told
+            elif told["status"] == "failed":
+                raise TelephoneganError(told["reason"])
 
     def _open(self, path: str, body: dict[str, Any] | None = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
@@ -65,6 +82,10 @@ class Client:
             raise TelephoneganError(_message(error)) from error
         except OSError as error:
             raise TelephoneganError(f"{self._url} does not answer: {getattr(error, 'reason', error)}.") from error
+
+
+def _opened(png: bytes) -> Image.Image:
+    return Image.open(BytesIO(png))
 
 
 def _message(error: urllib.error.HTTPError) -> str:

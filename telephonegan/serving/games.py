@@ -33,7 +33,8 @@ _BUSY_S = 15.0
 class Game:
     """One game: what was asked, the rounds so far as they are answered, and how it stands.
 
-    `status` is playing, done, out of words (the last caption holds none that can be painted), stopped or failed.
+    `status` is playing, done, out of words (the last caption holds none that can be painted), stopped or failed; then
+    `reason` says why.
     """
 
     captioner: str
@@ -43,6 +44,7 @@ class Game:
     seed: int
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     status: str = "playing"
+    reason: str | None = None
     rounds: list[dict[str, Any]] = field(default_factory=list)
     ended: float = 0.0
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -53,9 +55,9 @@ class Game:
         self.changed.set()
         self.changed = asyncio.Event()
 
-    def end(self, status: str) -> None:
+    def end(self, status: str, reason: str | None = None) -> None:
         """No further round will come."""
-        self.status, self.ended = status, time.monotonic()
+        self.status, self.reason, self.ended = status, reason, time.monotonic()
         self.notify()
 
     async def news(self, first: int, patience_s: float) -> AsyncIterator[dict[str, Any] | None]:
@@ -164,10 +166,11 @@ class Games:
             raise
         except TelephoneganError as error:
             logger.warning("game %s failed: %s", game.id[:6], error)
-            game.end("failed")
+            refusal = Refusal.of(error)
+            game.end("failed", refusal.message if refusal.status < 500 else _at_fault(game))
         except Exception:
             logger.exception("game %s failed", game.id[:6])
-            game.end("failed")
+            game.end("failed", _at_fault(game))
 
     def _record(self, played: Round) -> dict[str, Any]:
         """A round as it is answered. The picture of round 0 is the client's own, and not kept."""
@@ -180,3 +183,8 @@ class Games:
             "picture": None if picture is None else f"/pictures/{self._pictures.add(png_bytes(picture.image))}",
             "dropped_words": [] if picture is None else picture.dropped_words,
         }
+
+
+def _at_fault(game: Game) -> str:
+    """Why a game failed that the server itself is to blame for; the rest is nobody else's business."""
+    return f"The server made an error, which is in its log under game {game.id[:6]}."

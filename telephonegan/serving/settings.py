@@ -38,6 +38,8 @@ class Settings:
       stands before it.
     - `worlds` (empty: all), and further `captioners` and `generators` by name; `bird` is the generator of the two
       routes of the original (default: that of the world birds, else the first). `device` of the models.
+    - `axes` and `embeddings` by name, beside those that belong to the generators served; without `worlds` all axes and
+      embeddings there are. An embedding is a name or, for any other model that reads texts, KIND/NAME.
     - `folder` of the pictures (default: one beside the user's own models), which holds at most `pictures_bytes`,
       each for `pictures_s` seconds. Several servers may share one.
     - Of one request: `max_body` bytes, `max_pixels` of a picture, `max_text` characters, `max_pictures` to paint,
@@ -60,6 +62,8 @@ class Settings:
     worlds: tuple[str, ...] = ()
     captioners: tuple[str, ...] = ()
     generators: tuple[str, ...] = ()
+    axes: tuple[str, ...] = ()
+    embeddings: tuple[str, ...] = ()
     bird: str = ""
     device: str = "auto"
     folder: Path = field(default_factory=lambda: catalogue.home() / "served-pictures")

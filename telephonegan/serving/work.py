@@ -12,8 +12,11 @@ from PIL import Image
 from telephonegan import inference, sampling
 from telephonegan.captioning import Captioner, Decoding
 from telephonegan.chains import PlaySettings
+from telephonegan.embedding import Embedding, embed, load_embedding
 from telephonegan.errors import TelephoneganError
-from telephonegan.generation import Generator
+from telephonegan.generation import Edit, Generator
+from telephonegan.latent import AxisSet
+from telephonegan.matcher import Matcher
 from telephonegan.results import Caption, Picture, Round
 from telephonegan.serving.settings import Settings
 from telephonegan.telephone import Position, Telephone
@@ -44,18 +47,60 @@ class Models:
         if self.bird not in self.generator_names:
             self.generator_names.append(self.bird)
             self.entries.append(catalogue.find("generator", self.bird))
+        axes, embeddings = self._axes(), self._embeddings()
+        self.axis_names = [entry.name for entry in axes]
+        self.embedding_names = [f"{entry.kind}/{entry.name}" for entry in embeddings]
+        self.entries += axes + embeddings
+        # Generators of axes are loaded too, though only those in `generator_names` paint texts for everybody.
         self.captioners: dict[str, Captioner] = {}
         self.generators: dict[str, Generator] = {}
+        self.axes: dict[str, AxisSet] = {}
+        self.embeddings: dict[str, Matcher] = {}
+
+    def _axes(self) -> list[catalogue.Entry]:
+        """The axes that are wanted by name, and those of what is served anyway; of other versions of it none."""
+        sha256 = {entry.name: entry.sha256 for entry in catalogue.entries("generator")}
+        if self._settings.worlds:
+            sha256 = {name: sha256[name] for name in self.generator_names}
+        chosen = [catalogue.find("axes", name) for name in self._settings.axes]
+        fitting = [
+            entry
+            for entry in catalogue.entries("axes")
+            if entry.settings.get("generator") in sha256
+            and entry.settings.get("sha256") == sha256[entry.settings["generator"]]
+        ]
+        return _unique(chosen + fitting)
+
+    def _embeddings(self) -> list[catalogue.Entry]:
+        """What is wanted by name, what reads for the generators and, if no world was chosen, all of that kind."""
+        wanted = [name if "/" in name else f"embedding/{name}" for name in self._settings.embeddings]
+        chosen = [catalogue.find(*name.split("/", 1)) for name in wanted]
+        readers = {
+            (kind, catalogue.find("generator", name).settings.get(kind))
+            for name in self.generator_names
+            for kind in ("damsm", "embedding")
+        }
+        found = [entry for entry in catalogue.entries() if (entry.kind, entry.name) in readers]
+        return _unique(chosen + found + ([] if self._settings.worlds else catalogue.entries("embedding")))
 
     def load(self) -> None:
         """Read all weights, and use each model once. Raises WeightsError or SettingsError."""
         device = inference.resolve_device(self._settings.device)
         self.captioners = {name: Captioner.load(name, device) for name in self.captioner_names}
-        self.generators = {name: Generator.load(name, device) for name in self.generator_names}
+        self.axes = {name: AxisSet.of(catalogue.find("axes", name)) for name in self.axis_names}
+        names = dict.fromkeys([*self.generator_names, *(axes.generator for axes in self.axes.values())])
+        self.generators = {name: Generator.load(name, device) for name in names}
+        self.embeddings = {name: load_embedding(name, device) for name in self.embedding_names}
         for captioner in self.captioners.values():
             captioner([Image.new("RGB", (64, 64))])
         for generator in self.generators.values():
-            generator([generator.vocabulary.common(1)[0]], seeds=[0])
+            generator(generator.vocabulary.common(1) if generator.takes_text else [""], seeds=[0])
+        for axes in self.axes.values():
+            axes.check_model(self.generators[axes.generator].sha256)
+
+
+def _unique(entries: Sequence[catalogue.Entry]) -> list[catalogue.Entry]:
+    return list({(entry.kind, entry.name): entry for entry in entries}.values())
 
 
 @dataclass(frozen=True)
@@ -85,6 +130,27 @@ class Paint:
 
 
 @dataclass(frozen=True)
+class PaintMoved:
+    """Pictures of (text, seed, latents), of which the seed has drawn the rest."""
+
+    generator: str
+
+    def compute(self, models: Models, items: Sequence[tuple[str, int, Edit]]) -> list[Picture]:
+        texts, seeds, latents = zip(*items, strict=True)
+        return models.generators[self.generator](texts, seeds=seeds, latents=latents)
+
+
+@dataclass(frozen=True)
+class Embed:
+    """Vectors of texts."""
+
+    embedding: str
+
+    def compute(self, models: Models, items: Sequence[str]) -> list[Embedding]:
+        return embed(items, embedding=models.embeddings[self.embedding])
+
+
+@dataclass(frozen=True)
 class PaintStages:
     """Of (encoded text, seed) the pictures of every size, and the attention (L,H,W) of every size but the last."""
 
@@ -109,5 +175,5 @@ class PlayRound:
         return phone.next_rounds(items, self.settings)
 
 
-Work = Describe | Paint | PaintStages | PlayRound
+Work = Describe | Paint | PaintMoved | Embed | PaintStages | PlayRound
 Item = Any

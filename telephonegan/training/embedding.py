@@ -45,7 +45,8 @@ class EmbeddingSettings:
     cell: str = "rnn"  # or gru, of a Char-CNN-RNN
     word_width: int = 256  # of an encoder of words
     minimum_count: int = 3  # to them, a word seen less often in the training captions is unknown
-    components: int = 128  # of the image features
+    components: int = 64  # principal ones of the image features
+    evened: float = 0.5  # 1: all components of equal variance, 0: as they are
     # False: texts are mapped to those themselves, as in the paper. True: both are mapped to `width` numbers.
     projected: bool = False
     width: int = 1024  # of a projected embedding
@@ -68,7 +69,7 @@ class EmbeddingSettings:
             self,
             **dict.fromkeys(("channels", "components", "width", "word_width", "picture_size", "input_size"), SIZE),
             **dict.fromkeys(("minimum_count", "views", "steps"), COUNT),
-            **dict.fromkeys(("decay", "image_dropout"), SHARE),
+            **dict.fromkeys(("decay", "evened", "image_dropout"), SHARE),
             batch_size=(2, 10_000),
             learning_rate=RATE,
         )
@@ -170,7 +171,7 @@ class EmbeddingRecipe:
         size = [] if isinstance(words, Alphabet) else [len(words)]
         self.text = TEXT_ENCODERS[settings.encoder](*size, **network["text"])
         self.image = PooledImageEncoder(**network["image"])
-        self.image.fit(self.views[0])
+        self.image.fit(self.views[0], settings.evened)
         self.text.to(self.device), self.image.to(self.device)
         self.dropout = torch.nn.Dropout(settings.image_dropout)
         self.parameters = [*self.text.parameters(), *self.image.parameters()]

@@ -21,6 +21,7 @@ _KINDS = {
     "free": "generator",
     "embedding": "embedding",
     "gan-cls": "generator",
+    "ppgn": "ppgn",
 }
 _MATCHING = ("damsm", "embedding")  # the recipes of matchers
 
@@ -92,7 +93,10 @@ def export(
 
 
 def _tensors(recipe: str, checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """The weights to export: the moving average, or both encoders of a matcher."""
+    """The weights to export: the moving average, both encoders of a matcher, or the three networks of a code model."""
+    if recipe == "ppgn":
+        parts = {"encoder": "encoder", "generator": "average", "autoencoder": "autoencoder"}
+        return {f"{own}.{key}": value for own, part in parts.items() for key, value in checkpoint[part].items()}
     if recipe not in _MATCHING:
         return checkpoint["average"]
     parts = ("text_encoder", "image_encoder")
@@ -132,6 +136,8 @@ def _described(record: Mapping[str, Any], damsm_name: str) -> dict[str, Any]:
         }
     if record["recipe"] == "gan-cls":
         return {"architecture": "gan-cls", "settings": {"network": network, "embedding": damsm_name}}
+    if record["recipe"] == "ppgn":
+        return {"architecture": "ppgn", "settings": {"network": network, "backbone": "lite0"}}
     if record["recipe"] == "free":
         return {"architecture": "free", "settings": {"network": network}}
     return {

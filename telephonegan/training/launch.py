@@ -25,7 +25,7 @@ _ARGUMENTS = {"run_folder": "run", "set": "settings"}  # names in run.json → a
 def train(
     recipe: str,
     *,
-    data: str | Path,
+    data: str | Path | Sequence[str | Path],
     run: str | Path,
     settings: Mapping[str, Any] | Sequence[str] = (),
     preset: str = "cpu",
@@ -46,8 +46,9 @@ def train(
 ) -> bool:
     """Train a recipe into the folder `run`, or continue from its checkpoint; False if stopped before the end.
 
-    - `recipe`: "damsm", "attngan", "captioner", "free", "embedding" or "gan-cls". `data`: a folder of photographs,
-      captioned except for "free".
+    - `recipe`: "damsm", "attngan", "captioner", "free", "embedding", "gan-cls" or "ppgn". `data`: a folder of
+      photographs, captioned except for "free" and "ppgn"; for "ppgn" a list of folders too, whose photographs are
+      joined.
     - Settings: those of the `preset`, overridden by the YAML file `config`, then by `settings`, a dictionary or
       KEY=VALUE texts. `steps`: the total number of optimiser steps.
     - `damsm`, for attngan: the folder of a DAMSM run, or the name of a DAMSM model. `embedding`, for gan-cls: the same
@@ -75,7 +76,7 @@ def train(
     assignments = recipes.assignments_of(settings) if isinstance(settings, Mapping) else list(settings)
     asked = {
         "recipe": recipe,
-        "data": _absolute(data),
+        "data": _absolute(data) if isinstance(data, str | Path) else [_absolute(each) for each in data],
         "run_folder": _absolute(run),
         "cache": _absolute(cache),
         "damsm": _run_or_name(damsm),
@@ -184,6 +185,15 @@ def time_left(minutes: float | None) -> Callable[[], float | None]:
     return lambda: None if minutes is None else max(0.0, minutes - (time.monotonic() - began) / 60)
 
 
+def one_folder(recipe: str, data: str | Path | Sequence[str | Path]) -> str | Path:
+    """The data folder of a recipe that takes only one. Raises SettingsError for several."""
+    if isinstance(data, str | Path):
+        return data
+    if len(data) != 1:
+        raise SettingsError(f"train {recipe} takes one data folder; {len(data)} were given. Only ppgn takes several.")
+    return data[0]
+
+
 def _world(run: Path, preset: str) -> Path:
     if preset != "tiny":
         raise SettingsError("train all needs --data FOLDER: only the preset tiny draws its own pictures.")
@@ -246,13 +256,16 @@ class _Sources:
 
 def _sources(
     recipe: str,
-    data: str | Path,
+    data: str | Path | Sequence[str | Path],
     matchers: Mapping[str, str | Path | None],
     cache: Path,
     without: Collection[int],
 ) -> _Sources:
     from telephonegan.data.layouts import open_data, open_photographs
 
+    if recipe == "ppgn":
+        return _joined([data] if isinstance(data, str | Path) else data, cache, without)
+    data = one_folder(recipe, data)
     if recipe == "free":
         folder = open_photographs(data)
         train, measured = (folder.rows(folder.splits[name]).without(without) for name in ("train", "dev"))
@@ -274,6 +287,15 @@ def _sources(
             f"Train one first with: telephonegan train {kind}"
         )
     return _Sources(train, measured, runs.load_matcher(source, kind), kind)
+
+
+def _joined(folders: Sequence[str | Path], cache: Path, without: Collection[int]) -> _Sources:
+    from telephonegan.data.joined import JoinedPhotos, join_photographs
+
+    if without:
+        raise SettingsError("train ppgn takes all photographs of its folders: leave out --without-classes.")
+    splits = (join_photographs(folders, split) for split in ("train", "dev"))
+    return _Sources(*(JoinedPhotos(tuple(_usable(part, cache) for part in joined.parts)) for joined in splits))
 
 
 def _usable(photos: Any, cache: Path) -> Any:

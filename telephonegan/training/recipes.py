@@ -23,6 +23,7 @@ _MODULES = {
     "free": {"free": "FreeRecipe"},
     "embedding": {"embedding": "EmbeddingRecipe"},
     "gan-cls": {"gan_cls": "GanClsRecipe", "gan_cls_projected": "ProjectedGanClsRecipe"},
+    "ppgn": {"ppgn": "PpgnRecipe"},
 }
 NAMES = tuple(_MODULES)
 _ATTNGAN_SECTIONS = {"CONFIG_NAME", "DATASET_NAME", "TRAIN", "GAN", "TEXT", "TREE"}

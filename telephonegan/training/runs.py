@@ -14,7 +14,7 @@ from telephonegan.records import Count, Form, PathName, Seed, checked, read_json
 if TYPE_CHECKING:
     from telephonegan.matcher import Matcher
 
-_RECIPES = ("captioner", "damsm", "attngan", "free", "embedding", "gan-cls")
+_RECIPES = ("captioner", "damsm", "attngan", "free", "embedding", "gan-cls", "ppgn")
 _RecipeName = Annotated[str, Form("|".join(_RECIPES), f"{', '.join(_RECIPES[:-1])} or {_RECIPES[-1]}")]
 # Besides recipe and settings; absent in old files.
 _ORIGIN = ("seed", "data", "damsm", "embedding", "vocabulary")
@@ -38,7 +38,7 @@ class Options:
     """The options of a run's first call that `resume` uses."""
 
     recipe: _RecipeName
-    data: PathName
+    data: PathName | list[PathName]
     run_folder: PathName | None = None
     cache: PathName | None = None
     damsm: PathName | None = None
@@ -105,9 +105,11 @@ _EXPORTED = {
     "free": _OfFree,
     "embedding": _OfEmbedding,
     "gan-cls": _OfFree,
+    "ppgn": _OfFree,
 }
 _PARTS = dict.fromkeys(("captioner", "attngan", "free", "gan-cls"), ("average",))
 _PARTS |= dict.fromkeys(("damsm", "embedding"), ("text_encoder", "image_encoder"))
+_PARTS["ppgn"] = ("encoder", "average", "autoencoder")
 
 
 # Kinds of models from which a run may start.
@@ -143,7 +145,7 @@ def refuse_other(run: Path, record: dict[str, Any]) -> None:
     if known["recipe"] != record["recipe"]:
         raise SettingsError(f"{run} is a {known['recipe']} run, not a {record['recipe']} run. Choose another folder.")
     # A GAN has no schedule, so it may be continued for more steps, compiled or not.
-    ignored = {"steps", "compile"} if record["recipe"] in ("attngan", "free") else set()
+    ignored = {"steps", "compile"} if record["recipe"] in ("attngan", "free", "ppgn") else set()
     told = known["settings"].keys() - ignored
     differing = [key for key, value in record["settings"].items() if key in told and known["settings"][key] != value]
     differing += [key for key in _ORIGIN if key in known and key in record and known[key] != record[key]]

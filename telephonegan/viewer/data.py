@@ -17,6 +17,7 @@ from PIL import Image
 from telephonegan.chains import Chain
 from telephonegan.drift import MEASURES, Changes, Drift, Track, content_words
 from telephonegan.errors import SettingsError
+from telephonegan.latent.sampler import Frame
 from telephonegan.results import Caption, Picture, Round
 from telephonegan.strips import scaled
 
@@ -74,6 +75,22 @@ def result_data(result: Caption | Picture, maps: Mapping[str, np.ndarray]) -> di
 def gallery_data(pictures: Sequence[Picture | Caption]) -> dict[str, Any]:
     """Pictures with their texts, each labelled by its seed or, without one, by its number."""
     return {"kind": "gallery", "pictures": [_labelled(shown, i, len(pictures)) for i, shown in enumerate(pictures)]}
+
+
+def frames_data(frames: Sequence[Frame], label: str) -> dict[str, Any]:
+    """The pictures of one chain of a sampling, and the probability of each."""
+    shown = [
+        {
+            "picture": picture_url(frame.image),
+            "alt": f"The picture at step {frame.step}, {frame.label} {frame.probability:.0%}",
+            "step": frame.step,
+            "text": f"{frame.label} {frame.probability:.0%}"
+            + (f" · looks like {frame.best[0]} {frame.best[1]:.0%}" if frame.best else ""),
+        }
+        for frame in frames
+    ]
+    curve = {"name": "probability", "values": [frame.probability for frame in frames], "references": []}
+    return {"kind": "frames", "frames": shown, "curves": [curve], "legend": f"of {label}, by step"}
 
 
 def described(round_: Round) -> str:

@@ -1,7 +1,9 @@
-// Games, attention maps and galleries from plain data: in an exported page by itself, in a notebook as an anywidget.
+// Games, attention maps, samplings and galleries from plain data: in an exported page by itself, in a notebook as an
+// anywidget.
 // The data come from viewer/data.py. Nothing is fetched, and text enters the page as text only.
 
 const MILLISECONDS = 1200; // for each round, as in the animations of a chain
+const FRAME_MILLISECONDS = 100; // for each picture of a sampling
 const OVERLAY = 320; // pixels of its longer side
 const STEP = 1 / 8; // of the picture, for each arrow key
 
@@ -70,10 +72,11 @@ class Games {
     this.onRound = onRound;
     this.round = 0;
     this.columns = data.games.map((game) => new Column(game, data.games.length === 1, (round) => this.show(round)));
-    this.bar = this.makeBar();
-    this.root = element("section", { class: "tg-view tg-games", "aria-label": "Broken telephone, round by round" }, this.bar);
+    this.bar = new Bar("round", (round) => this.show(round), MILLISECONDS);
+    const label = "Broken telephone, round by round";
+    this.root = element("section", { class: "tg-view tg-games", "aria-label": label }, this.bar.root);
     this.root.append(element("div", { class: "tg-columns" }, ...this.columns.map((column) => column.root)));
-    this.root.addEventListener("keydown", (event) => event.key === "Escape" && this.pause());
+    this.root.addEventListener("keydown", (event) => event.key === "Escape" && this.bar.pause());
     this.show(Math.min(data.start ?? 0, this.last));
   }
 
@@ -95,36 +98,51 @@ class Games {
 
   show(round) {
     this.round = round;
-    this.slider.max = this.last;
-    this.slider.value = round;
-    this.slider.disabled = this.button.disabled = this.last === 0;
     const said = this.data.games.map((game) => game.rounds[Math.min(round, game.rounds.length - 1)].text).join(" / ");
-    this.slider.setAttribute("aria-valuetext", `Round ${round} of ${this.last}: ${said}`);
-    this.counter.textContent = `Round ${round} of ${this.last}`;
+    this.bar.show(round, this.last, `Round ${round} of ${this.last}`, said);
     for (const column of this.columns) column.show(round);
     clearTimeout(this.telling);
     this.telling = setTimeout(() => this.onRound(round), 150);
   }
 
-  makeBar() {
+  close() {
+    this.bar.pause();
+    clearTimeout(this.telling);
+    for (const column of this.columns) column.close();
+  }
+}
+
+/** Play, a slider and a counter over numbered pictures; `onShow` is called with the number to show. */
+class Bar {
+  constructor(name, onShow, milliseconds) {
+    [this.onShow, this.milliseconds, this.here, this.last] = [onShow, milliseconds, 0, 0];
     this.button = element("button", { class: "tg-play", type: "button" });
     this.button.onclick = () => (this.timer ? this.pause() : this.play());
-    this.slider = element("input", { type: "range", min: 0, step: 1, "aria-label": "round" });
+    this.slider = element("input", { type: "range", min: 0, step: 1, "aria-label": name });
     this.slider.oninput = () => {
       this.pause();
-      this.show(Number(this.slider.value));
+      this.onShow(Number(this.slider.value));
     };
     this.counter = element("output", { class: "tg-counter" });
+    this.root = element("div", { class: "tg-bar" }, this.button, this.slider, this.counter);
     this.pause();
-    return element("div", { class: "tg-bar" }, this.button, this.slider, this.counter);
+  }
+
+  show(here, last, place, told) {
+    [this.here, this.last] = [here, last];
+    this.slider.max = last;
+    this.slider.value = here;
+    this.slider.disabled = this.button.disabled = last === 0;
+    this.slider.setAttribute("aria-valuetext", `${place}: ${told}`);
+    this.counter.textContent = place;
   }
 
   play() {
-    if (this.round >= this.last) this.show(0);
+    if (this.here >= this.last) this.onShow(0);
     this.timer = setInterval(() => {
-      if (this.round < this.last) this.show(this.round + 1);
-      if (this.round >= this.last) this.pause();
-    }, MILLISECONDS);
+      if (this.here < this.last) this.onShow(this.here + 1);
+      if (this.here >= this.last) this.pause();
+    }, this.milliseconds);
     this.button.textContent = "❚❚ Pause";
   }
 
@@ -132,12 +150,6 @@ class Games {
     clearInterval(this.timer);
     this.timer = null;
     this.button.textContent = "▶ Play";
-  }
-
-  close() {
-    this.pause();
-    clearTimeout(this.telling);
-    for (const column of this.columns) column.close();
   }
 }
 
@@ -368,6 +380,50 @@ class Gallery {
   close() {}
 }
 
+/** The pictures of a sampling, one after another, beside the probability of what is sought. */
+class Frames {
+  constructor(data, { onRound }) {
+    this.onRound = onRound;
+    this.bar = new Bar("picture", (here) => this.show(here), FRAME_MILLISECONDS);
+    this.box = element("div", { class: "tg-box" });
+    this.caption = element("figcaption", { class: "tg-caption" });
+    this.curve = new Curve((here) => this.show(here), "Probability");
+    const picture = element("figure", { class: "tg-frame" }, this.box, this.caption);
+    const frames = element("div", { class: "tg-frames" }, picture, this.curve.root);
+    this.root = element("section", { class: "tg-view tg-whole", "aria-label": "Plug & play sampling" }, this.bar.root, frames);
+    this.root.addEventListener("keydown", (event) => event.key === "Escape" && this.bar.pause());
+    this.update(data);
+  }
+
+  accepts(data) {
+    return data.kind === "frames";
+  }
+
+  update(data) {
+    this.bar.pause();
+    this.data = data;
+    this.stills = data.frames.map((each) => element("img", { src: each.picture, alt: each.alt, decoding: "sync" }));
+    this.curve.update({ rounds: data.frames, drift: data.curves, legend: data.legend, places: data.frames.map((each) => each.step) });
+    this.show(data.frames.length - 1);
+  }
+
+  show(here) {
+    const each = this.data.frames[here];
+    const last = this.data.frames.length - 1;
+    this.bar.show(here, last, `Step ${each.step}`, each.text);
+    this.box.replaceChildren(this.stills[here]);
+    this.caption.textContent = each.text;
+    this.curve.mark(here);
+    clearTimeout(this.telling);
+    this.telling = setTimeout(() => this.onRound(here), 150);
+  }
+
+  close() {
+    this.bar.pause();
+    clearTimeout(this.telling);
+  }
+}
+
 /** A button that reads one file and sends its bytes; ipywidgets' own adds a count of files to its label. */
 class Upload {
   constructor(data, { onFile }) {
@@ -554,14 +610,15 @@ class Sentence {
   }
 }
 
-/** Similarity to round 0, from (0, 1) on, with what chance and people give; a click goes to that round. */
+/** Similarity to round 0, with what chance and people give, or another number from 0 to 1; a click goes to that round. */
 class Curve {
-  constructor(goTo) {
+  constructor(goTo, title = "") {
     this.goTo = goTo;
+    this.title = title;
     this.svg = shape("svg", { viewBox: "0 0 320 320", role: "img", class: "tg-curve" });
     this.note = element("span", { class: "tg-note" });
     this.root = element("figure", { class: "tg-frame" }, element("div", { class: "tg-box" }, this.svg));
-    this.root.append(element("figcaption", {}, element("b", {}, "Still like round 0"), element("br", {}), this.note));
+    this.root.append(element("figcaption", {}, element("b", {}, title || "Still like round 0"), element("br", {}), this.note));
     this.svg.onclick = (event) => {
       const { left, width } = this.svg.getBoundingClientRect();
       const round = ((((event.clientX - left) / width) * 320 - 30) / 274) * this.last;
@@ -580,12 +637,17 @@ class Curve {
     ]);
     const every = Math.ceil(this.last / 8);
     for (let round = 0; round <= this.last; round += every) {
-      axes.push(shape("text", { x: this.x(round), y: 312, "text-anchor": "middle" }, round));
+      axes.push(shape("text", { x: this.x(round), y: 312, "text-anchor": "middle" }, this.place(round)));
     }
     this.marker = shape("line", { y1: this.y(0), y2: this.y(1), class: "tg-marker" });
     const curves = game.drift.flatMap((each, index) => this.curve(each, index));
     this.rings = game.drift.map((_, index) => shape("circle", { r: 6, class: `tg-ring tg-line${index}` }));
     this.svg.replaceChildren(...axes, this.marker, ...curves, ...this.rings);
+  }
+
+  /** What a round is called below the curve. */
+  place(round) {
+    return this.game.places?.[round] ?? round;
   }
 
   curve(each, index) {
@@ -611,7 +673,8 @@ class Curve {
       return value === null || value === undefined ? null : `${each.name} ${value.toFixed(2)}`;
     });
     const references = this.game.drift.flatMap((each) => each.references.map(({ name, value }) => `${name}: ${each.name} ${value.toFixed(2)}`));
-    const words = `Similarity of round ${here} to round 0: ${values.filter(Boolean).join(", ") || "not measured"}`;
+    const what = this.title ? `${this.title} at step ${this.place(here)}` : `Similarity of round ${here} to round 0`;
+    const words = `${what}: ${values.filter(Boolean).join(", ") || "not measured"}`;
     this.svg.setAttribute("aria-label", [words, ...references].join("; "));
     this.note.textContent = this.game.legend;
   }
@@ -754,4 +817,4 @@ function dressed(made, attributes, children) {
 }
 
 // Views by the kind of their data. knobs.js, where it follows, adds one.
-const kinds = { games: Games, attention: Attention, gallery: Gallery, upload: Upload };
+const kinds = { games: Games, attention: Attention, gallery: Gallery, frames: Frames, upload: Upload };

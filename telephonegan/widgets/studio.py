@@ -23,7 +23,7 @@ from telephonegan.widgets.explorer import MOST_SIDE_BY_SIDE, GameView
 from telephonegan.widgets.frames import DescribedImage, card_png, picture_png
 from telephonegan.widgets.messages import card_html, error_html, faint_html
 from telephonegan.widgets.upload import LARGEST_UPLOAD, Upload, uploaded_image
-from telephonegan.widgets.view import MAX_WIDTH, Stilled
+from telephonegan.widgets.view import MAX_WIDTH, Stilled, parts_of
 from telephonegan.zoo import catalogue
 from telephonegan.zoo.worlds import worlds
 
@@ -127,7 +127,7 @@ class Studio(Stilled, ipywidgets.VBox):
         self._photographs.clear()
         self._edited_picture = None
         if self.comm is not None:
-            for part in _parts(self):
+            for part in parts_of(self):
                 part.close()
             super().close()
 
@@ -430,11 +430,3 @@ def _show(widgets: Sequence[Any], visible: bool) -> None:
 
 def _names(kind: str) -> list[str]:
     return sorted({entry.name for entry in catalogue.entries() if entry.kind == kind})
-
-
-def _parts(widget: ipywidgets.Widget) -> Iterator[ipywidgets.Widget]:
-    """The parts of a widget, their layouts and styles."""
-    for child in getattr(widget, "children", ()):
-        yield from _parts(child)
-        yield child
-    yield from (part for part in (widget.layout, getattr(widget, "style", None)) if part is not None)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import base64
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import anywidget
+import ipywidgets
 from PIL import Image
 from traitlets import Dict, Int
 
@@ -117,6 +118,14 @@ class View(Stilled, anywidget.AnyWidget):
             else:
                 kind = _TYPES[Path(wanted.file).suffix]
                 self.send({"kept": wanted.file, "type": kind, "said": f"Downloaded {wanted.file}"}, buffers=[made])
+
+
+def parts_of(widget: ipywidgets.Widget) -> Iterator[ipywidgets.Widget]:
+    """The parts of a widget, their layouts and styles."""
+    for child in getattr(widget, "children", ()):
+        yield from parts_of(child)
+        yield child
+    yield from (part for part in (widget.layout, getattr(widget, "style", None)) if part is not None)
 
 
 def figure_keepsakes(stem: str, draw: Callable[[], Any]) -> list[Keepsake]:

@@ -27,7 +27,7 @@ from telephonegan.errors import OutputError, UnknownModelError, WeightsError
 from telephonegan.records import FileName, checked, inside, read_json
 from telephonegan.zoo.links import PUBLISHED
 
-KINDS = ("captioner", "generator", "damsm", "judge", "embedding", "extractor", "axes")
+KINDS = ("captioner", "generator", "damsm", "judge", "embedding", "extractor", "axes", "ppgn")
 MANIFEST = "manifest.json"
 FORMAT = 1
 

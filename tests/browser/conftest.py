@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.browser.jupyter_server import LAB
 from tests.browser.notebook_page import NotebookPage, opened
 from tests.browser.studio_page import StudioPage
 from tests.browser.view_page import ViewPage
@@ -32,10 +33,18 @@ def artefacts() -> Path:
 
 
 @pytest.fixture(scope="module")
-def notebook(browser: Any, artefacts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NotebookPage]:
+def front_end() -> tuple[str, str, str]:
+    """What shows the notebook, see `jupyter_server`."""
+    return LAB
+
+
+@pytest.fixture(scope="module")
+def notebook(
+    browser: Any, artefacts: Path, tmp_path_factory: pytest.TempPathFactory, front_end: tuple[str, str, str]
+) -> Iterator[NotebookPage]:
     """Notebook 03, opened and run; a module with another one has its own fixture of this name."""
     folder, log = tmp_path_factory.mktemp("jupyter"), artefacts / "jupyter.log"
-    with opened(browser, ROOT / "notebooks" / NOTEBOOK, folder, log) as notebook:
+    with opened(browser, ROOT / "notebooks" / NOTEBOOK, folder, log, front_end) as notebook:
         yield notebook
 
 

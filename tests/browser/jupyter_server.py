@@ -1,4 +1,4 @@
-"""A JupyterLab of its own: on loopback, with this interpreter as its kernel, and with none of a person's settings."""
+"""A Jupyter of its own: on loopback, with this interpreter as its kernel, and with none of a person's settings."""
 
 from __future__ import annotations
 
@@ -18,21 +18,27 @@ SECONDS_TO_START = 120
 _NEWS = "@jupyterlab/apputils-extension/notification.jupyterlab-settings"
 
 
+# Of every front end its module, its application, and where it shows a notebook.
+LAB, NOTEBOOK_7 = ("jupyterlab", "LabApp", "lab/tree"), ("notebook", "JupyterNotebookApp", "notebooks")
+
+
 @contextmanager
-def jupyter_lab(folder: Path, notebooks: Path, log: Path) -> Iterator[str]:
+def jupyter(folder: Path, notebooks: Path, log: Path, front_end: tuple[str, str, str] = LAB) -> Iterator[str]:
     """Serves the folder `notebooks`; what it writes lies in `folder`, its words in `log`. Yields an address to fill in.
 
     Raises RuntimeError where it does not start.
     """
+    module, application, place = front_end
     write_kernel_spec(folder / "jupyter" / "kernels" / "python3")
     _write_settings(folder / "settings" / _NEWS, {"fetchNews": "false", "checkForUpdates": False})
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", "--port=0", "--allow-root"]
+    command = [sys.executable, "-m", module, "--no-browser", "--ip=127.0.0.1", "--port=0", "--allow-root"]
     command += [f"--ServerApp.root_dir={notebooks}", "--LabApp.extension_manager=readonly"]
-    command += ["--LabApp.expose_app_in_browser=True"]  # so that the page can be asked whether its kernel is ready
+    # so that the page can be asked whether its kernel is ready
+    command += [f"--{application}.expose_app_in_browser=True"]
     with open(log, "w", encoding="utf-8") as output:
         server = subprocess.Popen(command, env=_environment(folder), stdout=output, stderr=subprocess.STDOUT)
         try:
-            yield _address(server, folder / "runtime", log)
+            yield _address(server, folder / "runtime", log, place)
         finally:
             server.terminate()  # it ends its kernels too
             try:
@@ -63,13 +69,13 @@ def _write_settings(path: Path, settings: dict[str, object]) -> None:
     path.write_text(json.dumps(settings))
 
 
-def _address(server: subprocess.Popen, runtime: Path, log: Path) -> str:
+def _address(server: subprocess.Popen, runtime: Path, log: Path, place: str) -> str:
     """The server tells its port in a file, once it listens."""
     end = time.monotonic() + SECONDS_TO_START
     while server.poll() is None and time.monotonic() < end:
         for path in runtime.glob("jpserver-*.json"):
             told = json.loads(path.read_text() or "{}")
             if told:
-                return f"{told['url']}lab/tree/{{}}?token={told['token']}"
+                return f"{told['url']}{place}/{{}}?token={told['token']}"
         time.sleep(0.1)
-    raise RuntimeError(f"JupyterLab did not start:\n{log.read_text()[-2000:]}")
+    raise RuntimeError(f"Jupyter did not start:\n{log.read_text()[-2000:]}")

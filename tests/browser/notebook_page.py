@@ -1,4 +1,4 @@
-"""A notebook in JupyterLab, as a person has it on the screen, and all that went wrong with it."""
+"""A notebook in JupyterLab or Notebook 7, as a person has it on the screen, and all that went wrong with it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from tests.browser.jupyter_server import jupyter_lab
+from tests.browser.jupyter_server import LAB, jupyter
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request
@@ -33,12 +34,14 @@ _SAID_WRONG = '[data-mime-type="application/vnd.jupyter.stderr"], [data-mime-typ
 
 
 @contextmanager
-def opened(browser: Browser, notebook: Path, folder: Path, log: Path) -> Iterator[NotebookPage]:
-    """A copy of a notebook, run in a JupyterLab of its own that lives in `folder`."""
+def opened(
+    browser: Browser, notebook: Path, folder: Path, log: Path, front_end: tuple[str, str, str] = LAB
+) -> Iterator[NotebookPage]:
+    """A copy of a notebook, run in a Jupyter of its own that lives in `folder`."""
     copies = folder / "notebooks"
     copies.mkdir()
     shutil.copy(notebook, copies)
-    with jupyter_lab(folder, copies, log) as address:
+    with jupyter(folder, copies, log, front_end) as address:
         page = browser.new_page(viewport=SCREEN, device_scale_factor=1.5)
         shown = NotebookPage(page, address.format(notebook.name), log)
         shown.run_all()
@@ -50,7 +53,7 @@ class NotebookPage:
     """Opens `address` and listens for errors from then on; `log` is the file with the words of the server."""
 
     def __init__(self, page: Page, address: str, log: Path) -> None:
-        self.page, self._log, self._origin = page, log, address.partition("/lab")[0]
+        self.page, self._log, self._origin = page, log, "{0.scheme}://{0.netloc}".format(urlsplit(address))
         self._complaints: list[str] = []
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self._complaints.append(f"page: {error}"))

@@ -45,9 +45,9 @@ def evaluate(judge, world, capsys):
 
 @pytest.mark.parametrize("what", commands._MEASURES)
 def test_the_command_line_has_the_librarys_arguments_and_defaults(what):
-    typed = vars(cli._parser().parse_args(["evaluate", what, "--data=photos"]))
-    typed = {name: value for name, value in typed.items() if name not in commands._OUR_OWN}
     parameters = inspect.signature(getattr(evaluation, commands._MEASURES[what])).parameters
+    typed = vars(cli._parser().parse_args(["evaluate", what, *(["--data=photos"] if "data" in parameters else [])]))
+    typed = {name: value for name, value in typed.items() if name not in commands._OUR_OWN}
     assert typed.keys() == parameters.keys()
     defaults = {name: each.default for name, each in parameters.items() if each.default is not inspect.Parameter.empty}
     assert {name: typed[name] for name in defaults} == defaults
@@ -186,6 +186,13 @@ def test_noise_that_changes_nothing_gives_no_diversity(evaluate, monkeypatch):
     pairs = [abs(a - b) * 2 / 11 for a in range(12) for b in range(a)]
     assert record["other_caption_difference"] == pytest.approx(sum(pairs) / len(pairs), rel=1e-3)
     assert record["other_photograph_difference"] > 0
+
+
+def test_pictures_of_more_pixels_than_asked_for_are_reduced_before_the_judge_sees_them(evaluate, monkeypatch):
+    seen, see = set(), Matcher.see
+    monkeypatch.setattr(Matcher, "see", lambda self, images: seen.add(images.shape[2:]) or see(self, images))
+    evaluate("generator", *FEW, "--seeds-per-caption=2", "--pixels=8")
+    assert seen == {(8, 8)}
 
 
 def test_generator_is_measured_with_its_protocol(evaluate, tmp_path):

@@ -51,6 +51,16 @@ def test_ctrl_c_tells_how_to_go_on(plan, tmp_path, capsys, monkeypatch):
     assert "of 10 chains" in capsys.readouterr().out
 
 
+def test_shares_and_options_of_the_engine_are_typed(plan, tmp_path, capsys, monkeypatch):
+    seen = []
+    monkeypatch.setattr("telephonegan.experiment.runner.run", lambda plan, out, engine, **_: seen.append(engine) or out)
+    monkeypatch.setattr("telephonegan.cli.experiment._tell", lambda folder, as_json: 0)
+    assert main(["experiment", "run", str(plan), "--shards", "4", "--set", "workers=2", "address=here"]) == 0
+    assert (seen[0].name, seen[0].shards, seen[0].options) == ("local", 4, {"workers": 2, "address": "here"})
+    assert main(["experiment", "run", str(plan), "--set", "workers"]) == 2
+    assert "'workers' is not NAME=VALUE" in capsys.readouterr().err
+
+
 def test_a_slip_in_the_plan_is_explained(plan, capsys):
     plan.write_text("sources: texts.txt\nround: 3\n")
     assert main(["experiment", "run", str(plan)]) == 2

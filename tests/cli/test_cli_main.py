@@ -98,6 +98,20 @@ def test_captions_of_many_pictures_are_printed_batch_by_batch(workplace, capsys,
     assert [each["image"] for each in json.loads(capsys.readouterr().out)] == names
 
 
+def test_of_several_pictures_the_bad_ones_are_listed_and_the_others_captioned(workplace, capsys, monkeypatch):
+    monkeypatch.setattr("telephonegan.cli.caption._BATCH", 1)
+    Path("broken.jpg").write_bytes(b"no picture")
+    names = ["coffee", "broken.jpg", "nowhere.jpg", "coffee"]
+    assert cli.main(["caption", *names, "--captioner=tiny", "--device=cpu"]) == 2
+    told = capsys.readouterr()
+    text = tg.caption(sample("coffee"), captioner="tiny").text
+    assert told.out.splitlines() == [f"coffee: {text}"] * 2
+    skipped = [line for line in told.err.splitlines() if line.startswith("Skipped")]
+    assert [line.split()[1] for line in skipped] == ["broken.jpg:", "nowhere.jpg:"]
+    assert cli.main(["caption", "--json", *names, "--captioner=tiny", "--device=cpu"]) == 2
+    assert [each["image"] for each in json.loads(capsys.readouterr().out)] == ["coffee", "coffee"]
+
+
 def test_pictures_are_opened_at_the_size_at_which_they_are_captioned(workplace):
     Image.new("RGB", (3000, 1500)).save(workplace / "large.png")
     assert open_picture("large.png").size == (1024, 512)

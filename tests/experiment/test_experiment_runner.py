@@ -17,7 +17,9 @@ from PIL import Image
 
 import telephonegan
 from telephonegan.errors import DataError, OutputError, SettingsError
-from telephonegan.experiment import Experiment, records, resume, run
+from telephonegan.experiment import Engine, Experiment, records, resume, run
+from telephonegan.experiment.runner import _Opened, begin, play_shard
+from telephonegan.experiment.shards import Shard
 from telephonegan.files import slug
 from tests.locking import holding
 from tests.small_experiments import TEXTS
@@ -30,9 +32,15 @@ def lines(folder):
     return list(records.read(folder / "rounds.jsonl"))
 
 
-def command(*arguments, torchrun=0):
-    start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(torchrun)] if torchrun else []
-    return [sys.executable, *start, "-m", "telephonegan", "experiment", *map(str, arguments)]
+def command(*arguments):
+    return [sys.executable, "-m", "telephonegan", "experiment", *map(str, arguments)]
+
+
+def one_of_two(plan, out):
+    """An experiment of which the first of two shares has been played."""
+    folder = begin(plan, out, **QUIET)
+    play_shard(folder, Shard(0, 2), device="cpu")
+    return folder
 
 
 def environment():
@@ -157,21 +165,19 @@ def test_the_batch_size_changes_nothing(photos, plan_of, tmp_path, contents, bat
     assert contents(whole) == contents(other)
 
 
-def test_shares_of_two_processes_make_what_one_makes(photos, plan_of, tmp_path, contents, monkeypatch):
+def test_shares_make_what_one_process_makes_in_any_order(photos, plan_of, tmp_path, contents):
     whole = run(plan_of(photos), tmp_path / "whole", **QUIET)
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    for rank in "01":
-        assert not (tmp_path / "shared" / "rounds.jsonl").exists()
-        monkeypatch.setenv("RANK", rank)
-        shared = run(plan_of(photos), tmp_path / "shared", **QUIET)
+    shared = begin(plan_of(photos), tmp_path / "shared", **QUIET)
+    for number in (1, 0, 1):
+        assert not (shared / "rounds.jsonl").exists()
+        play_shard(shared, Shard(number, 2), device="cpu")
+    resume(shared, **QUIET)
     assert contents(whole) == contents(shared)
 
 
-def test_one_process_can_finish_what_two_began(photos, plan_of, tmp_path, contents, monkeypatch):
+def test_one_process_can_finish_what_two_began(photos, plan_of, tmp_path, contents):
     whole = run(plan_of(photos), tmp_path / "whole", **QUIET)
-    with monkeypatch.context() as patch:
-        patch.setenv("WORLD_SIZE", "2")
-        shared = run(plan_of(photos), tmp_path / "shared", **QUIET)
+    shared = one_of_two(plan_of(photos), tmp_path / "shared")
     assert not Experiment.open(shared).is_complete
     resume(shared, **QUIET)
     assert contents(whole) == contents(shared)
@@ -221,25 +227,6 @@ def test_a_killed_process_can_be_resumed(photos, plan_of, tmp_path, contents):
     assert contents(whole) == contents(broken)
 
 
-def test_torchrun_shares_an_experiment_between_two_processes(texts, plan_of, tmp_path, contents):
-    plan = plan_of(texts)
-    whole = run(plan, tmp_path / "whole", **QUIET)
-    done = subprocess.run(
-        command(
-            *("run", written(plan, tmp_path / "plan.yaml"), "--out", tmp_path / "shared", "--device", "cpu"),
-            torchrun=2,
-        ),
-        capture_output=True,
-        text=True,
-        env=environment(),
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert contents(whole) == contents(tmp_path / "shared")
-    processes = {json.loads(line)["process"] for line in (tmp_path / "shared" / "log.jsonl").read_text().splitlines()}
-    assert processes == {0, 1}
-
-
 # ---------------------------------------------------------------------------------------------- what is refused
 
 
@@ -257,19 +244,16 @@ def test_a_complete_experiment_is_left_as_it_is(texts, plan_of, tmp_path, conten
     assert (folder / "log.jsonl").read_bytes() == log
 
 
-def test_a_folder_in_which_a_process_is_at_work_is_refused(texts, plan_of, tmp_path, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    folder = run(plan_of(texts), tmp_path / "out", **QUIET)
-    monkeypatch.delenv("WORLD_SIZE")
+def test_a_folder_in_which_a_process_is_at_work_is_refused(texts, plan_of, tmp_path):
+    folder = one_of_two(plan_of(texts), tmp_path / "out")
     with holding(folder / ".rounds-00000-of-00001.lock"), pytest.raises(OutputError, match="Another process"):
         resume(folder, **QUIET)
     with holding(folder / ".rounds-00001-of-00002.lock"), pytest.raises(OutputError, match="Another process"):
         resume(folder, **QUIET)  # this process would play everything, the other one half
 
 
-def test_other_models_than_at_the_beginning_are_refused(texts, plan_of, tmp_path, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    folder = run(plan_of(texts), tmp_path / "out", **QUIET)
+def test_other_models_than_at_the_beginning_are_refused(texts, plan_of, tmp_path):
+    folder = one_of_two(plan_of(texts), tmp_path / "out")
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["models"]["captioner"]["sha256"] = "0" * 64
     (folder / "manifest.json").write_text(json.dumps(manifest))
@@ -277,9 +261,8 @@ def test_other_models_than_at_the_beginning_are_refused(texts, plan_of, tmp_path
         resume(folder, **QUIET)
 
 
-def test_another_machine_than_at_the_beginning_is_told(texts, plan_of, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    folder = run(plan_of(texts), tmp_path / "out", **QUIET)
+def test_another_machine_than_at_the_beginning_is_told(texts, plan_of, tmp_path, capsys):
+    folder = one_of_two(plan_of(texts), tmp_path / "out")
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["packages"]["torch"] = "0.0.1"
     (folder / "manifest.json").write_text(json.dumps(manifest))
@@ -296,17 +279,24 @@ def test_a_folder_that_is_no_experiment_is_told(tmp_path):
         resume(tmp_path, **QUIET)
 
 
-@pytest.mark.parametrize("variables", [{"RANK": "2", "WORLD_SIZE": "2"}, {"RANK": "x"}, {"WORLD_SIZE": "-1"}])
-def test_processes_that_do_not_count_are_told(texts, plan_of, tmp_path, monkeypatch, variables):
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    with pytest.raises(SettingsError, match=r"RANK|WORLD_SIZE"):
-        run(plan_of(texts), tmp_path / "out", **QUIET)
-
-
-def test_a_process_that_joins_another_plan_is_told(texts, plan_of, tmp_path, monkeypatch):
-    run(plan_of(texts), tmp_path / "out", **QUIET)
+def test_torchrun_is_for_training(texts, plan_of, tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setenv("RANK", "1")
-    with pytest.raises(SettingsError, match="another plan"):
-        run(plan_of(texts, rounds=2), tmp_path / "out", **QUIET)
+    with pytest.raises(SettingsError, match="--shards N instead"):
+        run(plan_of(texts), tmp_path / "out", **QUIET)
+    assert not (tmp_path / "out").exists()
+
+
+def test_lines_that_are_lost_after_their_share_was_done_are_played_again(texts, plan_of, tmp_path, contents):
+    whole = run(plan_of(texts), tmp_path / "whole", **QUIET)
+    folder = one_of_two(plan_of(texts), tmp_path / "shared")
+    part = records.part(folder, 0)
+    part.write_bytes(part.read_bytes()[:-100])
+    resume(folder, engine=Engine("local", 2, {"workers": 1}), **QUIET)
+    assert contents(whole) == contents(folder)
+
+
+def test_rounds_that_nobody_played_are_not_left_out(texts, plan_of, tmp_path):
+    folder = one_of_two(plan_of(texts), tmp_path / "out")
+    with pytest.raises(DataError, match="lacks rounds of"):
+        records.merge(folder, _Opened.of(folder, "cpu").chains, 3, lambda caption: True)
+    assert not (folder / "rounds.jsonl").exists()

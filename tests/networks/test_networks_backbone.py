@@ -161,7 +161,7 @@ def test_the_judges_backbone_has_its_own_widths():
 
 
 def test_an_unknown_name_lists_the_names_there_are():
-    with pytest.raises(SettingsError, match=r"'lite9'.*lite0, lite2"):
+    with pytest.raises(SettingsError, match=r"'lite9'.*lite0, lite1, lite2"):
         Backbone("lite9")
 
 

@@ -112,6 +112,16 @@ def test_image_features_become_uncorrelated_components_of_one_length():
     assert regions.shape == (2000, 8, 1, 1)
 
 
+def test_components_may_keep_a_part_of_their_variance():
+    torch.manual_seed(0)
+    features = torch.randn(2000, 3) * torch.tensor([9.0, 4.0, 1.0])
+    for evened, deviations in ((0.0, [9.0, 4.0, 1.0]), (0.5, [3.0, 2.0, 1.0])):
+        encoder = PooledImageEncoder(3, 3)
+        encoder.fit(features, evened)
+        found = ((features - encoder.mean) @ encoder.whitening).std(0)
+        assert torch.allclose(found, torch.tensor(deviations), rtol=0.1)
+
+
 def test_few_photographs_have_fewer_components():
     encoder = PooledImageEncoder(16, 8)
     features = torch.randn(4, 16)

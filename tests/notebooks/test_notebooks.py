@@ -34,7 +34,7 @@ def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
 
 
 def test_there_are_notebooks():
-    assert {path.name[:2] for path in NOTEBOOKS} >= {"01", "02", "03", "04", "05", "06", "08", "09"}
+    assert {path.name[:2] for path in NOTEBOOKS} >= {"01", "02", "03", "04", "05", "06", "07", "08", "09"}
 
 
 @every_notebook

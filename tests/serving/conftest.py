@@ -13,13 +13,16 @@ from PIL import Image
 pytest.importorskip("fastapi", reason="the server needs the extra [serve]")
 
 from tests.servers import Running, running
+from tests.tiny import register_axes
 
 
 @pytest.fixture(scope="module")
-def only_tiny(registered: str, no_shipped_models: Path) -> Iterator[None]:
-    """The tiny models are the only ones there are."""
+def only_tiny(registered: str, registered_free: str, no_shipped_models: Path) -> Iterator[None]:
+    """The tiny models are the only ones there are, and axes of both generators."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("telephonegan.zoo.catalogue.SHIPPED", no_shipped_models)
+        for generator in (registered, registered_free):
+            register_axes(f"of-{generator}", generator)
         yield
 
 

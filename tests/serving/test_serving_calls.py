@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from telephonegan.chains import Chain
-from telephonegan.errors import TelephoneganError
+from telephonegan.errors import TelephoneganError, TextError
 from telephonegan.inference import derived_seed
 from telephonegan.serving import Client
 from telephonegan.telephone import load
@@ -155,6 +155,24 @@ def test_a_stream_goes_on_after_the_last_round_that_was_seen(server):
     assert [data["index"] for kind, data in told if kind == "round"] == [2, 3]
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(TextError("the words ran out"), "the words ran out"), (RuntimeError("secret"), "in its log under game")],
+)
+def test_a_game_that_fails_says_why(server, monkeypatch, error, told):
+    def failing(self, models, items):
+        raise error
+
+    monkeypatch.setattr("telephonegan.serving.work.PlayRound.compute", failing)
+    begun = server.post("/v1/telephone", json={"text": TEXT}).json()
+    ((kind, ended),) = events(server.get(begun["events"]))
+    assert (kind, ended["status"]) == ("end", "failed") and told in ended["reason"]
+    assert server.get(f"/v1/telephone/{begun['id']}").json()["reason"] == ended["reason"]
+    assert "secret" not in ended["reason"]
+    with pytest.raises(TelephoneganError, match=told):
+        list(Client(server.url).play(text=TEXT))
+
+
 def test_a_deleted_game_is_gone_and_its_stream_ends(serving):
     with serving(max_rounds=1000) as server:
         begun = server.post("/v1/telephone", json={"text": TEXT, "rounds": 1000}).json()
@@ -209,7 +227,9 @@ def test_the_version_is_what_the_original_answers(server):
 
 def test_models_and_limits_are_told(server):
     told = server.get("/v1/models").json()
-    assert {(each["kind"], each["name"]) for each in told["models"]} == {("captioner", NAME), ("generator", NAME)}
+    own = {(each["kind"], each["name"]) for each in told["models"]}
+    assert {("captioner", NAME), ("generator", NAME), ("damsm", NAME), ("axes", f"of-{NAME}")} <= own
+    assert ("generator", "free") not in own  # it paints for its axes only
     assert told["limits"]["max_text"] == server.service.settings.max_text
 
 
@@ -244,6 +264,8 @@ def test_the_client_calls_everything(server, photo, tmp_path, own):
     (tmp_path / "photo.jpg").write_bytes(photo)
     assert client.caption(tmp_path / "photo.jpg")["text"] == client.caption(photo)["text"] == own.caption(photo).text
     assert [picture.size for picture in client.generate(TEXT, n=2)] == [(16, 16)] * 2
+    assert len(client.embed([TEXT, "two people"])) == 2
+    assert client.axes(axes=f"of-{NAME}", text=TEXT, steps={"warmth": 2}, size=24).size == (24, 24)
     rounds = list(client.play(text=TEXT, rounds=2))
     assert [each["index"] for each in rounds] == [0, 1, 2] and rounds[2]["picture"].size == (16, 16)
     with pytest.raises(TelephoneganError, match="None of the words"):

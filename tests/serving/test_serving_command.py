@@ -25,14 +25,17 @@ ROOT = Path(__file__).resolve().parents[2]
 _README = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Serve it\n")[2].partition("\n## ")[0]
 CURLS = [line for line in _README.splitlines() if line.startswith("curl ")]
 TOKEN = "0123456789abcdef"
+KNOBS = {'"faces"': '"of-free"', '"age"': '"warmth"', '"sex"': '"contrast"'}  # the tiny axes in place of the shipped
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
 def test_the_examples_of_the_readme_work(server, photo, tmp_path):
     (tmp_path / "holiday.jpg").write_bytes(photo)
-    assert len(CURLS) == 7
+    assert len(CURLS) == 9
     for line in CURLS:
-        command = shlex.split(line.replace("http://127.0.0.1:8000", server.url))
+        for shipped, here in {"http://127.0.0.1:8000": server.url, **KNOBS}.items():
+            line = line.replace(shipped, here)
+        command = shlex.split(line)
         done = subprocess.run([*command, "-sS", "--fail-with-body"], cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, (line, done.stdout, done.stderr)
     assert (tmp_path / "dog.png").read_bytes().startswith(b"\x89PNG")

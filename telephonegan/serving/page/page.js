@@ -101,7 +101,7 @@ const ENDS = {
   done: "The game is over.",
   "out of words": "The game is over: the last caption holds no word that can be painted.",
   stopped: "The game was stopped.",
-  failed: "The game failed on the server.",
+  failed: "The game failed.",
 };
 
 async function play() {
@@ -112,7 +112,7 @@ async function play() {
   at("stop").hidden = false;
   for await (const { event, data } of events(begun.events)) {
     if (event === "round") show(data, photo);
-    else status.textContent = ENDS[data.status] ?? data.status;
+    else status.textContent = [ENDS[data.status] ?? data.status, data.reason].filter(Boolean).join(" ");
   }
 }
 

@@ -1,0 +1,104 @@
+"""Plug & play sampling against its plain form, as ratios in one run: python benchmarks/ppgn.py
+
+Plain is the loop of PPGN's scripts in torch, with the same networks: the generator runs twice in each step, once for
+the prior and once for the condition, and the gradient goes back through the two networks one after the other. Threads
+as TELEPHONEGAN_THREADS says, interleaved, the best of several rounds; weights are random, which costs the same.
+"""
+
+from __future__ import annotations
+
+import gc
+import resource
+import sys
+import time
+from collections.abc import Callable
+
+import timm
+import torch
+from torch import Tensor
+
+from telephonegan.inference import resolve_device
+from telephonegan.latent.codes import CodeModel
+from telephonegan.latent.conditions import image_class
+from telephonegan.latent.decoders import CodeDecoder
+from telephonegan.latent.sampler import Sampler
+from telephonegan.networks.backbone import normalise
+
+SIZE, STEPS, ROUNDS = 128, 4, 3
+
+
+def main() -> None:
+    resolve_device("cpu")
+    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
+    decoder = CodeDecoder(CodeModel.random(SIZE))
+    sampler = Sampler(decoder, image_class("junco", device="cpu"), prior=decoder.prior("joint"), n_iters=10**6)
+    print(f"{'a step at 128 px':44}{'plain':>10}{'ours':>10}{'ratio':>8}")
+    alone = report("batch 1", plain(decoder, 1), ours(sampler, 1))
+    together = report("batch 8", plain(decoder, 8), ours(sampler, 8))
+    print(f"{'steps per second, batch 8 over batch 1':44}{8 * alone / together:28.2f}")
+    before = memory_mb()
+    sampler.settings.__dict__["save_every"] = 0
+    state = sampler.start([0])
+    for _ in range(steps):
+        state, _ = sampler.advance(state)
+    gc.collect()
+    print(f"{f'peak memory before and after {steps} steps':44}{before:8.0f}MB{memory_mb():8.0f}MB")
+
+
+def report(name: str, plain: Callable[[], object], ours: Callable[[], object]) -> float:
+    """Print both times per step, and return ours in seconds."""
+    rounds = [(seconds(plain), seconds(ours)) for _ in range(ROUNDS)]
+    best = [min(times) / STEPS for times in zip(*rounds, strict=True)]
+    print(f"{name:44}{best[0] * 1e3:8.1f}ms{best[1] * 1e3:8.1f}ms{best[0] / best[1]:8.2f}")
+    return best[1]
+
+
+def seconds(call: Callable[[], object]) -> float:
+    call()
+    start = time.perf_counter()
+    for _ in range(STEPS):
+        call()
+    return time.perf_counter() - start
+
+
+def ours(sampler: Sampler, batch: int) -> Callable[[], object]:
+    state = sampler.start(range(batch))
+    return lambda: sampler.advance(state)
+
+
+def plain(decoder: CodeDecoder, batch: int) -> Callable[[], Tensor]:
+    """One step as PPGN's scripts take it, with timm's EfficientNet-Lite0 as encoder and as condition."""
+    net = timm.create_model("tf_efficientnet_lite0").eval().requires_grad_(False)
+    codes = torch.randn(batch, decoder.width)
+
+    def step() -> Tensor:
+        with torch.no_grad():
+            features = net.forward_features_before_head(normalise(decoder(codes)))
+            prior = decoder.model.encoder.of_map(features) - codes
+        rows = codes.clone().requires_grad_()
+        image = decoder(rows)
+        pixels = image.detach().requires_grad_()
+        scores = net(normalise(pixels))
+        seed = torch.zeros_like(scores)
+        seed[:, 13] = 1 - scores.softmax(1)[:, 13]
+        (by_pixel,) = torch.autograd.grad(scores, pixels, seed)
+        (condition,) = torch.autograd.grad(image, rows, by_pixel)
+        direction = 1e-5 * prior + condition
+        return (codes + direction / direction.abs().mean(1, keepdim=True)).clamp(decoder.low, decoder.high)
+
+    def before_head(images: Tensor) -> Tensor:
+        x = net.bn1(net.conv_stem(images))
+        for stage in net.blocks:
+            x = stage(x)
+        return x
+
+    net.forward_features_before_head = before_head
+    return step
+
+
+def memory_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    main()

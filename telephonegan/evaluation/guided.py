@@ -1,0 +1,181 @@
+"""Measuring plug & play generation: does another network see what the sampler was asked for?
+
+The network that the sampler climbs is always convinced in the end. What counts is whether a network that it did not see
+agrees, and how much of the variety between seeds is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from telephonegan.errors import TextError
+from telephonegan.evaluation.inputs import choose_texts, read_split
+from telephonegan.evaluation.matching import r_precision
+from telephonegan.evaluation.pictures import diversity
+from telephonegan.generation import Generator
+from telephonegan.images import to_tensor
+from telephonegan.inference import check_whole
+from telephonegan.latent.condition_networks import ConditionNetwork
+from telephonegan.latent.conditions import Condition, image_class
+from telephonegan.latent.decoders import CodeDecoder
+from telephonegan.latent.sampler import Sampler, SamplerSettings
+from telephonegan.latent.text_conditions import CaptionCondition
+from telephonegan.matcher import Matcher
+
+# Chosen before anything was sampled: of each kind of photograph that the generator of codes was trained on.
+CLASSES = (
+    *("golden retriever", "Dalmatian", "tabby", "zebra", "African elephant", "junco", "goldfinch", "flamingo", "daisy"),
+    *("volcano", "lakeside", "seashore", "alp", "pizza", "school bus", "mountain bike", "ski", "fire engine"),
+    *("running shoe", "jersey"),
+)
+_JUDGE_PIXELS = 224
+_BATCH = 10  # seeds that are sampled together
+
+
+def guided_scores(
+    name: str = "photos",
+    *,
+    classes: int = 20,
+    seeds: int = 10,
+    steps: int = 200,
+    network: str = "lite0",
+    judge: str = "lite2",
+    generator: str = "flickr8k",
+    seed: int = 0,
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """How often `judge` sees the class that the sampler was asked for in the eyes of `network`.
+
+    The first `classes` of `CLASSES` are sampled with `seeds` seeds each, `seed`, `seed` + 1 and so on, with PPGN's
+    settings for `steps` steps, in three ways: "joint", the prior of the model ppgn/`name`; "none", without a prior; and
+    "text", the class's name as a text for `generator`, whose unknown words are left out. For each: `right`, the share
+    of last pictures whose likeliest class is the one wanted by `judge`; `right_5`, among its five likeliest; `own`, the
+    mean probability by `network`; and `diversity`, the mean distance of `judge`'s features between seeds of a class.
+    Raises UnknownModelError, WeightsError, SettingsError.
+
+    >>> guided_scores("photos", classes=5, seeds=2)["joint"]["right"]  # doctest: +SKIP
+    0.4
+    """
+    wanted = CLASSES[: check_whole(classes, "classes", 1, len(CLASSES))]
+    numbers = range(seed, seed + check_whole(seeds, "seeds", 1, 1000))
+    decoder = CodeDecoder.load(name, device)
+    looking = ConditionNetwork.load(network, device)
+    judging = ConditionNetwork.load(judge, device, size=_JUDGE_PIXELS)
+    painted = {"joint": [], "none": [], "text": []}
+    conditions = [image_class(each, looking, objective="paper") for each in wanted]
+    for condition in tqdm(conditions, desc="classes", mininterval=2):
+        for prior in ("joint", "none"):
+            painted[prior].append(_sampled(decoder, condition, prior, numbers, steps))
+        painted["text"].append(_painted(Generator.load(generator, device), condition.label, numbers))
+    return {
+        "n": len(wanted) * len(numbers),
+        "classes": list(wanted),
+        "seeds": len(numbers),
+        "steps": steps,
+        "network": network,
+        "judge": judge,
+        "generator": generator,
+        **{way: _judged(conditions, pictures, judging) for way, pictures in painted.items()},
+    }
+
+
+def _sampled(decoder: CodeDecoder, condition: Condition, prior: str, seeds: Sequence[int], steps: int) -> Tensor:
+    """The last pictures (N,3,S,S) of all seeds."""
+    settings = SamplerSettings(n_iters=steps, save_every=0, epsilon1=0.0 if prior == "none" else 1e-5)
+    sampler = Sampler(decoder, condition, prior=decoder.prior(prior), settings=settings)
+    parts = [sampler.run(seeds[start : start + _BATCH], progress=False).lasts for start in range(0, len(seeds), _BATCH)]
+    return to_tensor([frame.image for lasts in parts for frame in lasts.values()], decoder.size)
+
+
+def _painted(generator: Generator, text: str, seeds: Sequence[int]) -> Tensor | None:
+    """Pictures (N,3,S,S) of a text; None if the generator knows none of its words."""
+    try:
+        pictures = generator([text] * len(seeds), seeds=seeds)
+    except TextError:
+        return None
+    return to_tensor([picture.image for picture in pictures], generator.size)
+
+
+@torch.no_grad()
+def _judged(
+    conditions: Sequence[Condition], pictures: Sequence[Tensor | None], judging: ConditionNetwork
+) -> dict[str, Any]:
+    right, right_5, own, features, groups = [], [], [], [], []
+    for condition, batch in zip(conditions, pictures, strict=True):
+        if batch is None:
+            continue
+        best = judging.activations(batch, judging.class_layer).topk(5).indices == condition.unit
+        right += best[:, 0].tolist()
+        right_5 += best.any(1).tolist()
+        own += condition(batch).probability.tolist()
+        features.append(judging.activations(batch, "head").mean((2, 3)).cpu())
+        groups += [condition.label] * len(batch)
+    if not right:
+        return {"n": 0}
+    return {
+        "n": len(right),
+        "right": float(np.mean(right)),
+        "right_5": float(np.mean(right_5)),
+        "own": float(np.mean(own)),
+        "diversity": diversity(torch.cat(features), groups) if len(right) > len(features) else None,
+    }
+
+
+def guided_caption_scores(
+    name: str,
+    data: str | Path,
+    *,
+    split: str = "test",
+    samples: int = 50,
+    steps: int = 200,
+    captioner: str = "flickr8k",
+    generator: str = "flickr8k",
+    judge: str = "flickr8k",
+    seed: int = 0,
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """R-precision of pictures sampled for captions of `data`, and of those that `generator` paints of the same.
+
+    Each of `samples` captions, whose words both know, is sampled from one seed with PPGN's settings for captions, and
+    compared with those of the others, all of them candidates, by the matching model `judge`. Raises UnknownModelError,
+    WeightsError, DataError, SettingsError.
+
+    >>> guided_caption_scores("photos", "flickr8k", samples=20)["sampled"]  # doctest: +SKIP
+    0.35
+    """
+    decoder, painter = CodeDecoder.load(name, device), Generator.load(generator, device)
+    judging, texts = Matcher.load(judge, device), []
+    candidates, _ = choose_texts(read_split(data, split), None, painter.knows)
+    for text in candidates:
+        caption = " ".join(text.words)
+        try:
+            texts.append((caption, CaptionCondition(caption, captioner, device=device)))
+        except TextError:
+            continue
+        if len(texts) == samples:
+            break
+    settings = SamplerSettings(n_iters=steps, save_every=0, epsilon1=1e-3, lr_end=1e-10)
+    sampled = []
+    for number, (_, condition) in enumerate(tqdm(texts, desc="captions", mininterval=2)):
+        sampler = Sampler(decoder, condition, prior=decoder.prior("joint"), settings=settings)
+        sampled.append(sampler.run([seed + number], progress=False).last().image)
+    captions = [caption for caption, _ in texts]
+    painted = painter(captions, seeds=range(seed, seed + len(captions)))
+    sentences = judging.read([condition.words for _, condition in texts])
+    found = {"sampled": (sampled, decoder.size), "painted": ([each.image for each in painted], painter.size)}
+    return {
+        "n": len(texts),
+        "steps": steps,
+        "judge": judging.name,
+        **{
+            way: r_precision(judging.look([to_tensor(images, size)]), sentences, candidates=len(texts), folds=2).mean
+            for way, (images, size) in found.items()
+        },
+    }

@@ -1,0 +1,195 @@
+"""The networks of plug & play generation: pictures to codes, codes back to pictures, and an autoencoder of codes.
+
+Nguyen et al., "Plug & Play Generative Networks" (2017), with EfficientNet-Lite0 in the place of CaffeNet: a code is its
+last feature map, whose 320 channels are reduced to 64 principal components, so that a code keeps the layout.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from telephonegan.errors import SettingsError
+from telephonegan.networks.backbone import Backbone
+from telephonegan.networks.batchnorm import BatchNorm2d
+from telephonegan.networks.folding import fold_batch_norm
+
+GRID = 4  # cells on a side of a code
+COMPONENTS = 64  # numbers in each cell
+CODE_WIDTH = COMPONENTS * GRID * GRID
+INPUT_SIZE = 32 * GRID  # pixels the encoder sees
+
+_SLOPE = 0.2
+_WIDTHS = {4: 8, 8: 8, 16: 4, 32: 2, 64: 1, 128: 0.5}  # resolution → multiple of `channels`
+_HIDDEN = (448, 224, 112)
+
+
+class CodeEncoder(nn.Module):
+    """Pictures to codes, by a frozen backbone and one projection that all 16 cells share.
+
+    Each of the 1,024 numbers has mean 0 and standard deviation 1 over the photographs that `fit` was given. `bound` is
+    the largest number that a sampler should allow. The backbone is not part of the weights and not moved by `to`.
+
+    >>> CodeEncoder(Backbone("lite0", pretrained=False)).encode(torch.zeros(2, 3, 64, 64)).shape
+    torch.Size([2, 1024])
+    """
+
+    code_width = CODE_WIDTH
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self._backbone = (backbone,)  # in a tuple, so that it is no submodule
+        channels = backbone.channels[32]
+        self.register_buffer("projection", torch.eye(COMPONENTS, channels))
+        self.register_buffer("mean", torch.zeros(COMPONENTS, GRID, GRID))
+        self.register_buffer("deviation", torch.ones(COMPONENTS, GRID, GRID))
+        self.register_buffer("largest", torch.tensor(4.0))
+
+    @property
+    def backbone(self) -> Backbone:
+        return self._backbone[0]
+
+    @property
+    def bound(self) -> float:
+        """The 99.9th percentile of |h| over the photographs."""
+        return float(self.largest)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """(B,3,H,W) in [-1,1], of any size → codes (B,1024). Differentiable."""
+        return self.of_map(self.backbone(enlarged(images), (32,))[32])
+
+    forward = encode
+
+    def of_map(self, features: Tensor) -> Tensor:
+        """The codes (B,1024) of the backbone's feature maps (B,320,4,4) of stride 32."""
+        components = F.conv2d(features, self.projection[:, :, None, None])
+        return ((components - self.mean) / self.deviation).flatten(1)
+
+    @torch.no_grad()
+    def fit(self, features: Tensor) -> CodeEncoder:
+        """Take projection, scale and bound from feature maps (N,320,4,4) of photographs. Returns the encoder."""
+        cells = features.float().permute(0, 2, 3, 1).flatten(0, 2).double()
+        _, directions = torch.linalg.eigh(torch.cov(cells.T))
+        # The sign of a direction is arbitrary; its largest weight is positive, so that a code is reproducible.
+        leading = directions.flip(1)[:, :COMPONENTS].T
+        signs = leading.gather(1, leading.abs().argmax(1, keepdim=True)).sign()
+        self.projection.copy_(leading * signs)
+        self.mean.zero_()
+        self.deviation.fill_(1)
+        components = self.of_map(features.float()).unflatten(1, self.mean.shape)
+        self.mean.copy_(components.mean(0))
+        self.deviation.copy_(components.std(0).clamp_min(1e-4))
+        codes = (components - self.mean) / self.deviation
+        rank = max(1, round(0.999 * codes.numel()))
+        self.largest.copy_(codes.abs().flatten().kthvalue(rank).values)
+        return self
+
+
+def enlarged(images: Tensor) -> Tensor:
+    """Pictures (B,3,H,W) at the size the encoder sees, (B,3,128,128), by antialiased bilinear interpolation."""
+    if images.shape[2:] != (INPUT_SIZE, INPUT_SIZE):
+        images = F.interpolate(images, (INPUT_SIZE,) * 2, mode="bilinear", align_corners=False, antialias=True)
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+class _Residual(nn.Module):
+    """A 3×3 convolution of the activated input, added to the input."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm = BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.norm(self.conv(F.leaky_relu(x, _SLOPE)))
+
+
+class _Stage(nn.Module):
+    """Doubles the resolution of features, and tells what they add to the picture."""
+
+    def __init__(self, channels_in: int, channels: int) -> None:
+        super().__init__()
+        self.up = nn.ConvTranspose2d(channels_in, channels, 4, stride=2, padding=1, bias=False)
+        self.norm = BatchNorm2d(channels)
+        self.residual = _Residual(channels)
+        self.to_image = nn.Conv2d(channels, 3, 3, padding=1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.residual(self.norm(self.up(F.leaky_relu(x, _SLOPE))))
+        return x, self.to_image(F.leaky_relu(x, _SLOPE))
+
+
+class CodeGenerator(nn.Module):
+    """Codes (B,1024) to pictures of 8, 16, 32, 64 or 128 pixels, without noise.
+
+    Every stage adds its detail to the enlarged picture of the stage before (Karras et al., "Analyzing and Improving the
+    Image Quality of StyleGAN", 2020, figure 7), so that a trained generator grows by one more stage: the tensors of a
+    smaller one are among those of a larger one, and a new stage adds nothing at first.
+
+    >>> CodeGenerator(channels=4, size=16)(torch.randn(2, 1024)).shape
+    torch.Size([2, 3, 16, 16])
+    """
+
+    code_width = CODE_WIDTH
+
+    def __init__(self, *, channels: int = 32, size: int = 64) -> None:
+        super().__init__()
+        sizes = [side for side in _WIDTHS if side > GRID]
+        if size not in sizes:
+            raise SettingsError(f"size must be {', '.join(map(str, sizes))}; {size} was given.")
+        self.size = size
+        widths = {side: max(1, int(channels * many)) for side, many in _WIDTHS.items() if side <= size}
+        self.first = nn.Conv2d(COMPONENTS, widths[GRID], 3, padding=1)
+        self.residual = _Residual(widths[GRID])
+        self.stages = nn.ModuleDict({str(b): _Stage(widths[a], widths[b]) for a, b in pairwise(widths)})
+        for stage in self.stages.values():
+            nn.init.zeros_(stage.to_image.weight)
+            nn.init.zeros_(stage.to_image.bias)
+
+    def folded(self) -> CodeGenerator:
+        """For painting: frozen, and every batch norm part of the convolution before it. Returns itself."""
+        return fold_batch_norm(self.eval()).requires_grad_(False)
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """codes (B,1024) → pictures (B,3,size,size), trained to be in [-1,1] but not bounded.
+
+        The last layer is linear, as in the paper: a bounded one has no gradient where a picture is all white.
+        """
+        x = codes.unflatten(1, (COMPONENTS, GRID, GRID)).contiguous(memory_format=torch.channels_last)
+        x = self.residual(self.first(x))
+        image = None
+        for stage in self.stages.values():
+            x, detail = stage(x)
+            image = detail if image is None else detail + _doubled(image)
+        return image
+
+
+def _doubled(image: Tensor) -> Tensor:
+    return F.interpolate(image, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+class FeatureAutoencoder(nn.Module):
+    """A denoising autoencoder of codes, with seven layers of units as in section 3.3 of the paper.
+
+    What it changes in a code points to where codes are more frequent (Alain and Bengio, "What regularized auto-encoders
+    learn from the data-generating distribution", 2014).
+
+    >>> FeatureAutoencoder()(torch.randn(2, 1024)).shape
+    torch.Size([2, 1024])
+    """
+
+    def __init__(self, *, code_width: int = CODE_WIDTH, hidden: tuple[int, ...] = _HIDDEN) -> None:
+        super().__init__()
+        self.code_width = code_width
+        widths = (code_width, *hidden, *reversed(hidden[:-1]), code_width)
+        layers: list[nn.Module] = []
+        for before, after in pairwise(widths):
+            layers += [nn.Linear(before, after), nn.LeakyReLU(_SLOPE)]
+        self.layers = nn.Sequential(*layers[:-1])
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """codes (B,1024), possibly with noise → codes (B,1024) without it."""
+        return self.layers(codes)

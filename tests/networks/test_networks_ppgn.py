@@ -1,0 +1,106 @@
+"""Codes of pictures, the generator that inverts them, and the autoencoder of codes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from telephonegan.errors import SettingsError
+from telephonegan.networks.backbone import Backbone
+from telephonegan.networks.ppgn import CodeEncoder, CodeGenerator, FeatureAutoencoder
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    torch.manual_seed(0)
+    return Backbone("lite0", pretrained=False)
+
+
+@pytest.fixture
+def maps():
+    """Feature maps of 200 photographs, with scales that differ between channels and cells."""
+    draws = torch.Generator().manual_seed(0)
+    scales = torch.rand(320, 4, 4, generator=draws) + torch.arange(320)[:, None, None] / 40
+    return 3 + scales * torch.randn(200, 320, 4, 4, generator=draws)
+
+
+def test_fitted_codes_have_mean_0_and_deviation_1(backbone, maps):
+    codes = CodeEncoder(backbone).fit(maps).of_map(maps)
+    assert codes.shape == (200, 1024)
+    torch.testing.assert_close(codes.mean(0), torch.zeros(1024), atol=1e-4, rtol=0)
+    torch.testing.assert_close(codes.std(0), torch.ones(1024), atol=1e-4, rtol=0)
+
+
+def test_a_thousandth_of_the_numbers_is_beyond_the_bound(backbone, maps):
+    encoder = CodeEncoder(backbone).fit(maps)
+    share = (encoder.of_map(maps).abs() > encoder.bound).float().mean()
+    assert share == pytest.approx(0.001, abs=1e-4)
+
+
+def test_the_projection_keeps_the_directions_of_most_variance(backbone, maps):
+    kept = CodeEncoder(backbone).fit(maps).projection
+    torch.testing.assert_close(kept @ kept.T, torch.eye(64), atol=1e-4, rtol=0)
+    cells = maps.permute(0, 2, 3, 1).flatten(0, 2)
+    variance = torch.linalg.eigvalsh(torch.cov(cells.T)).flip(0)[:64].sum()
+    assert (cells @ kept.T).var(0).sum() == pytest.approx(variance.item(), rel=1e-4)
+
+
+def test_a_code_keeps_the_layout(backbone, maps):
+    encoder = CodeEncoder(backbone).fit(maps)
+    changed = maps[:1].clone()
+    changed[:, :, 2, 1] += 5
+    different = (encoder.of_map(changed) != encoder.of_map(maps[:1])).view(64, 4, 4).any(0)
+    assert different.nonzero().tolist() == [[2, 1]]
+
+
+def test_pictures_of_any_size_have_codes_and_gradients(backbone):
+    encoder = CodeEncoder(backbone)
+    for size in (16, 128, 200):
+        image = torch.rand(1, 3, size, size).requires_grad_(True)
+        encoder.encode(image).sum().backward()
+        assert image.grad.abs().sum() > 0
+
+
+def test_the_backbone_is_not_among_the_weights(backbone):
+    assert set(CodeEncoder(backbone).state_dict()) == {"projection", "mean", "deviation", "largest"}
+
+
+@pytest.mark.parametrize("size", [8, 16, 64, 128])
+def test_pictures_have_their_size(size):
+    assert CodeGenerator(channels=2, size=size)(torch.randn(2, 1024)).shape == (2, 3, size, size)
+
+
+@pytest.mark.parametrize("size", [4, 48, 256])
+def test_a_size_without_a_stage_is_refused(size):
+    with pytest.raises(SettingsError, match="size must be 8, 16, 32, 64, 128"):
+        CodeGenerator(size=size)
+
+
+def test_a_grown_generator_begins_with_the_pictures_of_the_smaller_one():
+    torch.manual_seed(0)
+    small, large = CodeGenerator(channels=4, size=16), CodeGenerator(channels=4, size=32)
+    for stage in small.stages.values():
+        torch.nn.init.normal_(stage.to_image.weight, std=0.1)
+    large.load_state_dict(large.state_dict() | small.state_dict())
+    for net in (small, large):
+        net.eval()
+    codes = torch.randn(2, 1024)
+    enlarged = torch.nn.functional.interpolate(small(codes), scale_factor=2, mode="bilinear")
+    torch.testing.assert_close(large(codes), enlarged)
+
+
+def test_folding_changes_no_picture():
+    torch.manual_seed(0)
+    net = CodeGenerator(channels=4, size=16)
+    for stage in net.stages.values():
+        torch.nn.init.normal_(stage.to_image.weight)
+    net(torch.randn(8, 1024))  # so that the norms have statistics
+    codes = torch.randn(2, 1024)
+    before = net.eval()(codes)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in net.folded().modules())
+    torch.testing.assert_close(net(codes), before, atol=1e-4, rtol=1e-4)
+
+
+def test_the_networks_for_128_pixels_take_at_most_9_megabytes_in_half_precision():
+    nets = CodeGenerator(size=128), FeatureAutoencoder()
+    assert 2 * sum(p.numel() for net in nets for p in net.parameters()) < 9e6
