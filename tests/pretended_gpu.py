@@ -43,6 +43,8 @@ class PretendedGPU(TorchFunctionMode):
         name = name.removeprefix("_VF.")
         if function is torch.device or name in _OF_MODULES or name.endswith("_is_param.__get__"):
             return function(*args, **kwargs)
+        if name == "Tensor.__deepcopy__":  # what was copied before it may be anywhere
+            return _claim(function(*args), there=on_gpu(args[0]))
         given = [value for value in tree_flatten((args, kwargs))[0] if isinstance(value, torch.Tensor)]
         is_there = any(map(on_gpu, given))
         if name == "Tensor.device.__get__":
@@ -105,6 +107,16 @@ def _on_host(values: Any) -> Any:
     return tree_map(lambda value: host(value) if isinstance(value, torch.device | str) else value, values)
 
 
+def _parameter(new: Any) -> Any:
+    """Parameters lie where the tensor lies that they are made of; modes do not see that they are made."""
+
+    def made(kind: type, data: torch.Tensor | None = None, *settings: Any, **named: Any) -> torch.nn.Parameter:
+        parameter = new(kind, data, *settings, **named)
+        return _claim(parameter) if on_gpu(data) else parameter
+
+    return made
+
+
 @contextmanager
 def pretended_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
     """For the block "cuda" names the pretended GPU."""
@@ -114,6 +126,7 @@ def pretended_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
     monkeypatch.setattr(
         inference, "resolve_device", lambda device="auto": DEVICE if str(device)[:4] == "cuda" else known(device)
     )
+    monkeypatch.setattr(torch.nn.Parameter, "__new__", staticmethod(_parameter(torch.nn.Parameter.__new__)))
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: (8, 0))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device=None: (2**33, 2**34))
     monkeypatch.setattr(torch.nn.RNNBase, "flatten_parameters", lambda self: None)  # cuDNN's order of weights

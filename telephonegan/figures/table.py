@@ -54,10 +54,11 @@ def latex_table(
     if not columns or any(list(row) != columns for row in rows):
         raise SettingsError(f"A table needs at least one row, and the same columns in all; {list(rows)} was given.")
     sides = "".join("l" if any(isinstance(row[column], str) for row in rows) else "r" for column in columns)
+    sides = f"@{{}}{sides}@{{}}" if small else sides
     lines = [
         r"\begin{table}",
         r"\centering",
-        *([r"\footnotesize", r"\setlength{\tabcolsep}{3pt}"] if small else []),
+        *([r"\footnotesize", r"\setlength{\tabcolsep}{1.5pt}"] if small else []),
         *([rf"\caption{{{escaped(caption)}}}"] if caption else []),
         *([rf"\label{{{label}}}"] if label else []),
         rf"\begin{{tabular}}{{{sides}}}",

@@ -11,10 +11,13 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import ipywidgets
 
 from telephonegan.errors import SettingsError, printable
+from telephonegan.files import png_bytes
+from telephonegan.images import as_image, contact_sheet, to_tensor
 from telephonegan.widgets.frames import DescribedImage, card_png
 from telephonegan.widgets.messages import card_html, faint_html
 
@@ -27,18 +30,21 @@ class TrainingView(ipywidgets.VBox):
     """Runs `telephonegan train` in processes of their own and shows how they go.
 
     `folder` holds one run for each kind of `panels`, which gives the key of its log to draw and the title above it.
-    `train` returns when a training is over; interrupting it saves what there is, and calling it again goes on.
+    `photographs`, best 32 of them, are shown until the first picture is painted. `train` returns when a training is
+    over; interrupting it saves what there is, and calling it again goes on.
 
     >>> view = TrainingView("runs", {"captioner": ("CIDEr", "captioner: CIDEr")})  # doctest: +SKIP
     >>> view.train("captioner", "--data", "my-photographs")  # doctest: +SKIP
     """
 
-    def __init__(self, folder: str | Path, panels: Mapping[str, tuple[str, str]]) -> None:
+    def __init__(
+        self, folder: str | Path, panels: Mapping[str, tuple[str, str]], *, photographs: Sequence[Any] = ()
+    ) -> None:
         self.folder, self._panels = Path(folder), dict(panels)
         self.status = ipywidgets.HTML()
         self.board, self.painted = DescribedImage(_WIDTH, _HEIGHT), DescribedImage(2 * _PAINTED, _PAINTED)
         self.board.layout.max_width, self.board.layout.height = "100%", "auto"
-        self.painted.show(card_png("no picture is painted yet", _PAINTED), "No picture yet")
+        self.painted.show(*_before_painting(photographs))
         super().__init__([self.status, self.board, self.painted])
         self.refresh()
 
@@ -68,6 +74,14 @@ class TrainingView(ipywidgets.VBox):
         self.board.show(_curves(titles, lines), f"Curves over steps: {', '.join(titles)}")
         if grids := sorted(self.folder.glob("*/grid-*.png")):
             self.painted.show(grids[-1].read_bytes(), f"Pictures painted so far, {grids[-1].stem}")
+
+
+def _before_painting(photographs: Sequence[Any]) -> tuple[bytes, str]:
+    """A picture, and what it shows, while nothing has been painted."""
+    if not photographs:
+        return card_png("no picture is painted yet", _PAINTED), "No picture yet"
+    small = to_tensor([as_image(each) for each in photographs], _PAINTED // 4)
+    return png_bytes(contact_sheet(small)), "Photographs to learn from"
 
 
 def logged(run: Path, key: str) -> tuple[tuple[int, float], ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from io import BytesIO
 
 import pytest
 from PIL import Image
@@ -49,6 +50,14 @@ def log(folder, kind, *records, unfinished=""):
 def test_before_anything_is_trained_there_are_empty_axes_and_a_card(view):
     assert view.board.value[:4] == view.painted.value[:4] == b"\x89PNG"
     assert "Nothing is training" in view.status.value and "DAMSM ↑" in view.board.tooltip
+
+
+def test_before_anything_is_painted_the_photographs_are_shown(tmp_path):
+    photographs = [Image.new("RGB", (30, 20), (8 * number, 0, 0)) for number in range(32)]
+    view = TrainingView(tmp_path, PANELS, photographs=photographs)
+    shown = Image.open(BytesIO(view.painted.value))
+    assert view.painted.tooltip == "Photographs to learn from"
+    assert shown.width / shown.height == pytest.approx(2, abs=0.1), "as wide as what replaces it"
 
 
 def test_numbers_are_read_from_lines_of_both_kinds_and_a_half_written_one_waits(tmp_path):
