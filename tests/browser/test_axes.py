@@ -32,7 +32,8 @@ AxisExplorer(Walk(Generator.load("faces"), AxisSet.load("faces"), seed=3))
 def notebook(browser, artefacts, tmp_path_factory) -> Iterator[NotebookPage]:
     folder = tmp_path_factory.mktemp("axes")
     path = folder / "axes.ipynb"
-    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)]), path)
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)], metadata=kernel), path)
     with opened(browser, path, folder, artefacts / "jupyter-axes.log") as page:
         yield page
 
