@@ -20,6 +20,7 @@ from telephonegan.errors import ImageError, SettingsError, TextError
 from telephonegan.generation import Edit, Generator
 from telephonegan.images import ValueRange, working_image
 from telephonegan.latent.axes import AxisSet
+from telephonegan.latent.code_painter import caption_generator, is_code_generator
 from telephonegan.results import Caption, Picture, Round
 from telephonegan.text import tokenise
 from telephonegan.zoo import catalogue
@@ -500,6 +501,8 @@ def _captioner(name: str, device: str) -> Captioner:
 
 
 def _generator(name: str, device: str) -> Generator:
+    if is_code_generator(name):
+        return caption_generator(name, inference.resolve_device(device))
     return inference.shared_model(Generator, catalogue.find("generator", name), inference.resolve_device(device))
 
 

@@ -440,6 +440,7 @@ def _run(options: argparse.Namespace, folder: Path, sampler: Sampler, start: Any
     from telephonegan.latent.sampling_folder import CHAIN, SamplingFolder
 
     seeds = tuple(options.seed or [0])
+    print(_summary(sampler, seeds), file=sys.stderr)
     kept = SamplingFolder(folder, sampler, seeds, command=options.command)
     before = kept.load() if options.resume and (folder / CHAIN).exists() else None
     sampling = sampler.run(seeds, start, after=before, on_frame=kept.add, on_step=kept.step)
@@ -451,6 +452,13 @@ def _run(options: argparse.Namespace, folder: Path, sampler: Sampler, start: Any
         )
         print(f"To go on: the same command with --out {folder} --resume", file=sys.stderr)
     return sampling
+
+
+def _summary(sampler: Sampler, seeds: Sequence[int]) -> str:
+    """What is about to be sampled, and with which settings, on one line."""
+    settings = ", ".join(f"{name} {value:g}" for name, value in sampler.settings.record().items() if value is not None)
+    labels = " → ".join(condition.label for condition in sampler.conditions)
+    return printable(f"{labels}; seeds {' '.join(map(str, seeds))}; prior {sampler.prior.name}; {settings}")
 
 
 def _write(

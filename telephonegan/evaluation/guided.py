@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from telephonegan.errors import TextError
+from telephonegan.errors import DataError, TextError
 from telephonegan.evaluation.inputs import choose_texts, read_split
 from telephonegan.evaluation.matching import r_precision
 from telephonegan.evaluation.pictures import diversity
@@ -161,6 +161,8 @@ def guided_caption_scores(
             continue
         if len(texts) == samples:
             break
+    if not texts:
+        raise DataError(f"No caption of {data} consists of words that the captioner {captioner!r} knows.")
     settings = SamplerSettings(n_iters=steps, save_every=0, epsilon1=1e-3, lr_end=1e-10)
     sampled = []
     for number, (_, condition) in enumerate(tqdm(texts, desc="captions", mininterval=2)):

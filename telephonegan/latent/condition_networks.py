@@ -107,15 +107,15 @@ class ConditionNetwork:
 
         handle = module.register_forward_hook(stop)
         try:
-            self._look(images)
+            self._look(images, self.layer(layer))
         except _Reached as reached:
             return reached.output
         finally:
             handle.remove()
         raise SettingsError(f"{self.name} does not use its layer {layer!r} when it looks at a picture. Name another.")
 
-    def _look(self, images: Tensor) -> Tensor:
-        """Run the network on pictures (B,3,H,W) in [-1,1]."""
+    def _look(self, images: Tensor, layer: str) -> Tensor:
+        """Run the network on pictures (B,3,H,W) in [-1,1], at least up to that layer."""
         return self._run(self.view(images))
 
     def view(self, images: Tensor) -> Tensor:
@@ -158,12 +158,15 @@ class _BackboneNetwork(ConditionNetwork):
     def __init__(self, name: str, device: torch.device, size: int) -> None:
         backbone = inference.shared_backbone(name, device)
         named = {"name": name, "class_layer": "classifier", "classes": class_names()}
+        # To [-1,1], from which the backbone normalises.
         super().__init__(backbone, size=size, mean=0.5, deviation=0.5, device=device, **named)
         self.sight = shared_sight(name, device, size)
 
-    def _look(self, images: Tensor) -> Tensor:
-        cells = self.module.head(self.sight(images.to(self.device)))
-        return self.module.classifier(cells.mean((2, 3)))
+    def _look(self, images: Tensor, layer: str) -> Tensor:
+        images = images.to(self.device)
+        if not layer.startswith(("head", "classifier")):  # a look before would not run it again
+            return self.module(self.view(images), (32,))[32]
+        return self.module.classifier(self.module.head(self.sight(images)).mean((2, 3)))
 
 
 class _Reached(Exception):

@@ -110,7 +110,8 @@ class LatentDecoder:
         return painter.paint(latents, self._read[rows])[0][-1].float()
 
     def random(self, generator: torch.Generator) -> Tensor:
-        return torch.randn(self.width, generator=generator)
+        # Part by part, as the generator draws them, so that a seed starts at the picture that it paints.
+        return torch.cat([torch.randn(width, generator=generator) for width in self.widths])
 
     def vector(self, latents: dict[str, Any]) -> Tensor:
         """The vector (W,) of latents by part; parts that are missing are 0."""

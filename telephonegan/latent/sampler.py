@@ -300,6 +300,11 @@ class Sampler:
         if self.hole is not None and self.settings.epsilon4:
             weight = self.settings.epsilon4 * self.decoder.units.context
             wanted = wanted + weight * self.hole.agreement(painted).sum()
+        if not wanted.requires_grad:
+            raise SettingsError(
+                f"The condition {condition.label!r} lets no gradient through to the picture. It must compute with "
+                "torch, without detach, no_grad or a step over numpy."
+            )
         (gradients,) = torch.autograd.grad(wanted, vectors)
         return Shown(state, images.detach(), judgement, gradients, self.settings, condition.label, lr)
 

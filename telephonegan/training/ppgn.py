@@ -7,6 +7,7 @@ when the generator paints recognisable pictures. A denoising autoencoder of code
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,12 @@ from telephonegan.data.joined import JoinedPhotos
 from telephonegan.data.photos import unit_range
 from telephonegan.images import contact_sheet
 from telephonegan.inference import random_generator
-from telephonegan.networks.ppgn import INPUT_SIZE, CodeEncoder, CodeGenerator, FeatureAutoencoder
+from telephonegan.networks.damsm import pooled_features
+from telephonegan.networks.ppgn import BASE, INPUT_SIZE, CodeEncoder, CodeGenerator, FeatureAutoencoder
 from telephonegan.text import Vocabulary
 from telephonegan.training.augment import augment
 from telephonegan.training.devices import autocast, fetched
-from telephonegan.training.distributed import average_gradients, share
+from telephonegan.training.distributed import average_gradients, gather, share
 from telephonegan.training.features import cached
 from telephonegan.training.projected import TINY, ProjectedGan, ProjectedSettings
 from telephonegan.training.ranges import COUNT, RATE, SIZE, check_ranges
@@ -40,17 +42,17 @@ class PpgnSettings(ProjectedSettings):
 
     size: int = 64
     backbone_input: int = 64
-    head_width: int = 64
+    batch_size: int = 16
     ema_half_life: int = 10_000
-    image_weight: float = 10.0
+    image_weight: float = 4.0
     feature_weight: float = 1.0
-    adversarial_weight: float = 0.1
-    adversarial_after: int = 500  # steps without a discriminator
-    generator_learning_rate: float = 1e-3
-    warm_up: int = 200  # steps in which the generator's learning rate rises to it
-    fitted_on: int = 4096  # photographs from which the encoder's projection is taken
+    adversarial_weight: float = 0.2
+    adversarial_after: int = 400  # steps without a discriminator
+    generator_learning_rate: float = 5e-4
+    warm_up: int = 100  # steps in which the generator's learning rate rises to it
+    fitted_on: int = 12_000  # photographs from which the encoder's projection and the linear part are taken
     autoencoder_noise: float = 0.5  # in standard deviations of the codes
-    autoencoder_batch: int = 256
+    autoencoder_batch: int = 128
     steps: int = 20_000
 
     def __post_init__(self) -> None:
@@ -120,6 +122,8 @@ class PpgnRecipe(ProjectedGan):
             lambda batch: self._encoded(unit_range(batch))[1],
         )
         self.encoder.fit(maps)
+        self.generator.fit(self.encoder.of_map(maps.float()), self._small(sample))
+        self.average.load_state_dict(self.generator.state_dict())
         self.generator_optimiser = torch.optim.Adam(
             self.generator.parameters(), settings.generator_learning_rate, (0.5, 0.99)
         )
@@ -155,6 +159,14 @@ class PpgnRecipe(ProjectedGan):
     def _reduced(self, images: Tensor) -> Tensor:
         return F.interpolate(images, size=(self.settings.size,) * 2, mode="area")
 
+    def _small(self, rows: Tensor) -> Tensor:
+        """These photographs at the size of the generator's linear part."""
+        reduced = [
+            F.interpolate(unit_range(batch), size=(BASE, BASE), mode="area")
+            for batch in self.photos[rows].split(_BATCH)
+        ]
+        return torch.cat(reduced)
+
     @torch.no_grad()
     def _deviations(self, rows: Tensor) -> dict[int, Tensor]:
         """Standard deviation (C,1,1) of each channel of the compared features, by stride."""
@@ -168,32 +180,54 @@ class PpgnRecipe(ProjectedGan):
         }
 
     def step(self, step: int) -> dict[str, float]:
-        settings = self.settings
-        rows = torch.randint(len(self.photos), (self.batch_size,)).to(self.device)
-        mirrored = share(torch.rand(self.batch_size, 1, 1, 1)) < (0.5 if settings.mirror else 0.0)
-        photographs = self.photographs(rows, mirrored.to(self.device))
-        codes, _ = self._encoded(photographs)
-        real = self._reduced(photographs)
-        size = self.input_size(step)
+        settings, size = self.settings, self.input_size(step)
+        codes, real = self._draw()
         with autocast(self.device, cache_enabled=False):
             picture = self.paint(codes).float()
-            state = torch.get_rng_state()
-            painted = self.pyramid(augment(picture), size)
-            torch.set_rng_state(state)  # disturbed alike, so that their features can be compared
-            with torch.no_grad():
-                photographed = self.pyramid(augment(real), size)
+            painted, photographed = self._seen_alike(picture, real, size)
             losses = {"image": F.mse_loss(picture, real), "features": self._feature_loss(painted, photographed)}
-            loss = settings.image_weight * losses["image"] + settings.feature_weight * losses["features"]
-            if step >= settings.adversarial_after:
+            if step >= settings.adversarial_after or step < settings.discriminator_alone:
                 losses["discriminator"] = self.discriminator_step(photographed, painted)
                 losses["adversarial"] = self.adversarial(painted)
-                loss = loss + settings.adversarial_weight * losses["adversarial"]
+            if self.moments is not None:
+                pooled = pooled_features(self.backbone.head(painted[32]))
+                losses["moments"] = self.discrepancy(pooled, photographed, size)
         if step >= settings.discriminator_alone:
-            for group in self.generator_optimiser.param_groups:
-                group["lr"] = settings.generator_learning_rate * min(1.0, (step + 1) / settings.warm_up)
-            self.update_generator(loss, step)
+            self._set_learning_rate(step)
+            self.update_generator(self._weighed(losses), step)
         losses["autoencoder"] = self._train_autoencoder(codes)
         return fetched(losses)
+
+    def _draw(self) -> tuple[Tensor, Tensor]:
+        """Codes of this process's share of random photographs, and the photographs at the size that is painted."""
+        rows = torch.randint(len(self.photos), (self.batch_size,)).to(self.device)
+        mirrored = share(torch.rand(self.batch_size, 1, 1, 1)) < (0.5 if self.settings.mirror else 0.0)
+        photographs = self.photographs(rows, mirrored.to(self.device))
+        return self._encoded(photographs)[0], self._reduced(photographs)
+
+    def _seen_alike(self, picture: Tensor, real: Tensor, size: int) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+        """The pyramids of pictures and their photographs, augmented alike, so that their features can be compared."""
+        stream = torch.get_rng_state()
+        painted = self.pyramid(augment(picture), size)
+        torch.set_rng_state(stream)
+        with torch.no_grad():
+            return painted, self.pyramid(augment(real), size)
+
+    def _set_learning_rate(self, step: int) -> None:
+        risen = min(1.0, (step + 1) / self.settings.warm_up)
+        for group in self.generator_optimiser.param_groups:
+            group["lr"] = risen * self.settings.generator_learning_rate
+
+    def _weighed(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """What the generator minimises."""
+        settings = self.settings
+        weights = {
+            "image": settings.image_weight,
+            "features": settings.feature_weight,
+            "adversarial": settings.adversarial_weight,
+            "moments": settings.moment_weight,
+        }
+        return sum(weights[name] * loss for name, loss in losses.items() if name in weights)
 
     def _feature_loss(self, painted: dict[int, Tensor], photographed: dict[int, Tensor]) -> Tensor:
         """Mean squared difference in standard deviations of each channel, over the compared strides."""
@@ -205,10 +239,12 @@ class PpgnRecipe(ProjectedGan):
         ).mean()
 
     def _train_autoencoder(self, codes: Tensor) -> Tensor:
-        self.recent.add(codes)
+        self.recent.add(gather(codes))
         clean = self.recent.draw(self.settings.autoencoder_batch)
+        noise = self.settings.autoencoder_noise * torch.randn_like(clean)
+        clean, noise = share(clean), share(noise)
         with autocast(self.device, cache_enabled=False):
-            found = self.autoencoder(clean + self.settings.autoencoder_noise * torch.randn_like(clean))
+            found = self.autoencoder(clean + noise)
         loss = F.mse_loss(found.float(), clean)
         self.autoencoder_optimiser.zero_grad(set_to_none=True)
         loss.backward()

@@ -142,7 +142,12 @@ class Knob {
     this.slider.oninput = () => this.move(Number(this.slider.value));
     this.slider.onchange = () => this.set(Number(this.slider.value));
     this.slider.addEventListener("keydown", (event) => event.key === "l" && this.toggle());
-    this.number.onchange = () => (this.number.value === "" ? this.show(this.value) : this.set(Number(this.number.value)));
+    this.number.oninput = () => (this.isTyping = true); // what a reader types is not written over
+    this.number.onchange = () => {
+      this.isTyping = false;
+      if (this.number.value === "") this.show(this.value);
+      else this.set(Number(this.number.value));
+    };
     this.lock.onclick = () => this.toggle();
     this.meter = new Meter(feature, reach);
     const badge = element("span", { class: `tg-badge tg-${feature.grade}`, title: feature.told }, feature.badge);
@@ -187,7 +192,7 @@ class Knob {
   show(sigmas) {
     this.slider.value = sigmas;
     this.slider.setAttribute("aria-valuetext", `${sigmas} σ`);
-    if (document.activeElement !== this.number || Number(this.number.value) !== sigmas) this.number.value = sigmas;
+    if (!this.isTyping) this.number.value = sigmas;
   }
 }
 

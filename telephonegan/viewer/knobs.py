@@ -13,7 +13,6 @@ from telephonegan.viewer.data import picture_url
 
 KNOBS_SCRIPT, KNOBS_STYLE = (Path(__file__).parent / name for name in ("knobs.js", "knobs.css"))
 REACH = 4.0  # σ to either side that a slider has; more can be typed
-HARDLY = 0.02  # R² of axes that do nothing one could see
 _GRADES = {"good": 0.5, "fair": 0.1, "poor": -1e9}  # from which R² on
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from telephonegan import strips
@@ -22,10 +23,11 @@ from telephonegan.latent.measure import features_of, standard_scores
 from telephonegan.latent.walk import State, Walk
 from telephonegan.results import Picture
 from telephonegan.viewer import SCRIPT, STYLE
-from telephonegan.viewer.knobs import HARDLY, KNOBS_SCRIPT, KNOBS_STYLE, described, knobs_data
+from telephonegan.viewer.knobs import KNOBS_SCRIPT, KNOBS_STYLE, described, knobs_data
 from telephonegan.widgets.view import Keepsake, View, figure_keepsakes
 
 _SLOW = 0.25  # seconds for a picture, above which a sketch is shown while a knob is dragged
+_HARDLY = 0.02  # R² below which an axis does nothing that one could see
 _REMEMBERED = 64  # pictures, so that undo and redo are at once
 _GIF_SIDE, _GIF_STEPS, _MILLISECONDS = 256, 12, 80
 _STRIP_STEPS = 4
@@ -36,7 +38,7 @@ class _Seen:
     """A picture that was painted, and its scores (k,) once they were measured."""
 
     picture: Picture
-    scores: Any = None
+    scores: np.ndarray | None = None
 
 
 class AxisExplorer(View):
@@ -216,7 +218,7 @@ class AxisExplorer(View):
             changes[name] = round(float(self._scores(state)[column] - self._scores(origin)[column]), 4)
         return changes
 
-    def _scores(self, state: State) -> Any:
+    def _scores(self, state: State) -> np.ndarray:
         seen, generator = self._painted(state), self.walk.generator
         if seen.scores is None:
             image = to_tensor([seen.picture.image], generator.size).to(generator.device)
@@ -254,7 +256,7 @@ def _chosen(axes: AxisSet, names: Sequence[str] | None) -> list[str]:
     if names is not None:
         chosen = [axes.names[axes.index(name)] for name in dict.fromkeys(names)]
     else:
-        chosen = [name for name in axes.names if axes.r2 is None or axes.r2[axes.index(name)] >= HARDLY]
+        chosen = [name for name in axes.names if axes.r2 is None or axes.r2[axes.index(name)] >= _HARDLY]
     if not chosen:
         raise SettingsError(f"There is no feature to move. Name some of {', '.join(axes.names)}: names=[…].")
     return chosen

@@ -154,11 +154,11 @@ def test_a_stopped_command_goes_on_with_resume_and_ends_the_same(ppgn, tmp_path,
     def stop(self, sampling):
         step(self, sampling)
         if sampling.state.step == 2:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
 
     with monkeypatch.context() as patch:
         patch.setattr(SamplingFolder, "step", stop)
-        assert main(["ppgn", *arguments, "--out", "parts", *QUICK]) == 130
+        assert main(["ppgn", *arguments, "--out", "parts", *QUICK]) == 143
     assert "To go on: the same command with --out parts --resume" in capsys.readouterr().err
     parts = ppgn(*arguments, "--resume", out="parts")
     read = {path.relative_to(whole): path.read_bytes() for path in whole.rglob("*") if path.suffix in (".jpg", ".png")}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from PIL import Image
 
 from telephonegan import evaluation
-from telephonegan.errors import SettingsError
+from telephonegan.errors import DataError, SettingsError
 from telephonegan.evaluation import guided
 from telephonegan.networks.imagenet import class_number
 
@@ -44,11 +45,21 @@ def test_a_picture_is_right_if_the_judges_likeliest_class_is_the_one_wanted(monk
     assert found["right"] == pytest.approx(float((best == best[0]).float().mean())) and found["right_5"] == 1
 
 
-def test_captions_are_matched_among_those_of_the_others(tiny_generator, judge, world):
-    found = evaluation.guided_caption_scores(
-        "photos", world, samples=3, captioner=tiny_generator["generator"], judge=judge, **tiny_generator
-    )
+def test_captions_are_matched_among_those_of_the_others(tiny_generator, judge, tmp_path):
+    lines = ["image,caption,split"]
+    for number, caption in enumerate(("a red dog", "two people on the beach", "the child jumps")):
+        Image.new("RGB", (16, 16), ("red", "blue", "green")[number]).save(tmp_path / f"{number}.png")
+        lines.append(f"{number}.png,{caption},test")
+    (tmp_path / "captions.txt").write_text("\n".join(lines))
+    how = {"captioner": tiny_generator["generator"], "judge": judge, **tiny_generator}
+    found = evaluation.guided_caption_scores("photos", tmp_path, samples=3, **how)
     assert found["n"] == 3 and 0 <= found["sampled"] <= 1 and 0 <= found["painted"] <= 1
+
+
+def test_captions_of_which_none_can_be_said_are_refused(tiny_generator, judge, world):
+    how = {"captioner": tiny_generator["generator"], "judge": judge, **tiny_generator}
+    with pytest.raises(DataError, match="No caption of"):
+        evaluation.guided_caption_scores("photos", world, samples=3, **how)
 
 
 @pytest.mark.parametrize("how", [{"classes": 0}, {"classes": 21}, {"seeds": 0}])

@@ -8,6 +8,7 @@ import torch
 
 from telephonegan.errors import SettingsError, TextError
 from telephonegan.images import to_images
+from telephonegan.inference import random_generator
 from telephonegan.latent.decoders import LatentDecoder
 
 
@@ -20,6 +21,12 @@ def test_the_latents_of_a_picture_give_that_picture_again(phone):
     assert painted.tobytes() == phone.generate("a red dog", seed=3).image.tobytes()
     back = decoder.latents(vector)
     assert all(np.array_equal(back[name], drawn[name]) for name in drawn)
+
+
+def test_a_seed_starts_at_the_picture_that_it_paints(phone):
+    decoder = LatentDecoder(phone.generator, "a red dog")
+    painted = to_images(decoder(decoder.random(random_generator(3))[None]))[0]
+    assert painted.tobytes() == phone.generate("a red dog", seed=3).image.tobytes()
 
 
 def test_parts_that_do_not_move_stay_as_given(phone):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-
 import numpy as np
 import pytest
 import torch
@@ -150,7 +148,7 @@ def test_a_chain_that_was_interrupted_ends_as_if_it_had_not_been():
 
     def stop(sampling):
         if sampling.state.step == 7:
-            signal.raise_signal(signal.SIGINT)
+            raise KeyboardInterrupt
 
     sampler = sampler_of(toy_class(0), toy_class(1), **how)
     part = sampler.run([2, 7], on_step=stop, **QUIET)
@@ -285,6 +283,11 @@ def test_a_hole_in_a_photograph_of_another_size_is_refused():
     hole = Hole.box(np.zeros((16, 16, 3), np.uint8), 16, (1, 1, 5, 5))
     with pytest.raises(SettingsError, match="16 pixels; 'toy' paints 8"):
         sampler_of(hole=hole)
+
+
+def test_a_condition_without_gradients_is_refused_in_words():
+    with pytest.raises(SettingsError, match="'mine' lets no gradient through"):
+        sampler_of(Score(lambda images: images.detach().mean((1, 2, 3)), label="mine")).run(**QUIET)
 
 
 def test_settings_are_recorded():

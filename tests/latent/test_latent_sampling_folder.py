@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 
 import numpy as np
 import pytest
@@ -27,7 +26,7 @@ def kept(folder, seeds, stop_at=None, after=None):
     def step(sampling):
         folder.step(sampling)
         if sampling.state.step == stop_at:
-            signal.raise_signal(signal.SIGINT)
+            raise KeyboardInterrupt
 
     sampling = sampler().run(seeds, after=after, on_frame=folder.add, on_step=step, progress=False)
     folder.save(sampling)

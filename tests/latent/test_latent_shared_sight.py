@@ -7,6 +7,7 @@ import torch
 
 from telephonegan.inference import shared_backbone
 from telephonegan.latent.codes import CodeModel
+from telephonegan.latent.condition_networks import ConditionNetwork
 from telephonegan.latent.conditions import image_class
 from telephonegan.latent.decoders import CodeDecoder
 from telephonegan.latent.sampler import Sampler
@@ -53,6 +54,14 @@ def test_condition_and_prior_share_a_look_in_every_step(looks):
     looks.clear()
     Sampler(decoder, condition, prior=decoder.prior("joint"), n_iters=2).run(progress=False)
     assert len(looks) == 3
+
+
+def test_a_hidden_layer_is_read_although_the_picture_was_looked_at_before():
+    net, images = ConditionNetwork.load("lite0", "cpu", size=32), pictures()
+    with torch.no_grad():
+        net.activations(images, "classifier")
+        hidden = net.activations(images, "stages.1")
+    assert hidden.shape == (1, 24, 8, 8)
 
 
 def test_the_code_is_that_of_the_encoder():

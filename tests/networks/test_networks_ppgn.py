@@ -101,6 +101,25 @@ def test_folding_changes_no_picture():
     torch.testing.assert_close(net(codes), before, atol=1e-4, rtol=1e-4)
 
 
-def test_the_networks_for_128_pixels_take_at_most_9_megabytes_in_half_precision():
-    nets = CodeGenerator(size=128), FeatureAutoencoder()
-    assert 2 * sum(p.numel() for net in nets for p in net.parameters()) < 9e6
+def test_the_linear_part_paints_what_is_linear_in_the_code():
+    torch.manual_seed(0)
+    codes = torch.randn(4000, 1024)
+    images = (0.5 + codes[:, :1] @ torch.linspace(-0.3, 0.3, 192)[None]).view(-1, 3, 8, 8)
+    net = CodeGenerator(channels=2, size=8)
+    net.fit(codes[:3000], images[:3000])
+    torch.testing.assert_close(net(codes[3000:]), images[3000:], atol=0.15, rtol=0)
+
+
+def test_training_leaves_the_linear_part_alone():
+    net = CodeGenerator(channels=2, size=8)
+    net(torch.randn(2, 1024)).sum().backward()
+    assert net.base.weight.grad is None and net.stages["8"].to_image.bias.grad is not None
+
+
+def test_the_generator_for_128_pixels_takes_at_most_9_megabytes_in_half_precision():
+    assert 2 * sum(p.numel() for p in CodeGenerator(size=128).parameters()) < 9e6
+
+
+def test_an_autoencoder_returns_codes():
+    codes = torch.randn(2, 1024)
+    assert FeatureAutoencoder()(codes).shape == codes.shape

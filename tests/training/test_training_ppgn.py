@@ -66,6 +66,11 @@ def test_the_discriminator_begins_when_it_should(make):
     assert set(recipe.step(1)) == {"image", "features", "autoencoder", "discriminator", "adversarial"}
 
 
+def test_moments_are_matched_on_request(make):
+    recipe = make(dataclasses.replace(SETTINGS, moment_weight=1.0))
+    assert "moments" in recipe.step(0) and "moments" in recipe.state()
+
+
 def test_the_features_of_a_photograph_itself_cost_nothing(make):
     recipe = make()
     pyramid = recipe.features(torch.rand(2, 3, 16, 16), recipe.settings.backbone_input)
@@ -130,6 +135,7 @@ def test_a_run_is_trained_resumed_grown_exported_and_measured(folders, tiny, tmp
     assert model.paint(model.encode(image)).shape == (2, 3, 32, 32) and model.size == 32
     torch.testing.assert_close(model.bound, one["encoder"]["largest"].item(), atol=0.01, rtol=1e-3)
 
-    found = reconstruction_scores("of-a-test", folders, split="train", neighbours=5, grid=tmp_path / "grid.png")
-    assert found["n"] == len(join_photographs(folders, "train")) and found["n_train"] == 5
-    assert found["psnr_nearest"] > found["psnr"] and (tmp_path / "grid.png").exists()
+    found = reconstruction_scores("of-a-test", folders, split="train", grid=tmp_path / "grid.png")
+    assert found["n"] == found["n_train"] == len(join_photographs(folders, "train"))
+    assert found["lite2_cosine_nearest"] > 0.999 > found["lite2_cosine"]  # each is its own neighbour
+    assert found["psnr_nearest"] > 50 > found["psnr"] and (tmp_path / "grid.png").exists()

@@ -153,7 +153,7 @@ def test_mutated_records_are_refused_or_used(run):
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"recipe": "painter"}, "embedding or gan-cls; 'painter' was found"),
+        ({"recipe": "painter"}, "gan-cls or ppgn; 'painter' was found"),
         ({"command": "telephonegan 'half"}, "shell command"),
         ({"vocabulary": ["a", 3]}, r"vocabulary\[1\] must be text; 3 was found"),
         ({"settings": {"rate": {}}}, r"settings\.rate"),

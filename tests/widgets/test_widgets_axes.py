@@ -141,6 +141,18 @@ def test_while_a_slow_generator_is_dragged_sketches_are_shown(phone):
     assert shown(explorer).shape[0] == size
 
 
+def test_given_latents_such_as_those_of_a_photograph_get_knobs_too(free, axes):
+    start = {"noise": np.linspace(-1, 1, 16)}
+    explorer = AxisExplorer(Walk(free, axes, start=start), names=NAMES)
+    first = explorer.data["picture"]
+    data = wish(explorer, "set", name="warmth", sigmas=1)
+    assert data["alt"] == "latents that were given · warmth +1 σ" and data["picture"] != first
+    assert not wish(explorer, "set", name="warmth", sigmas=1)["can_redo"]
+    assert wish(explorer, "undo")["picture"] == first
+    wish(explorer, "random")
+    assert wish(explorer, "restore", text=data["share"])["picture"] == data["picture"]
+
+
 # captions
 
 
