@@ -74,8 +74,9 @@ def run_schemathesis(address: str, *, examples: int, seed: int, phases: str) -> 
     command = [Path(sys.executable).with_name("st"), "run", f"{address}/openapi.json", "--seed", seed]
     command += ["--phases", phases, "--max-examples", examples, "--exclude-checks", NOT_IN_SCHEMAS]
     command += ["--suppress-health-check", "all", "--request-timeout", 60, "--no-shrink"]
+    own = os.environ | {"SCHEMATHESIS_HOOKS": "tests.schemathesis_hooks", "PYTHONPATH": str(ROOT)}
     with tempfile.TemporaryDirectory() as place:  # it keeps what it found
-        return subprocess.run([*map(str, command)], cwd=place).returncode == 0
+        return subprocess.run([*map(str, command)], cwd=place, env=own).returncode == 0
 
 
 def bodies(address: str, requests: int, seed: int, pid: int) -> bool:

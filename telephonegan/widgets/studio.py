@@ -186,8 +186,7 @@ class Studio(Stilled, ipywidgets.VBox):
                 continue
             control.style.description_width = "84px"
             control.layout.width, control.layout.max_width = "100%", "360px"
-            if not control.tooltip:
-                control.tooltip = control.description  # without one the browser shows “null” over the label
+            _give_tooltip(control)
         column = {"flex": "1 1 274px", "min_width": "250px", "max_width": "380px"}
         columns = [
             [self.start, self.photograph, self.upload, self.sentence, self.world, self.captioner, self.generator],
@@ -430,3 +429,9 @@ def _show(widgets: Sequence[Any], visible: bool) -> None:
 
 def _names(kind: str) -> list[str]:
     return sorted({entry.name for entry in catalogue.entries() if entry.kind == kind})
+
+
+def _give_tooltip(control: ipywidgets.Widget) -> None:
+    """Without a tooltip the browser shows “null” over the label; most controls of ipywidgets 7 do not know the word."""
+    if not getattr(control, "tooltip", ""):
+        control.tooltip = control.description

@@ -17,7 +17,7 @@ from telephonegan.errors import SettingsError
 from telephonegan.files import png_bytes
 from telephonegan.images import working_image
 from telephonegan.widgets import Studio
-from telephonegan.widgets.studio import OWN_MODELS, SENTENCE
+from telephonegan.widgets.studio import OWN_MODELS, SENTENCE, _give_tooltip
 from telephonegan.widgets.upload import LARGEST_UPLOAD, Upload
 from telephonegan.zoo.worlds import World
 from tests.games import SENTENCES, chain, picture
@@ -378,3 +378,10 @@ def test_closing_leaves_no_widget_behind():
     view.play()
     view.close()
     assert set(living) == before
+
+
+def test_controls_that_know_no_tooltip_get_one():
+    """As most of ipywidgets 7, which Colab has."""
+    old, told = SimpleNamespace(description="rounds"), SimpleNamespace(description="rounds", tooltip="how many")
+    _give_tooltip(old), _give_tooltip(told)
+    assert (old.tooltip, told.tooltip) == ("rounds", "how many")
