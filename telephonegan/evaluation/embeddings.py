@@ -34,10 +34,11 @@ def embedding_scores(
 ) -> dict[str, Any]:
     """How well the embedding `name`, or any matcher by KIND/NAME, describes photographs of `classes` (default: all).
 
-    Top-1 accuracy, and AP@k, the share of a class among the k photographs that fit its sentences best, each class
-    being the mean of all its sentences, or of `captions_per_class` sampled with `seed`. Retrieval is of single
-    photographs by single sentences and the other way round. `split` "all" takes every photograph of the folder,
-    because classes that are held out are held out of all splits; give `classes` the numbers that training left out.
+    Top-1 accuracy, by inner products as in the paper and by cosines, and AP@k, the share of a class among the k
+    photographs that fit its sentences best, each class being the mean of all its sentences, or of `captions_per_class`
+    sampled with `seed`. Retrieval is of single photographs by single sentences and the other way round. `split` "all"
+    takes every photograph of the folder, because classes that are held out are held out of all splits; give `classes`
+    the numbers that training left out.
 
     Raises UnknownModelError, WeightsError, DataError without class numbers, or SettingsError. Reed et al., "Learning
     Deep Representations of Fine-Grained Visual Descriptions", CVPR 2016.
@@ -69,6 +70,7 @@ def embedding_scores(
         "n_captions": len(chosen),
         "n_classes": found.classes,
         "top1": found.top1,
+        "top1_cosine": found.top1_cosine,
         "top1_chance": found.chance,
         **{f"ap_{k}": value for k, value in found.precision.items()},
         "ap_chance": float(shares.mean()),

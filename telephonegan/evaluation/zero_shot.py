@@ -20,10 +20,12 @@ _KS = (1, 5, 10, 50)
 class ClassScores:
     """The share of pictures whose class scores best, and mean precision among the first k pictures of each class.
 
-    `classes` of them, `pictures` in all; `chance` is the share that guessing finds.
+    `top1_cosine` compares classes at equal length: by inner products, those whose sentences agree most are the longest
+    and win too often. `classes` of them, `pictures` in all; `chance` is the share that guessing finds.
     """
 
     top1: float
+    top1_cosine: float
     precision: dict[int, float]
     classes: int
     pictures: int
@@ -44,9 +46,9 @@ def class_scores(
     """Classify pictures (N,D) by sentences (M,D) of their classes, and retrieve pictures by class.
 
     A class is the mean of the embeddings of all its sentences; the score of a picture and a class is their inner
-    product. Precision at k (AP@k in the paper) is the share of the class among the k pictures that score best, or among
-    as many as there are. A tie counts against the right answer, so constant embeddings score 0. Raises SettingsError
-    for arrays that do not fit, and for a class of pictures without a sentence.
+    product, as in the paper. Precision at k (AP@k there) is the share of the class among the k pictures that score
+    best, or among as many as there are. A tie counts against the right answer, so constant embeddings score 0. Raises
+    SettingsError for arrays that do not fit, and for a class of pictures without a sentence.
 
     >>> class_scores(np.eye(2), [0, 1], np.eye(2), [0, 1]).top1
     1.0
@@ -58,10 +60,14 @@ def class_scores(
     means = np.stack([sentences[owners == number].mean(0) for number in numbers])
     scores = codes @ means.T
     own = labels[:, None] == numbers
-    best = np.where(own, -np.inf, scores).max(1)
-    top1 = float((scores[own] > best).mean())
+    lengths = np.linalg.norm(means, axis=1)
     found = {k: float(np.mean([_precision(scores[:, i], own[:, i], k) for i in range(len(numbers))])) for k in ks}
-    return ClassScores(top1, found, len(numbers), len(codes))
+    cosines = scores / np.where(lengths > 0, lengths, 1)
+    return ClassScores(_top1(scores, own), _top1(cosines, own), found, len(numbers), len(codes))
+
+
+def _top1(scores: np.ndarray, own: np.ndarray) -> float:
+    return float((scores[own] > np.where(own, -np.inf, scores).max(1)).mean())
 
 
 def _precision(scores: np.ndarray, is_own: np.ndarray, k: int) -> float:

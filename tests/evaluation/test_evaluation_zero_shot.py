@@ -26,6 +26,12 @@ def test_a_class_is_the_mean_of_its_sentences():
     assert class_scores(np.eye(2), [0, 1], sentences, [0, 0, 1]).top1 == 1
 
 
+def test_by_cosine_a_class_of_long_sentences_wins_no_more_often():
+    codes, long = np.array([[1.0, 0.2], [0.2, 1.0]]), np.array([[9.0, 0.0], [0.0, 1.0]])
+    found = class_scores(codes, [0, 1], long, [0, 1], ks=(1,))
+    assert (found.top1, found.top1_cosine) == (0.5, 1.0)
+
+
 def test_a_class_with_one_photograph_is_scored():
     assert class_scores(np.eye(3), [0, 1, 2], np.eye(3), [0, 1, 2]).top1 == 1
 
