@@ -97,6 +97,7 @@ def tables(entries: Sequence[Entry], records: Sequence[Record]) -> str:
     parts += [_matchers(matchers, records)] if matchers else []
     parts += [_generator(entry, records) for entry in generators]
     parts += [_axes(entry) for entry in entries if entry.kind == "axes"]
+    parts += [_reconstructions(entry, records) for entry in entries if entry.kind == "ppgn"]
     return "\n\n".join(parts)
 
 
@@ -161,6 +162,29 @@ _OF_AXES = (
     ("leakage", "leakage", 2),
     ("locked_slope", "slope, locked", 2),
     ("locked_leakage", "leakage, locked", 3),
+)
+
+
+# ------------------------------------------------------------------------------------------------------ reconstructions
+
+
+def _reconstructions(entry: Entry, records: Sequence[Record]) -> str:
+    """What `evaluate ppgn` found: photographs painted from their codes, and their nearest neighbours."""
+    record = measured("ppgn", entry.sha256, records) or entry.quality
+    title = f"`{entry.name}`, {_whole(record, 'n')} photographs of the {record.get('split', '')} split"
+    nearest = f"nearest of {_whole(record, 'n_train')} training photographs"
+    rows = [
+        {title: name, "painted": _fixed(record, key, digits), nearest: _fixed(record, f"{key}_nearest", digits)}
+        for key, name, digits in _OF_RECONSTRUCTIONS
+    ]
+    return _joined(_table(rows), _sources([record]))
+
+
+_OF_RECONSTRUCTIONS = (
+    ("psnr", "PSNR, dB", 1),
+    ("lite2_cosine", "cosine of Lite2 features to the photograph", 2),
+    ("code_cosine", "cosine of codes to the photograph", 2),
+    ("kid_lite2", "KID-lite2", 3),
 )
 
 

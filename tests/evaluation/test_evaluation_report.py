@@ -259,6 +259,15 @@ def test_unusual_ways_of_measuring_have_rows_of_their_own_and_never_the_main_one
         assert "KID-lite2: the best of 8, 1,000 captions | 0.0222" in told
 
 
+def test_codes_have_their_reconstructions_beside_nearest_neighbours():
+    place = {"name": "photos", "path": ROOT, "size": 0, "file": "x", "sha256": "cc"}
+    entry = catalogue.Entry(kind="ppgn", architecture="ppgn", settings={}, **place)
+    found = {"what": "ppgn", "sha256": "cc", "split": "test", "n": 9, "n_train": 90, "command": "telephonegan evaluate"}
+    table = report.tables([entry], [found | {"psnr": 13.21, "psnr_nearest": 10.24}])
+    assert "| `photos`, 9 photographs of the test split | painted | nearest of 90 training photographs |" in table
+    assert "| PSNR, dB | 13.2 | 10.2 |" in table
+
+
 def test_axes_have_their_measurements_from_the_manifest():
     one = {"slope": 0.9, "spearman": 1.0, "leakage": 0.3, "locked_slope": 0.7, "locked_leakage": 0.0123}
     told = {"names": ["age", "warmth"], "r2": [0.5, 0.25], "generator": "faces", "measured": {"age": one}}
