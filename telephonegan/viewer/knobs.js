@@ -81,7 +81,7 @@ class Knobs {
   makeText(data) {
     if (data.text === null) return "";
     this.text = element("input", { type: "text", "aria-label": "caption", spellcheck: "false" });
-    this.text.onchange = () => this.wish({ do: "text", text: this.text.value });
+    onCommit(this.text, () => this.text.value !== this.data.text && this.wish({ do: "text", text: this.text.value }));
     this.pin = element("input", { type: "checkbox" });
     this.pin.onchange = () => this.wish({ do: "pin", pinned: this.pin.checked });
     const pinned = data.texts.length > 1 ? [element("label", { title: "Random keeps this caption" }, this.pin, " pin text")] : [];
@@ -92,7 +92,7 @@ class Knobs {
     this.share = element("input", { type: "text", spellcheck: "false", "aria-label": "this state as text; paste another one to go there" });
     this.share.title = "Seed, steps and locks. Paste another one here and press Enter to go there.";
     this.share.onfocus = () => this.share.select();
-    this.share.onchange = () => this.wish({ do: "restore", text: this.share.value });
+    this.share.onkeydown = (event) => event.key === "Enter" && this.wish({ do: "restore", text: this.share.value });
     const copy = element("button", { type: "button" }, "Copy");
     copy.onclick = async () => {
       copy.textContent = (await copied(this.share)) ? "Copied" : "Press Ctrl+C";
@@ -143,11 +143,11 @@ class Knob {
     this.slider.onchange = () => this.set(Number(this.slider.value));
     this.slider.addEventListener("keydown", (event) => event.key === "l" && this.toggle());
     this.number.oninput = () => (this.isTyping = true); // what a reader types is not written over
-    this.number.onchange = () => {
+    onCommit(this.number, () => {
       this.isTyping = false;
       if (this.number.value === "") this.show(this.value);
       else this.set(Number(this.number.value));
-    };
+    });
     this.lock.onclick = () => this.toggle();
     this.meter = new Meter(feature, reach);
     const badge = element("span", { class: `tg-badge tg-${feature.grade}`, title: feature.told }, feature.badge);
@@ -270,6 +270,12 @@ class Wishes {
   close() {
     clearTimeout(this.waiting);
   }
+}
+
+/** Acts when a field is left, and at Enter, for which in JupyterLab no "change" comes. */
+function onCommit(field, act) {
+  field.addEventListener("change", act);
+  field.addEventListener("keydown", (event) => event.key === "Enter" && act());
 }
 
 async function copied(field) {
