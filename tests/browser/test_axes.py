@@ -155,7 +155,7 @@ def test_it_fits_the_screen_and_can_be_used_by_anybody(notebook, explorer, scree
     page.evaluate(colours, theme.title())
     page.set_viewport_size(SCREENS[screen])
     try:
-        page.locator(f"body[data-jp-theme-light={'true' if theme == 'light' else 'false'}]").wait_for()
+        page.locator(f"body[data-jp-theme-light={'true' if theme == 'light' else 'false'}]").wait_for(state="attached")
         assert explorer.root.evaluate("view => view.scrollWidth <= view.clientWidth + 1")
         assert explorer.slider("age").bounding_box()["width"] >= 100
         assert serious_findings(page, ".tg") == []
