@@ -80,10 +80,13 @@ def free(tiny: str, registered_free: str):
 
 
 @pytest.fixture(scope="session")
-def registered_codes(registered: str) -> str:
+def registered_codes(registered: str, no_shipped_models: Path) -> str:
+    """Under the name that the commands use by default, which is taken by a shipped one."""
     from tests.tiny import register_codes
 
-    register_codes()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("telephonegan.zoo.catalogue.SHIPPED", no_shipped_models)
+        register_codes()
     return "photos"
 
 
