@@ -20,7 +20,7 @@ from telephonegan.experiment.summary import estimate, read_summary
 from telephonegan.figures.experiment import levels_of
 from telephonegan.files import png_bytes, replace
 from telephonegan.samples import sample
-from telephonegan.strips import Tile, gif, strip
+from telephonegan.strips import Tile, gif, montage, strip
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "notebooks" / "results"
@@ -31,6 +31,7 @@ SENTENCES = [
     *("a boy jumps into a blue swimming pool", "a girl in a pink dress smiles"),
 ]
 EXPLORED = "two dogs play in the snow"
+GUIDED, GUIDED_SEEDS = "a dog runs in the grass", (2, 7)
 PRODUCTS = [
     *("a navy blue checked shirt", "a pair of red sports shoes", "a pink top for women", "a black leather handbag"),
     *("a pair of brown sandals", "a silver watch", "a green polo tshirt", "a yellow printed kurta", "a black belt"),
@@ -59,6 +60,7 @@ def main(names: list[str]) -> None:
         "fashion": lambda: sheet(PRODUCTS, "fashion"),
         "flowers": lambda: sheet(FLOWERS, "flowers"),
         "birds": lambda: sheet(BIRDS, "birds"),
+        "guide": guided,
     }
     for name in names or pictures:
         replace(HERE / f"{name}.{'gif' if name == 'explorer' else 'png'}", pictures[name]())
@@ -86,6 +88,13 @@ def explorer() -> bytes:
 def sheet(sentences: list[str], generator: str) -> bytes:
     painted = tg.generate(sentences, seed=0, generator=generator)
     return png_bytes(strip([Tile(each.image, each.text, str(number)) for number, each in enumerate(painted, 1)]))
+
+
+def guided() -> bytes:
+    """Two pictures of one text on their way to a class of ImageNet, every eighth of 40 steps."""
+    dogs = [tg.generate(GUIDED, seed=seed) for seed in GUIDED_SEEDS]
+    ways = [tg.guide(dog, toward="golden retriever", steps=40, progress=False).frames[::8] for dog in dogs]
+    return png_bytes(montage([frame.image for way in ways for frame in way], columns=len(ways[0])))
 
 
 def drift_curves() -> bytes:

@@ -54,7 +54,7 @@ _SETTINGS = {  # → how it is read, and what it is
     "epsilon4": (number, "weight of what surrounds a hole"),
     "noise_rel": (number, "noise in proportion to the step"),
     "reset_every": (whole, "begin anew after so many steps; 0: never"),
-    "save_every": (whole, "keep every so-manieth picture; 0: the last one only"),
+    "save_every": (whole, "keep the picture of every N-th step; 0: the last one only"),
     "threshold": (number, "keep pictures whose probability is above this"),
 }
 _OF_CAFFE = ("net_weights", "net_definition", "captioner_definition", "opt_layer")  # of the scripts, without use here

@@ -70,10 +70,11 @@ def guided_scores(
     judging = ConditionNetwork.load(judge, device, size=_JUDGE_PIXELS)
     painted = {"joint": [], "none": [], "text": []}
     conditions = [image_class(each, looking, objective="paper") for each in wanted]
+    painter = Generator.load(generator, device)
     for condition in tqdm(conditions, desc="classes", mininterval=2):
         for prior in ("joint", "none"):
             painted[prior].append(_sampled(decoder, condition, prior, numbers, steps))
-        painted["text"].append(_painted(Generator.load(generator, device), condition.label, numbers))
+        painted["text"].append(_painted(painter, condition.label, numbers))
     return {
         "n": len(wanted) * len(numbers),
         "classes": list(wanted),

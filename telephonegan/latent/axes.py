@@ -207,7 +207,7 @@ class AxisSet:
 
     @property
     def errors(self) -> np.ndarray | None:
-        """How far the change of a score may be from what its axis foretells (k,), in standard deviations, or None.
+        """How far the change of a score may be from what its axis predicts (k,), in standard deviations, or None.
 
         It is the difference of two scores, each of which the axis misses by √(1 − R²).
         """

@@ -41,7 +41,8 @@ class SamplerSettings:
     - `epsilon1` weighs the prior, `epsilon2` the condition, `epsilon4` the photograph around a hole; only their
       ratios matter. `epsilon3` is the standard deviation of noise; `noise_rel` adds noise in proportion to mean|d|.
     - `reset_every`: start again from a random vector after so many steps, with a random ε1; 0 never does.
-    - `save_every`: keep every so-manieth picture whose probability is above `threshold`; 0 keeps the last one only.
+    - `save_every`: keep the picture of every `save_every`-th step if its probability is above `threshold`; 0: the
+      last picture only.
     """
 
     n_iters: int = 200

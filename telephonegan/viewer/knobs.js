@@ -104,7 +104,7 @@ class Knobs {
   legend(data) {
     const omitted = data.omitted.length ? `Left out, for their axes do nothing one could see: ${data.omitted.join(", ")}. ` : "";
     const meters = data.measurable
-      ? "The dot below a slider is how far the feature's score has really moved, in standard deviations of random pictures: from the start or, of a locked feature, since it was locked. The band is how far the change of a score may be from what its axis foretells; a locked feature should stay inside."
+      ? "The dot below a slider is how far the feature's score has really moved, in standard deviations of random pictures: from the start or, of a locked feature, since it was locked. The band is how far the change of a score may be from what its axis predicts; a locked feature should stay inside."
       : data.why_not;
     return element("p", { class: "tg-legend" }, omitted, meters);
   }
