@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from torch import nn
 pytest_plugins = ["tests.chromium", "tests.drawn_data", "tests.judging", "tests.small_experiments"]
 
 torch.set_num_threads(1)
+# With these set, pytest works out every difference of two values that should be equal: hours, where they are pictures.
+for variable in ("CI", "BUILD_NUMBER"):
+    os.environ.pop(variable, None)
 # Timing per example says nothing on a loaded machine.
 hypothesis.settings.register_profile("telephonegan", deadline=None)
 hypothesis.settings.load_profile("telephonegan")
