@@ -136,7 +136,12 @@ def _columns(count: int) -> int:
 
 
 def _caption_lines(tile: Tile) -> list[str]:
-    return wrapped(tile.text, font(18), TILE - 40, LINES) if tile.image is not None else []
+    return wrapped(tile.text, font(18), TILE - _indent(tile) - 2, LINES) if tile.image is not None else []
+
+
+def _indent(tile: Tile) -> int:
+    """Where the caption begins: right of the heading, if there is one."""
+    return 38 if tile.head else 0
 
 
 def _tile_height(tile: Tile) -> int:
@@ -153,10 +158,11 @@ def _draw_tile(sheet: Image.Image, tile: Tile, left: int, top: int, *, arrow: bo
         middle, tip = top + TILE // 2, left - 8
         draw.line([(tip - 10, middle - 9), (tip, middle), (tip - 10, middle + 9)], FAINT, 3, joint="curve")
     below = top + TILE + 14
-    _draw_disc(sheet, left, below - 1, 27, ACCENT if tile.head == "0" else INK)
-    draw.text((left + 13, below + 12), tile.head, PAPER, font(14 if len(tile.head) < 3 else 10), anchor="mm")
+    if tile.head:
+        _draw_disc(sheet, left, below - 1, 27, ACCENT if tile.head == "0" else INK)
+        draw.text((left + 13, below + 12), tile.head, PAPER, font(14 if len(tile.head) < 3 else 10), anchor="mm")
     for i, line in enumerate(_caption_lines(tile)):
-        draw.text((left + 38, below + 24 * i), line, INK, font(18))
+        draw.text((left + _indent(tile), below + 24 * i), line, INK, font(18))
 
 
 def _draw_note(draw: ImageDraw.ImageDraw, text: str, left: int, top: int) -> None:

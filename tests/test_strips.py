@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from telephonegan.strips import labelled, montage
+from telephonegan.strips import MARGIN, TILE, Tile, labelled, montage, strip
 
 
 @pytest.mark.parametrize(("count", "size"), [(40, (2290, 916)), (3, (687, 229)), (11, (2290, 458))])
@@ -28,3 +28,12 @@ def test_a_label_leaves_the_picture_and_fits_below_it(text):
     assert sheet.width == 128 and sheet.height > 138
     np.testing.assert_array_equal(np.asarray(sheet)[:128], np.asarray(image))
     assert (np.asarray(sheet)[128:] < 100).any()
+
+
+def test_a_tile_without_a_heading_has_no_disc_and_its_text_begins_below_the_picture():
+    image = Image.new("RGB", (TILE, TILE), "red")
+    bare, headed = (np.asarray(strip([Tile(image, text, head)])) for text, head in (("", ""), ("", "7")))
+    below = slice(MARGIN + TILE, None)
+    assert (bare[below] == bare[-1, -1]).all() and (headed[below] != headed[-1, -1]).any()
+    written = np.asarray(strip([Tile(image, "I")]))[below]
+    assert (written[:, MARGIN : MARGIN + 12] != written[-1, -1]).any()
