@@ -426,12 +426,13 @@ def _kept(
     sampler = Sampler(decoder, conditions, prior=decoder.prior(options.prior), hole=hole, settings=settings)
     sampling = _run(options, folder, sampler, start)
     _write(example, options, folder, conditions, settings, sampling, box)
-    if gif and sampling.frames:
+    if gif:
         from telephonegan.latent.examples import animation
 
         for seed in sampling.seeds:
             name = "chain.gif" if len(sampling.seeds) == 1 else f"chain-seed-{seed}.gif"
-            replace(folder / name, animation(sampling, seed, milliseconds=gif))
+            if frames := sampling.of(seed):
+                replace(folder / name, animation(frames, milliseconds=gif))
     stop_if_asked()
     return sampling
 
