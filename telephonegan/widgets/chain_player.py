@@ -155,12 +155,14 @@ class ChainPlayer(Stilled, ipywidgets.VBox):
         told = "for each condition"
         return {**knobs, "n_iters": ipywidgets.BoundedIntText(**iterations, description="steps", tooltip=told)}
 
-    def _controls(self) -> ipywidgets.Box:
+    def _controls(self) -> ipywidgets.GridBox:
         for knob in self.knobs.values():
             knob.style.description_width = "84px"
-            knob.layout.flex, knob.layout.width, knob.layout.max_width = "1 1 280px", "auto", "360px"
-        flow = ipywidgets.Layout(flex_flow="row wrap", grid_gap="4px 8px", max_width=MAX_WIDTH)
-        return ipywidgets.Box([*self.knobs.values(), self.button], layout=flow)
+            knob.layout.width = "auto"
+        self.button.layout.margin = "2px 2px 2px 92px"  # below the numbers, not their names
+        columns = "repeat(auto-fill, minmax(min(100%, 280px), 1fr))"
+        grid = ipywidgets.Layout(grid_template_columns=columns, grid_gap="0 8px", max_width=MAX_WIDTH)
+        return ipywidgets.GridBox([*self.knobs.values(), self.button], layout=grid)
 
     def _say(self, text: str) -> None:
         self.status.value = card_html(faint_html(text))

@@ -79,6 +79,15 @@ def test_a_chain_between_classes_is_animated_for_every_epsilon1(ppgn):
     assert labels == ["cardoon"] * 3 + ["lipstick"] * 2
 
 
+def test_only_seeds_that_kept_pictures_are_animated(ppgn):
+    all_kept = ppgn("chain", "946", "--epsilon1", 0.1, "--seed", 0, 1, "--threshold", -1) / "eps1_0.1"
+    rows = json.loads((all_kept / "chain.json").read_text())["probabilities"]
+    low, high = sorted(max(of_seed) for of_seed in zip(*rows, strict=True))
+    threshold = ["--threshold", (low + high) / 2]
+    folder = ppgn("chain", "946", "--epsilon1", 0.1, "--seed", 0, 1, *threshold, out="b") / "eps1_0.1"
+    assert len(list(all_kept.glob("*.gif"))) == 2 and len(list(folder.glob("*.gif"))) == 1
+
+
 def test_a_hidden_unit_is_cropped_to_what_it_sees(ppgn):
     folder = ppgn("unit", "stages.1.0", 3, "--xy", 0, "--save_every", 1, "--threshold", -1, "--epsilon1", 0)
     width, height = Image.open(folder / "montage.jpg").size
