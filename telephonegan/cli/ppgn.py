@@ -25,9 +25,11 @@ from telephonegan.errors import SettingsError, printable
 from telephonegan.files import expanded, json_bytes, place, png_bytes, replace
 
 if TYPE_CHECKING:
+    from telephonegan.latent.condition_networks import ConditionNetwork
     from telephonegan.latent.conditions import Condition
     from telephonegan.latent.decoders import CodeDecoder
     from telephonegan.latent.inpainting import Hole
+    from telephonegan.latent.published import CaffeDecoder
     from telephonegan.latent.sampler import Sampler, SamplerSettings, Sampling
 
 _EXAMPLES = """examples:
@@ -143,7 +145,7 @@ def _sampling(
     """A command that samples: its model, network, settings and seeds."""
     command = _action(actions, name, what, act)
     command.add_argument("--model", default="photos", metavar="NAME", help="the generator of codes (default: photos)")
-    command.add_argument("--network", default="lite0", metavar="NAME", help="lite0 (default), lite1 or lite2")
+    command.add_argument("--network", default="lite0", metavar="NAME", help="lite0 (default), lite1, lite2 or caffenet")
     command.add_argument("--network-size", type=whole, default=128, help="pixels that it looks at (default: 128)")
     command.add_argument("--act_layer", "--act-layer", default="fc8", metavar="LAYER", help="of the classes, fc8 here")
     command.add_argument("--objective", default="paper", choices=_OBJECTIVES, help="what is increased (default: paper)")
@@ -317,18 +319,24 @@ def _settings(example: str, options: argparse.Namespace) -> SamplerSettings:
     return changed(SETTINGS[example], **{name: value for name, value in typed.items() if value is not None})
 
 
-def _decoder(options: argparse.Namespace) -> CodeDecoder:
-    from telephonegan.latent.decoders import CodeDecoder
+def _decoder(options: argparse.Namespace) -> CodeDecoder | CaffeDecoder:
+    from telephonegan.latent.published import code_decoder
 
     if typed := [name for name in _OF_CAFFE if getattr(options, name)]:
         names = ", ".join(f"--{name}" for name in typed)
         print(f"{names}: networks are chosen with --model and --network here, so this is not used.", file=sys.stderr)
-    return CodeDecoder.load(options.model, options.device)
+    return code_decoder(options.model, options.device)
 
 
-def _network(options: argparse.Namespace) -> Any:
+def _network(options: argparse.Namespace) -> ConditionNetwork:
     from telephonegan.latent.condition_networks import ConditionNetwork
+    from telephonegan.latent.published import CaffeDecoder, code_decoder
 
+    if options.network == "caffenet":
+        decoder = code_decoder(options.model, options.device)
+        if not isinstance(decoder, CaffeDecoder):
+            raise SettingsError("caffenet comes with PPGN's own files: import those, and name them with --model.")
+        return decoder.network()
     return ConditionNetwork.load(options.network, options.device, size=options.network_size)
 
 
@@ -366,7 +374,7 @@ def _seeds(typed: Sequence[str]) -> list[int]:
     return seeds
 
 
-def _hole(options: argparse.Namespace, decoder: CodeDecoder, seed: int) -> Hole:
+def _hole(options: argparse.Namespace, decoder: CodeDecoder | CaffeDecoder, seed: int) -> Hole:
     from telephonegan.latent.inpainting import Hole
 
     photo, how = open_picture(options.image), {"feather": options.feather}
@@ -394,7 +402,7 @@ def _folder(
 def _sampled(
     example: str,
     options: argparse.Namespace,
-    decoder: CodeDecoder,
+    decoder: CodeDecoder | CaffeDecoder,
     conditions: Sequence[Condition],
     settings: SamplerSettings,
     **how: Any,
@@ -411,7 +419,7 @@ def _kept(
     example: str,
     options: argparse.Namespace,
     folder: Path,
-    decoder: CodeDecoder,
+    decoder: CodeDecoder | CaffeDecoder,
     conditions: Sequence[Condition],
     settings: SamplerSettings,
     *,
