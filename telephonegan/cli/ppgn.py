@@ -85,12 +85,13 @@ def add_ppgn(parser: argparse.ArgumentParser) -> None:
     unit = _sampling(actions, "unit", "what a hidden unit of a network looks for", _unit)
     unit.add_argument("layer", metavar="LAYER", help="any layer, such as stages.3.1, or conv1 to conv5")
     unit.add_argument("unit", type=whole, metavar="UNIT", help="which of its channels, from 0")
-    unit.add_argument("--xy", type=whole, help="its position, both across and down (default: the middle)")
     unit.add_argument("--y", type=whole, help="its position down")
     unit.add_argument("--x", type=whole, help="its position across")
 
     caption = _sampling(actions, "caption", "pictures of a sentence, in the eyes of a captioner", _caption)
-    caption.add_argument("sentence", metavar="SENTENCE", help="words, perhaps joined by underscores")
+    said = caption.add_mutually_exclusive_group(required=True)
+    said.add_argument("sentence", nargs="?", metavar="SENTENCE", help="words, perhaps joined by underscores")
+    said.add_argument("--sentence", dest="sentence_option", help=argparse.SUPPRESS)
     caption.add_argument("--captioner", default="flickr8k", metavar="NAME", help="which (default: flickr8k)")
     weights = "weights of words in the sentence, such as a=0.2; 0 leaves a word out"
     caption.add_argument("--word-weights", nargs="+", default=[], metavar="WORD=WEIGHT", help=weights)
@@ -153,6 +154,7 @@ def _sampling(
     for setting, (kind, told) in _SETTINGS.items():
         if setting not in without:
             _add(command, setting, type=kind, help=told)
+    command.add_argument("--xy", type=whole, help="position of a hidden unit, across and down (default: the middle)")
     _add(command, "init_file", help="begin with this photograph instead of a random code")
     _add(command, "write_labels", action="store_true", help="write the class below each picture of the sheet")
     command.add_argument("--seed", "--seeds", nargs="+", default=None, metavar="SEED", help="such as 0 3 or 0-9")
@@ -225,7 +227,7 @@ def _caption(options: argparse.Namespace) -> int:
 
     weights = dict(assigned_number(each) for each in options.word_weights)
     how = {"word_weights": weights, "device": options.device}
-    condition = CaptionCondition(options.sentence, options.captioner, **how)
+    condition = CaptionCondition(options.sentence or options.sentence_option, options.captioner, **how)
     options.seed, options.write_labels = options.seed or [0, 1, 2], True
     return _sampled("caption", options, _decoder(options), [condition], _settings("caption", options))
 
@@ -352,7 +354,8 @@ def _classes(options: argparse.Namespace) -> list[Condition]:
     network = _network(options)
     if network.layer(options.act_layer) == network.class_layer:
         return [image_class(each, network, objective=options.objective) for each in wanted]
-    return [Unit(network, options.act_layer, _unit_number(each), objective=options.objective) for each in wanted]
+    how = {"objective": options.objective, "y": options.xy, "x": options.xy}
+    return [Unit(network, options.act_layer, _unit_number(each), **how) for each in wanted]
 
 
 def _unit_number(typed: str) -> int:
