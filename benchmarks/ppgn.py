@@ -1,18 +1,20 @@
-"""Plug & play sampling against its plain form, as ratios in one run: python benchmarks/ppgn.py
+"""Plug & play sampling against its plain form, as ratios in one run: python benchmarks/ppgn.py [--clock] [STEPS]
 
 Plain is the loop of PPGN's scripts in torch, with the same networks: the generator runs twice in each step, once for
 the prior and once for the condition, and the gradient goes back through the two networks one after the other. Threads
 as TELEPHONEGAN_THREADS says, interleaved, the best of several rounds, in seconds of CPU time, which other processes
-disturb less than the clock; weights are random, which costs the same.
+disturb less than the clock; with --clock, for an idle machine and several threads, by the clock. Weights are random,
+which costs the same. Memory is compared before and after STEPS steps, 2,000 unless another number is given.
 """
 
 from __future__ import annotations
 
+import argparse
 import gc
 import resource
-import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import timm
 import torch
@@ -25,41 +27,50 @@ from telephonegan.latent.decoders import CodeDecoder
 from telephonegan.latent.sampler import Sampler
 from telephonegan.networks.backbone import normalise
 
-SIZE, STEPS, ROUNDS = 128, 3, 3
+SIZE, STEPS, ROUNDS, WARM_UP = 128, 3, 3, 20
 
 
 def main() -> None:
+    options = _options()
     resolve_device("cpu")
-    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
-    decoder = CodeDecoder(CodeModel.random(SIZE))
+    now = time.perf_counter if options.clock else time.process_time
+    model = CodeModel.random(SIZE)
+    model.generator.folded()  # as that of a stored one
+    decoder = CodeDecoder(model)
     sampler = Sampler(decoder, image_class("junco", device="cpu"), prior=decoder.prior("joint"), n_iters=10**6)
     print(f"{'a step at 128 px':44}{'plain':>10}{'ours':>10}{'ratio':>8}")
-    alone = report("batch 1", plain(decoder, 1), ours(sampler, 1))
-    together = report("batch 8", plain(decoder, 8), ours(sampler, 8))
+    alone = report("batch 1", plain(decoder, 1), ours(sampler, 1), now)
+    together = report("batch 8", plain(decoder, 8), ours(sampler, 8), now)
     print(f"{'steps per second, batch 8 over batch 1':44}{8 * alone / together:28.2f}")
-    before = memory_mb()
-    sampler.settings.__dict__["save_every"] = 0
-    state = sampler.start([0])
-    for _ in range(steps):
-        state, _ = sampler.advance(state)
-    gc.collect()
-    print(f"{f'peak memory before and after {steps} steps':44}{before:8.0f}MB{memory_mb():8.0f}MB")
+    state, used = sampler.start([0]), []
+    for steps in (WARM_UP, options.steps):
+        for _ in range(steps):
+            state, _ = sampler.advance(state)
+        used.append(memory_mb())
+    print(f"{f'memory after {WARM_UP} steps, and {options.steps} later':44}{used[0]:8.0f}MB{used[1]:8.0f}MB")
 
 
-def report(name: str, plain: Callable[[], object], ours: Callable[[], object]) -> float:
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("steps", nargs="?", type=int, default=2000)
+    parser.add_argument("--clock", action="store_true")
+    return parser.parse_args()
+
+
+def report(name: str, plain: Callable[[], object], ours: Callable[[], object], now: Callable[[], float]) -> float:
     """Print both times per step, and return ours in seconds."""
-    rounds = [(seconds(plain), seconds(ours)) for _ in range(ROUNDS)]
+    rounds = [(seconds(plain, now), seconds(ours, now)) for _ in range(ROUNDS)]
     best = [min(times) / STEPS for times in zip(*rounds, strict=True)]
     print(f"{name:44}{best[0] * 1e3:8.1f}ms{best[1] * 1e3:8.1f}ms{best[0] / best[1]:8.2f}")
     return best[1]
 
 
-def seconds(call: Callable[[], object]) -> float:
+def seconds(call: Callable[[], object], now: Callable[[], float]) -> float:
     call()
-    start = time.process_time()
+    start = now()
     for _ in range(STEPS):
         call()
-    return time.process_time() - start
+    return now() - start
 
 
 def ours(sampler: Sampler, batch: int) -> Callable[[], object]:
@@ -98,7 +109,9 @@ def plain(decoder: CodeDecoder, batch: int) -> Callable[[], Tensor]:
 
 
 def memory_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """What the process holds now, on Linux."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / 2**20
 
 
 if __name__ == "__main__":

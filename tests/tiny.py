@@ -172,18 +172,18 @@ def register_gan_cls(name: str = NAME, *, seed: int = 0) -> None:
         )
 
 
-def register_codes(name: str = "photos", *, size: int = 16, seed: int = 0) -> None:
+def register_codes(name: str = "photos", *, size: int = 16, code: str = "layout", seed: int = 0) -> None:
     """Register ppgn/name, a generator of codes whose pictures are random but differ from code to code."""
     from telephonegan.latent.codes import CodeModel
 
-    model = CodeModel.random(size, channels=4, seed=seed)
+    model = CodeModel.random(size, channels=4, code=code, seed=seed)
     parts = nn.ModuleDict({"encoder": model.encoder, "generator": model.generator, "autoencoder": model.autoencoder})
     store.register(
         "ppgn",
         name,
         parts.state_dict(),
         architecture="ppgn",
-        settings={"backbone": "lite0", "network": {"channels": 4, "size": size}},
+        settings={"backbone": "lite0", "network": {"channels": 4, "size": size, "code": code}},
     )
 
 

@@ -163,6 +163,8 @@ def _add_guided(measures: Any) -> None:
         measure.add_argument("name", nargs="?", default="photos", help="name of the model (default: photos)")
         measure.add_argument("--steps", type=int, default=200, metavar="N", help="of each chain (default: 200)")
         measure.add_argument("--generator", default="flickr8k", metavar="NAME", help="to compare with")
+        kept = "keep the pictures here; the same command goes on from them if it was stopped"
+        measure.add_argument("--pictures", type=Path, metavar="FOLDER", help=kept)
         _add_seed(measure)
 
 

@@ -13,14 +13,16 @@ _EXAMPLES = """examples:
   telephonegan import sgrvinod --checkpoint BEST_checkpoint_coco.pth.tar --vocabulary WORDMAP_coco.json
   telephonegan import pggan karras2018iclr-celebahq-1024x1024.pkl
   telephonegan import sje-flowers lm_sje_flowers_c10_hybrid_0.00070_1_10_trainvalids.txt_iter16400.t7
+  telephonegan import caffe --generator generator.caffemodel --encoder bvlc_reference_caffenet.caffemodel
+  telephonegan ppgn class junco --model caffe --network caffenet
   telephonegan play --generator attngan-coco --captioner yunjey"""
 
 _FILES = {
-    "generator": "AttnGAN, DM-GAN or DF-GAN: the generator, such as coco_AttnGAN2.pth",
+    "generator": "AttnGAN, DM-GAN, DF-GAN or PPGN: the generator, such as coco_AttnGAN2.pth or generator.caffemodel",
     "text_encoder": "with a generator: the text encoder, such as text_encoder100.pth",
     "dictionary": "with a generator: captions.pickle of the same data",
     "image_encoder": "with a generator, not needed to paint: such as image_encoder100.pth",
-    "encoder": "yunjey's captioner: such as encoder-5-3000.pkl",
+    "encoder": "yunjey's captioner: such as encoder-5-3000.pkl; PPGN: bvlc_reference_caffenet.caffemodel",
     "decoder": "yunjey's captioner: such as decoder-5-3000.pkl",
     "checkpoint": "sgrvinod's captioner: such as BEST_checkpoint_coco_5_cap_per_img_5_min_word_freq.pth.tar",
     "vocabulary": "either captioner: vocab.pkl or WORDMAP_….json",

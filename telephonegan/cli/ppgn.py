@@ -25,9 +25,11 @@ from telephonegan.errors import SettingsError, printable
 from telephonegan.files import expanded, json_bytes, place, png_bytes, replace
 
 if TYPE_CHECKING:
+    from telephonegan.latent.condition_networks import ConditionNetwork
     from telephonegan.latent.conditions import Condition
     from telephonegan.latent.decoders import CodeDecoder
     from telephonegan.latent.inpainting import Hole
+    from telephonegan.latent.published import CaffeDecoder
     from telephonegan.latent.sampler import Sampler, SamplerSettings, Sampling
 
 _EXAMPLES = """examples:
@@ -83,12 +85,13 @@ def add_ppgn(parser: argparse.ArgumentParser) -> None:
     unit = _sampling(actions, "unit", "what a hidden unit of a network looks for", _unit)
     unit.add_argument("layer", metavar="LAYER", help="any layer, such as stages.3.1, or conv1 to conv5")
     unit.add_argument("unit", type=whole, metavar="UNIT", help="which of its channels, from 0")
-    unit.add_argument("--xy", type=whole, help="its position, both across and down (default: the middle)")
     unit.add_argument("--y", type=whole, help="its position down")
     unit.add_argument("--x", type=whole, help="its position across")
 
     caption = _sampling(actions, "caption", "pictures of a sentence, in the eyes of a captioner", _caption)
-    caption.add_argument("sentence", metavar="SENTENCE", help="words, perhaps joined by underscores")
+    said = caption.add_mutually_exclusive_group(required=True)
+    said.add_argument("sentence", nargs="?", metavar="SENTENCE", help="words, perhaps joined by underscores")
+    said.add_argument("--sentence", dest="sentence_option", help=argparse.SUPPRESS)
     caption.add_argument("--captioner", default="flickr8k", metavar="NAME", help="which (default: flickr8k)")
     weights = "weights of words in the sentence, such as a=0.2; 0 leaves a word out"
     caption.add_argument("--word-weights", nargs="+", default=[], metavar="WORD=WEIGHT", help=weights)
@@ -143,7 +146,7 @@ def _sampling(
     """A command that samples: its model, network, settings and seeds."""
     command = _action(actions, name, what, act)
     command.add_argument("--model", default="photos", metavar="NAME", help="the generator of codes (default: photos)")
-    command.add_argument("--network", default="lite0", metavar="NAME", help="lite0 (default), lite1 or lite2")
+    command.add_argument("--network", default="lite0", metavar="NAME", help="lite0 (default), lite1, lite2 or caffenet")
     command.add_argument("--network-size", type=whole, default=128, help="pixels that it looks at (default: 128)")
     command.add_argument("--act_layer", "--act-layer", default="fc8", metavar="LAYER", help="of the classes, fc8 here")
     command.add_argument("--objective", default="paper", choices=_OBJECTIVES, help="what is increased (default: paper)")
@@ -151,6 +154,7 @@ def _sampling(
     for setting, (kind, told) in _SETTINGS.items():
         if setting not in without:
             _add(command, setting, type=kind, help=told)
+    command.add_argument("--xy", type=whole, help="position of a hidden unit, across and down (default: the middle)")
     _add(command, "init_file", help="begin with this photograph instead of a random code")
     _add(command, "write_labels", action="store_true", help="write the class below each picture of the sheet")
     command.add_argument("--seed", "--seeds", nargs="+", default=None, metavar="SEED", help="such as 0 3 or 0-9")
@@ -223,7 +227,7 @@ def _caption(options: argparse.Namespace) -> int:
 
     weights = dict(assigned_number(each) for each in options.word_weights)
     how = {"word_weights": weights, "device": options.device}
-    condition = CaptionCondition(options.sentence, options.captioner, **how)
+    condition = CaptionCondition(options.sentence or options.sentence_option, options.captioner, **how)
     options.seed, options.write_labels = options.seed or [0, 1, 2], True
     return _sampled("caption", options, _decoder(options), [condition], _settings("caption", options))
 
@@ -317,18 +321,24 @@ def _settings(example: str, options: argparse.Namespace) -> SamplerSettings:
     return changed(SETTINGS[example], **{name: value for name, value in typed.items() if value is not None})
 
 
-def _decoder(options: argparse.Namespace) -> CodeDecoder:
-    from telephonegan.latent.decoders import CodeDecoder
+def _decoder(options: argparse.Namespace) -> CodeDecoder | CaffeDecoder:
+    from telephonegan.latent.published import code_decoder
 
     if typed := [name for name in _OF_CAFFE if getattr(options, name)]:
         names = ", ".join(f"--{name}" for name in typed)
         print(f"{names}: networks are chosen with --model and --network here, so this is not used.", file=sys.stderr)
-    return CodeDecoder.load(options.model, options.device)
+    return code_decoder(options.model, options.device)
 
 
-def _network(options: argparse.Namespace) -> Any:
+def _network(options: argparse.Namespace) -> ConditionNetwork:
     from telephonegan.latent.condition_networks import ConditionNetwork
+    from telephonegan.latent.published import CaffeDecoder, code_decoder
 
+    if options.network == "caffenet":
+        decoder = code_decoder(options.model, options.device)
+        if not isinstance(decoder, CaffeDecoder):
+            raise SettingsError("caffenet comes with PPGN's own files: import those, and name them with --model.")
+        return decoder.network()
     return ConditionNetwork.load(options.network, options.device, size=options.network_size)
 
 
@@ -344,7 +354,8 @@ def _classes(options: argparse.Namespace) -> list[Condition]:
     network = _network(options)
     if network.layer(options.act_layer) == network.class_layer:
         return [image_class(each, network, objective=options.objective) for each in wanted]
-    return [Unit(network, options.act_layer, _unit_number(each), objective=options.objective) for each in wanted]
+    how = {"objective": options.objective, "y": options.xy, "x": options.xy}
+    return [Unit(network, options.act_layer, _unit_number(each), **how) for each in wanted]
 
 
 def _unit_number(typed: str) -> int:
@@ -366,7 +377,7 @@ def _seeds(typed: Sequence[str]) -> list[int]:
     return seeds
 
 
-def _hole(options: argparse.Namespace, decoder: CodeDecoder, seed: int) -> Hole:
+def _hole(options: argparse.Namespace, decoder: CodeDecoder | CaffeDecoder, seed: int) -> Hole:
     from telephonegan.latent.inpainting import Hole
 
     photo, how = open_picture(options.image), {"feather": options.feather}
@@ -394,7 +405,7 @@ def _folder(
 def _sampled(
     example: str,
     options: argparse.Namespace,
-    decoder: CodeDecoder,
+    decoder: CodeDecoder | CaffeDecoder,
     conditions: Sequence[Condition],
     settings: SamplerSettings,
     **how: Any,
@@ -411,7 +422,7 @@ def _kept(
     example: str,
     options: argparse.Namespace,
     folder: Path,
-    decoder: CodeDecoder,
+    decoder: CodeDecoder | CaffeDecoder,
     conditions: Sequence[Condition],
     settings: SamplerSettings,
     *,
@@ -426,12 +437,13 @@ def _kept(
     sampler = Sampler(decoder, conditions, prior=decoder.prior(options.prior), hole=hole, settings=settings)
     sampling = _run(options, folder, sampler, start)
     _write(example, options, folder, conditions, settings, sampling, box)
-    if gif and sampling.frames:
+    if gif:
         from telephonegan.latent.examples import animation
 
         for seed in sampling.seeds:
             name = "chain.gif" if len(sampling.seeds) == 1 else f"chain-seed-{seed}.gif"
-            replace(folder / name, animation(sampling, seed, milliseconds=gif))
+            if frames := sampling.of(seed):
+                replace(folder / name, animation(frames, milliseconds=gif))
     stop_if_asked()
     return sampling
 

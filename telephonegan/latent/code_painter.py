@@ -14,6 +14,7 @@ from telephonegan import inference
 from telephonegan.captioning import Captioner
 from telephonegan.generation import Generator
 from telephonegan.latent.decoders import CodeDecoder
+from telephonegan.latent.published import code_decoder
 from telephonegan.latent.sampler import Sampler, SamplerSettings
 from telephonegan.latent.text_conditions import CaptionCondition
 from telephonegan.painting import Latents, Painter
@@ -41,7 +42,7 @@ class CodePainter(Painter):
     def of(cls, entry: catalogue.Entry, device: torch.device, captioner: str = "flickr8k") -> CodePainter:
         """The painter of a model of kind "ppgn", in the eyes of a captioner. Raises UnknownModelError, WeightsError."""
         found = catalogue.find("captioner", captioner)
-        return cls(CodeDecoder.load(entry.name, device), inference.shared_model(Captioner, found, device))
+        return cls(code_decoder(entry.name, device), inference.shared_model(Captioner, found, device))
 
     def encode(self, text: str) -> EncodedText:
         return self.vocabulary.encode(text, limit=self.captioner.words_limit)

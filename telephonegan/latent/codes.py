@@ -16,7 +16,7 @@ _PARTS = ("encoder", "generator", "autoencoder")
 
 @dataclass(frozen=True)
 class CodeModel:
-    """Three networks that share one space of codes (B,1024).
+    """Three networks that share one space of codes (B,W): 1,024 numbers, or 1,280 of a model with pooled codes.
 
     >>> model = load("photos")  # doctest: +SKIP
     >>> model.paint(model.encode(images)).shape  # doctest: +SKIP
@@ -44,21 +44,22 @@ class CodeModel:
         return self.encoder.bound
 
     def encode(self, images: Tensor) -> Tensor:
-        """(B,3,H,W) in [-1,1], of any size → codes (B,1024)."""
+        """(B,3,H,W) in [-1,1], of any size → codes (B,W)."""
         return self.encoder(images)
 
     def paint(self, codes: Tensor) -> Tensor:
-        """Codes (B,1024) → (B,3,S,S) in [-1,1], where the generator may go a little beyond."""
+        """Codes (B,W) → (B,3,S,S) in [-1,1], where the generator may go a little beyond."""
         return self.generator(codes).clamp(-1, 1)
 
     @classmethod
     def of(cls, entry: catalogue.Entry, device: torch.device) -> CodeModel:
         """The model of a manifest entry. Raises WeightsError."""
         settings = inference.settings_of(entry, "ppgn")
+        generator = settings.part("network").build(CodeGenerator)
         model = cls(
-            CodeEncoder(inference.shared_backbone(settings.value("backbone", str), device)),
-            settings.part("network").build(CodeGenerator),
-            FeatureAutoencoder(),
+            CodeEncoder(inference.shared_backbone(settings.value("backbone", str), device), generator.code),
+            generator,
+            FeatureAutoencoder(code_width=generator.code_width),
             entry.name,
             device,
         )
@@ -71,14 +72,15 @@ class CodeModel:
         return model
 
     @classmethod
-    def random(cls, size: int = 64, *, channels: int = 32, seed: int = 0) -> CodeModel:
+    def random(cls, size: int = 64, *, channels: int = 32, code: str = "layout", seed: int = 0) -> CodeModel:
         """A model with random weights, for trying things out; its encoder is fitted to nothing."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            generator, autoencoder = CodeGenerator(channels=channels, size=size), FeatureAutoencoder()
+            generator = CodeGenerator(channels=channels, size=size, code=code)
+            autoencoder = FeatureAutoencoder(code_width=generator.code_width)
             for stage in generator.stages.values():
                 torch.nn.init.kaiming_normal_(stage.to_image.weight)
-        encoder = CodeEncoder(inference.shared_backbone("lite0", torch.device("cpu")))
+        encoder = CodeEncoder(inference.shared_backbone("lite0", torch.device("cpu")), code)
         nets = [net.eval().requires_grad_(False) for net in (encoder, generator, autoencoder)]
         return cls(*nets, "random")
 

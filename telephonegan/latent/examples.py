@@ -105,9 +105,9 @@ def tile_of(
     return labelled(image, frame.label) if labels else image
 
 
-def animation(sampling: Sampling, seed: int, *, labels: bool = True, milliseconds: int = MILLISECONDS) -> bytes:
-    """The frames of a seed as an endless GIF, each shown so long."""
-    tiles = [tile_of(frame, labels=labels) for frame in sampling.of(seed)]
+def animation(frames: Sequence[Frame], *, labels: bool = True, milliseconds: int = MILLISECONDS) -> bytes:
+    """At least one frame as an endless GIF, each shown so long."""
+    tiles = [tile_of(frame, labels=labels) for frame in frames]
     high = max(tile.height for tile in tiles)
     sheets = [Image.new("RGB", (tile.width, high), "white") for tile in tiles]
     for sheet_, tile in zip(sheets, tiles, strict=True):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from telephonegan import inference
-from telephonegan.errors import WeightsError
+from telephonegan.errors import SettingsError
+from telephonegan.images import to_tensor, working_image
 from telephonegan.latent.condition_networks import ConditionNetwork
-from telephonegan.latent.decoders import Units
+from telephonegan.latent.decoders import CodeDecoder, Units
 from telephonegan.latent.priors import GaussianPrior, JointPrior, NoPrior, Prior
 from telephonegan.networks.caffe import (
     INPUT_SIZE,
@@ -21,38 +23,45 @@ from telephonegan.networks.caffe import (
     caffe_pixels,
 )
 from telephonegan.networks.imagenet import class_names
-from telephonegan.zoo.caffemodel import read_caffemodel, tensors_of
+from telephonegan.zoo import catalogue, store
+from telephonegan.zoo.published_ppgn import read_ppgn
 
-_ENCODER = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
+ARCHITECTURE = "caffe-ppgn"
 
 
 class CaffeDecoder:
     """The published generator of codes from CaffeNet's layer fc6, and the encoder of its prior.
 
-    `generator` and `encoder` are the files generator.caffemodel and bvlc_reference_caffenet.caffemodel. Raises
-    WeightsError for other files.
-
-    >>> decoder = CaffeDecoder("generator.caffemodel", "bvlc_reference_caffenet.caffemodel")  # doctest: +SKIP
+    >>> decoder = CaffeDecoder.read("generator.caffemodel", "bvlc_reference_caffenet.caffemodel")  # doctest: +SKIP
     >>> Sampler(decoder, image_class("junco", decoder.network()), prior=decoder.prior("joint"))  # doctest: +SKIP
     """
 
-    name, size, low, high, units = "ppgn", PAINTED_SIZE, 0.0, LARGEST_CODE, Units()
+    size, low, high, units = PAINTED_SIZE, 0.0, LARGEST_CODE, Units()
 
     def __init__(
         self,
-        generator: str | os.PathLike[str],
-        encoder: str | os.PathLike[str],
+        generator: CaffeCodeGenerator,
+        encoder: CaffeNet,
         *,
+        name: str = "ppgn",
         device: str | torch.device = "auto",
     ) -> None:
-        self.device = inference.resolve_device(device)
-        layers = read_caffemodel(encoder)
-        width, classes = (len(layers[name][1].reshape(-1)) if name in layers else 1 for name in ("fc6", "fc8"))
-        self.encoder = _loaded(CaffeNet(classes, width=width), layers, _ENCODER, encoder).to(self.device)
-        self.generator = _loaded(
-            CaffeCodeGenerator(width), read_caffemodel(generator), CaffeCodeGenerator.names, generator
-        ).to(self.device)
-        self.width = width
+        self.device, self.name, self.width = inference.resolve_device(device), name, generator.code_width
+        self.generator, self.encoder = (net.to(self.device) for net in (generator, encoder))
+
+    @classmethod
+    def read(cls, generator: str | Path, encoder: str | Path, *, device: str | torch.device = "auto") -> CaffeDecoder:
+        """From generator.caffemodel and bvlc_reference_caffenet.caffemodel. Raises WeightsError for other files."""
+        return cls(*read_ppgn(generator, encoder), device=device)
+
+    @classmethod
+    def of(cls, entry: catalogue.Entry, device: torch.device) -> CaffeDecoder:
+        """The model of a manifest entry, which `telephonegan import` made of the files. Raises WeightsError."""
+        network = inference.settings_of(entry, ARCHITECTURE).part("network")
+        width, classes = (network.value(name, int) for name in ("width", "classes"))
+        nets = nn.ModuleDict({"generator": CaffeCodeGenerator(width), "encoder": CaffeNet(classes, width=width)})
+        store.load_strict(nets, store.read_tensors(entry)).eval().requires_grad_(False)
+        return cls(nets["generator"], nets["encoder"], name=entry.name, device=device)
 
     def __call__(self, vectors: Tensor) -> Tensor:
         return self.generator(vectors)
@@ -62,12 +71,18 @@ class CaffeDecoder:
         """The codes (B,W) of pictures (B,3,H,W) in [-1,1]."""
         return self.encoder.code(caffe_pixels(images.to(self.device)))
 
+    def code_of(self, image: Any) -> Tensor:
+        """The code (W,) of a photograph, which is squashed to a square. Raises ImageError."""
+        return self.encode(to_tensor([working_image(image)], PAINTED_SIZE))[0]
+
     def random(self, generator: torch.Generator) -> Tensor:
         return torch.randn(self.width, generator=generator)
 
     def prior(self, name: str) -> Prior:
-        """The prior of that name: "joint", "l2" or "none"; a file of an autoencoder was never published."""
+        """The prior of that name: "joint", "l2" or "none"; no autoencoder was published. Raises SettingsError."""
         priors = {"joint": lambda: JointPrior(self.encode), "l2": lambda: GaussianPrior(name="l2"), "none": NoPrior}
+        if name not in priors:
+            raise SettingsError(f"The prior of PPGN's codes is one of {', '.join(priors)}; {name!r} was given.")
         return priors[name]()
 
     def network(self) -> ConditionNetwork:
@@ -86,14 +101,13 @@ class CaffeDecoder:
         )
 
 
-def _loaded(
-    net: torch.nn.Module, layers: dict, names: tuple[str, ...], path: str | os.PathLike[str]
-) -> torch.nn.Module:
-    arrays = tensors_of(layers, {name: name for name in names})
-    found = {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
-    own = net.state_dict()
-    if odd := next((name for name, tensor in found.items() if tensor.numel() != own[name].numel()), None):
-        shapes = f"{tuple(found[odd].shape)}, not {tuple(own[odd].shape)}"
-        raise WeightsError(f"{os.fspath(path)} is of another network: its {odd} has the shape {shapes}.")
-    net.load_state_dict({name: tensor.reshape(own[name].shape) for name, tensor in found.items()})
-    return net.eval().requires_grad_(False)
+def code_decoder(name: str = "photos", device: str | torch.device = "auto") -> CodeDecoder | CaffeDecoder:
+    """The decoder of the model ppgn/`name`, trained here or published. Raises UnknownModelError, WeightsError.
+
+    >>> code_decoder("photos").size  # doctest: +SKIP
+    64
+    """
+    entry = catalogue.find("ppgn", name)
+    if entry.architecture == ARCHITECTURE:
+        return inference.shared_model(CaffeDecoder, entry, inference.resolve_device(device))
+    return CodeDecoder.load(name, device)

@@ -37,7 +37,7 @@ _STAGES = (
     (3, 1, 6, 320, 1),
 )
 _SCALES = {"lite0": (1.0, 1.0), "lite1": (1.0, 1.1), "lite2": (1.1, 1.2)}  # of channels and of blocks
-_STEM, _HEAD, _CLASSES = 32, 1280, 1000  # the same in all of them
+_STEM, HEAD_CHANNELS, _CLASSES = 32, 1280, 1000  # the same in all of them
 _EPSILON = 1e-3  # of the batch norms that were folded
 _STAGE_OF_STRIDE = {4: 1, 8: 2, 16: 4, 32: 6}
 
@@ -61,9 +61,9 @@ class Backbone(nn.Module):
         self.stem = nn.Sequential(StridedConv2d(3, _STEM, 3), nn.ReLU6(inplace=True))
         self.stages = nn.Sequential(*(nn.Sequential(*blocks) for blocks in stages))
         self.channels = {stride: stages[index][-1].channels for stride, index in _STAGE_OF_STRIDE.items()}
-        self.head_channels = _HEAD
-        self.head = nn.Sequential(nn.Conv2d(self.channels[32], _HEAD, 1), nn.ReLU6(inplace=True))
-        self.classifier = nn.Linear(_HEAD, _CLASSES)
+        self.head_channels = HEAD_CHANNELS
+        self.head = nn.Sequential(nn.Conv2d(self.channels[32], HEAD_CHANNELS, 1), nn.ReLU6(inplace=True))
+        self.classifier = nn.Linear(HEAD_CHANNELS, _CLASSES)
         if pretrained:
             _load_folded(self, _read_package(name))
         self.eval().requires_grad_(False)

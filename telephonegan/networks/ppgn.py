@@ -1,27 +1,33 @@
 """The networks of plug & play generation: pictures to codes, codes back to pictures, and an autoencoder of codes.
 
-Nguyen et al., "Plug & Play Generative Networks" (2017), with EfficientNet-Lite0 in the place of CaffeNet: a code is its
-last feature map, whose 320 channels are reduced to 64 principal components, so that a code keeps the layout.
+Nguyen et al., "Plug & Play Generative Networks" (2017), with EfficientNet-Lite0 in the place of CaffeNet. There are two
+kinds of codes: "layout", its last feature map, whose 320 channels are reduced to 64 principal components in each of 16
+cells, 1,024 numbers; and "pooled", the means of its 1,280 head channels, which know what is there and not where.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
 
 from telephonegan.errors import SettingsError
-from telephonegan.networks.backbone import Backbone
+from telephonegan.networks.backbone import HEAD_CHANNELS, Backbone
 from telephonegan.networks.batchnorm import BatchNorm2d
 from telephonegan.networks.folding import fold_batch_norm
 
+CODES = ("layout", "pooled")
 GRID = 4  # cells on a side of a code
 COMPONENTS = 64  # numbers in each cell
 CODE_WIDTH = COMPONENTS * GRID * GRID
 INPUT_SIZE = 32 * GRID  # pixels the encoder sees
+PICTURE = -1  # the key of the picture itself in a pyramid, whose other keys are strides
 
+_AT_ONCE = 512  # feature maps whose 1,280 channels are computed together
 _SLOPE = 0.2
 _WIDTHS = {4: 8, 8: 8, 16: 4, 32: 2, 64: 1, 128: 0.5}  # resolution → multiple of `channels`
 BASE = 8  # pixels on a side of the linear part
@@ -30,24 +36,24 @@ _HIDDEN = (448, 224, 112)
 
 
 class CodeEncoder(nn.Module):
-    """Pictures to codes, by a frozen backbone and one projection that all 16 cells share.
+    """Pictures to codes, by a frozen backbone and, for "layout", one projection that all 16 cells share.
 
-    Each of the 1,024 numbers has mean 0 and standard deviation 1 over the photographs that `fit` was given. `bound` is
-    the largest number that a sampler should allow. The backbone is not part of the weights and not moved by `to`.
+    Each number of a code has mean 0 and standard deviation 1 over the photographs that `fit` was given. `bound` is the
+    largest number that a sampler should allow. The backbone is not part of the weights and not moved by `to`.
 
     >>> CodeEncoder(Backbone("lite0", pretrained=False)).encode(torch.zeros(2, 3, 64, 64)).shape
     torch.Size([2, 1024])
     """
 
-    code_width = CODE_WIDTH
-
-    def __init__(self, backbone: Backbone) -> None:
+    def __init__(self, backbone: Backbone, code: str = "layout") -> None:
         super().__init__()
         self._backbone = (backbone,)  # in a tuple, so that it is no submodule
-        channels = backbone.channels[32]
-        self.register_buffer("projection", torch.eye(COMPONENTS, channels))
-        self.register_buffer("mean", torch.zeros(COMPONENTS, GRID, GRID))
-        self.register_buffer("deviation", torch.ones(COMPONENTS, GRID, GRID))
+        self.code, self.code_width = code, width_of(code)
+        shape = (COMPONENTS, GRID, GRID) if code == "layout" else (self.code_width, 1, 1)
+        if code == "layout":
+            self.register_buffer("projection", torch.eye(COMPONENTS, backbone.channels[32]))
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("deviation", torch.ones(shape))
         self.register_buffer("largest", torch.tensor(4.0))
 
     @property
@@ -60,34 +66,53 @@ class CodeEncoder(nn.Module):
         return float(self.largest)
 
     def encode(self, images: Tensor) -> Tensor:
-        """(B,3,H,W) in [-1,1], of any size → codes (B,1024). Differentiable."""
+        """(B,3,H,W) in [-1,1], of any size → codes (B,W). Differentiable."""
         return self.of_map(self.backbone(enlarged(images), (32,))[32])
 
     forward = encode
 
     def of_map(self, features: Tensor) -> Tensor:
-        """The codes (B,1024) of the backbone's feature maps (B,320,4,4) of stride 32."""
-        components = F.conv2d(features, self.projection[:, :, None, None])
-        return ((components - self.mean) / self.deviation).flatten(1)
+        """The codes (B,W) of the backbone's feature maps (B,320,4,4) of stride 32."""
+        return ((self._components(features) - self.mean) / self.deviation).flatten(1)
+
+    def _components(self, features: Tensor) -> Tensor:
+        """The numbers of codes as the backbone gives them, by channel and cell."""
+        if self.code == "layout":
+            return F.conv2d(features, self.projection[:, :, None, None])
+        return torch.cat([self.backbone.head(part).mean((2, 3), keepdim=True) for part in features.split(_AT_ONCE)])
 
     @torch.no_grad()
     def fit(self, features: Tensor) -> CodeEncoder:
         """Take projection, scale and bound from feature maps (N,320,4,4) of photographs. Returns the encoder."""
-        cells = features.float().permute(0, 2, 3, 1).flatten(0, 2).double()
-        _, directions = torch.linalg.eigh(torch.cov(cells.T))
-        # The sign of a direction is arbitrary; its largest weight is positive, so that a code is reproducible.
-        leading = directions.flip(1)[:, :COMPONENTS].T
-        signs = leading.gather(1, leading.abs().argmax(1, keepdim=True)).sign()
-        self.projection.copy_(leading * signs)
-        self.mean.zero_()
-        self.deviation.fill_(1)
-        components = self.of_map(features.float()).unflatten(1, self.mean.shape)
+        if self.code == "layout":
+            self.projection.copy_(_leading_directions(features.float()))
+        components = self._components(features.float())
         self.mean.copy_(components.mean(0))
         self.deviation.copy_(components.std(0).clamp_min(1e-4))
         codes = (components - self.mean) / self.deviation
         rank = max(1, round(0.999 * codes.numel()))
         self.largest.copy_(codes.abs().flatten().kthvalue(rank).values)
         return self
+
+
+def width_of(code: str) -> int:
+    """How many numbers a code of this kind has. Raises SettingsError.
+
+    >>> width_of("layout"), width_of("pooled")
+    (1024, 1280)
+    """
+    if code not in CODES:
+        raise SettingsError(f"code is one of {', '.join(CODES)}; {code!r} was given.")
+    return CODE_WIDTH if code == "layout" else HEAD_CHANNELS
+
+
+def _leading_directions(features: Tensor) -> Tensor:
+    """The principal components (64,320) of all cells of feature maps (N,320,h,w)."""
+    cells = features.permute(0, 2, 3, 1).flatten(0, 2).double()
+    _, directions = torch.linalg.eigh(torch.cov(cells.T))
+    # The sign of a direction is arbitrary; its largest weight is positive, so that a code is reproducible.
+    leading = directions.flip(1)[:, :COMPONENTS].T
+    return leading * leading.gather(1, leading.abs().argmax(1, keepdim=True)).sign()
 
 
 def enlarged(images: Tensor) -> Tensor:
@@ -125,7 +150,7 @@ class _Stage(nn.Module):
 
 
 class CodeGenerator(nn.Module):
-    """Codes (B,1024) to pictures of 8, 16, 32, 64 or 128 pixels, without noise.
+    """Codes (B,W) to pictures of 8, 16, 32, 64 or 128 pixels, without noise.
 
     It begins with a linear function of the code, 8×8 pixels, which `fit` finds by ridge regression and training leaves
     alone: that is worth thousands of steps. Every stage adds its detail to the enlarged picture of the stage before
@@ -137,16 +162,17 @@ class CodeGenerator(nn.Module):
     torch.Size([2, 3, 16, 16])
     """
 
-    code_width = CODE_WIDTH
-
-    def __init__(self, *, channels: int = 32, size: int = 64) -> None:
+    def __init__(self, *, channels: int = 32, size: int = 64, code: str = "layout") -> None:
         super().__init__()
+        self.code, self.code_width = code, width_of(code)
         sizes = [side for side in _WIDTHS if side > GRID]
         if size not in sizes:
             raise SettingsError(f"size must be {', '.join(map(str, sizes))}; {size} was given.")
         self.size = size
         widths = {side: max(1, int(channels * many)) for side, many in _WIDTHS.items() if side <= size}
-        self.base = nn.Linear(CODE_WIDTH, 3 * BASE**2).requires_grad_(False)
+        self.base = nn.Linear(self.code_width, 3 * BASE**2).requires_grad_(False)
+        # A pooled code has no layout; it is given one.
+        self.laid_out = nn.Identity() if code == "layout" else nn.Linear(self.code_width, CODE_WIDTH)
         self.first = nn.Conv2d(COMPONENTS, widths[GRID], 3, padding=1)
         self.residual = _Residual(widths[GRID])
         self.stages = nn.ModuleDict({str(b): _Stage(widths[a], widths[b]) for a, b in pairwise(widths)})
@@ -156,11 +182,11 @@ class CodeGenerator(nn.Module):
 
     @torch.no_grad()
     def fit(self, codes: Tensor, images: Tensor) -> None:
-        """Fit the linear part to photographs (N,3,8,8) in [-1,1] and their codes (N,1024)."""
+        """Fit the linear part to photographs (N,3,8,8) in [-1,1] and their codes (N,W)."""
         wanted = images.flatten(1).double()
         mean = wanted.mean(0)
         known = codes.double()
-        penalty = _RIDGE * len(known) * torch.eye(CODE_WIDTH, dtype=torch.float64, device=known.device)
+        penalty = _RIDGE * len(known) * torch.eye(self.code_width, dtype=torch.float64, device=known.device)
         weight = torch.linalg.solve(known.T @ known + penalty, known.T @ (wanted - mean))
         self.base.weight.copy_(weight.T)
         self.base.bias.copy_(mean)
@@ -170,11 +196,12 @@ class CodeGenerator(nn.Module):
         return fold_batch_norm(self.eval()).requires_grad_(False)
 
     def forward(self, codes: Tensor) -> Tensor:
-        """codes (B,1024) → pictures (B,3,size,size), trained to be in [-1,1] but not bounded.
+        """codes (B,W) → pictures (B,3,size,size), trained to be in [-1,1] but not bounded.
 
         The last layer is linear, as in the paper: a bounded one has no gradient where a picture is all white.
         """
-        x = codes.unflatten(1, (COMPONENTS, GRID, GRID)).contiguous(memory_format=torch.channels_last)
+        x = self.laid_out(codes).unflatten(1, (COMPONENTS, GRID, GRID))
+        x = x.contiguous(memory_format=torch.channels_last)
         x = self.residual(self.first(x))
         image = self.base(codes).unflatten(1, (3, BASE, BASE))
         for stage in self.stages.values():
@@ -207,5 +234,39 @@ class FeatureAutoencoder(nn.Module):
         self.layers = nn.Sequential(*layers[:-1])
 
     def forward(self, codes: Tensor) -> Tensor:
-        """codes (B,1024), possibly with noise → codes (B,1024) without it."""
+        """codes (B,W), possibly with noise → codes (B,W) without it."""
         return self.layers(codes)
+
+
+class CodeDiscriminator(nn.Module):
+    """Whether a picture is the photograph of its code: convolutions beside the code, as PPGN's own discriminator has.
+
+    It sees pixels only, where the projected one sees features of a trained network. `pyramid` holds the pictures
+    (B,3,S,S) under `PICTURE`.
+
+    >>> net = CodeDiscriminator(size=64)
+    >>> net({PICTURE: torch.zeros(2, 3, 64, 64)}, torch.zeros(2, 1024))[0].shape
+    torch.Size([2, 1])
+    """
+
+    def __init__(self, *, size: int, code_width: int = CODE_WIDTH, width: int = 32) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels_in, channels = 3, width
+        while size > GRID:
+            layers += [spectral_norm(nn.Conv2d(channels_in, channels, 4, 2, 1)), nn.LeakyReLU(_SLOPE)]
+            channels_in, channels, size = channels, min(2 * channels, 8 * width), size // 2
+        self.seen = nn.Sequential(*layers)
+        self.known = nn.Sequential(
+            *(spectral_norm(nn.Linear(code_width, 16 * width)), nn.LeakyReLU(_SLOPE)),
+            *(spectral_norm(nn.Linear(16 * width, 8 * width)), nn.LeakyReLU(_SLOPE)),
+        )
+        self.judged = nn.Sequential(
+            *(spectral_norm(nn.Linear(channels_in + 8 * width, 8 * width)), nn.LeakyReLU(_SLOPE)),
+            spectral_norm(nn.Linear(8 * width, 1)),
+        )
+
+    def forward(self, pyramid: Mapping[int, Tensor], *codes: Tensor) -> list[Tensor]:
+        """Logits (B,1) of the pictures with each batch of codes (B,W); positive means real."""
+        seen = self.seen(pyramid[PICTURE]).mean((2, 3))
+        return [self.judged(torch.cat([seen, self.known(each)], 1)) for each in codes]

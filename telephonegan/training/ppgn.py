@@ -1,8 +1,9 @@
 """Training the generator of plug & play generation: codes of photographs back to the photographs.
 
 The losses are those of the noiseless joint variant (Nguyen et al., "Plug & Play Generative Networks", 2017, section
-3.5): pixels, features of the encoder, and an adversarial loss; here the discriminator is a projected one, and it begins
-when the generator paints recognisable pictures. A denoising autoencoder of codes is trained along with it.
+3.5): pixels, features of the encoder, and an adversarial loss; here the discriminator is a projected one unless
+`discriminator="plain"` chooses one like theirs, and it begins when the generator paints recognisable pictures. A
+denoising autoencoder of codes is trained along with it.
 """
 
 from __future__ import annotations
@@ -18,10 +19,20 @@ from torch.nn import functional as F
 
 from telephonegan.data.joined import JoinedPhotos
 from telephonegan.data.photos import unit_range
+from telephonegan.errors import SettingsError
 from telephonegan.images import contact_sheet
 from telephonegan.inference import random_generator
 from telephonegan.networks.damsm import pooled_features
-from telephonegan.networks.ppgn import BASE, INPUT_SIZE, CodeEncoder, CodeGenerator, FeatureAutoencoder
+from telephonegan.networks.ppgn import (
+    BASE,
+    INPUT_SIZE,
+    PICTURE,
+    CodeDiscriminator,
+    CodeEncoder,
+    CodeGenerator,
+    FeatureAutoencoder,
+    width_of,
+)
 from telephonegan.text import Vocabulary
 from telephonegan.training.augment import augment
 from telephonegan.training.devices import autocast, fetched
@@ -34,6 +45,7 @@ _SHOWN = 32
 _BATCH = 32
 _COMPARED = (8, 16, 32)  # strides of the feature loss
 _WEIGHT = (0.0, 1e6)
+DISCRIMINATORS = ("projected", "plain")
 
 
 @dataclass(frozen=True)
@@ -41,6 +53,8 @@ class PpgnSettings(ProjectedSettings):
     """What a run depends on; sizes in pixels. It has no schedule."""
 
     size: int = 64
+    code: str = "layout"  # or "pooled", which knows what there is and not where
+    discriminator: str = "projected"  # or "plain", which sees pixels and the code, as PPGN's own
     backbone_input: int = 64
     batch_size: int = 16
     ema_half_life: int = 10_000
@@ -57,6 +71,10 @@ class PpgnSettings(ProjectedSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        width_of(self.code)
+        if self.discriminator not in DISCRIMINATORS:
+            allowed = ", ".join(DISCRIMINATORS)
+            raise SettingsError(f"discriminator is one of {allowed}; {self.discriminator!r} was given.")
         check_ranges(
             self,
             size=SIZE,
@@ -115,7 +133,7 @@ class PpgnRecipe(ProjectedGan):
         self.photos = train.pixels(INPUT_SIZE, cache).to(self.device)
         self.shown = _spread(shown.pixels(INPUT_SIZE, cache), _SHOWN).to(self.device)
         sample = _sample(len(self.photos), settings.fitted_on)
-        self.encoder = CodeEncoder(self.backbone).to(self.device)
+        self.encoder = CodeEncoder(self.backbone, settings.code).to(self.device)
         maps = cached(
             cache / f"ppgn-maps-{train.fingerprint()}-{settings.fitted_on}.npy",
             lambda: self.photos[sample].split(_BATCH),
@@ -127,14 +145,23 @@ class PpgnRecipe(ProjectedGan):
         self.generator_optimiser = torch.optim.Adam(
             self.generator.parameters(), settings.generator_learning_rate, (0.5, 0.99)
         )
-        self.autoencoder = FeatureAutoencoder().to(self.device)
+        self.autoencoder = FeatureAutoencoder(code_width=self.encoder.code_width).to(self.device)
         self.autoencoder_optimiser = torch.optim.Adam(self.autoencoder.parameters(), 5e-4)
         self.recent = RecentCodes(8 * settings.autoencoder_batch, self.encoder.code_width).to(self.device)
         self.deviations = self._deviations(sample[: 8 * _BATCH])
 
     def network(self) -> dict[str, Any]:
         """The settings the generator is built from."""
-        return {name: getattr(self.settings, name) for name in ("channels", "size")}
+        return {name: getattr(self.settings, name) for name in ("channels", "size", "code")}
+
+    def new_discriminator(self, embedding_width: int) -> nn.Module:
+        """The one that was chosen: over features, or over pixels and the code."""
+        if self.settings.discriminator == "projected":
+            return super().new_discriminator(embedding_width)
+        return CodeDiscriminator(size=self.settings.size, code_width=width_of(self.settings.code))
+
+    def pyramid(self, images: Tensor, size: int) -> dict[int, Tensor]:
+        return super().pyramid(images, size) | {PICTURE: images}
 
     def state(self) -> dict[str, Any]:
         mine = ("encoder", "autoencoder", "autoencoder_optimiser", "recent")
@@ -187,8 +214,9 @@ class PpgnRecipe(ProjectedGan):
             painted, photographed = self._seen_alike(picture, real, size)
             losses = {"image": F.mse_loss(picture, real), "features": self._feature_loss(painted, photographed)}
             if step >= settings.adversarial_after or step < settings.discriminator_alone:
-                losses["discriminator"] = self.discriminator_step(photographed, painted)
-                losses["adversarial"] = self.adversarial(painted)
+                told = [codes] if settings.discriminator == "plain" else []
+                losses["discriminator"] = self.discriminator_step(photographed, painted, *told)
+                losses["adversarial"] = self.adversarial(painted, *told)
             if self.moments is not None:
                 pooled = pooled_features(self.backbone.head(painted[32]))
                 losses["moments"] = self.discrepancy(pooled, photographed, size)

@@ -113,9 +113,7 @@ class ProjectedGan:
         settings = self.settings
         self.generator = generator.to(self.device, memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
-        shapes = {stride: (self.backbone.channels[stride], settings.backbone_input // stride) for stride in STRIDES}
-        shapes[THUMBNAIL] = (3, settings.thumbnail)
-        self.discriminator = ProjectedDiscriminator(shapes, embedding_width=embedding_width, width=settings.head_width)
+        self.discriminator = self.new_discriminator(embedding_width)
         self.discriminator.to(self.device, memory_format=torch.channels_last)
         self.moments = None
         if settings.moment_weight:
@@ -127,6 +125,13 @@ class ProjectedGan:
             self._compile()
         self.generator_optimiser = torch.optim.Adam(self.generator.parameters(), settings.learning_rate, (0.0, 0.99))
         self.discriminator_optimiser = torch.optim.Adam(trained, settings.learning_rate, (0.0, 0.99))
+
+    def new_discriminator(self, embedding_width: int) -> nn.Module:
+        """The heads over the pyramid of features."""
+        settings = self.settings
+        shapes = {stride: (self.backbone.channels[stride], settings.backbone_input // stride) for stride in STRIDES}
+        shapes[THUMBNAIL] = (3, settings.thumbnail)
+        return ProjectedDiscriminator(shapes, embedding_width=embedding_width, width=settings.head_width)
 
     def new_moments(self) -> MomentMatching | nn.ModuleDict:
         """Moment matching, one per input size if there are several."""

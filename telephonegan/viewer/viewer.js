@@ -54,7 +54,9 @@ export default {
     model.on("msg:custom", told);
     whole.addEventListener("keydown", pressed, true);
     whole.addEventListener("focusin", focused, true);
+    const unname = nameSliders(el);
     return () => {
+      unname();
       model.off("change:data", changed);
       model.off("msg:custom", told);
       whole.removeEventListener("keydown", pressed, true);
@@ -801,6 +803,26 @@ function element(tag, attributes, ...children) {
 /** JupyterLab takes the arrow keys unless the element with the focus itself, not one around it, says this. */
 function keepKeys(focused) {
   focused.setAttribute("data-lm-suppress-shortcuts", "true");
+}
+
+/** Sliders of ipywidgets tell nobody what they are for; those around a view get the words before them as their name. */
+function nameSliders(el) {
+  const panel = () => el.closest(".tg-studio, .tg-player");
+  const name = () => {
+    for (const slider of panel()?.querySelectorAll(".widget-inline-hbox") ?? []) {
+      const handle = slider.querySelector(".noUi-handle:not([aria-label])");
+      handle?.setAttribute("aria-label", slider.querySelector("label")?.textContent ?? "");
+    }
+  };
+  const others = new MutationObserver(name); // they come after the view
+  const placed = new ResizeObserver(() => {
+    if (!panel()) return;
+    placed.disconnect();
+    others.observe(panel(), { childList: true, subtree: true });
+    name();
+  });
+  placed.observe(el);
+  return () => [placed, others].forEach((observer) => observer.disconnect());
 }
 
 function shape(tag, attributes, ...children) {

@@ -26,6 +26,7 @@ from telephonegan.zoo.legacy_pickles import read_captions, read_tf_networks, rea
 from telephonegan.zoo.pickled_modules import read_modules
 from telephonegan.zoo.published import load_published, network_settings
 from telephonegan.zoo.published_char_cnn_rnn import read_char_cnn_rnn
+from telephonegan.zoo.published_ppgn import read_ppgn
 
 _SAMPLED_WORDS = 19  # the published sampler takes 20 steps, the first of which yields the start marker
 _TERMS = "as its authors published it; MIT for the code"
@@ -34,6 +35,7 @@ _GENERATOR_FILES = ("generator", "text_encoder", "dictionary")
 _CAPTIONER_FILES = ("encoder", "decoder", "vocabulary")
 _CHECKPOINT_FILES = ("checkpoint", "vocabulary")
 _EMBEDDING_FILES = ("char_cnn_rnn",)
+_PPGN_FILES = ("generator", "encoder")
 
 Sources = Mapping[str, Mapping[str, str]]
 
@@ -49,16 +51,19 @@ def import_model(
     """Register a model from its published files.
 
     `files` are those of `import_attngan` (generator, text_encoder, dictionary and perhaps image_encoder), of
-    `import_captioner` (encoder, decoder, vocabulary), of `import_attending_captioner` (checkpoint, vocabulary) or of
-    `import_char_cnn_rnn` (char_cnn_rnn), by name. Raises SettingsError for files that do not belong together or are
-    incomplete, and the errors of those four.
+    `import_captioner` (encoder, decoder, vocabulary), of `import_attending_captioner` (checkpoint, vocabulary), of
+    `import_char_cnn_rnn` (char_cnn_rnn), of `import_pggan` (pggan) or of `import_ppgn` (generator and encoder, both
+    ….caffemodel), by name. Raises SettingsError for files that do not belong together or are incomplete, and the errors
+    of those six.
 
     >>> import_model("yunjey", encoder="encoder-5-3000.pkl", decoder="decoder-5-3000.pkl",
     ...              vocabulary="vocab.pkl")  # doctest: +SKIP
     """
     if files.keys() == {"pggan"}:
         return import_pggan(name, sources=sources, folder=folder, replace=replace, **files)
-    if files.keys() & {*_GENERATOR_FILES, "image_encoder"}:
+    if str(files.get("generator", "")).endswith(".caffemodel"):
+        run, needed = import_ppgn, _PPGN_FILES
+    elif files.keys() & {*_GENERATOR_FILES, "image_encoder"}:
         run, needed = import_attngan, _GENERATOR_FILES
     elif "char_cnn_rnn" in files:
         run, needed = import_char_cnn_rnn, _EMBEDDING_FILES
@@ -69,8 +74,8 @@ def import_model(
     if not files or files.keys() - {*needed, *(["image_encoder"] if run is import_attngan else [])}:
         raise SettingsError(
             f"Give {_options(_GENERATOR_FILES)} for a generator, {_options(_CAPTIONER_FILES)} for a captioner, "
-            f"{_options(_CHECKPOINT_FILES)} for a captioner in a single file, or the file of a Char-CNN-RNN. "
-            "Import one model at a time."
+            f"{_options(_CHECKPOINT_FILES)} for a captioner in a single file, {_options(_PPGN_FILES)} for PPGN's files "
+            "(….caffemodel), or the file of a Char-CNN-RNN. Import one model at a time."
         )
     if missing := [part for part in needed if part not in files]:
         raise SettingsError(f"{_options(missing)} is missing: give {_options(needed)} together.")
@@ -281,6 +286,40 @@ def import_pggan(
             "sources": {key: dict(value) for key, value in (sources or {}).items()},
         },
         description=f"published Progressive GAN, {size} px",
+        licence=_TERMS,
+        full_precision=("*",),
+        folder=folder,
+        replace=replace,
+    )
+    return [entry]
+
+
+def import_ppgn(
+    name: str,
+    *,
+    generator: str | Path,
+    encoder: str | Path,
+    sources: Sources | None = None,
+    folder: Path | None = None,
+    replace: bool = False,
+) -> list[catalogue.Entry]:
+    """Register the published generator of PPGN (Nguyen et al. 2017) and CaffeNet, which encodes for it, as ppgn/`name`.
+
+    The files are generator.caffemodel and bvlc_reference_caffenet.caffemodel, read without Caffe. Raises WeightsError
+    for other files, and the errors of `store.register`.
+
+    >>> import_ppgn("caffe", generator="generator.caffemodel",
+    ...             encoder="bvlc_reference_caffenet.caffemodel")  # doctest: +SKIP
+    """
+    painter, seer = read_ppgn(generator, encoder)
+    network = {"width": painter.code_width, "classes": seer.fc8.out_features}
+    entry = store.register(
+        "ppgn",
+        name,
+        _prefixed("generator", painter) | _prefixed("encoder", seer),
+        architecture="caffe-ppgn",
+        settings={"network": network, "sources": {key: dict(value) for key, value in (sources or {}).items()}},
+        description=f"published PPGN, {painter.size} px, with CaffeNet",
         licence=_TERMS,
         full_precision=("*",),
         folder=folder,

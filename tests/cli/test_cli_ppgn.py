@@ -70,6 +70,24 @@ def test_names_and_numbers_and_the_scripts_own_options_mean_the_same(ppgn, capsy
     assert (by_name / final).read_bytes() == (by_number / final).read_bytes()
 
 
+def test_every_option_of_the_original_scripts_is_accepted(ppgn, tiny):
+    both = "--threshold -1 --save_every 1 --reset_every 0 --lr 1 --lr_end 1 --epsilon1 1e-5 --epsilon2 1 "
+    both += "--epsilon3 0 --seed 0 --xy 0 --opt_layer fc6 --act_layer fc8 --init_file None --write_labels "
+    both += "--net_weights a.caffemodel --net_definition a.prototxt"
+    of_classes = ppgn("class", *both.split(), "--units", "13", "--epsilon4", "0", out="class")
+    assert (of_classes / "fc8_0013_0002_1.0_h_1e-05_1.0_0.0_0.0__0.jpg").is_file()
+    said = ("--sentence", "a_red_dog", "--captioner", tiny, "--captioner_definition", "lrcn.prototxt")
+    of_captions = ppgn("caption", *both.split(), *said, out="caption")
+    assert (of_captions / "fc8_0002_1.0_h_1e-05_1.0_0.0__0.jpg").is_file()
+
+
+def test_a_hidden_unit_is_also_found_as_the_original_scripts_name_it(ppgn):
+    ours = ppgn("unit", "conv1", 3, "--xy", 2, "--save_every", 0, out="a")
+    theirs = ppgn("class", "--act_layer", "conv1", "--units", 3, "--xy", 2, "--save_every", 0, out="b")
+    labels = {json.loads((folder / "chain.json").read_text())["conditions"][0] for folder in (ours, theirs)}
+    assert len(labels) == 1 and labels.pop().endswith("unit 3 at (2,2)")
+
+
 def test_a_chain_between_classes_is_animated_for_every_epsilon1(ppgn):
     folder = ppgn("chain", "946_629")
     assert names(folder) == ["eps1_0.001", "eps1_0.1", "eps1_1e-05"]
@@ -77,6 +95,15 @@ def test_a_chain_between_classes_is_animated_for_every_epsilon1(ppgn):
     assert animation.n_frames == 5 and animation.info["duration"] == 50 and animation.info["loop"] == 0
     labels = [json.loads(path.read_text())["label"] for path in sorted((folder / "eps1_0.1/samples").glob("*.json"))]
     assert labels == ["cardoon"] * 3 + ["lipstick"] * 2
+
+
+def test_only_seeds_that_kept_pictures_are_animated(ppgn):
+    all_kept = ppgn("chain", "946", "--epsilon1", 0.1, "--seed", 0, 1, "--threshold", -1) / "eps1_0.1"
+    rows = json.loads((all_kept / "chain.json").read_text())["probabilities"]
+    low, high = sorted(max(of_seed) for of_seed in zip(*rows, strict=True))
+    threshold = ["--threshold", (low + high) / 2]
+    folder = ppgn("chain", "946", "--epsilon1", 0.1, "--seed", 0, 1, *threshold, out="b") / "eps1_0.1"
+    assert len(list(all_kept.glob("*.gif"))) == 2 and len(list(folder.glob("*.gif"))) == 1
 
 
 def test_a_hidden_unit_is_cropped_to_what_it_sees(ppgn):

@@ -45,6 +45,27 @@ def test_a_picture_is_right_if_the_judges_likeliest_class_is_the_one_wanted(monk
     assert found["right"] == pytest.approx(float((best == best[0]).float().mean())) and found["right_5"] == 1
 
 
+def test_pictures_that_were_kept_are_not_sampled_again(tiny_generator, monkeypatch, tmp_path):
+    monkeypatch.setattr(guided, "CLASSES", ("red wine", "junco"))
+    how = {"seeds": 2, "pictures": tmp_path / "kept", **tiny_generator}
+    evaluation.guided_scores("photos", classes=1, **how)
+    assert len(list((tmp_path / "kept").rglob("*.png"))) == 6
+    made, sample = [], guided._sampled
+    monkeypatch.setattr(guided, "_sampled", lambda *given: made.append(given[1].label) or sample(*given))
+    found = evaluation.guided_scores("photos", classes=2, **how)
+    assert made == ["junco", "junco"]
+    del how["pictures"]
+    assert found == evaluation.guided_scores("photos", classes=2, **how)
+
+
+def test_pictures_that_were_made_in_another_way_are_refused(tiny_generator, monkeypatch, tmp_path):
+    monkeypatch.setattr(guided, "CLASSES", ("red wine",))
+    how = {"classes": 1, "seeds": 1, "pictures": tmp_path, "generator": tiny_generator["generator"]}
+    evaluation.guided_scores("photos", steps=1, **how)
+    with pytest.raises(SettingsError, match="another steps"):
+        evaluation.guided_scores("photos", steps=2, **how)
+
+
 def test_captions_are_matched_among_those_of_the_others(tiny_generator, judge, tmp_path):
     lines = ["image,caption,split"]
     for number, caption in enumerate(("a red dog", "two people on the beach", "the child jumps")):
@@ -52,7 +73,10 @@ def test_captions_are_matched_among_those_of_the_others(tiny_generator, judge, t
         lines.append(f"{number}.png,{caption},test")
     (tmp_path / "captions.txt").write_text("\n".join(lines))
     how = {"captioner": tiny_generator["generator"], "judge": judge, **tiny_generator}
+    how["pictures"] = tmp_path / "kept"
     found = evaluation.guided_caption_scores("photos", tmp_path, samples=3, **how)
+    assert found == evaluation.guided_caption_scores("photos", tmp_path, samples=3, **how)
+    assert len(list(how["pictures"].rglob("*.png"))) == 6
     assert found["n"] == 3 and 0 <= found["sampled"] <= 1 and 0 <= found["painted"] <= 1
 
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from telephonegan.errors import UnknownModelError
-from telephonegan.latent import codes
+from telephonegan.latent import CodeDecoder, Sampler, codes, image_class
+from tests.tiny import register_codes
 
 
 def test_a_random_model_follows_its_seed():
@@ -22,3 +23,12 @@ def test_a_random_model_follows_its_seed():
 def test_an_unknown_model_is_refused():
     with pytest.raises(UnknownModelError, match="No ppgn is called 'nobody'"):
         codes.load("nobody")
+
+
+def test_a_model_with_pooled_codes_is_loaded_and_sampled_like_another(tiny):
+    register_codes("pooled", code="pooled")
+    decoder = CodeDecoder.load("pooled", "cpu")
+    image = torch.rand(1, 3, 16, 16) * 2 - 1
+    assert decoder.encode(image).shape == (1, 1280) == (1, decoder.width)
+    sampler = Sampler(decoder, image_class("junco", device="cpu"), prior=decoder.prior("dae"), n_iters=1)
+    assert sampler.run([0], progress=False).last().vector.shape == (1280,)

@@ -7,7 +7,7 @@ import torch
 
 from telephonegan.errors import SettingsError
 from telephonegan.networks.backbone import Backbone
-from telephonegan.networks.ppgn import CodeEncoder, CodeGenerator, FeatureAutoencoder
+from telephonegan.networks.ppgn import PICTURE, CodeDiscriminator, CodeEncoder, CodeGenerator, FeatureAutoencoder
 
 
 @pytest.fixture(scope="module")
@@ -123,3 +123,42 @@ def test_the_generator_for_128_pixels_takes_at_most_9_megabytes_in_half_precisio
 def test_an_autoencoder_returns_codes():
     codes = torch.randn(2, 1024)
     assert FeatureAutoencoder()(codes).shape == codes.shape
+
+
+def test_a_pooled_code_is_the_mean_of_the_head_in_standard_deviations(backbone, maps):
+    encoder = CodeEncoder(backbone, "pooled").fit(maps)
+    codes = encoder.of_map(maps)
+    assert codes.shape == (200, 1280) == (200, encoder.code_width)
+    torch.testing.assert_close(codes.mean(0), torch.zeros(1280), atol=1e-4, rtol=0)
+    pooled = backbone.head(maps).mean((2, 3))
+    used = pooled.std(0) > 1e-3
+    expected = (pooled - pooled.mean(0)) / pooled.std(0)
+    torch.testing.assert_close(codes[:, used], expected[:, used], atol=1e-3, rtol=1e-3)
+
+
+def test_a_pooled_code_does_not_know_where_things_are(backbone, maps):
+    encoder = CodeEncoder(backbone, "pooled").fit(maps)
+    torch.testing.assert_close(encoder.of_map(maps[:2].flip(3)), encoder.of_map(maps[:2]), atol=1e-4, rtol=1e-4)
+
+
+def test_a_pooled_code_can_be_painted():
+    net = CodeGenerator(channels=2, size=16, code="pooled")
+    assert net.code_width == 1280 and net(torch.randn(2, 1280)).shape == (2, 3, 16, 16)
+
+
+@pytest.mark.parametrize(
+    "build", [CodeGenerator, lambda **how: CodeEncoder(Backbone("lite0", pretrained=False), **how)]
+)
+def test_another_kind_of_code_is_refused(build):
+    with pytest.raises(SettingsError, match="layout, pooled"):
+        build(code="h9")
+
+
+@pytest.mark.parametrize("size", [8, 64, 128])
+def test_the_plain_discriminator_judges_a_picture_by_its_code(size):
+    torch.manual_seed(0)
+    net = CodeDiscriminator(size=size, width=4)
+    pictures = {PICTURE: torch.randn(2, 3, size, size)}
+    (own,) = net(pictures, codes := torch.randn(2, 1024))
+    (others,) = net(pictures, codes.flip(0))
+    assert own.shape == (2, 1) and not torch.allclose(own, others)

@@ -60,6 +60,16 @@ def test_a_step_trains_all_networks_but_the_encoder(make):
     assert all(map(np.isfinite, numbers.values()))
 
 
+@pytest.mark.parametrize("how", [{"code": "pooled"}, {"discriminator": "plain"}])
+def test_other_codes_and_the_plain_discriminator_are_trained_too(make, how):
+    recipe = make(dataclasses.replace(SETTINGS, **how, adversarial_after=0))
+    before = [parameter.clone() for parameter in recipe.discriminator.parameters()]
+    numbers = [recipe.step(step) for step in range(2)][-1]
+    assert {"discriminator", "adversarial", "features"} <= numbers.keys() and all(map(np.isfinite, numbers.values()))
+    after = recipe.discriminator.parameters()
+    assert any(not torch.equal(one, other) for one, other in zip(before, after, strict=True))
+
+
 def test_the_discriminator_begins_when_it_should(make):
     recipe = make()
     assert set(recipe.step(0)) == {"image", "features", "autoencoder"}
@@ -103,6 +113,12 @@ def test_only_codes_that_were_added_are_drawn():
 def test_bad_settings_are_refused(bad):
     with pytest.raises(SettingsError):
         PpgnSettings(**bad)
+
+
+@pytest.mark.parametrize("named", [{"code": "fc6"}, {"discriminator": "large"}])
+def test_another_code_or_discriminator_is_refused_with_a_list(named):
+    with pytest.raises(SettingsError, match="is one of"):
+        PpgnSettings(**named)
 
 
 def test_other_recipes_refuse_several_folders(folders, tmp_path):

@@ -50,11 +50,32 @@ def test_the_knobs_have_the_values_of_the_sampler_and_sample_again_with_theirs()
 
 def test_what_fails_is_said_and_the_pictures_stay():
     shown = player()
-    before = shown.view.data
+    before = shown.view.data, shown.view.frames()
     shown.sampler.decoder.matrix = shown.sampler.decoder.matrix * float("nan")
     with pytest.warns(UserWarning, match="ended early"):
         shown.sample()
-    assert "That did not work" in shown.status.value and shown.view.data == before
+    assert "That did not work" in shown.status.value and (shown.view.data, shown.view.frames()) == before
+
+
+def test_the_button_samples_tells_how_far_it_is_and_stops():
+    shown = player()
+    shown.knobs["n_iters"].value = 10_000
+    told = []
+    shown.status.observe(lambda change: told.append(change["new"]), "value")
+    shown.button.click()
+    while not any("of 10001" in each for each in told):
+        shown.wait(0.05)
+    assert shown.button.description == "Stop" and shown.knobs["lr"].disabled
+    shown.button.click()
+    shown.wait(60)
+    assert 0 < shown.sampling.last(3).step < 10_000 and "stopped" in shown.status.value
+    assert shown.button.description == "Sample again" and not shown.knobs["lr"].disabled
+
+
+def test_an_animation_can_be_kept_although_only_the_last_picture_was():
+    shown = player(save_every=0)
+    (animation,) = (each.make() for each in shown.view.keepsakes() if each.label == "GIF")
+    assert animation.startswith(b"GIF8")
 
 
 def test_an_animation_a_strip_and_figures_can_be_kept(tmp_path):
