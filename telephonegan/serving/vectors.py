@@ -83,7 +83,7 @@ def _add_axes(routes: APIRouter, service: Service, bodies: Bodies) -> None:
 
 
 def _add_guide(routes: APIRouter, service: Service, bodies: Bodies) -> None:
-    example: dict[str, Any] = {"toward": "golden retriever", "seed": 2, "steps": 5}
+    example: dict[str, Any] = {"toward": "golden retriever", "seed": 2, "steps": min(5, service.settings.max_steps)}
     if next(iter(service.models.generators.values())).takes_text:
         example["text"] = "a red dog runs in the grass"
 
