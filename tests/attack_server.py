@@ -139,6 +139,7 @@ def corpus() -> list[bytes]:
         ("/v1/generate", {"text": [text, "two people"], "candidates": 2}),
         ("/v1/embed", {"text": [text, "two people"]}),
         ("/v1/axes", {"text": text, "seed": 2, "steps": {"warmth": 1.5}, "locked": ["contrast"], "size": 24}),
+        ("/v1/guide", {"text": text, "toward": "junco", "seed": 1, "steps": 2, "size": 24}),
         ("/v1/telephone", {"text": text, "rounds": 1}),
         ("/v1/telephone", {"image": image, "rounds": 1}),
         ("/api/v1.0/bird", {"caption": text}),
@@ -235,7 +236,7 @@ def _serve() -> int:
     register_tiny()
     register_axes("knobs", NAME)
     logging.disable()  # most of what comes is worth a warning
-    settings = tiny_settings(home / "pictures", max_rounds=3, body_s=0.5)
+    settings = tiny_settings(home / "pictures", max_rounds=3, max_steps=3, body_s=0.5)
     serve(settings, on_start=lambda address: print(address, flush=True))
     return 0
 

@@ -19,7 +19,7 @@ _EXAMPLES = f"""examples:
   {TOKEN}=$(openssl rand -hex 32) telephonegan serve --host 0.0.0.0 --allow-host pictures.example.org"""
 _SETTINGS = (
     *("host", "port", "worlds", "captioners", "generators", "axes", "embeddings", "bird", "device", "allowed_hosts"),
-    *("folder", "public_url", "queue", "batch", "max_body", "max_games"),
+    *("folder", "public_url", "queue", "batch", "max_body", "max_games", "max_steps"),
 )
 
 
@@ -49,6 +49,7 @@ def add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=whole, metavar="N", help="pictures computed together at most (default: 16)")
     parser.add_argument("--max-body", type=whole, metavar="BYTES", help="of a request (default: 16000000)")
     parser.add_argument("--max-games", type=whole, metavar="N", help="games played at a time (default: 32)")
+    parser.add_argument("--max-steps", type=whole, metavar="N", help="of a guide (default: 60)")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from telephonegan.latent.condition_networks import ConditionNetwork
 from telephonegan.latent.conditions import Condition, Region, Score, Unit, image_class
 from telephonegan.latent.decoders import CodeDecoder, LatentDecoder
 from telephonegan.latent.features import MEASURES, Extractor, Features, read_scores, train_extractor
-from telephonegan.latent.guide import Guided, guide
+from telephonegan.latent.guide import Guided, Guiding, guide
 from telephonegan.latent.inpainting import Hole
 from telephonegan.latent.invert import Inversion, invert
 from telephonegan.latent.measure import features_of, measure
@@ -34,6 +34,7 @@ __all__ = [
     "Features",
     "Frame",
     "Guided",
+    "Guiding",
     "Hole",
     "Inversion",
     "LatentDecoder",

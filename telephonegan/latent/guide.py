@@ -94,25 +94,79 @@ def guide(
     >>> dog = tg.generate("a dog runs in the grass", seed=3)  # doctest: +SKIP
     >>> tg.guide(dog, toward="golden retriever").picture.save("golden.png")  # doctest: +SKIP
     """
-    steps = check_whole(steps, "steps", 1, 100_000)
-    generator = generator or _generator(picture, device)
-    condition = toward if isinstance(toward, Condition) else image_class(toward, network, device=generator.device)
-    latents = _latents(picture, generator)
-    decoder = LatentDecoder(generator, picture.text, parts=parts, latents=latents)
-    sampler = Sampler(
-        decoder,
-        condition,
-        prior=LengthPrior(),
-        n_iters=steps,
+    guiding = Guiding(
+        picture,
+        toward,
+        steps=steps,
         lr=lr,
-        lr_end=lr / 10 if lr_end is None else lr_end,
-        epsilon1=prior_weight,
-        save_every=1,
-        threshold=-1,
+        lr_end=lr_end,
+        prior_weight=prior_weight,
+        network=network,
+        parts=parts,
+        generator=generator,
+        device=device,
     )
-    _check_same(picture, decoder, latents)
-    sampling = sampler.run([0], decoder.vector(latents), progress=progress)
-    return _guided(picture, decoder, sampling, condition.label)
+    guiding.advance(progress=progress)
+    return guiding.result()
+
+
+class Guiding:
+    """What `guide` does, some steps at a time, for programs that have other things to do in between.
+
+    Arguments and errors are those of `guide`, and so is the result.
+
+    >>> guiding = Guiding(dog, "golden retriever", steps=40)  # doctest: +SKIP
+    >>> while not guiding.is_finished:  # doctest: +SKIP
+    ...     guiding.advance(4)
+    >>> guiding.result().picture.save("golden.png")  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        picture: Picture,
+        toward: str | int | Condition,
+        *,
+        steps: int = 40,
+        lr: float = 0.4,
+        lr_end: float | None = None,
+        prior_weight: float = 0.1,
+        network: str = "lite0",
+        parts: list[str] | None = None,
+        generator: Generator | None = None,
+        device: str = "auto",
+    ) -> None:
+        steps = check_whole(steps, "steps", 1, 100_000)
+        generator = generator or _generator(picture, device)
+        condition = toward if isinstance(toward, Condition) else image_class(toward, network, device=generator.device)
+        latents = _latents(picture, generator)
+        self._decoder = LatentDecoder(generator, picture.text, parts=parts, latents=latents)
+        self._sampler = Sampler(
+            self._decoder,
+            condition,
+            prior=LengthPrior(),
+            n_iters=steps,
+            lr=lr,
+            lr_end=lr / 10 if lr_end is None else lr_end,
+            epsilon1=prior_weight,
+            save_every=1,
+            threshold=-1,
+        )
+        _check_same(picture, self._decoder, latents)
+        self._start, self._label = picture, condition.label
+        self._sampling = Sampling(self._sampler.start([0], self._decoder.vector(latents)))
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether no step is left."""
+        return self._sampling.is_finished
+
+    def advance(self, most: int | None = None, *, progress: bool = False) -> None:
+        """Take the next steps, at most so many (default: all that are left). The last shows what the others changed."""
+        self._sampling = self._sampler.run(after=self._sampling, most=most, progress=progress)
+
+    def result(self) -> Guided:
+        """The picture that it has come to, and its way there. Raises SettingsError if there is none."""
+        return _guided(self._start, self._decoder, self._sampling, self._label)
 
 
 def _generator(picture: Picture, device: str) -> Generator:

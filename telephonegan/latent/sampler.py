@@ -357,15 +357,20 @@ class Sampler:
         start: Tensor | np.ndarray | None = None,
         *,
         after: Sampling | None = None,
+        most: int | None = None,
         on_frame: Callable[[Frame], None] = lambda frame: None,
         on_step: Callable[[Sampling], None] = lambda sampling: None,
         progress: bool = True,
     ) -> Sampling:
         """All steps of the chains of these seeds, from `start` (W,) or (B,W), or from what the seeds draw.
 
-        `after` goes on with chains that were interrupted. `on_frame` gets every frame that is kept, at once, `on_step`
-        what there is after each step. Ctrl-C ends the call, which returns what there is; a chain whose gradient is zero
-        or not finite ends, with a warning, and the others go on. Raises SettingsError.
+        `after` goes on with chains that were interrupted, or that had come to the `most` steps of an earlier call.
+        `on_frame` gets every frame that is kept, at once, `on_step` what there is after each step. Ctrl-C ends the
+        call, which returns what there is; a chain whose gradient is zero or not finite ends, with a warning, and the
+        others go on. Raises SettingsError.
+
+        >>> part = sampler.run([0], most=5)  # doctest: +SKIP
+        >>> whole = sampler.run(after=part)  # doctest: +SKIP
         """
         from tqdm.auto import tqdm
 
@@ -373,19 +378,20 @@ class Sampler:
         state = sampling.state
         sampling.state = replace(state, vectors=state.vectors.to(self.decoder.device))
         shown_last: dict[int, Shown] = {}
-        done, total = sampling.state.step, self.steps
+        done, total, ended = state.step, self.steps, sampling.stopped
+        last = total if most is None else min(total, done + inference.check_whole(most, "most", 1, 10**8))
         try:
             with tqdm(total=total, initial=done, desc="sampling", disable=not progress, mininterval=0.5) as bar:
-                while sampling.state.step < total and sampling.state.moves:
+                while sampling.state.step < last and sampling.state.moves:
                     shown_last |= self._step(sampling, on_frame)
                     on_step(sampling)
                     bar.set_postfix(next((shown.told() for shown in shown_last.values()), {}), refresh=False)
                     bar.update()
-            sampling.is_finished = True
+            sampling.is_finished = sampling.state.step >= total or not sampling.state.moves
         except KeyboardInterrupt:
             sampling.is_finished = False
         sampling.lasts |= {sampling.seeds[row]: shown.frame(row) for row, shown in shown_last.items()}
-        for seed, why in sampling.stopped.items():
+        for seed, why in sampling.stopped.items() - ended.items():
             warnings.warn(f"The chain of seed {seed} ended early, at {why}", stacklevel=2)
         return sampling
 

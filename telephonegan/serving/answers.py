@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from telephonegan import strips
 from telephonegan.embedding import Embedding
 from telephonegan.files import png_bytes
-from telephonegan.latent import AxisSet
+from telephonegan.latent import AxisSet, Guided
 from telephonegan.results import Caption, Picture
 from telephonegan.serving.games import Game
 
@@ -127,6 +127,25 @@ class AxesAnswer(BaseModel):
     walk: str = Field(description="Seed, steps and locks in one line, as telephonegan.latent.Walk.restore reads it.")
 
 
+class GuideAnswer(BaseModel):
+    """A picture that was pushed towards a class."""
+
+    picture: PictureAnswer
+    start: PictureAnswer = Field(description="What the seed paints, from where it was pushed.")
+    label: str = Field(description="The name of the class.")
+    network: str
+    probabilities: list[float] = Field(
+        description="What the network says of the class, of the start and after each step; fewer if it cannot go on."
+    )
+
+    @classmethod
+    def of(cls, guided: Guided, network: str, size: int | None) -> GuideAnswer:
+        """The answer for a guide, with pictures of that size."""
+        picture, start = (PictureAnswer.of(each, size, attention=False) for each in (guided.picture, guided.start))
+        chances = [float(chance) for chance in guided.probabilities]
+        return cls(picture=picture, start=start, label=guided.label, network=network, probabilities=chances)
+
+
 class RoundAnswer(BaseModel):
     """One round of a game."""
 
@@ -220,6 +239,7 @@ class ModelsAnswer(BaseModel):
     worlds: list[WorldAnswer]
     models: list[ModelAnswer]
     axes: list[AxesOfModel]
+    networks: list[str] = Field(description="The networks that can judge for /v1/guide.")
     limits: dict[str, int]
 
 

@@ -233,7 +233,7 @@ def _calls(service: Service, bodies: Bodies) -> APIRouter:
     @routes.get("/v1/models")
     async def models() -> ModelsAnswer:
         """The worlds and models that are served, and the limits of requests."""
-        limits = ("max_body", "max_pixels", "max_text", "max_pictures", "max_candidates", "max_rounds")
+        limits = ("max_body", "max_pixels", "max_text", "max_pictures", "max_candidates", "max_rounds", "max_steps")
         return ModelsAnswer(
             version=__version__,
             worlds=[answers.WorldAnswer(**vars(world)) for world in service.models.worlds],
@@ -245,6 +245,7 @@ def _calls(service: Service, bodies: Bodies) -> APIRouter:
                 answers.AxesOfModel.of(name, axes, takes_text=service.models.generators[axes.generator].takes_text)
                 for name, axes in service.models.axes.items()
             ],
+            networks=service.models.networks,
             limits={name: getattr(service.settings, name) for name in limits},
         )
 

@@ -19,6 +19,8 @@ from telephonegan.captioning import METHODS
 from telephonegan.errors import printable
 from telephonegan.inference import SEEDS
 from telephonegan.latent.walk import MOST
+from telephonegan.networks.backbone import BACKBONES
+from telephonegan.networks.imagenet import class_names
 from telephonegan.serving.refusals import Refusal
 from telephonegan.serving.settings import Settings
 from telephonegan.serving.wording import explained, shown
@@ -40,9 +42,14 @@ _TEXT = r"^[^\x00\ud800-\udfff]*$"
 _FEATURE = Annotated[str, Field(min_length=1, max_length=100)]
 _SIGMAS = Annotated[float, Field(ge=-MOST, le=MOST)]
 _MOST_FEATURES = 64
-_TEXT_OF_AXES = "What is painted before it is moved; empty for a generator without text."
+_TEXT_OF_START = "What is painted before it is moved; empty for a generator without text."
+_TOWARD = "A class of ImageNet that it should show: its name, such as golden retriever, or its number."
+_NETWORK = "EfficientNet that judges how well it does; /v1/models lists those that are installed."
+_STEPS_OF_GUIDE = "Of gradient ascent, each about as long as painting three pictures."
 _STEPS = "How far to move along each feature, in σ of random pictures, to thousandths."
 _LOCKED = "The features that are held while others move."
+_NAME_OF_CLASS = Annotated[str, Field(min_length=1, max_length=100)]
+_NUMBER_OF_CLASS = Annotated[int, Field(ge=0, le=len(class_names()) - 1)]
 
 
 class _Body(BaseModel):
@@ -80,6 +87,7 @@ class Bodies:
             Field(1, ge=1, le=settings.max_candidates, description="Paint so many, keep the one that fits best."),
         )
         size = (int | None, Field(None, ge=16, le=1024, description="Width and height; null: the model's own."))
+        start = (Annotated[str, Field(max_length=settings.max_text)], Field("", description=_TEXT_OF_START))
         attention = (
             Annotated[bool, BeforeValidator(_true_or_false)],
             Field(False, description="Add a map for every word."),
@@ -117,9 +125,20 @@ class Bodies:
             __base__=_Body,
             axes=_one_of(models.axis_names),
             seed=(Seed, 0),
-            text=(Annotated[str, Field(max_length=settings.max_text)], Field("", description=_TEXT_OF_AXES)),
+            text=start,
             steps=(dict[_FEATURE, _SIGMAS], Field({}, max_length=_MOST_FEATURES, description=_STEPS)),
             locked=(list[_FEATURE], Field([], max_length=_MOST_FEATURES, description=_LOCKED)),
+            size=size,
+        )
+        self.guide = create_model(
+            "Guide",
+            __base__=_Body,
+            text=start,
+            toward=(_NAME_OF_CLASS | _NUMBER_OF_CLASS, Field(description=_TOWARD)),
+            seed=(Seed, 0),
+            steps=(int, Field(min(40, settings.max_steps), ge=1, le=settings.max_steps, description=_STEPS_OF_GUIDE)),
+            network=(Literal[BACKBONES], Field(BACKBONES[0], description=_NETWORK)),
+            generator=_one_of(list(models.generators)),
             size=size,
         )
         self._with_image = {
@@ -236,9 +255,9 @@ def _validated(kind: type[T], validate: Any, given: Any) -> T:
     except ValidationError as error:
         told = explained(error.errors(include_url=False), _schema(kind)["properties"])
         raise Refusal(422, "body", told) from None
-    for name in ("text", "caption"):
+    for name in ("text", "caption", "toward"):
         value = getattr(asked, name, None)
-        for text in [value] if isinstance(value, str) else value or []:
-            if not re.fullmatch(_TEXT, text):
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str) and not re.fullmatch(_TEXT, text):
                 raise Refusal(422, "body", f"{name} must not contain NUL characters or lone surrogates.")
     return asked

@@ -55,6 +55,14 @@ class Client:
         picture = json.load(self._open("/v1/axes", settings))["picture"]
         return _opened(base64.b64decode(picture["png"]))
 
+    def guide(self, text: str, toward: str | int, **settings: Any) -> Image.Image:
+        """The picture of a text, pushed towards a class of ImageNet. `settings` are the fields of POST /v1/guide.
+
+        >>> client.guide("a dog runs in the grass", "golden retriever", seed=2, steps=40)  # doctest: +SKIP
+        """
+        picture = json.load(self._open("/v1/guide", {"text": text, "toward": toward, **settings}))["picture"]
+        return _opened(base64.b64decode(picture["png"]))
+
     def play(self, *, image: Any = None, text: str | None = None, **settings: Any) -> Iterator[dict[str, Any]]:
         """The rounds of a game, each as soon as it is played. `settings` are the fields of POST /v1/telephone.
 

@@ -22,11 +22,13 @@ class Metrics:
         self.batch = Histogram("batch_items", "Items that the models computed together", buckets=_BATCHES, **own)
         self._waiting = Gauge("waiting_pictures", "Pictures in the queue for the models", **own)
         self._games = Gauge("playing_games", "Games being played", **own)
+        self._guides = Gauge("running_guides", "Guides that take turns", **own)
 
-    def watch(self, *, waiting: Callable[[], int], games: Callable[[], int]) -> None:
+    def watch(self, *, waiting: Callable[[], int], games: Callable[[], int], guides: Callable[[], int]) -> None:
         """Say where the numbers are that go up and down."""
         self._waiting.set_function(waiting)
         self._games.set_function(games)
+        self._guides.set_function(guides)
 
     def text(self) -> bytes:
         """All of them in the text format."""

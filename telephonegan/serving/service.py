@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from starlette.requests import ClientDisconnect, Request
 
 from telephonegan.serving.games import Games
+from telephonegan.serving.guides import Guides
 from telephonegan.serving.metrics import Metrics
 from telephonegan.serving.model_thread import ModelThread
 from telephonegan.serving.picture_folder import PictureFolder
@@ -40,10 +41,15 @@ class Service:
             on_batch=self.metrics.batch.observe,
         )
         self.games = Games(settings, self.models, self.thread, self.pictures, self.aside)
+        self.guides = Guides(settings, self.thread)
         self.is_stopping = False
         # Decoding, encoding and writing: two at a time, so that large pictures cannot fill the memory.
         self._helpers = ThreadPoolExecutor(2, thread_name_prefix="pictures")
-        self.metrics.watch(waiting=lambda: self.thread.waiting, games=lambda: self.games.playing)
+        self.metrics.watch(
+            waiting=lambda: self.thread.waiting,
+            games=lambda: self.games.playing,
+            guides=lambda: self.guides.running,
+        )
 
     def start(self) -> None:
         """Load the models, which takes seconds. Raises WeightsError or SettingsError."""

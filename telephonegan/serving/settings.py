@@ -20,7 +20,9 @@ _RANGES = {  # of the whole numbers
     "max_pictures": (1, 256),
     "max_candidates": (1, 64),
     "max_rounds": (1, 1000),
+    "max_steps": (1, 10_000),
     "max_games": (1, 10_000),
+    "max_guides": (1, 1000),
     "max_requests": (1, 10_000),
     "queue": (1, 100_000),
     "batch": (1, 128),
@@ -43,9 +45,10 @@ class Settings:
     - `folder` of the pictures (default: one beside the user's own models), which holds at most `pictures_bytes`,
       each for `pictures_s` seconds. Several servers may share one.
     - Of one request: `max_body` bytes, `max_pixels` of a picture, `max_text` characters, `max_pictures` to paint,
-      candidates included, `max_candidates` for each, `max_rounds` of a game.
-    - Of all together: `max_requests` at a time with `max_held` bytes of bodies, `max_games` being played, `queue`
-      pictures that wait for the models.
+      candidates included, `max_candidates` for each, `max_rounds` of a game, `max_steps` of a
+      guide.
+    - Of all together: `max_requests` at a time with `max_held` bytes of bodies, `max_games` being played,
+      `max_guides` that take turns, `queue` pictures that wait for the models.
     - The models take up to `batch` pictures at a time, and wait `window_s` for others to join.
     - Seconds: `timeout_s` until an answer, `body_s` until a request has arrived, `stop_s` for what runs when the server
       is told to stop, `games_s` for which a finished game is kept.
@@ -76,7 +79,9 @@ class Settings:
     max_pictures: int = 32
     max_candidates: int = 16
     max_rounds: int = 50
+    max_steps: int = 60
     max_games: int = 32
+    max_guides: int = 8
     max_requests: int = 128
     queue: int = 256
     batch: int = 16

@@ -1,4 +1,4 @@
-"""Routes over vectors: sentences as embeddings, and pictures moved along the axes of a generator's latent space."""
+"""Routes over vectors: sentences as embeddings, and pictures moved in the latent space of their generator."""
 
 from __future__ import annotations
 
@@ -6,21 +6,26 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from telephonegan.latent import Walk
+from telephonegan.errors import WeightsError
+from telephonegan.latent import Guided, Walk
+from telephonegan.networks.backbone import backbone_file
+from telephonegan.networks.imagenet import class_number
 from telephonegan.serving import png
-from telephonegan.serving.answers import AxesAnswer, EmbedAnswer, PictureAnswer, VectorAnswer
+from telephonegan.serving.answers import AxesAnswer, EmbedAnswer, GuideAnswer, PictureAnswer, VectorAnswer
 from telephonegan.serving.bodies import Bodies
+from telephonegan.serving.refusals import Refusal
 from telephonegan.serving.service import Service
-from telephonegan.serving.work import Embed, PaintMoved
+from telephonegan.serving.work import BeginGuide, Embed, PaintMoved
 
 
 def routes(service: Service, bodies: Bodies) -> APIRouter:
-    """`/v1/embed` and `/v1/axes`, as far as there are embeddings and axes to serve."""
+    """`/v1/guide`, and `/v1/embed` and `/v1/axes` as far as there are embeddings and axes to serve."""
     found = APIRouter(tags=["vectors"])
     if service.models.embedding_names:
         _add_embed(found, service, bodies)
     if service.models.axis_names:
         _add_axes(found, service, bodies)
+    _add_guide(found, service, bodies)
     return found
 
 
@@ -75,6 +80,46 @@ def _add_axes(routes: APIRouter, service: Service, bodies: Bodies) -> None:
             return await png.answer(service, picture, asked.size)
         told = await service.aside(PictureAnswer.of, picture, asked.size, attention=False)
         return AxesAnswer(picture=told, at=walk.axes.coordinates(picture.latents), walk=walk.share())
+
+
+def _add_guide(routes: APIRouter, service: Service, bodies: Bodies) -> None:
+    example: dict[str, Any] = {"toward": "golden retriever", "seed": 2, "steps": min(5, service.settings.max_steps)}
+    if next(iter(service.models.generators.values())).takes_text:
+        example["text"] = "a red dog runs in the grass"
+
+    @routes.post(
+        "/v1/guide",
+        openapi_extra=bodies.documentation(bodies.guide, example),
+        response_model=GuideAnswer,
+        responses=png.documentation(GuideAnswer),
+    )
+    async def guide(request: Request) -> Any:
+        """Paint what a seed draws, and push it towards a class of ImageNet, while its text stays the same.
+
+        With `Accept: image/png` the answer is the picture itself. The network that judges is deceived sooner than
+        people are. Guides take seconds; those that run take turns.
+        """
+        asked, _ = await bodies.read(request, bodies.guide)
+
+        async def found() -> Guided:
+            await service.aside(_check_guide, service, asked)
+            work = BeginGuide(asked.generator, asked.toward, asked.steps, asked.network)
+            return await service.guides.guided(work, asked.text, asked.seed)
+
+        guided = await service.answer(request, found())
+        if png.is_preferred(request.headers.get("accept", "")):
+            return await png.answer(service, guided.picture, asked.size)
+        return await service.aside(GuideAnswer.of, guided, asked.network, asked.size)
+
+
+def _check_guide(service: Service, asked: Any) -> None:
+    """Raise what is wrong with a guide before the models hear of it: SettingsError, TextError or Refusal."""
+    class_number(asked.toward)
+    service.models.generators[asked.generator].encode(asked.text)
+    try:
+        backbone_file(asked.network)
+    except WeightsError as error:
+        raise Refusal(422, "network", str(error)) from None
 
 
 def _walked(service: Service, asked: Any) -> Walk:

@@ -13,10 +13,11 @@ from telephonegan import inference, sampling
 from telephonegan.captioning import Captioner, Decoding
 from telephonegan.chains import PlaySettings
 from telephonegan.embedding import Embedding, embed, load_embedding
-from telephonegan.errors import TelephoneganError
+from telephonegan.errors import TelephoneganError, WeightsError
 from telephonegan.generation import Edit, Generator
-from telephonegan.latent import AxisSet
+from telephonegan.latent import AxisSet, Guiding
 from telephonegan.matcher import Matcher
+from telephonegan.networks.backbone import BACKBONES, backbone_file
 from telephonegan.results import Caption, Picture, Round
 from telephonegan.serving.settings import Settings
 from telephonegan.telephone import Position, Telephone
@@ -83,6 +84,11 @@ class Models:
         found = [entry for entry in catalogue.entries() if (entry.kind, entry.name) in readers]
         return _unique(chosen + found + ([] if self._settings.worlds else catalogue.entries("embedding")))
 
+    @property
+    def networks(self) -> list[str]:
+        """The networks that judge what is guided, of which the packages are installed. They are read when needed."""
+        return [name for name in BACKBONES if _is_installed(name)]
+
     def load(self) -> None:
         """Read all weights, and use each model once. Raises WeightsError or SettingsError."""
         device = inference.resolve_device(self._settings.device)
@@ -97,6 +103,13 @@ class Models:
             generator(generator.vocabulary.common(1) if generator.takes_text else [""], seeds=[0])
         for axes in self.axes.values():
             axes.check_model(self.generators[axes.generator].sha256)
+
+
+def _is_installed(backbone: str) -> bool:
+    try:
+        return backbone_file(backbone).exists()
+    except WeightsError:
+        return False
 
 
 def _unique(entries: Sequence[catalogue.Entry]) -> list[catalogue.Entry]:
@@ -141,6 +154,34 @@ class PaintMoved:
 
 
 @dataclass(frozen=True)
+class BeginGuide:
+    """Guides at their start, of what (text, seed) paints."""
+
+    generator: str
+    toward: str | int
+    steps: int
+    network: str
+
+    def compute(self, models: Models, items: Sequence[tuple[str, int]]) -> list[Guiding]:
+        generator = models.generators[self.generator]
+        how = {"steps": self.steps, "network": self.network, "generator": generator}
+        starts = [generator([text], seeds=[seed])[0] for text, seed in items]
+        return [Guiding(start, self.toward, **how) for start in starts]
+
+
+@dataclass(frozen=True)
+class GoOnGuiding:
+    """The next steps of guides, each of which is then in its own part of the way."""
+
+    steps: int
+
+    def compute(self, models: Models, items: Sequence[Guiding]) -> list[Guiding]:
+        for guiding in items:
+            guiding.advance(self.steps)
+        return list(items)
+
+
+@dataclass(frozen=True)
 class Embed:
     """Vectors of texts."""
 
@@ -175,5 +216,5 @@ class PlayRound:
         return phone.next_rounds(items, self.settings)
 
 
-Work = Describe | Paint | PaintMoved | Embed | PaintStages | PlayRound
+Work = Describe | Paint | PaintMoved | BeginGuide | GoOnGuiding | Embed | PaintStages | PlayRound
 Item = Any

@@ -7,7 +7,7 @@ import pytest
 
 import telephonegan as tg
 from telephonegan.errors import SettingsError
-from telephonegan.latent.conditions import Score
+from telephonegan.latent import Guiding, Score
 from telephonegan.results import Picture
 
 BRIGHT = Score(lambda images: images.mean((1, 2, 3)), target=1.0, label="bright")
@@ -29,6 +29,18 @@ def test_a_picture_is_pushed_and_its_latents_paint_what_was_found(phone, dog):
     assert found.frames[0].image.tobytes() == dog.image.tobytes() and len(found.frames) == 11
     again = phone.generate("a red dog", latents=found.picture.latents)
     assert again.image.tobytes() == found.picture.image.tobytes()
+
+
+def test_in_parts_it_comes_to_the_same(phone, dog):
+    whole = tg.guide(dog, "volcano", steps=5, generator=phone.generator, **QUIET)
+    guiding = Guiding(dog, "volcano", steps=5, generator=phone.generator)
+    guiding.advance(2)
+    assert not guiding.is_finished and len(guiding.result().frames) == 2
+    guiding.advance(2), guiding.advance(2)
+    assert guiding.is_finished
+    found = guiding.result()
+    assert found.picture.image.tobytes() == whole.picture.image.tobytes() and found.label == whole.label
+    np.testing.assert_array_equal(found.probabilities, whole.probabilities)
 
 
 def test_a_class_of_imagenet_is_named_and_its_generator_found_by_name(dog):

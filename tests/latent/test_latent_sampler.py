@@ -159,6 +159,21 @@ def test_a_chain_that_was_interrupted_ends_as_if_it_had_not_been():
         assert one.record() == other.record()
 
 
+def test_chains_in_parts_are_the_same_chains():
+    how = dict(n_iters=5, reset_every=3, noise_rel=0.2, save_every=1, threshold=-1, lr=0.1)
+    whole = sampler_of(**how).run([2, 7], **QUIET)
+    sampler, steps = sampler_of(**how), []
+    parts = sampler.run([2, 7], most=4, **QUIET)
+    while not parts.is_finished:
+        steps.append(parts.state.step)
+        parts = sampler.run(after=parts, most=1, **QUIET)
+    assert steps == [4, 5] and parts.probabilities == whole.probabilities
+    assert [one.record() for one in parts.frames] == [other.record() for other in whole.frames]
+    assert parts.last(7).record() == whole.last(7).record()
+    with pytest.raises(SettingsError, match="most must be"):
+        sampler.run([2], most=0, **QUIET)
+
+
 def test_a_reset_draws_a_new_vector_and_epsilon1_that_last_until_the_next():
     sampling = sampler_of(n_iters=9, reset_every=3, save_every=1, threshold=-1, lr=1e-6).run(**QUIET)
     epsilons = [frame.epsilon1 for frame in sampling.frames]
@@ -209,6 +224,14 @@ def test_a_damaged_gradient_ends_its_chain_alone_and_keeps_its_frames(value, rea
     assert [frame.step for frame in sampling.of(7)] == list(range(7))
     assert [frame.step for frame in sampling.of(9)][:4] == list(range(4)) and sampling.last(9).step in (3, 4)
     assert list(sampling.stopped) == [9] and np.isfinite(sampling.state.vectors.numpy()).all()
+
+
+def test_chains_in_parts_warn_once_of_one_that_ends_and_need_no_further_part_without_any():
+    sampler = sampler_of(breaking(2, 0, 0.0), n_iters=9, epsilon1=0.0)
+    with pytest.warns(UserWarning, match="seed 7 ended early") as told:
+        part = sampler.run([7], most=4, **QUIET)
+        assert part.is_finished and sampler.run(after=part, most=4, **QUIET).is_finished
+    assert len(told) == 1
 
 
 def test_a_picture_that_is_not_finite_is_not_kept():

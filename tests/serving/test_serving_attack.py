@@ -19,7 +19,7 @@ from tests.attack_server import CORPUS, ROOT, THREADS, answer_to, mutated, run_s
 def quick(serving):
     """A server that does not wait long for bodies that end early."""
     logging.disable()
-    with serving(body_s=0.5, max_rounds=3) as server:
+    with serving(body_s=0.5, max_rounds=3, max_steps=3) as server:
         yield server
     logging.disable(logging.NOTSET)
 

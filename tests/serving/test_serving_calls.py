@@ -266,6 +266,7 @@ def test_the_client_calls_everything(server, photo, tmp_path, own):
     assert [picture.size for picture in client.generate(TEXT, n=2)] == [(16, 16)] * 2
     assert len(client.embed([TEXT, "two people"])) == 2
     assert client.axes(axes=f"of-{NAME}", text=TEXT, steps={"warmth": 2}, size=24).size == (24, 24)
+    assert client.guide(TEXT, "junco", steps=2, size=24).size == (24, 24)
     rounds = list(client.play(text=TEXT, rounds=2))
     assert [each["index"] for each in rounds] == [0, 1, 2] and rounds[2]["picture"].size == (16, 16)
     with pytest.raises(TelephoneganError, match="None of the words"):

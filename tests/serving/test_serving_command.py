@@ -31,7 +31,7 @@ KNOBS = {'"faces"': '"of-free"', '"age"': '"warmth"', '"sex"': '"contrast"'}  # 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
 def test_the_examples_of_the_readme_work(server, photo, tmp_path):
     (tmp_path / "holiday.jpg").write_bytes(photo)
-    assert len(CURLS) == 9
+    assert len(CURLS) == 10
     for line in CURLS:
         for shipped, here in {"http://127.0.0.1:8000": server.url, **KNOBS}.items():
             line = line.replace(shipped, here)

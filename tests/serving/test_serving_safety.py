@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
 import logging
 import socket
 import struct
-import threading
-import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from io import BytesIO
 
 import httpx
 import pytest
 from PIL import Image
+
+from tests.servers import occupied, request, wait_until
 
 TEXT = "a red dog"
 TOKEN = "0123456789abcdef"
@@ -41,12 +40,6 @@ def exchange(server, sent: bytes, *, seconds: float = 30) -> bytes:
         with suppress(ConnectionResetError):
             return b"".join(iter(lambda: connection.recv(65536), b""))
     return b""
-
-
-def request(body: bytes = b"", *, path: str = "/v1/generate", headers: str = "", length: int | None = None) -> bytes:
-    size = len(body) if length is None else length
-    head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\ncontent-length: {size}\r\n"
-    return f"{head}connection: close\r\n{headers}\r\n".encode("latin-1") + body
 
 
 # ---------------------------------------------------------------------------------------------------- uploads
@@ -321,39 +314,6 @@ def test_methods_and_paths_that_are_not_there(server):
 
 
 # ---------------------------------------------------------------------------------------------------- under load
-
-
-class Blocking:
-    """Work that takes until it is let go."""
-
-    def __init__(self) -> None:
-        self.has_begun, self.may_go = threading.Event(), threading.Event()
-
-    def compute(self, models, items):
-        self.has_begun.set()
-        assert self.may_go.wait(30)
-        return items
-
-
-@contextmanager
-def occupied(server):
-    """The model thread is busy for the block."""
-    work = Blocking()
-    blocker = threading.Thread(target=asyncio.run, args=(server.service.compute(work, [0]),))
-    blocker.start()
-    assert work.has_begun.wait(30)
-    try:
-        yield
-    finally:
-        work.may_go.set()
-        blocker.join(30)
-
-
-def wait_until(condition) -> None:
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def test_a_full_queue_is_answered_at_once_with_when_to_come_again(serving):
