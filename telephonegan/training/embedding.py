@@ -62,7 +62,7 @@ class EmbeddingSettings:
     decay: float = 0.98  # of the learning rate, once in as many steps as there are classes
     weight_decay: float = 0.0
     image_dropout: float = 0.0
-    word_dropout: float = 0.0  # the share of words that are left out of a caption, new ones in every step
+    word_dropout: float = 0.0  # the largest share of words that are left out of a caption, new ones in every step
     taught: float = 0.0  # the share of the loss that is the distance from the guesses of a linear model of words
     taught_evened: float = 0.6  # 1: all components of those guesses of equal variance, 0: as they are
     steps: int = 16_400
@@ -227,7 +227,8 @@ class EmbeddingRecipe:
         photos, captions = self.bank.draw(self.batch_size)
         views = torch.randint(settings.views, (self.batch_size,))
         pooled = self.views[share(views).to(self.device), share(photos).to(self.device)].float()
-        read = [without_words(self.bank.words[row], settings.word_dropout) for row in captions.tolist()]
+        shares = (torch.rand(len(captions)) * settings.word_dropout).tolist()
+        read = [without_words(self.bank.words[row], left) for row, left in zip(captions.tolist(), shares, strict=True)]
         ids = share(self.bank.ids(read)).to(self.device)
         with autocast(self.device, recurrent=True):
             sentences = self.text(ids)[1]
