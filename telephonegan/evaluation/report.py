@@ -22,7 +22,7 @@ DOCUMENTS = ("README.md", "weights/README.md")
 EVALUATIONS = "evaluations.jsonl"
 
 _BLOCK = re.compile(r"(?<=<!-- quality )([^\n]*?)( -->\n).*?(?=<!-- /quality -->)", re.DOTALL)
-_SPLITS = ("train", "dev", "test")  # in order of preference, the best last
+_SPLITS = ("train", "dev", "test", "all")  # in order of preference, the best last; all: every photograph of classes
 _WITHOUT_TEXT = ("free", "dcgan", "pggan")  # generators that no captions measure
 _FEWEST_PAIRS = 20  # kinds of words with fewer are left out
 Record = Mapping[str, Any]
@@ -95,6 +95,8 @@ def tables(entries: Sequence[Entry], records: Sequence[Record]) -> str:
     generators = [entry for entry in entries if entry.kind == "generator" and entry.architecture not in _WITHOUT_TEXT]
     parts = [_captioners(captioners, records)] if captioners else []
     parts += [_matchers(matchers, records)] if matchers else []
+    embeddings = [entry for entry in entries if entry.kind == "embedding"]
+    parts += [_embeddings(embeddings, records)] if embeddings else []
     parts += [_generator(entry, records) for entry in generators]
     parts += [_axes(entry) for entry in entries if entry.kind == "axes"]
     parts += [_reconstructions(entry, records) for entry in entries if entry.kind == "ppgn"]
@@ -104,7 +106,7 @@ def tables(entries: Sequence[Entry], records: Sequence[Record]) -> str:
 def measured(what: str, sha256: str | None, records: Iterable[Record]) -> Record:
     """The evaluation to report for these weights; {} if there is none.
 
-    Preferred are the test split, then the largest number of pictures, then the latest.
+    Preferred are all splits together, then the test split, then the largest number of pictures, then the latest.
     """
     fitting = [record for record in records if record["what"] == what and record.get("sha256") == sha256]
     ranked = enumerate(fitting)
@@ -216,6 +218,41 @@ def _matchers(entries: Sequence[Entry], records: Sequence[Record]) -> str:
 
 def _recalls(record: Record, direction: str) -> str:
     return ", ".join(filter(None, (_fixed(record, f"{direction}_recall_{k}", 3) for k in (1, 5, 10))))
+
+
+# ---------------------------------------------------------------------------------------------------------- embeddings
+
+
+def _embeddings(entries: Sequence[Entry], records: Sequence[Record]) -> str:
+    """What `evaluate embedding` found, the shipped ones first, then others on the same data, to compare with."""
+    found = {f"`{entry.name}`": measured("embedding", entry.sha256, records) or entry.quality for entry in entries}
+    data, shipped = {_data(record) for record in found.values()}, {entry.sha256 for entry in entries}
+    others = [record for record in records if record["what"] == "embedding" and record.get("sha256") not in shipped]
+    found |= {record["name"]: record for record in others if _data(record) in data}
+    rows = [_zero_shot(name, record) for name, record in found.items()]
+    if guessed := next((record for record in found.values() if "top1_chance" in record), None):
+        chance = _fixed(guessed, "top1_chance", 3)
+        precision = dict.fromkeys(
+            (f"AP@{k}" for k in _RETRIEVED if f"ap_{k}" in guessed), _fixed(guessed, "ap_chance", 3)
+        )
+        rows.append({"embedding": "guessing", "top-1": chance, "top-1, equal length": chance, **precision})
+    return _joined(_table(rows), _sources(found.values()))
+
+
+_RETRIEVED = (1, 5, 10, 50)
+
+
+def _zero_shot(name: str, record: Record) -> dict[str, str]:
+    return {
+        "embedding": name,
+        "top-1": _fixed(record, "top1", 3),
+        "top-1, equal length": _fixed(record, "top1_cosine", 3),
+        **{f"AP@{k}": _fixed(record, f"ap_{k}", 3) for k in _RETRIEVED},
+        "picture → text R@1, 5, 10": _recalls(record, "image_to_text"),
+        "text → picture R@1, 5, 10": _recalls(record, "text_to_image"),
+        "classes": _whole(record, "n_classes"),
+        "photographs": _whole(record, "n"),
+    }
 
 
 # ---------------------------------------------------------------------------------------------------------- generators

@@ -8,6 +8,7 @@ compare.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from telephonegan.text import PAD, Alphabet, Vocabulary, pad
 from telephonegan.training.devices import autocast, fetched
 from telephonegan.training.distributed import average_gradients, gather, share
 from telephonegan.training.features import cached
+from telephonegan.training.linear_words import LinearWords
 from telephonegan.training.projected import load_fitting
 from telephonegan.training.ranges import COUNT, RATE, SHARE, SIZE, check_multiple, check_ranges
 
@@ -34,6 +36,7 @@ _KEPT = {
     "word-cnn": ("word_width", "channels"),
     "bag-of-words": ("word_width",),
 }
+_SHARES = ("decay", "evened", "image_dropout", "word_dropout", "taught", "taught_evened")
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,9 @@ class EmbeddingSettings:
     decay: float = 0.98  # of the learning rate, once in as many steps as there are classes
     weight_decay: float = 0.0
     image_dropout: float = 0.0
+    word_dropout: float = 0.0  # the largest share of words that are left out of a caption, new ones in every step
+    taught: float = 0.0  # the share of the loss that is the distance from the guesses of a linear model of words
+    taught_evened: float = 0.6  # 1: all components of those guesses of equal variance, 0: as they are
     steps: int = 16_400
 
     def __post_init__(self) -> None:
@@ -69,7 +75,7 @@ class EmbeddingSettings:
             self,
             **dict.fromkeys(("channels", "components", "width", "word_width", "picture_size", "input_size"), SIZE),
             **dict.fromkeys(("minimum_count", "views", "steps"), COUNT),
-            **dict.fromkeys(("decay", "evened", "image_dropout"), SHARE),
+            **dict.fromkeys(_SHARES, SHARE),
             batch_size=(2, 10_000),
             learning_rate=RATE,
         )
@@ -125,7 +131,7 @@ def pooled_views(
 
 
 class CaptionBank:
-    """The ids of all captions of some photographs, and which photographs are of which class."""
+    """The captions of some photographs, and which photographs are of which class."""
 
     def __init__(self, photos: CaptionedPhotos, vocabulary: Vocabulary) -> None:
         if photos.classes is None:
@@ -137,8 +143,13 @@ class CaptionBank:
         self.numbers = sorted({photos.classes[row] for row in rows})
         self.photos = [torch.tensor([row for row in rows if photos.classes[row] == each]) for each in self.numbers]
         self.first = torch.tensor([0, *map(len, photos.captions)]).cumsum(0)
-        read = [vocabulary.known_ids(caption, None) for captions in photos.captions for caption in captions]
-        self.ids = pad(read)[0].to(torch.int16)
+        self.words = [words for captions in photos.captions for words in captions]
+        self.vocabulary = vocabulary
+        self.owners = torch.repeat_interleave(torch.arange(len(photos)), self.first.diff())
+
+    def ids(self, captions: Sequence[Sequence[str]]) -> Tensor:
+        """The ids (B,L) that are read from word lists, 0 for none."""
+        return pad([self.vocabulary.known_ids(words, None) for words in captions])[0]
 
     def draw(self, count: int) -> tuple[Tensor, Tensor]:
         """Photographs (B,) of as many different classes, and the row of one caption (B,) of each."""
@@ -146,6 +157,16 @@ class CaptionBank:
         photos = torch.stack([self.photos[i][torch.randint(len(self.photos[i]), ())] for i in chosen])
         counts = self.first[photos + 1] - self.first[photos]
         return photos, self.first[photos] + (torch.rand(len(photos)) * counts).long()
+
+
+def without_words(words: Sequence[str], share: float) -> list[str]:
+    """A caption without a random share of its words, or all of it if none were left.
+
+    >>> without_words(["a", "red", "flower"], 0.0)
+    ['a', 'red', 'flower']
+    """
+    kept = [word for word, place in zip(words, torch.rand(len(words)).tolist(), strict=True) if place >= share]
+    return kept or list(words)
 
 
 class EmbeddingRecipe:
@@ -173,6 +194,7 @@ class EmbeddingRecipe:
         self.image = PooledImageEncoder(**network["image"])
         self.image.fit(self.views[0], settings.evened)
         self.text.to(self.device), self.image.to(self.device)
+        self.teacher = self._taught_by() if settings.taught else None
         self.dropout = torch.nn.Dropout(settings.image_dropout)
         self.parameters = [*self.text.parameters(), *self.image.parameters()]
         self.optimiser = torch.optim.RMSprop(
@@ -205,12 +227,17 @@ class EmbeddingRecipe:
         photos, captions = self.bank.draw(self.batch_size)
         views = torch.randint(settings.views, (self.batch_size,))
         pooled = self.views[share(views).to(self.device), share(photos).to(self.device)].float()
-        ids = share(self.bank.ids[captions]).long().to(self.device)
+        shares = (torch.rand(len(captions)) * settings.word_dropout).tolist()
+        read = [without_words(self.bank.words[row], left) for row, left in zip(captions.tolist(), shares, strict=True)]
+        ids = share(self.bank.ids(read)).to(self.device)
         with autocast(self.device, recurrent=True):
             sentences = self.text(ids)[1]
         codes = self.image(None, self.dropout(pooled))[1]
         codes, sentences = gather(codes), gather(sentences.float())
-        loss = joint_embedding_loss(codes, sentences)
+        loss = (1 - settings.taught) * joint_embedding_loss(codes, sentences)
+        if self.teacher is not None:
+            distances = (sentences - self.teacher(read).to(self.device)).square().sum(1)
+            loss = loss + settings.taught * distances.mean()
         for group in self.optimiser.param_groups:
             group["lr"] = settings.learning_rate * settings.decay ** (step // len(self.bank.photos))
         self.optimiser.zero_grad(set_to_none=True)
@@ -224,20 +251,31 @@ class EmbeddingRecipe:
         return fetched({"loss": loss, "text_of_image": found[0], "image_of_text": found[1]})
 
     @torch.no_grad()
+    def _taught_by(self) -> LinearWords:
+        """The linear model of words whose guesses the text encoder is taught."""
+        codes = self.image(None, self.views[0].float())[1].cpu()
+        return LinearWords(self.bank.words, codes[self.bank.owners], evened=self.settings.taught_evened)
+
+    @torch.no_grad()
     def evaluate(self, step: int, folder: Path) -> dict[str, float]:
         """Top-1 and AP@10 over the measured photographs' classes, each class by the mean of its captions."""
         from telephonegan.evaluation.zero_shot import class_scores
 
         bank = self.measured
-        sentences = torch.cat([self.text(ids.long().to(self.device))[1] for ids in bank.ids.split(250)]).cpu()
+        parts = [bank.ids(bank.words[start : start + 250]) for start in range(0, len(bank.words), 250)]
+        sentences = torch.cat([self.text(ids.to(self.device))[1] for ids in parts]).cpu()
         codes = self.image(None, self.measured_views[0].float())[1].cpu()
-        owners = torch.repeat_interleave(torch.arange(len(bank.first) - 1), bank.first.diff())
         labels = torch.full((len(codes),), -1)
         for number, rows in enumerate(bank.photos):
             labels[rows] = number
         kept = labels >= 0
-        found = class_scores(codes[kept], labels[kept], sentences, labels[owners], ks=(1, 10))
-        return {"top1": found.top1, "ap10": found.precision[10], "chance": 1 / len(bank.photos)}
+        found = class_scores(codes[kept], labels[kept], sentences, labels[bank.owners], ks=(1, 10, 50))
+        return {
+            "top1": found.top1,
+            "top1_cosine": found.top1_cosine,
+            **{f"ap{k}": precision for k, precision in found.precision.items() if k > 1},
+            "chance": found.chance,
+        }
 
 
 def _vocabulary(photos: CaptionedPhotos, settings: EmbeddingSettings) -> Vocabulary:

@@ -75,6 +75,21 @@ def repository(tmp_path, monkeypatch):
     return write
 
 
+def test_embeddings_are_compared_with_others_on_the_same_data_and_with_guessing():
+    command = "telephonegan evaluate embedding mine --data flowers"
+    numbers = {"top1": 0.5, "top1_cosine": 0.6, "ap_50": 0.4, "top1_chance": 0.05, "ap_chance": 0.07, "n_classes": 20}
+    records = [
+        record("embedding", split="all", command=command, **numbers),
+        record("embedding", "b" * 64, name="bag-of-words", command=command, **numbers | {"top1": 0.3}),
+        record("embedding", "c" * 64, name="elsewhere", command=command.replace("flowers", "birds"), **numbers),
+    ]
+    text = report.tables([entry("embedding")], records)
+    assert cells(text, "`mine`") == ["0.500", "0.600", "0.400", "20", "1,000"]
+    assert cells(text, "bag-of-words")[0] == "0.300"
+    assert cells(text, "guessing")[:3] == ["0.050", "0.050", "0.070"]
+    assert "elsewhere" not in text and f"`{command}`" in text
+
+
 def test_the_committed_documents_are_up_to_date():
     assert [str(path) for path in report.outdated(ROOT)] == []
 

@@ -13,7 +13,7 @@ from telephonegan.errors import DataError, SettingsError
 from telephonegan.matcher import Matcher
 from telephonegan.text import Alphabet
 from telephonegan.training import loop
-from telephonegan.training.embedding import CaptionBank, EmbeddingRecipe, EmbeddingSettings
+from telephonegan.training.embedding import CaptionBank, EmbeddingRecipe, EmbeddingSettings, without_words
 from telephonegan.zoo import catalogue
 
 SMALL = EmbeddingSettings(
@@ -60,6 +60,29 @@ def test_every_encoder_learns_to_tell_classes_apart(world, cache, encoder):
     assert sum(losses[-8:]) < 0.9 * sum(losses[:8])
     found = recipe.evaluate(40, cache)
     assert 0 <= found["top1"] <= 1 and found["chance"] < 0.2
+
+
+def test_a_share_of_the_words_is_left_out_in_order_and_never_all():
+    words = ["one", "two", "three", "four"]
+    torch.manual_seed(0)
+    read = [without_words(words, 0.5) for _ in range(300)]
+    assert len({tuple(kept) for kept in read}) == 15
+    assert all(kept == sorted(kept, key=words.index) for kept in read)
+    assert without_words(words, 0.0) == without_words(words, 1.0) == words and without_words([], 0.5) == []
+
+
+def test_an_encoder_learns_the_guesses_of_the_linear_teacher(world, cache):
+    recipe = made(world, cache, encoder="bag-of-words", taught=1.0, word_dropout=0.2)
+    captions = recipe.bank.words
+
+    def distance():
+        return (recipe.text(recipe.bank.ids(captions))[1] - recipe.teacher(captions)).square().sum(1).mean().item()
+
+    before = distance()
+    for step in range(40):
+        loop.seed_step(0, step)
+        recipe.step(step)
+    assert distance() < 0.5 * before
 
 
 def test_texts_may_be_mapped_to_the_features_themselves(world, cache):
