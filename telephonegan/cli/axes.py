@@ -60,8 +60,7 @@ def add_axes(parser: argparse.ArgumentParser) -> None:
     find.add_argument("--scores", type=Path, metavar="CSV", help="your own scores: a column seed, others by feature")
     find.add_argument("--method", choices=_METHODS, default="linear", help="sefa and ganspace need no features")
     find.add_argument("--part", help="noise (default), eps, condition or sentence")
-    find.add_argument("--text", help="the caption to paint, for generators that paint texts")
-    find.add_argument("--captions", type=Path, metavar="FILE", help="captions to paint in turn, one per line")
+    _add_texts(find)
     find.add_argument("-n", type=whole, help="how many pictures to score (default: 20000)")
     find.add_argument("-k", type=whole, help="how many axes of sefa and ganspace (default: 10)")
     _add_destination(find)
@@ -77,6 +76,7 @@ def add_axes(parser: argparse.ArgumentParser) -> None:
     show.add_argument("--measure", action="store_true", help="measure slopes and leakage on new pictures")
     show.add_argument("-n", type=whole, default=500, help="random pictures to measure on (default: 500)")
     show.add_argument("--extractor", metavar="NAME", help="measure with this extractor, not the one that found them")
+    _add_texts(show)
     _add_destination(show)
     show.add_argument("--device", help="auto, cpu, cuda or cuda:N (default: auto)")
 
@@ -102,6 +102,19 @@ def _action(actions: Any, name: str, what: str, act: Any) -> argparse.ArgumentPa
     command = add_command(actions, name, what, _EXAMPLES)
     command.set_defaults(act=act)
     return command
+
+
+def _add_texts(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--text", default="", help="the caption to paint, for generators that paint texts")
+    command.add_argument("--captions", type=Path, metavar="FILE", help="captions to paint in turn, one per line")
+
+
+def _texts(options: argparse.Namespace) -> str | list[str]:
+    from telephonegan.text import read_lines
+
+    if options.captions is None:
+        return options.text
+    return [line.strip() for line in read_lines(options.captions) if line.strip()]
 
 
 def _add_destination(command: argparse.ArgumentParser) -> None:
@@ -140,7 +153,6 @@ def _learn(options: argparse.Namespace) -> int:
 
 def _find(options: argparse.Namespace) -> int:
     from telephonegan.latent import find_axes, ganspace, sefa
-    from telephonegan.text import read_lines
 
     _check_destination(options)
     if options.method in ("sefa", "ganspace"):
@@ -149,14 +161,11 @@ def _find(options: argparse.Namespace) -> int:
         how = given(options, "k", "part", "device") if options.method == "sefa" else given(options, "k", "n", "text")
         axes = sefa(options.generator, **how) if options.method == "sefa" else ganspace(options.generator, **how)
         return _keep(axes, options)
-    texts = options.text or ""
-    if options.captions is not None:
-        texts = [line.strip() for line in read_lines(options.captions) if line.strip()]
     axes = find_axes(
         options.generator,
         options.scores or options.features,
         method=options.method,
-        texts=texts,
+        texts=_texts(options),
         **given(options, "n", "extractor", "part", "seed", "device"),
     )
     return _keep(axes, options)
@@ -193,7 +202,8 @@ def _show(options: argparse.Namespace) -> int:
         _print_table(axes)
         return 0
     features = Features(axes.names, extractor=options.extractor) if options.extractor else None
-    return _keep(measure(axes, features=features, n=options.n, **given(options, "device")), options)
+    how = {"features": features, "n": options.n, "texts": _texts(options)}
+    return _keep(measure(axes, **how, **given(options, "device")), options)
 
 
 def _print_table(axes: AxisSet) -> None:

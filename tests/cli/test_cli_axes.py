@@ -12,6 +12,7 @@ from PIL import Image
 import telephonegan as tg
 from telephonegan.cli.main import main
 from telephonegan.latent import AxisSet
+from tests.tiny import register_axes
 
 
 @pytest.fixture
@@ -35,6 +36,17 @@ def test_axes_are_measured_and_kept(found, tmp_path, capsys):
     assert main(["axes", "show", found, "--measure", "-n", "4", "--out", out]) == 0
     assert set(AxisSet.load(out).measured) == {"warmth", "brightness"}
     assert "–" not in capsys.readouterr().out
+
+
+def test_axes_of_a_generator_with_text_are_measured_on_captions(tiny, tmp_path, capsys):
+    captions = tmp_path / "captions.txt"
+    captions.write_text("a dog runs\n\na red dog\n")
+    register_axes("of-text", tiny)
+    out = str(tmp_path / "measured")
+    assert main(["axes", "show", "of-text", "--measure", "-n", "2", f"--captions={captions}", "--out", out]) == 0
+    assert set(AxisSet.load(out).measured) == set(AxisSet.load("of-text").names)
+    assert main(["axes", "show", "of-text", "--measure", "-n", "2"]) == 2
+    assert "contains no word" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("method", ["sefa", "ganspace"])
