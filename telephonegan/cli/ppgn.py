@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace as changed
 from pathlib import Path
@@ -455,7 +456,11 @@ def _run(options: argparse.Namespace, folder: Path, sampler: Sampler, start: Any
     print(_summary(sampler, seeds), file=sys.stderr)
     kept = SamplingFolder(folder, sampler, seeds, command=options.command)
     before = kept.load() if options.resume and (folder / CHAIN).exists() else None
-    sampling = sampler.run(seeds, start, after=before, on_frame=kept.add, on_step=kept.step)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The chain of seed")  # which is said below, without a line of code
+        sampling = sampler.run(seeds, start, after=before, on_frame=kept.add, on_step=kept.step)
+    for seed, why in sampling.stopped.items():
+        print(f"The chain of seed {seed} ended early, at {why}", file=sys.stderr)
     kept.save(sampling)
     sampling.frames = kept.frames()  # as files hold them, which is all that a resumed command has
     if not sampling.is_finished:

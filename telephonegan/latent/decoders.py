@@ -33,10 +33,13 @@ class Units:
     context: float = 1.0
 
 
-# Codes have a standard deviation of 1. With steps of 0.05 a class is reached within 40 of them, and codes stay as long
-# as those of photographs; with 0.25 they become twice as long. With ε1 of 0.1 the prior then wins, with 0.001 it does
-# not, as in the original. A pixel differs by 2 where it differs by 240 there, and there are 227².
-UNITS_OF_CODES = Units(step=0.05, prior=1.0, context=120**2 * (227 / 128) ** 2)
+_STEP = 0.05
+_LEVELS, _PIXELS = 120, 227  # of PPGN's pictures: the largest number, and the pixels on a side
+
+
+def units_of_codes(size: int) -> Units:
+    """What 1 is in PPGN's settings for codes of standard deviation 1, and pictures in [-1,1] of `size` pixels."""
+    return Units(step=_STEP, context=_LEVELS**2 * (_PIXELS / size) ** 2)
 
 
 class Decoder(Protocol):
@@ -138,9 +141,8 @@ class CodeDecoder:
     torch.Size([1, 3, 128, 128])
     """
 
-    units = UNITS_OF_CODES
-
     def __init__(self, model: CodeModel) -> None:
+        self.units = units_of_codes(model.size)
         self.model, self.name, self.device = model, model.name, torch.device(model.device)
         self.width, self.size, self.low, self.high = model.code_width, model.size, -model.bound, model.bound
         self._sight = shared_sight(model.encoder.backbone.name, self.device, INPUT_SIZE)

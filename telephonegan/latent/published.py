@@ -36,7 +36,8 @@ class CaffeDecoder:
     >>> Sampler(decoder, image_class("junco", decoder.network()), prior=decoder.prior("joint"))  # doctest: +SKIP
     """
 
-    size, low, high, units = PAINTED_SIZE, 0.0, LARGEST_CODE, Units()
+    # Pixels are from -1 to 1 here, and from -120 to 120 there.
+    size, low, high, units = PAINTED_SIZE, 0.0, LARGEST_CODE, Units(context=120**2)
 
     def __init__(
         self,

@@ -213,6 +213,15 @@ def test_what_cannot_be_done_is_explained(codes, tmp_path, monkeypatch, capsys, 
     assert told in capsys.readouterr().err and not (tmp_path / "out").exists()
 
 
+def test_a_chain_without_a_direction_ends_with_a_word_about_it(codes, tmp_path, capsys):
+    still = ["--epsilon1", "0", "--epsilon2", "0", "--save_every", "1", "--threshold", "-1"]
+    assert main(["ppgn", "class", "junco", *still, *QUICK, "--out", str(tmp_path / "still")]) == 0
+    told = capsys.readouterr().err
+    assert "seed 0 ended early, at step 0: the gradient is zero" in told and "Warning" not in told
+    assert json.loads((tmp_path / "still" / "chain.json").read_text())["stopped"] != [""]
+    assert (tmp_path / "still" / "samples" / "00000.jpg").is_file()
+
+
 def test_a_mask_of_another_size_is_refused_before_a_folder_is_made(codes, photo, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Image.new("L", (5, 4), 255).save(tmp_path / "mask.png")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from telephonegan.errors import SettingsError, TextError
 from telephonegan.images import to_images
 from telephonegan.inference import random_generator
-from telephonegan.latent.decoders import LatentDecoder
+from telephonegan.latent.decoders import LatentDecoder, units_of_codes
+from telephonegan.latent.inpainting import Hole
 
 
 def test_the_latents_of_a_picture_give_that_picture_again(phone):
@@ -63,3 +65,12 @@ def test_unknown_parts_are_refused(phone, parts, told):
 def test_a_text_without_known_words_is_refused(phone):
     with pytest.raises(TextError):
         LatentDecoder(phone.generator, "xyzzy")
+
+
+def test_a_photograph_around_a_hole_weighs_the_same_at_every_size():
+    weights = []
+    for size in (16, 64):
+        hole = Hole.box(Image.new("RGB", (64, 64), "white"), size, (0, 0, size // 2, size))
+        grey = torch.zeros(1, 3, size, size)
+        weights.append(units_of_codes(size).context * float(hole.agreement(grey)))
+    assert weights[0] == pytest.approx(weights[1]) == pytest.approx(-0.5 * 120**2 * 227**2 * 3 / 2)
