@@ -3,6 +3,7 @@
     python -m tests.attack_server schema --requests 3000 --seed 0     # what schemathesis makes of the OpenAPI file
     python -m tests.attack_server bodies --requests 10000 --seed 0    # mutated requests
     python -m tests.attack_server memory --requests 5000 --seed 0     # good requests: does memory stay flat?
+    python -m tests.attack_server schema --requests 1000 --paths 'guide|axes'     # of these routes only
 
 The server is a process of its own. Prints what was found, and exits with 1 if the server ended, answered with a 5xx
 other than 503, or grew by more than a tenth. The same seed makes the same requests.
@@ -23,7 +24,7 @@ import sys
 import tempfile
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from io import BytesIO
@@ -42,12 +43,13 @@ def main() -> int:
     parser.add_argument("kind", choices=("schema", "bodies", "memory", "serve"))
     parser.add_argument("--requests", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--paths", default="", metavar="REGEX", help="of the routes that are attacked (default: all)")
     options = parser.parse_args()
     if options.kind == "serve":
         return _serve()
     with _process() as (process, address):
         attack = {"schema": schema, "bodies": bodies, "memory": memory}[options.kind]
-        is_good = attack(address, options.requests, options.seed, process.pid)
+        is_good = attack(address, options, process.pid)
         is_alive = process.poll() is None and _get(address, "/livez") == b"alive"
         print("the server answers" if is_alive else "THE SERVER HAS ENDED")
     return 0 if is_good and is_alive else 1
@@ -56,51 +58,57 @@ def main() -> int:
 # ---------------------------------------------------------------------------------------------------- the attacks
 
 
-def schema(address: str, requests: int, seed: int, pid: int) -> bool:
+def schema(address: str, options: argparse.Namespace, pid: int) -> bool:
     """Whether schemathesis finds nothing in at least so many requests. It sends fewer than it may, so twice as many."""
-    operations = sum(len(methods) for methods in json.loads(_get(address, "/openapi.json"))["paths"].values())
+    paths, requests = json.loads(_get(address, "/openapi.json"))["paths"], options.requests
+    operations = sum(len(methods) for path, methods in paths.items() if re.search(options.paths, path))
     before = _answered(address)
     passed = run_schemathesis(
-        address, examples=2 * requests // operations + 1, seed=seed, phases="examples,coverage,fuzzing"
+        address,
+        examples=2 * requests // operations + 1,
+        seed=options.seed,
+        phases="examples,coverage,fuzzing",
+        paths=options.paths,
     )
     sent = _answered(address) - before
     print(f"{sent} requests, {'no failure' if passed else 'FAILURES'}")
     return passed and sent >= requests
 
 
-def run_schemathesis(address: str, *, examples: int, seed: int, phases: str) -> bool:
-    """Whether schemathesis finds nothing."""
+def run_schemathesis(address: str, *, examples: int, seed: int, phases: str, paths: str = "") -> bool:
+    """Whether schemathesis finds nothing, on the paths that match."""
     _get(address, "/openapi.json")  # made on demand, for which schemathesis does not wait long
     command = [Path(sys.executable).with_name("st"), "run", f"{address}/openapi.json", "--seed", seed]
     command += ["--phases", phases, "--max-examples", examples, "--exclude-checks", NOT_IN_SCHEMAS]
     command += ["--suppress-health-check", "all", "--request-timeout", 60, "--no-shrink"]
+    command += ["--include-path-regex", paths] if paths else []
     own = os.environ | {"SCHEMATHESIS_HOOKS": "tests.schemathesis_hooks", "PYTHONPATH": str(ROOT)}
     with tempfile.TemporaryDirectory() as place:  # it keeps what it found
         return subprocess.run([*map(str, command)], cwd=place, env=own).returncode == 0
 
 
-def bodies(address: str, requests: int, seed: int, pid: int) -> bool:
+def bodies(address: str, options: argparse.Namespace, pid: int) -> bool:
     """Whether so many mutated requests get no 5xx but 503."""
     port = int(address.rpartition(":")[2])
-    statuses: Counter[str] = Counter()
+    good, statuses = corpus(options.paths), Counter()
 
     def ask(number: int) -> None:
-        sent = mutated(random.Random(f"{seed}/{number}"))
+        sent = mutated(random.Random(f"{options.seed}/{number}"), good)
         status = answer_to(port, sent)
         statuses[status] += 1
         if status.startswith("5") and status != "503":
-            print(f"request {number} of seed {seed}: {status}\n{sent[:2000]!r}")
+            print(f"request {number} of seed {options.seed}: {status}\n{sent[:2000]!r}")
 
     with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(ask, range(requests)))
+        list(pool.map(ask, range(options.requests)))
     print(", ".join(f"{count} × {status}" for status, count in sorted(statuses.items())))
     return not any(status.startswith("5") and status != "503" for status in statuses)
 
 
-def memory(address: str, requests: int, seed: int, pid: int) -> bool:
+def memory(address: str, options: argparse.Namespace, pid: int) -> bool:
     """Whether the process holds as much after so many good requests as after a tenth of them."""
-    port, early = int(address.rpartition(":")[2]), 0.0
-    good = [request for request in corpus() if b"/v1/telephone" not in request]
+    port, early, requests = int(address.rpartition(":")[2]), 0.0, options.requests
+    good = [request for request in corpus(options.paths) if b"/v1/telephone" not in request]
     for number in range(requests):
         answer_to(port, good[number % len(good)])
         if number + 1 == requests // 10:
@@ -126,8 +134,8 @@ TOKENS = (
 )
 
 
-def corpus() -> list[bytes]:
-    """Good requests to every route that takes a body, as bytes on the wire."""
+def corpus(paths: str = "") -> list[bytes]:
+    """Good requests to every route that takes a body and matches, as bytes on the wire."""
     buffer = BytesIO()
     Image.linear_gradient("L").convert("RGB").resize((24, 16)).save(buffer, "JPEG")
     jpeg = buffer.getvalue()
@@ -145,13 +153,12 @@ def corpus() -> list[bytes]:
         ("/api/v1.0/bird", {"caption": text}),
         ("/api/v1.0/birds", {"caption": text, "seed": 5}),
     ]
-    made = [_request(path, json.dumps(body).encode(), "application/json") for path, body in asked]
+    made = [(path, json.dumps(body).encode(), "application/json") for path, body in asked]
     part = b'--edge\r\ncontent-disposition: form-data; name="'
     form = part + b'image"; filename="a.jpg"\r\ncontent-type: image/jpeg\r\n\r\n' + jpeg + b"\r\n"
     form += part + b'seed"\r\n\r\n3\r\n--edge--\r\n'
-    return made + [
-        _request(path, form, "multipart/form-data; boundary=edge") for path in ("/v1/caption", "/v1/telephone")
-    ]
+    made += [(path, form, "multipart/form-data; boundary=edge") for path in ("/v1/caption", "/v1/telephone")]
+    return [_request(path, body, kind) for path, body, kind in made if re.search(paths, path)]
 
 
 def _request(path: str, body: bytes, kind: str) -> bytes:
@@ -159,9 +166,9 @@ def _request(path: str, body: bytes, kind: str) -> bytes:
     return f"{head}content-length: {len(body)}\r\n\r\n".encode("ascii") + body
 
 
-def mutated(chance: random.Random) -> bytes:
+def mutated(chance: random.Random, good: Sequence[bytes] = ()) -> bytes:
     """One of the good requests, damaged: mostly in its body, whose length is put right in most cases."""
-    head, _, body = chance.choice(CORPUS).partition(b"\r\n\r\n")
+    head, _, body = chance.choice(good or CORPUS).partition(b"\r\n\r\n")
     for _ in range(chance.randint(1, 4)):
         if chance.random() < 0.85:
             body = _damaged(body, chance)

@@ -391,8 +391,9 @@ class Sampler:
         except KeyboardInterrupt:
             sampling.is_finished = False
         sampling.lasts |= {sampling.seeds[row]: shown.frame(row) for row, shown in shown_last.items()}
-        for seed, why in sampling.stopped.items() - ended.items():
-            warnings.warn(f"The chain of seed {seed} ended early, at {why}", stacklevel=2)
+        for seed, why in sampling.stopped.items():
+            if seed not in ended:
+                warnings.warn(f"The chain of seed {seed} ended early, at {why}", stacklevel=2)
         return sampling
 
     def _step(self, sampling: Sampling, on_frame: Callable[[Frame], None]) -> dict[int, Shown]:
