@@ -132,7 +132,8 @@ def manifest(plan: Plan, phone: Telephone, sources: Sequence[Source], skipped: S
 
 def models(phone: Telephone) -> dict[str, dict[str, str]]:
     """Names and sha256 of captioner, generator and the generator's text encoder."""
-    text_encoder = catalogue.find("damsm", catalogue.find("generator", phone.generator.name).settings["damsm"])
+    kind = phone.generator.painter.matcher_kind  # which is also the setting that names it
+    text_encoder = catalogue.find(kind, catalogue.find("generator", phone.generator.name).settings[kind])
     return phone.models | {"text_encoder": {"name": text_encoder.name, "sha256": text_encoder.sha256}}
 
 

@@ -59,6 +59,11 @@ class Generator(nn.Module):
         """(B,Z) and (B,D) → (B,3,S,S)."""
         return self.layers(torch.cat([self.text(sentences), noise], 1)[:, :, None, None])
 
+    def first_linear(self) -> Tensor:
+        """The first linear map (out,Z) of the noise, with its batch norm folded in."""
+        weight, norm = self.layers[0].weight[-self.noise_width :], self.layers[1]
+        return (weight * (norm.weight / (norm.running_var + norm.eps).sqrt())[:, None, None]).flatten(1).T
+
 
 class Discriminator(nn.Module):
     """Whether pictures are photographs, and of their sentences: (B,3,S,S) and (B,D) → logits (B,).

@@ -32,7 +32,7 @@ from telephonegan.training.augment import augment
 from telephonegan.training.devices import autocast, fetched, sent
 from telephonegan.training.distributed import gather, share
 from telephonegan.training.objective import kl_divergence
-from telephonegan.training.projected import ProjectedGan, ProjectedSettings
+from telephonegan.training.projected import ProjectedGan, ProjectedSettings, twin_distance
 from telephonegan.training.ranges import COUNT, SHARE, check_ranges
 
 
@@ -239,7 +239,7 @@ class GanRecipe(ProjectedGan):
                 (F.mse_loss(s.float(), F.interpolate(target, s.shape[-2:], mode="area")) for s in images[:-1]),
                 start=target.new_zeros(()),
             )
-            distance = self.twin_distance(painted[16].float().flatten(1), twins)
+            distance = twin_distance(painted[16].float().flatten(1), twins)
             sameness = F.relu(settings.twin_distance - distance).mean() if twins else adversarial.new_zeros(())
         loss = (
             adversarial
@@ -295,11 +295,6 @@ class GanRecipe(ProjectedGan):
         same = rows[:, None] == rows
         word_loss, sentence_loss = damsm_loss(gather(regions), gather(codes).float(), *text, same=same)
         return {"word_loss": word_loss, "sentence_loss": sentence_loss}
-
-    @staticmethod
-    def twin_distance(features: Tensor, twins: int) -> Tensor:
-        """Cosine distances (twins,) of the first `twins` rows (B,F) from the last ones."""
-        return 1 - F.cosine_similarity(features[:twins], features[len(features) - twins :])
 
     def draw_rows(self) -> tuple[Tensor, Tensor, int]:
         """Photographs (B,), the row whose caption each row takes (B,), and the number of twins in each process.

@@ -228,11 +228,13 @@ class ProjectedGan:
         paint: Callable[[], Tensor],
         train_discriminator: Callable[[dict[int, Tensor], dict[int, Tensor]], Tensor],
         *sentences: Tensor,
+        sameness: Callable[[dict[int, Tensor]], Tensor] | None = None,
     ) -> dict[str, float]:
-        """One step of a generator that has no losses but the adversarial one and moment matching.
+        """One step of a generator that has no losses but the adversarial one, moment matching and `sameness`.
 
         `real` and what `paint` returns are pictures (B,3,S,S) in [-1,1]. `train_discriminator` takes the pyramids of
-        photographs and of pictures, and `sentences` (B,D) belong to the pictures. Returns the numbers to log.
+        photographs and of pictures, and `sentences` (B,D) belong to the pictures. `sameness` is a weighted loss of the
+        pyramid of pictures. Returns the numbers to log.
         """
         size = self.input_size(step)
         with autocast(self.device, cache_enabled=False):
@@ -247,6 +249,9 @@ class ProjectedGan:
                 pooled = pooled_features(self.backbone.head(painted[32]))
                 losses["moments"] = self.discrepancy(pooled, photographed, size)
                 loss = loss + self.settings.moment_weight * losses["moments"]
+            if sameness is not None:
+                losses["sameness"] = sameness(painted)
+                loss = loss + losses["sameness"]
         self.update_generator(loss, step)
         return fetched(losses)
 
@@ -299,6 +304,11 @@ class ProjectedGan:
         half_life = min(self.settings.ema_half_life, 0.1 * seen)
         keep = 0.5 ** (self.batch_size / half_life)
         follow(self.average, self.generator, keep)
+
+
+def twin_distance(features: Tensor, twins: int) -> Tensor:
+    """Cosine distances (twins,) of the first `twins` rows (B,F) from the last ones."""
+    return 1 - F.cosine_similarity(features[:twins], features[len(features) - twins :])
 
 
 def load_fitting(net: torch.nn.Module, found: dict[str, Tensor], name: str) -> None:

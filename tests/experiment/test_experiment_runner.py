@@ -127,6 +127,15 @@ def test_a_chain_that_falls_silent_ends_early(texts, plan_of, tmp_path, monkeypa
     assert Experiment.open(folder).is_complete
 
 
+def test_a_gan_cls_plays_too_and_the_manifest_names_its_embedding(texts, plan_of, tmp_path):
+    from tests.tiny import register_gan_cls
+
+    register_gan_cls("written")
+    folder = run(plan_of(texts, rounds=1, seeds=[0], generator="written-cls"), tmp_path / "out", **QUIET)
+    told = json.loads((folder / "manifest.json").read_text())["models"]
+    assert told["text_encoder"]["name"] == "written" and told["generator"]["name"] == "written-cls"
+
+
 def test_bad_sources_are_skipped_and_listed(photos, plan_of, tmp_path, capsys):
     (photos / "bad.png").write_bytes(b"no picture")
     folder = run(plan_of(photos), tmp_path / "out", **QUIET)

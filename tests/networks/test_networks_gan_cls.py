@@ -48,3 +48,15 @@ def test_minibatch_features_see_that_all_pictures_of_a_batch_are_alike():
 def test_sizes_other_than_powers_of_two_are_refused(size):
     with pytest.raises(SettingsError, match="8, 16, 32"):
         Generator(size=size)
+
+
+def test_the_first_linear_map_is_what_noise_adds_to_the_first_layer():
+    net = Generator(channels=2, size=16, noise_width=5, embedding_width=6, text_width=4).eval()
+    net.layers[1].running_var.fill_(4.0)
+    noise, sentences = torch.randn(3, 5), net.text(torch.randn(3, 6))
+
+    def first(part):
+        return net.layers[1](net.layers[0](torch.cat([sentences, part], 1)[:, :, None, None])).flatten(1)
+
+    added = first(noise) - first(torch.zeros(3, 5))
+    torch.testing.assert_close(noise @ net.first_linear().T, added, atol=1e-5, rtol=1e-4)

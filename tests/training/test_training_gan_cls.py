@@ -13,6 +13,7 @@ from telephonegan.errors import DataError, SettingsError
 from telephonegan.generation import Generator
 from telephonegan.training import loop, runs
 from telephonegan.training.gan_cls import PRESETS, GanClsRecipe, OtherClasses, interpolated
+from telephonegan.training.gan_cls_projected import ProjectedGanClsRecipe, ProjectedGanClsSettings
 from telephonegan.zoo import catalogue
 
 SMALL = {"size": 16, "channels": 4, "discriminator_channels": 4, "batch_size": 6, "text_width": 4, "noise_width": 3}
@@ -139,6 +140,19 @@ PROJECTED = {
     **{"size": 16, "channels": 4, "backbone_input": 64, "largest_input": 0, "head_width": 4, "thumbnail": 8},
     **{"batch_size": 4, "moment_queue": 8, "text_width": 4, "noise_width": 3},
 }
+
+
+def test_twins_have_one_sentence_and_are_pushed_apart(world, embedding_run, tmp_path):
+    settings = ProjectedGanClsSettings(**PROJECTED, twins=0.5, moment_weight=0.0)
+    photos, matcher = read_data(world, "train"), runs.load_matcher(embedding_run, "embedding")
+    made = ProjectedGanClsRecipe(photos, photos, matcher, settings, tmp_path / "cache")
+    asked = []
+    paint = made.paint
+    made.paint = lambda noise, sentences: asked.append((noise, sentences)) or paint(noise, sentences)
+    loop.seed_step(0, 0)
+    assert made.step(0)["sameness"] > 0
+    ((noise, sentences),) = asked
+    assert torch.equal(sentences[:2], sentences[2:]) and not torch.equal(noise[:2], noise[2:])
 
 
 @pytest.mark.parametrize(("preset", "settings"), [("cpu", SMALL), ("projected", PROJECTED)])
