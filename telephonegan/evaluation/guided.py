@@ -151,8 +151,8 @@ def _sampled(
     """The last pictures of all seeds."""
     settings = SamplerSettings(n_iters=steps, save_every=0, epsilon1=0.0 if prior == "none" else 1e-5)
     sampler = Sampler(decoder, condition, prior=decoder.prior(prior), settings=settings)
-    parts = [sampler.run(seeds[start : start + _BATCH], progress=False).lasts for start in range(0, len(seeds), _BATCH)]
-    return [frame.image for lasts in parts for frame in lasts.values()]
+    parts = [_lasts(sampler, seeds[start : start + _BATCH]) for start in range(0, len(seeds), _BATCH)]
+    return [image for part in parts for image in part]
 
 
 def _painted(generator: Generator, text: str, seeds: Sequence[int]) -> list[Image.Image]:
@@ -248,4 +248,12 @@ def _said(decoder: CodeDecoder, condition: Condition, steps: int, seeds: Sequenc
     """The last picture of each seed, with PPGN's settings for captions."""
     settings = SamplerSettings(n_iters=steps, save_every=0, epsilon1=1e-3, lr_end=1e-10)
     sampler = Sampler(decoder, condition, prior=decoder.prior("joint"), settings=settings)
-    return [frame.image for frame in sampler.run(seeds, progress=False).lasts.values()]
+    return _lasts(sampler, seeds)
+
+
+def _lasts(sampler: Sampler, seeds: Sequence[int]) -> list[Image.Image]:
+    """The last pictures of the chains of these seeds. Raises KeyboardInterrupt where a sampler keeps what there is."""
+    sampling = sampler.run(seeds, progress=False)
+    if not sampling.is_finished:
+        raise KeyboardInterrupt
+    return [frame.image for frame in sampling.lasts.values()]

@@ -9,6 +9,7 @@ from PIL import Image
 from telephonegan import evaluation
 from telephonegan.errors import DataError, SettingsError
 from telephonegan.evaluation import guided
+from telephonegan.latent.sampler import Sampler
 from telephonegan.networks.imagenet import class_number
 
 
@@ -56,6 +57,22 @@ def test_pictures_that_were_kept_are_not_sampled_again(tiny_generator, monkeypat
     assert made == ["junco", "junco"]
     del how["pictures"]
     assert found == evaluation.guided_scores("photos", classes=2, **how)
+
+
+def test_ctrl_c_ends_the_measurement_and_keeps_no_half_sampled_picture(tiny_generator, monkeypatch, tmp_path):
+    monkeypatch.setattr(guided, "CLASSES", ("red wine",))
+    steps, step = [], Sampler._step
+
+    def interrupted(self, *given):
+        steps.append(1)
+        if len(steps) == 2:
+            raise KeyboardInterrupt
+        return step(self, *given)
+
+    monkeypatch.setattr(Sampler, "_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        evaluation.guided_scores("photos", classes=1, seeds=2, pictures=tmp_path, **{**tiny_generator, "steps": 3})
+    assert not list(tmp_path.rglob("*.png"))
 
 
 def test_pictures_that_were_made_in_another_way_are_refused(tiny_generator, monkeypatch, tmp_path):
