@@ -49,6 +49,16 @@ def opened(
         page.close()
 
 
+def one_cell(folder: Path, code: str) -> Path:
+    """A new notebook of one cell."""
+    import nbformat
+
+    path = folder / "cell.ipynb"
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)], metadata=kernel), path)
+    return path
+
+
 class NotebookPage:
     """Opens `address` and listens for errors from then on; `log` is the file with the words of the server."""
 

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
-import nbformat
 import pytest
 from PIL import Image
 
 from tests.browser.accessibility import serious_findings
 from tests.browser.knobs_page import PICTURE, KnobsPage
-from tests.browser.notebook_page import NotebookPage, opened
+from tests.browser.notebook_page import NotebookPage, one_cell, opened
 from tests.browser.stopwatch import milliseconds_until_another
 
 pytestmark = pytest.mark.usefixtures("nothing_goes_wrong")
@@ -31,10 +30,7 @@ AxisExplorer(Walk(Generator.load("faces"), AxisSet.load("faces"), seed=3))
 @pytest.fixture(scope="module")
 def notebook(browser, artefacts, tmp_path_factory) -> Iterator[NotebookPage]:
     folder = tmp_path_factory.mktemp("axes")
-    path = folder / "axes.ipynb"
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)], metadata=kernel), path)
-    with opened(browser, path, folder, artefacts / "jupyter-axes.log") as page:
+    with opened(browser, one_cell(folder, CELL), folder, artefacts / "jupyter-axes.log") as page:
         yield page
 
 

@@ -6,12 +6,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import nbformat
 import pytest
 from PIL import Image
 
 from tests.browser.accessibility import serious_findings
-from tests.browser.notebook_page import NotebookPage, opened
+from tests.browser.notebook_page import NotebookPage, one_cell, opened
 from tests.browser.player_page import PlayerPage
 
 pytestmark = pytest.mark.usefixtures("nothing_goes_wrong")
@@ -31,10 +30,7 @@ ChainPlayer(sampler.run([3], progress=False), sampler)
 @pytest.fixture(scope="module")
 def notebook(browser, artefacts, tmp_path_factory) -> Iterator[NotebookPage]:
     folder = tmp_path_factory.mktemp("player")
-    path = folder / "player.ipynb"
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)], metadata=kernel), path)
-    with opened(browser, path, folder, artefacts / "jupyter-player.log") as page:
+    with opened(browser, one_cell(folder, CELL), folder, artefacts / "jupyter-player.log") as page:
         yield page
 
 
