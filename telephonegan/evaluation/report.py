@@ -397,7 +397,9 @@ def _words(words: Record) -> str | None:
 
 
 def _table(rows: Sequence[Mapping[str, str]]) -> str:
-    """A table with the columns of the first row, without empty ones."""
+    """A table with the columns of the first row, without empty ones; nothing without rows."""
+    if not rows:
+        return ""
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = [name for name in names if any(row.get(name) for row in rows)]
     lines = [columns, ["---"] * len(columns), *([row.get(name, "") for name in columns] for row in rows)]

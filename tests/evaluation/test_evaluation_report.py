@@ -75,6 +75,10 @@ def repository(tmp_path, monkeypatch):
     return write
 
 
+def test_a_generator_that_was_not_measured_has_no_table():
+    assert report.tables([entry("generator")], []) == ""
+
+
 def test_embeddings_are_compared_with_others_on_the_same_data_and_with_guessing():
     command = "telephonegan evaluate embedding mine --data flowers"
     numbers = {"top1": 0.5, "top1_cosine": 0.6, "ap_50": 0.4, "top1_chance": 0.05, "ap_chance": 0.07, "n_classes": 20}
