@@ -6,16 +6,19 @@ const PATIENCE = 1500; // milliseconds after which the view says that it waits
 
 class Knobs {
   constructor(data, { onWish }) {
-    this.wishes = new Wishes(onWish, (isLate) => this.root.classList.toggle("tg-late", isLate));
+    this.wishes = new Wishes(onWish, {
+      onBusy: (isBusy) => this.shown.setAttribute("aria-busy", String(isBusy)),
+      onLate: (isLate) => this.root.classList.toggle("tg-late", isLate),
+    });
     this.picture = element("img", { decoding: "sync" });
     this.before = element("img", { class: "tg-before", decoding: "sync", alt: "" });
     this.told = element("figcaption", { class: "tg-caption" });
     this.said = element("p", { class: "tg-said", role: "alert" });
     this.knobs = data.features.map((feature) => new Knob(feature, data, this));
     const box = element("div", { class: "tg-box" }, this.picture, this.before);
-    const figure = element("figure", { class: "tg-shown" }, box, this.told);
+    this.shown = element("figure", { class: "tg-shown", "aria-busy": "false" }, box, this.told);
     const list = element("div", { class: "tg-list", role: "group", "aria-label": "features" }, ...this.knobs.map((knob) => knob.root));
-    const left = element("div", { class: "tg-side" }, figure, this.makeTools(), this.makeText(data), this.makeShare());
+    const left = element("div", { class: "tg-side" }, this.shown, this.makeTools(), this.makeText(data), this.makeShare());
     const right = element("div", { class: "tg-side" }, this.said, list, this.legend(data));
     this.root = element("section", { class: "tg-view tg-knobs", "aria-label": "Knobs of a generator" }, left, right);
     this.root.addEventListener("keydown", (event) => this.pressed(event));
@@ -227,8 +230,9 @@ class Meter {
 
 /** Wishes on their way to the kernel: one at a time, and of several moves of one knob only the last. */
 class Wishes {
-  constructor(send, onLate) {
+  constructor(send, { onBusy, onLate }) {
     this.send = send;
+    this.onBusy = onBusy;
     this.onLate = onLate;
     this.own = Math.random().toString(36).slice(2); // the same widget may be shown twice
     this.count = 0;
@@ -249,6 +253,7 @@ class Wishes {
     const last = this.queue.at(-1);
     if (last?.do === "try" && last.name === wish.name) this.queue.pop();
     this.queue.push(wish);
+    this.onBusy(true);
     this.next();
   }
 
@@ -258,6 +263,7 @@ class Wishes {
     clearTimeout(this.waiting);
     this.onLate(false);
     this.next();
+    this.onBusy(!this.areDone);
   }
 
   next() {

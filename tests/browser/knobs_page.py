@@ -46,6 +46,7 @@ class KnobsPage:
         """Drag a slider with the mouse, from where it is to a number of σ."""
         slider = self.slider(name)
         slider.scroll_into_view_if_needed()
+        slider.element_handle().wait_for_element_state("stable")  # a window that changed its size arranges itself late
         box, reach, thumb = slider.bounding_box(), float(slider.get_attribute("max")), 16
         middle = box["y"] + box["height"] / 2
         places = [
@@ -58,7 +59,8 @@ class KnobsPage:
         self._page.mouse.up()
 
     def expect(self, words: str, seconds: float = 30) -> None:
-        """Wait until the picture of a state is on display, such as “seed 3 · age +2 σ”."""
+        """Wait until the picture of a state is on display, such as “seed 3 · age +2 σ”, and not only a sketch of it."""
         from playwright.sync_api import expect
 
         expect(self.told).to_have_text(words, timeout=1000 * seconds)
+        expect(self.root.locator(".tg-shown")).to_have_attribute("aria-busy", "false", timeout=1000 * seconds)

@@ -59,6 +59,7 @@ def test_the_keyboard_goes_through_the_pictures_and_what_is_said_of_them(player,
 
 
 def test_the_mouse_drags_through_the_pictures_and_a_click_on_the_curve_goes_there(notebook, player):
+    player.slider.element_handle().wait_for_element_state("stable")
     box = player.slider.bounding_box()
     middle = box["y"] + box["height"] / 2
     notebook.page.mouse.move(box["x"] + 8, middle)
