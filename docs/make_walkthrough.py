@@ -95,7 +95,7 @@ def fingerprint(notebook: Path) -> str:
     """Of the code, and of the weights it runs with."""
     code = [cell.source for cell in read(notebook).cells if cell.cell_type == "code" and not is_set_up(cell)]
     models = json.loads((ROOT / "weights" / "manifest.json").read_text(encoding="utf-8"))["models"]
-    weights = sorted(told["sha256"] for name, told in models.items() if name.endswith(f"/{WORLD}"))
+    weights = sorted(models[f"{kind}/{WORLD}"]["sha256"] for kind in ("captioner", "damsm", "generator", "judge"))
     return hashlib.sha256(json.dumps([code, weights]).encode()).hexdigest()[:16]
 
 
