@@ -46,7 +46,8 @@ class KnobsPage:
         """Drag a slider with the mouse, from where it is to a number of σ."""
         slider = self.slider(name)
         slider.scroll_into_view_if_needed()
-        slider.element_handle().wait_for_element_state("stable")  # a window that changed its size arranges itself late
+        self._page.wait_for_timeout(250)  # JupyterLab arranges a window that changed its size some time later
+        slider.element_handle().wait_for_element_state("stable")
         box, reach, thumb = slider.bounding_box(), float(slider.get_attribute("max")), 16
         middle = box["y"] + box["height"] / 2
         places = [
