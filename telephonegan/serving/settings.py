@@ -45,8 +45,7 @@ class Settings:
     - `folder` of the pictures (default: one beside the user's own models), which holds at most `pictures_bytes`,
       each for `pictures_s` seconds. Several servers may share one.
     - Of one request: `max_body` bytes, `max_pixels` of a picture, `max_text` characters, `max_pictures` to paint,
-      candidates included, `max_candidates` for each, `max_rounds` of a game, `max_steps` of a
-      guide.
+      candidates included, `max_candidates` for each, `max_rounds` of a game, `max_steps` of a guide.
     - Of all together: `max_requests` at a time with `max_held` bytes of bodies, `max_games` being played,
       `max_guides` that take turns, `queue` pictures that wait for the models.
     - The models take up to `batch` pictures at a time, and wait `window_s` for others to join.
