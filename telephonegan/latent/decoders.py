@@ -33,12 +33,12 @@ class Units:
     context: float = 1.0
 
 
-# Measured at a generator of 64 px in training, daisy and goldfinch, three seeds each, 40 steps (n = 6). With steps of
-# 0.05 and an effective ε1 of 1e-5 Lite0 sees the class with 0.85, and codes stay as long as those of photographs, 0.91 a
-# number. PPGN describes its ε1 for classes: 1e-5 for pictures of the class, 1e-3 for something abstract, 1e-1 for hardly
-# the class. `prior` makes that 0.01, where Lite0 sees the class with 0.98 and colours become natural, 1, where it does
-# with 0.65, and 100. Lite2, which is not climbed, prefers pictures without the prior (README). Gradients of captions are
-# some 20 times as large, and their ε1 in PPGN 100 times.
+# Measured at a generator of 64 px in training, daisy and goldfinch, three seeds each, 40 steps (n = 6). With steps
+# of 0.05 and an effective ε1 of 1e-5 Lite0 sees the class with 0.85, and codes stay as long as those of
+# photographs, 0.91 a number. PPGN describes its ε1 for classes: 1e-5 for pictures of the class, 1e-3 for something
+# abstract, 1e-1 for hardly the class. `prior` makes that 0.01, where Lite0 sees the class with 0.98 and colours
+# become natural, 1, where it does with 0.65, and 100. Lite2, which is not climbed, prefers pictures without the
+# prior (README). Gradients of captions are some 20 times as large, and their ε1 in PPGN 100 times.
 _STEP, _PRIOR = 0.05, 1000.0
 _LEVELS, _PIXELS = 120, 227  # of PPGN's pictures: the largest number, and the pixels on a side
 
