@@ -211,7 +211,7 @@ def _absolute(path: str | Path | None) -> str | None:
 
 
 def _run_or_name(source: str | Path | None) -> str | None:
-    return None if source is None else _absolute(source) if Path(source).is_dir() else str(source)
+    return None if source is None else _absolute(source) if runs.means_folder(source) else str(source)
 
 
 def _settings(recipe: str, preset: str, config: str | Path | None, assignments: list[str], steps: int | None) -> Any:

@@ -14,6 +14,7 @@ from telephonegan.records import Count, Form, PathName, Seed, checked, read_json
 if TYPE_CHECKING:
     from telephonegan.matcher import Matcher
 
+_FILES = ("run.json", "checkpoint.pt")
 _RECIPES = ("captioner", "damsm", "attngan", "free", "embedding", "gan-cls", "ppgn")
 _RecipeName = Annotated[str, Form("|".join(_RECIPES), f"{', '.join(_RECIPES[:-1])} or {_RECIPES[-1]}")]
 # Besides recipe and settings; absent in old files.
@@ -160,10 +161,17 @@ def read_run(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return run.json and the checkpoint of a run folder."""
     from telephonegan.training.loop import read_checkpoint
 
-    missing = [name for name in ("run.json", "checkpoint.pt") if not (run / name).exists()]
+    missing = [name for name in _FILES if not (run / name).exists()]
     if missing:
         raise DataError(f"{run} lacks {' and '.join(missing)}, so it is not a run folder. Give the folder of a run.")
     return read_record(run / "run.json"), read_checkpoint(run / "checkpoint.pt")
+
+
+def means_folder(source: str | Path) -> bool:
+    """Is this the folder of a run, and not the name of a model? Data beside it may have the name of a model, too."""
+    from telephonegan.zoo import catalogue
+
+    return not catalogue.is_name(str(source)) or any((Path(source) / name).exists() for name in _FILES)
 
 
 def read_origin(recipe: str, origin: str | Path) -> dict[str, Any]:
@@ -173,7 +181,7 @@ def read_origin(recipe: str, origin: str | Path) -> dict[str, Any]:
     """
     from telephonegan.zoo import catalogue, store
 
-    if Path(origin).exists() or recipe not in _KINDS or not catalogue.is_name(str(origin)):
+    if means_folder(origin) or recipe not in _KINDS:
         record, checkpoint = read_run(Path(origin))
         return {**checkpoint, "vocabulary": record.get("vocabulary")}
     entry = catalogue.find(_KINDS[recipe], str(origin))
@@ -204,7 +212,7 @@ def load_matcher(source: str | Path, kind: str = "damsm") -> Matcher:
     """The matcher in the folder of a run of this kind ("damsm" or "embedding"), or the model KIND/SOURCE."""
     from telephonegan.matcher import Matcher
 
-    return _matcher_of_run(Path(source), kind) if Path(source).is_dir() else Matcher.load(f"{kind}/{source}")
+    return _matcher_of_run(Path(source), kind) if means_folder(source) else Matcher.load(f"{kind}/{source}")
 
 
 def _matcher_of_run(run: Path, kind: str) -> Matcher:

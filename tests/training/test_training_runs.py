@@ -91,6 +91,15 @@ def test_a_folder_that_is_no_run_is_told_what_it_lacks(tmp_path, there):
         assert name in str(caught.value).partition("lacks")[2]
 
 
+def test_a_folder_of_data_may_have_the_name_of_a_model(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "flowers").mkdir()  # as in `train gan-cls --data flowers --embedding flowers`
+    assert not runs.means_folder("flowers")
+    assert runs.load_matcher("flowers", "embedding").name == "embedding/flowers"
+    (tmp_path / "flowers" / "run.json").touch()
+    assert runs.means_folder("flowers")
+
+
 @pytest.mark.parametrize("content", ["{bad", "[]", "{}", '{"recipe": "damsm"}'])
 def test_a_damaged_run_json_is_explained(tmp_path, content):
     (tmp_path / "run.json").write_text(content)
