@@ -361,8 +361,8 @@ class Alphabet(Vocabulary):
 
         Raises TextError if no letter or digit is left.
         """
-        pieces = tokenise(text)
-        whole = " ".join(pieces) if self.plain else " ".join(_lowered(text).split())
+        pieces, lowered = tokenise(text), " ".join(_lowered(text).split())
+        whole = " ".join(pieces) if self.plain else lowered
         read = "".join(letter if letter in self.ids else " " for letter in whole)
         if not any(map(str.isalnum, read)):
             raise TextError(
@@ -372,7 +372,7 @@ class Alphabet(Vocabulary):
         kept = read[: min(self.LENGTH, limit or self.LENGTH)]
         # A word that is cut in two counts as cut off.
         words = kept.split() if len(kept) == len(read) or read[len(kept)] == " " else kept.split()[:-1]
-        dropped = dict.fromkeys(letter for letter in whole if letter not in self.ids)
+        dropped = dict.fromkeys(letter for letter in lowered if letter not in self.ids)
         return EncodedText([self.ids[letter] for letter in kept], words, list(dropped), len(read.split()) - len(words))
 
     def known_ids(self, words: Iterable[str], limit: int | None = None) -> list[int]:

@@ -357,6 +357,7 @@ def test_letters_are_read_in_lower_case_and_others_as_a_space_that_is_told():
 
 def test_plain_text_is_read_without_punctuation_as_captions_are():
     plain = Alphabet(plain=True)
+    assert plain.encode("a § flower, — é").dropped == ["§", "—", "é"]
     assert plain.encode("It's a t-shirt, isn't it?").ids == plain.known_ids(tokenise("It's a t-shirt, isn't it?"))
 
 
