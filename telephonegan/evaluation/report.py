@@ -3,7 +3,8 @@
 Numbers come from `weights/evaluations.jsonl`, the lines appended by `telephonegan evaluate … --out`, if they were
 measured with the weights that are shipped now, and otherwise from the manifest. Everything between
 `<!-- quality captioner -->` and `<!-- /quality -->` is replaced; `captioner` is a kind or KIND/NAME of a model, or
-several of these separated by spaces.
+several of these separated by spaces. `compared flowers 64` instead asks for one table of all generators, shipped or
+not, that were measured with that data and with all pictures at that many pixels.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ EVALUATIONS = "evaluations.jsonl"
 
 _BLOCK = re.compile(r"(?<=<!-- quality )([^\n]*?)( -->\n).*?(?=<!-- /quality -->)", re.DOTALL)
 _SPLITS = ("train", "dev", "test", "all")  # in order of preference, the best last; all: every photograph of classes
+_COMPARED = "compared"
 _WITHOUT_TEXT = ("free", "dcgan", "pggan")  # generators that no captions measure
 _FEWEST_PAIRS = 20  # kinds of words with fewer are left out
 Record = Mapping[str, Any]
@@ -80,6 +82,8 @@ def regenerated(text: str, entries: Sequence[Entry], records: Sequence[Record]) 
 
     def block(match: re.Match[str]) -> str:
         wanted = match[1].split()
+        if wanted[0] == _COMPARED:
+            return f"{match[1]}{match[2]}\n{_compared(match[1], records)}\n\n"
         chosen = [entry for entry in entries if {entry.kind, f"{entry.kind}/{entry.name}"} & {*wanted}]
         if not chosen:
             raise DataError(f"<!-- quality {match[1]} --> names no shipped model. Name a kind or KIND/NAME.")
@@ -270,6 +274,37 @@ def _generator(entry: Entry, records: Sequence[Record]) -> str:
     columns = (title, "measured", "floor", "photographs")
     rows = [dict(zip(columns, line, strict=True)) for line in lines if line[1]]
     return _joined(_table(rows), _words(words), _sources((record, words, cycle, *others)))
+
+
+def _compared(block: str, records: Sequence[Record]) -> str:
+    """The latest measurement of each generator with the data and pixels that a block names, best matching first."""
+    data, pixels = [*block.split(), "", ""][1:3]
+    found = {
+        record["name"]: record
+        for record in records
+        if record["what"] == "generator" and (_data(record), str(_pixels(record))) == (data, pixels)
+    }
+    if not found:
+        raise DataError(f"<!-- quality {block} --> finds no generator measured with that data and --pixels.")
+    ranked = sorted(found.values(), key=lambda record: -record["r_precision_scaled"])
+    rows = [
+        {"generator": f"`{record['name']}`"}
+        | {title: _fixed(record, key, digits) for title, key, _, digits in _COLUMNS}
+        for record in ranked
+    ]
+    ceilings = {title: _fixed(ranked[0], key, digits) for title, _, key, digits in _COLUMNS}
+    return _joined(_table([*rows, {"generator": "photographs"} | ceilings]), _sources(ranked))
+
+
+_COLUMNS = (  # title, what pictures have, what photographs have, digits
+    ("R-precision 1/100", "r_precision", "r_precision_real", 3),
+    ("R-precision, scaled", "r_precision_scaled", "", 2),
+    ("KID-lite2", "kid_lite2", "kid_lite2_ceiling", 3),
+    ("FD-lite2", "fd_lite2", "fd_lite2_ceiling", 0),
+    ("difference, other seed", "other_seed_difference", "", 2),
+    ("difference, other caption", "other_caption_difference", "other_photograph_difference", 2),
+    ("captions", "n", "n_ceiling", 0),
+)
 
 
 def _variant(record: Record) -> str | None:

@@ -237,6 +237,32 @@ def test_generators_are_shown_with_floor_and_photographs():
     assert text.endswith("Measured by `telephonegan evaluate generator mine --data d`.")
 
 
+def test_generators_of_the_same_data_and_size_are_compared_the_best_matching_first():
+    command = "telephonegan evaluate generator NAME --data flowers --pixels 64"
+    numbers = {
+        **GENERATOR,
+        "command": command,
+        "lite2_pixels": "64, enlarged to 160",
+        "size": 64,
+        "r_precision_real": 0.4,
+    }
+    lines = [
+        {**numbers, "name": "gan-cls", "r_precision_scaled": 0.2},
+        {**numbers, "name": "ours", "sha256": "b" * 64, "r_precision_scaled": 0.5},
+        {**numbers, "name": "ours", "sha256": "c" * 64, "r_precision_scaled": 0.6},  # measured later
+        {**numbers, "name": "other-data", "command": command.replace("flowers", "birds")},
+        {**numbers, "name": "other-size", "lite2_pixels": "128, enlarged to 160"},
+    ]
+    block = "<!-- quality compared flowers 64 -->\n<!-- /quality -->"
+    text = report.regenerated(block, [], lines)
+    assert cells(text, "`gan-cls`")[1] == "0.20" and cells(text, "`ours`")[1] == "0.60"
+    assert text.index("`ours`") < text.index("`gan-cls`") < text.index("| photographs |")
+    assert cells(text, "photographs")[0] == "0.400"
+    assert "other-" not in text and text.count(f"`{command}`") == 1
+    with pytest.raises(DataError, match="finds no generator measured with that data"):
+        report.regenerated(block.replace("64", "32"), [], lines)
+
+
 def test_words_and_cycles_stand_with_their_generator():
     kinds = {"colour": {"n": 1200, "margin": 0.1234, "both_prefer": 0.456, "photographs_prefer": 0.8}}
     cycle = {"captioner": "c", "CIDEr-D": 0.35, "CIDEr-D_shuffled": 0.05, "CIDEr-D_photographs": 0.5}
