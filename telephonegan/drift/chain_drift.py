@@ -72,8 +72,8 @@ class Drift:
         return "\n".join([self._title(), *(line.rstrip() for line in lines), *self._notes()])
 
     def _repr_html_(self) -> str:
-        head, *body = self._table()
-        lines = ["".join(f"<th>{escape(cell)}</th>" for cell in head)]
+        head, *body = self._narrow_table()
+        lines = ["".join(f"<th>{escape(cell).replace('_', '_<wbr>')}</th>" for cell in head)]
         lines += ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in body]
         table = "".join(f"<tr>{line}</tr>" for line in lines)
         notes = "".join(f"<p>{escape(note)}</p>" for note in self._notes())
@@ -91,6 +91,14 @@ class Drift:
             [name, MEASURES[name].direction, *(_shown(found[name].get(round_)) for round_ in rounds)] for name in names
         ]
         return [["measure", "direction", *map(str, rounds)], *body]
+
+    def _narrow_table(self) -> list[Sequence[str]]:
+        """The same with a row for each round if there are fewer measures than rounds, so that it fits a phone."""
+        head, *body = self._table()
+        if len(body) >= len(head) - 2:
+            return [head, *body]
+        columns = [["round", *head[2:]], *([f"{name} {direction}", *values] for name, direction, *values in body)]
+        return list(zip(*columns, strict=True))
 
     def _shown_rounds(self) -> list[int]:
         rounds = [turn.round for turn in self.track.turns[1:]]

@@ -216,9 +216,9 @@ class Column {
       maps: now.seen ? now.words.map((_, index) => index) : [],
       instead: "(no word)",
     });
-    const left = now.left.map(([word, isLeft]) => marked(word, isLeft ? "kept" : "lost"));
+    const left = now.left.map(([word, isLeft]) => element("span", { class: "tg-word" }, marked(word, isLeft ? "kept" : "lost")));
     this.left.replaceChildren(element("span", { class: "tg-head" }, "left of round 0"));
-    this.left.append(element("span", {}, ...(left.length ? spaced(left) : ["no content word"])));
+    this.left.append(element("span", { class: "tg-words" }, ...(left.length ? spaced(left) : [element("i", { class: "tg-head" }, "no content word")])));
     this.curve?.mark(this.round);
     this.picture.showStill(this.still(now), `“${now.text}”`, now.alt);
     this.light(null);
