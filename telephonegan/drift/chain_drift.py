@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -73,7 +74,7 @@ class Drift:
 
     def _repr_html_(self) -> str:
         head, *body = self._narrow_table()
-        lines = ["".join(f"<th>{escape(cell).replace('_', '_<wbr>')}</th>" for cell in head)]
+        lines = ["".join(f"<th>{_breakable(cell)}</th>" for cell in head)]
         lines += ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in body]
         table = "".join(f"<tr>{line}</tr>" for line in lines)
         notes = "".join(f"<p>{escape(note)}</p>" for note in self._notes())
@@ -120,6 +121,11 @@ class Drift:
         return f"First repeated caption: round {first}; " + (
             "it lasts to the end." if left is None else f"left again in round {left}."
         )
+
+
+def _breakable(name: str) -> str:
+    """HTML that may be broken after the underscores and arrows of a name."""
+    return re.sub("([_→])", r"\1<wbr>", escape(name))
 
 
 def _shown(value: float | None) -> str:

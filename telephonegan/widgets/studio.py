@@ -166,6 +166,8 @@ class Studio(Stilled, ipywidgets.VBox):
         self.branch_upload.layout.flex = "0 0 auto"
         self.branch_button = ipywidgets.Button(description="Branch off", icon="code-fork")
         self.branch_button.on_click(lambda _: self._begin(self.branch))
+        self.branch_seed.layout.flex, self.branch_caption.layout.flex = "0 1 220px", "1 1 220px"
+        self.branch_caption.layout.min_width = "0"  # or it would be wider than a phone
         told = ipywidgets.HTML(card_html("Branch off at the round on display, with another seed, caption or picture:"))
         parts = [self.branch_seed, self.branch_caption, self.branch_upload, self.branch_button]
         wrapped = ipywidgets.Layout(flex_flow="row wrap", grid_gap="4px 8px", align_items="center")
@@ -192,7 +194,7 @@ class Studio(Stilled, ipywidgets.VBox):
         play = [self.temperature, self.noise_scale, ipywidgets.HBox([self.button, self.dice]), self.progress]
         # Two pairs of columns, so that where one has no room, none of the three stands alone on a line.
         pairs = [
-            _wrapped([self.preview, _column(start)], flex="1 1 434px"),
+            _wrapped([self.preview, _column(start)], flex="0 1 434px"),
             _wrapped([_column(rules), _column(play)], flex="1 1 556px"),
         ]
         return _wrapped(pairs, max_width=MAX_WIDTH)
@@ -422,7 +424,7 @@ class _Stopped(Exception):
 
 
 def _column(controls: Sequence[ipywidgets.Widget]) -> ipywidgets.VBox:
-    return ipywidgets.VBox(controls, layout={"flex": "1 1 274px", "min_width": "250px", "max_width": "380px"})
+    return ipywidgets.VBox(controls, layout={"flex": "1 1 274px", "min_width": "250px", "max_width": "364px"})
 
 
 def _wrapped(boxes: Sequence[ipywidgets.Widget], **layout: str) -> ipywidgets.Box:

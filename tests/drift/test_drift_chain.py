@@ -70,7 +70,7 @@ def test_html_is_escaped():
 def test_in_a_browser_a_few_measures_of_many_rounds_are_a_narrow_table():
     track = Track("a", "a", 0, tuple(Turn(t, (str(t % 2),)) for t in range(6)))
     html = Drift.of(track, ["content_f1"])._repr_html_()
-    assert html.count("<tr>") == 1 + 5 and "<tr><th>round</th><th>content_<wbr>f1 text→text</th></tr>" in html
+    assert html.count("<tr>") == 1 + 5 and "<tr><th>round</th><th>content_<wbr>f1 text→<wbr>text</th></tr>" in html
     assert "<tr><td>2</td><td>1.00</td></tr>" in html
 
 
