@@ -78,7 +78,7 @@ class Drift:
         lines += ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in body]
         table = "".join(f"<tr>{line}</tr>" for line in lines)
         notes = "".join(f"<p>{escape(note)}</p>" for note in self._notes())
-        return f"<p>{escape(self._title())}</p><table style="font-size:12px">{table}</table>{notes}"
+        return f"<p>{escape(self._title())}</p><table style='font-size:12px'>{table}</table>{notes}"
 
     def _title(self) -> str:
         return f"Drift of {self.track.chain} over {max(0, len(self.track.turns) - 1)} rounds: similarity to round 0"
