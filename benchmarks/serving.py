@@ -36,17 +36,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=1, help="of torch, in both servers")
     parser.add_argument("--requests", type=int, default=48, help="in every turn")
+    parser.add_argument("--precision", default="float32", help="of ours; the naive server computes in float32")
     parser.add_argument("--turns", type=int, default=3, help="of each server, one after the other")
     parser.add_argument("--serve", choices=("naive", "ours"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        {"naive": serve_naively, "ours": serve}[options.serve](options.threads)
+        serve_naively(options.threads) if options.serve == "naive" else serve(options.threads, options.precision)
         return
     bodies = {"/v1/generate": paintings(), "/v1/caption": photographs()}
     print(
         f"{'route':14}{'clients':>8}  {'server':8}{'requests/s':>11}{'of CPU':>8}{'p50':>10}{'p99':>10}{'memory':>10}"
     )
-    with process("naive", options.threads) as naive, process("ours", options.threads) as ours:
+    with process("naive", options) as naive, process("ours", options) as ours:
         servers = {"naive": naive, "ours": ours}
         for route, made in bodies.items():
             for _, port in servers.values():
@@ -124,10 +125,11 @@ def ask(port: int, route: str, bodies: Iterator[bytes], *, clients: int, request
 
 
 @contextmanager
-def process(server: str, threads: int) -> Iterator[tuple[int, int]]:
+def process(server: str, options: argparse.Namespace) -> Iterator[tuple[int, int]]:
     """Its process id and port."""
-    command = [sys.executable, __file__, "--serve", server, "--threads", str(threads)]
-    own = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    command = [sys.executable, __file__, "--serve", server]
+    command += ["--threads", str(options.threads), "--precision", options.precision]
+    own = os.environ | {"OMP_NUM_THREADS": str(options.threads)}
     with subprocess.Popen(command, env=own, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
         try:
             yield running.pid, int(running.stdout.readline())
@@ -135,13 +137,13 @@ def process(server: str, threads: int) -> Iterator[tuple[int, int]]:
             running.terminate()
 
 
-def serve(threads: int) -> None:
+def serve(threads: int, precision: str) -> None:
     from telephonegan.inference import use_threads
     from telephonegan.serving import Settings, serve
 
     with tempfile.TemporaryDirectory() as folder:
         use_threads(threads)
-        settings = Settings(port=0, worlds=(WORLD,), folder=Path(folder), device="cpu")
+        settings = Settings(port=0, worlds=(WORLD,), folder=Path(folder), device="cpu", precision=precision)
         serve(settings, on_start=lambda address: print(address.rpartition(":")[2], flush=True))
 
 

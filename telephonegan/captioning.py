@@ -113,7 +113,9 @@ class Captioner:
     @torch.inference_mode()
     def _describe(self, pictures: list[Image.Image], seeds: list[int], how: Decoding) -> list[Caption]:
         with inference.computing(self.device, self.precision):
-            beams = self._decode(self._features(pictures), seeds, how)
+            features = self._features(pictures)
+        with inference.computing(self.device):  # word by word the matrices are too small to gain from bfloat16
+            beams = self._decode(features.float(), seeds, how)
         shown_seeds = seeds if how.method == "sample" else [None] * len(seeds)
         return [
             self._caption(beam, picture, seed) for beam, picture, seed in zip(beams, pictures, shown_seeds, strict=True)

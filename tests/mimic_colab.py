@@ -63,6 +63,7 @@ def environment(place: Path) -> Path:
     kernel.mkdir(parents=True)
     command = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     variables = {"IPYTHONDIR": str(place / "ipython"), "TELEPHONEGAN_QUICK": "1", "OMP_NUM_THREADS": "1"}
+    variables["PYTHONPATH"] = ""  # or a checkout on it would pass for what is to be installed
     (kernel / "kernel.json").write_text(json.dumps({"argv": command, "display_name": "Colab", "env": variables}))
     return python
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -72,12 +73,12 @@ class Drift:
         return "\n".join([self._title(), *(line.rstrip() for line in lines), *self._notes()])
 
     def _repr_html_(self) -> str:
-        head, *body = self._table()
-        lines = ["".join(f"<th>{escape(cell)}</th>" for cell in head)]
+        head, *body = self._narrow_table()
+        lines = ["".join(f"<th>{_breakable(cell)}</th>" for cell in head)]
         lines += ["".join(f"<td>{escape(cell)}</td>" for cell in row) for row in body]
         table = "".join(f"<tr>{line}</tr>" for line in lines)
         notes = "".join(f"<p>{escape(note)}</p>" for note in self._notes())
-        return f"<p>{escape(self._title())}</p><table>{table}</table>{notes}"
+        return f"<p>{escape(self._title())}</p><table style='font-size:12px'>{table}</table>{notes}"
 
     def _title(self) -> str:
         return f"Drift of {self.track.chain} over {max(0, len(self.track.turns) - 1)} rounds: similarity to round 0"
@@ -91,6 +92,14 @@ class Drift:
             [name, MEASURES[name].direction, *(_shown(found[name].get(round_)) for round_ in rounds)] for name in names
         ]
         return [["measure", "direction", *map(str, rounds)], *body]
+
+    def _narrow_table(self) -> list[Sequence[str]]:
+        """The same with a row for each round if there are fewer measures than rounds, so that it fits a phone."""
+        head, *body = self._table()
+        if len(body) >= len(head) - 2:
+            return [head, *body]
+        columns = [["round", *head[2:]], *([f"{name} {direction}", *values] for name, direction, *values in body)]
+        return list(zip(*columns, strict=True))
 
     def _shown_rounds(self) -> list[int]:
         rounds = [turn.round for turn in self.track.turns[1:]]
@@ -112,6 +121,11 @@ class Drift:
         return f"First repeated caption: round {first}; " + (
             "it lasts to the end." if left is None else f"left again in round {left}."
         )
+
+
+def _breakable(name: str) -> str:
+    """HTML that may be broken after the underscores and arrows of a name."""
+    return re.sub("([_→])", r"\1<wbr>", escape(name))
 
 
 def _shown(value: float | None) -> str:

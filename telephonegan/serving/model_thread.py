@@ -15,6 +15,7 @@ from typing import Any
 logger = logging.getLogger("telephonegan.serving")
 
 _LONGEST_WAIT = 60  # seconds that a client is asked to wait
+_RETURN = 0.25  # of the time that a batch took, its clients are given to ask again
 
 
 class BusyError(Exception):
@@ -37,7 +38,9 @@ class _Ticket:
 class ModelThread:
     """Computes `compute(work, items)` for items of equal `work` together, in a thread of its own.
 
-    At most `batch` pictures are computed together, and `queue` wait. The first of a batch waits `window_s` for others.
+    At most `batch` pictures are computed together, and `queue` wait. The first of a batch waits `window_s` for others,
+    and a quarter of the time of the batch before for as many as that one had of the same work: clients often ask again
+    at once, and would else be served in two groups, one of them small.
     A batch that fails is computed again one by one, so nobody's answer depends on what others sent. `on_batch` is
     called with the number of items of every batch.
     """
@@ -57,6 +60,7 @@ class ModelThread:
         self._tickets: deque[_Ticket] = deque()
         self._waiting, self._closed = 0, False
         self._seconds = 0.05  # for one picture, as lately measured
+        self._answered: tuple[Hashable, int, float] = (None, 0, 0.0)  # work, weight, and until when it is awaited again
         self._thread = threading.Thread(target=self._work, name="models", daemon=True)
 
     def start(self, prepare: Callable[[], object] = lambda: None) -> None:
@@ -127,11 +131,15 @@ class ModelThread:
         while tickets := self._next_batch():
             began = time.monotonic()
             outcomes = self._outcomes(tickets)
-            took = (time.monotonic() - began) / sum(ticket.weight for ticket in tickets)
-            self._seconds += 0.1 * (took - self._seconds)
+            self._account(tickets, time.monotonic() - began)
             for loop in {ticket.future.get_loop() for ticket in tickets}:
                 _call(loop, _deliver, tickets, outcomes)
             del tickets, outcomes  # pictures are not held until there is other work
+
+    def _account(self, tickets: list[_Ticket], took: float) -> None:
+        weight = sum(ticket.weight for ticket in tickets)
+        self._seconds += 0.1 * (took / weight - self._seconds)
+        self._answered = tickets[0].work, weight, time.monotonic() + _RETURN * took
 
     def _next_batch(self) -> list[_Ticket]:
         """The oldest work and what can be computed with it; none when closed."""
@@ -143,12 +151,21 @@ class ModelThread:
                         return []
                     self._changed.wait()
                     continue
-                first = self._tickets[0]
-                left = first.since + self._window - time.monotonic()
-                alike = [ticket for ticket in self._tickets if ticket.work == first.work]
-                if left <= 0 or self._closed or sum(ticket.weight for ticket in alike) >= self._batch:
+                alike = [ticket for ticket in self._tickets if ticket.work == self._tickets[0].work]
+                left = self._patience(alike)
+                if left <= 0 or self._closed:
                     return self._taken(alike)
                 self._changed.wait(left)
+
+    def _patience(self, alike: list[_Ticket]) -> float:
+        """Seconds for which these still wait for others."""
+        weight, until = sum(ticket.weight for ticket in alike), alike[0].since + self._window
+        if weight >= self._batch:
+            return 0.0
+        work, answered, awaited = self._answered
+        if work == alike[0].work and weight < answered:
+            until = max(until, awaited)
+        return until - time.monotonic()
 
     def _drop_cancelled(self) -> None:
         if any(ticket.future.cancelled() for ticket in self._tickets):

@@ -39,7 +39,8 @@ class Settings:
       clients may call the server by, in addition to those of loopback addresses; `public_url`, its address if a proxy
       stands before it.
     - `worlds` (empty: all), and further `captioners` and `generators` by name; `bird` is the generator of the two
-      routes of the original (default: that of the world birds, else the first). `device` of the models.
+      routes of the original (default: that of the world birds, else the first). `device` of the models, and the
+      `precision` they compute in, see `telephonegan.load`.
     - `axes` and `embeddings` by name, beside those that belong to the generators served; without `worlds` all axes and
       embeddings there are. An embedding is a name or, for any other model that reads texts, KIND/NAME.
     - `folder` of the pictures (default: one beside the user's own models), which holds at most `pictures_bytes`,
@@ -68,6 +69,7 @@ class Settings:
     embeddings: tuple[str, ...] = ()
     bird: str = ""
     device: str = "auto"
+    precision: str = "float32"
     folder: Path = field(default_factory=lambda: catalogue.home() / "served-pictures")
     pictures_bytes: int = 1_000_000_000
     pictures_s: float = 24 * 3600

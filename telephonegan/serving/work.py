@@ -92,10 +92,11 @@ class Models:
     def load(self) -> None:
         """Read all weights, and use each model once. Raises WeightsError or SettingsError."""
         device = inference.resolve_device(self._settings.device)
-        self.captioners = {name: Captioner.load(name, device) for name in self.captioner_names}
+        precision = self._settings.precision
+        self.captioners = {name: Captioner.load(name, device).computing_in(precision) for name in self.captioner_names}
         self.axes = {name: AxisSet.of(catalogue.find("axes", name)) for name in self.axis_names}
         names = dict.fromkeys([*self.generator_names, *(axes.generator for axes in self.axes.values())])
-        self.generators = {name: Generator.load(name, device) for name in names}
+        self.generators = {name: Generator.load(name, device).computing_in(precision) for name in names}
         self.embeddings = {name: load_embedding(name, device) for name in self.embedding_names}
         for captioner in self.captioners.values():
             captioner([Image.new("RGB", (64, 64))])

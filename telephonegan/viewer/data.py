@@ -73,8 +73,15 @@ def result_data(result: Caption | Picture, maps: Mapping[str, np.ndarray]) -> di
 
 
 def gallery_data(pictures: Sequence[Picture | Caption]) -> dict[str, Any]:
-    """Pictures with their texts, each labelled by its seed or, without one, by its number."""
-    return {"kind": "gallery", "pictures": [_labelled(shown, i, len(pictures)) for i, shown in enumerate(pictures)]}
+    """Pictures with their texts, each labelled by its seed or, if seeds do not tell them apart, by its number."""
+    by_seed = tell_apart([shown.seed for shown in pictures])
+    shown = [_labelled(each, i, len(pictures), by_seed=by_seed) for i, each in enumerate(pictures)]
+    return {"kind": "gallery", "pictures": shown}
+
+
+def tell_apart(seeds: Sequence[int | None]) -> bool:
+    """Whether every picture has a seed and no two of them the same."""
+    return None not in seeds and len({*seeds}) == len(seeds)
 
 
 def frames_data(frames: Sequence[Frame], label: str) -> dict[str, Any]:
@@ -201,9 +208,10 @@ def _finite(value: float | None) -> float | None:
     return None if value is None or not np.isfinite(value) else round(float(value), 4)
 
 
-def _labelled(shown: Picture | Caption, index: int, count: int) -> dict[str, Any]:
+def _labelled(shown: Picture | Caption, index: int, count: int, *, by_seed: bool) -> dict[str, Any]:
     seed = "" if shown.seed is None else f"seed {shown.seed}"
-    label, note = seed or f"{index}", " · ".join(filter(None, (f"{index + 1} of {count}", seed, shown.model)))
+    note = " · ".join(filter(None, (f"{index + 1} of {count}", seed, shown.model)))
+    label = seed if by_seed else f"{index + 1}"
     return {"picture": picture_url(shown.image), "text": shown.text, "label": label, "note": note}
 
 

@@ -216,9 +216,9 @@ class Column {
       maps: now.seen ? now.words.map((_, index) => index) : [],
       instead: "(no word)",
     });
-    const left = now.left.map(([word, isLeft]) => marked(word, isLeft ? "kept" : "lost"));
+    const left = now.left.map(([word, isLeft]) => element("span", { class: "tg-word" }, marked(word, isLeft ? "kept" : "lost")));
     this.left.replaceChildren(element("span", { class: "tg-head" }, "left of round 0"));
-    this.left.append(element("span", {}, ...(left.length ? spaced(left) : ["no content word"])));
+    this.left.append(element("span", { class: "tg-words" }, ...(left.length ? spaced(left) : [element("i", { class: "tg-head" }, "no content word")])));
     this.curve?.mark(this.round);
     this.picture.showStill(this.still(now), `“${now.text}”`, now.alt);
     this.light(null);
@@ -635,7 +635,7 @@ class Curve {
     this.y = (value) => 292 - 238 * Math.max(0, value);
     const axes = [0, 0.5, 1].flatMap((value) => [
       shape("line", { x1: 30, x2: 304, y1: this.y(value), y2: this.y(value), class: "tg-grid" }),
-      shape("text", { x: 24, y: this.y(value) + 5, "text-anchor": "end" }, value),
+      shape("text", { x: 26, y: this.y(value) + 5, "text-anchor": "end" }, value),
     ]);
     const every = Math.ceil(this.last / 8);
     for (let round = 0; round <= this.last; round += every) {
@@ -791,7 +791,7 @@ function spaced(parts) {
 }
 
 function percent(value) {
-  return value < 0.1 ? `${(100 * value).toFixed(1)} %` : `${Math.round(100 * value)} %`;
+  return `${value < 0.1 ? (100 * value).toFixed(1) : Math.round(100 * value)}\u00a0%`; // never broken before the sign
 }
 
 function element(tag, attributes, ...children) {

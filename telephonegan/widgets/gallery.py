@@ -10,7 +10,7 @@ from PIL import Image
 from telephonegan import strips
 from telephonegan.errors import SettingsError
 from telephonegan.results import Caption, Picture
-from telephonegan.viewer import gallery_data
+from telephonegan.viewer import gallery_data, tell_apart
 from telephonegan.widgets.view import Keepsake, View, figure_keepsakes, picture_keepsake
 
 MOST = 200
@@ -41,8 +41,9 @@ class Gallery(View):
         return picture_keepsake("gallery", lambda: self.still()[0]), *figure_keepsakes("gallery", self._figure)
 
     def _tiles(self) -> list[strips.Tile]:
-        numbered = enumerate(self._pictures[:_STILL])
-        return [strips.Tile(each.image, each.text, f"{i if each.seed is None else each.seed}") for i, each in numbered]
+        by_seed = tell_apart([each.seed for each in self._pictures])
+        numbered = enumerate(self._pictures[:_STILL], 1)
+        return [strips.Tile(each.image, each.text, f"{each.seed if by_seed else i}") for i, each in numbered]
 
     def _figure(self) -> Any:
         from telephonegan.figures.tiles import draw_tiles

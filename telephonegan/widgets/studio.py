@@ -166,6 +166,8 @@ class Studio(Stilled, ipywidgets.VBox):
         self.branch_upload.layout.flex = "0 0 auto"
         self.branch_button = ipywidgets.Button(description="Branch off", icon="code-fork")
         self.branch_button.on_click(lambda _: self._begin(self.branch))
+        self.branch_seed.layout.flex, self.branch_caption.layout.flex = "0 1 220px", "1 1 220px"
+        self.branch_caption.layout.min_width = "0"  # or it would be wider than a phone
         told = ipywidgets.HTML(card_html("Branch off at the round on display, with another seed, caption or picture:"))
         parts = [self.branch_seed, self.branch_caption, self.branch_upload, self.branch_button]
         wrapped = ipywidgets.Layout(flex_flow="row wrap", grid_gap="4px 8px", align_items="center")
@@ -185,21 +187,21 @@ class Studio(Stilled, ipywidgets.VBox):
             if isinstance(control, ipywidgets.Button | Upload):
                 continue
             control.style.description_width = "84px"
-            control.layout.width, control.layout.max_width = "100%", "360px"
+            control.layout.width, control.layout.max_width = "auto", "360px"  # 100 % would add its margins
             _give_tooltip(control)
-        column = {"flex": "1 1 274px", "min_width": "250px", "max_width": "380px"}
-        columns = [
-            [self.start, self.photograph, self.upload, self.sentence, self.world, self.captioner, self.generator],
-            [self.rounds, self.seed, self.candidates, self.noise],
-            [self.temperature, self.noise_scale, ipywidgets.HBox([self.button, self.dice]), self.progress],
+        start = [self.start, self.photograph, self.upload, self.sentence, self.world, self.captioner, self.generator]
+        rules = [self.rounds, self.seed, self.candidates, self.noise]
+        play = [self.temperature, self.noise_scale, ipywidgets.HBox([self.button, self.dice]), self.progress]
+        # Two pairs of columns, so that where one has no room, none of the three stands alone on a line.
+        pairs = [
+            _wrapped([self.preview, _column(start)], flex="0 1 434px"),
+            _wrapped([_column(rules), _column(play)], flex="1 1 556px"),
         ]
-        boxes = [ipywidgets.VBox(each, layout=ipywidgets.Layout(**column)) for each in columns]
-        wrapped = ipywidgets.Layout(flex_flow="row wrap", grid_gap="8px", max_width=MAX_WIDTH)
-        return ipywidgets.Box([self.preview, *boxes], layout=wrapped)
+        return _wrapped(pairs, max_width=MAX_WIDTH)
 
     def _choose_start(self, _: Any = None) -> None:
         from_photograph = self.start.value == PHOTOGRAPH
-        _show([self.photograph, self.upload], from_photograph)
+        _show([self.preview, self.photograph, self.upload], from_photograph)
         _show([self.sentence], not from_photograph)
         self._offer_examples()
         self._preview()
@@ -217,7 +219,6 @@ class Studio(Stilled, ipywidgets.VBox):
 
     def _preview(self, _: Any = None) -> None:
         if self.start.value == SENTENCE:
-            self.preview.show(card_png("your words", _PREVIEW), "The game starts from a sentence")
             self._say("Write a sentence, or choose one of the examples. Round 0 is that sentence; round 1 paints it.")
             return
         name = self.photograph.value
@@ -420,6 +421,14 @@ class Studio(Stilled, ipywidgets.VBox):
 
 class _Stopped(Exception):
     """The user wants no further round; not an error, and never seen outside."""
+
+
+def _column(controls: Sequence[ipywidgets.Widget]) -> ipywidgets.VBox:
+    return ipywidgets.VBox(controls, layout={"flex": "1 1 274px", "min_width": "250px", "max_width": "364px"})
+
+
+def _wrapped(boxes: Sequence[ipywidgets.Widget], **layout: str) -> ipywidgets.Box:
+    return ipywidgets.Box(boxes, layout={"flex_flow": "row wrap", "grid_gap": "8px", **layout})
 
 
 def _show(widgets: Sequence[Any], visible: bool) -> None:

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import telephonegan as tg
+from telephonegan.samples import sample
 from tests.browser.accessibility import serious_findings
 from tests.browser.stopwatch import milliseconds_until_another
 
@@ -176,6 +178,19 @@ def test_a_new_seed_paints_other_pictures(studio, explorer, screenshot, measured
     pictures, captions = explorer.shown()
     assert pictures[0] != before[0][0] and captions != before[1]
     screenshot(studio.root, "studio")
+
+
+def test_rounds_are_shown_about_as_fast_as_the_models_play_them(studio, measured):
+    phone, photograph, rounds = tg.load(), sample("astronaut"), 4
+    phone.play(image=photograph, rounds=1, progress=False)
+    start = time.perf_counter()
+    phone.play(image=photograph, rounds=rounds, seed=21, progress=False)
+    measured[f"{rounds} rounds: the models alone"] = 1000 * (time.perf_counter() - start)
+    studio.choose(rounds=rounds, seed=21)
+    start = time.perf_counter()
+    studio.button.click()
+    studio.expect_game(rounds=rounds, seed=21)
+    measured[f"{rounds} rounds: in the studio, until all are shown"] = 1000 * (time.perf_counter() - start)
 
 
 @pytest.mark.parametrize("by_key", [False, True], ids=["Stop", "Escape"])

@@ -67,6 +67,13 @@ def test_html_is_escaped():
     assert not any(tag in html for tag in ("<i>", "<b>", "<u>"))
 
 
+def test_in_a_browser_a_few_measures_of_many_rounds_are_a_narrow_table():
+    track = Track("a", "a", 0, tuple(Turn(t, (str(t % 2),)) for t in range(6)))
+    html = Drift.of(track, ["content_f1"])._repr_html_()
+    assert html.count("<tr>") == 1 + 5 and "<tr><th>round</th><th>content_<wbr>f1 text→<wbr>text</th></tr>" in html
+    assert "<tr><td>2</td><td>1.00</td></tr>" in html
+
+
 def test_a_chain_of_one_round_shows_that_there_is_nothing_to_compare(chain):
     del chain.rounds[1:]
     assert (

@@ -77,6 +77,15 @@ def test_pictures_are_those_of_the_library(server, own):
         assert np.abs(got - np.asarray(picture.image, dtype=int)).max() <= 1
 
 
+def test_a_server_computes_in_the_precision_that_was_chosen(serving, monkeypatch):
+    monkeypatch.setattr("telephonegan.inference.has_bfloat16", lambda device: True)
+    [expected] = load(NAME, NAME, "cpu", precision="bf16").generate([TEXT], seed=7)
+    with serving(precision="bf16") as server:
+        [got] = painted(server.post("/v1/generate", json={"text": TEXT, "seed": 7}))
+    [fine] = load(NAME, NAME, "cpu").generate([TEXT], seed=7)
+    assert (got == expected.image).all() and (got != fine.image).any()
+
+
 def test_png_is_answered_where_it_is_accepted(server):
     as_json = painted(server.post("/v1/generate", json={"text": TEXT, "seed": 3}))[0]
     answer = server.post("/v1/generate", json={"text": TEXT, "seed": 3}, headers={"accept": "image/png"})

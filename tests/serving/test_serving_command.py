@@ -99,6 +99,7 @@ catalogue.SHIPPED.mkdir()
         (["--port", "99999"], "port must be a whole number from 0 to 65535"),
         (["--world", "nowhere"], "No world is called 'nowhere'"),
         (["--generator", "nowhere"], "No generator is called 'nowhere'"),
+        (["--precision", "half"], "precision must be one of float32, bf16"),
         (["--public-url", "pictures"], "public_url must be like https://"),
         (["--token-file", "nowhere"], "The token cannot be read from nowhere"),
     ],

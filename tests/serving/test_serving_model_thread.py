@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from contextlib import contextmanager
 
@@ -66,6 +67,27 @@ def test_equal_work_is_computed_together_and_other_work_apart():
     with thread_of(recorder, batch=2, window_s=0) as thread:
         assert asyncio.run(scenario(thread)) == [[0], [2], [4], [6], [8]]
     assert recorder.batches == [("other", [0]), ("a", [1, 3]), ("b", [2]), ("a", [4])]
+
+
+def test_clients_that_ask_again_are_served_together_again():
+    recorder = Recorder()
+    recorder.may_go.set()
+
+    def slowly(work: str, items: list[int]) -> list[int]:
+        time.sleep(0.4)
+        return recorder(work, items)
+
+    async def client(thread, first, delay):
+        await thread.submit("a", [first])
+        await asyncio.sleep(delay)
+        await thread.submit("a", [first + 1])
+
+    async def scenario(thread):
+        await asyncio.gather(client(thread, 1, 0), client(thread, 11, 0.02))
+
+    with thread_of(slowly, window_s=0.004) as thread:
+        asyncio.run(scenario(thread))
+    assert recorder.batches == [("a", [1, 11]), ("a", [2, 12])]
 
 
 def test_the_first_waits_for_others_to_join_but_a_full_batch_does_not_wait():

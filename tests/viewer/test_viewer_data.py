@@ -131,4 +131,10 @@ def test_a_result_begins_with_its_first_word_of_meaning():
 def test_pictures_of_a_gallery_are_labelled_by_their_seeds():
     told = gallery_data([Picture(picture(i), text="a dog", seed=10 + i) for i in range(2)])
     assert [each["label"] for each in told["pictures"]] == ["seed 10", "seed 11"]
-    assert gallery_data([caption("a dog")])["pictures"][0]["label"] == "0"
+
+
+def test_pictures_of_a_gallery_that_share_a_seed_are_numbered():
+    told = gallery_data([Picture(picture(i), text=text, seed=0) for i, text in enumerate(("a dog", "a cat"))])
+    assert [each["label"] for each in told["pictures"]] == ["1", "2"]
+    assert told["pictures"][1]["note"] == "2 of 2 · seed 0"
+    assert gallery_data([caption("a dog")])["pictures"][0]["label"] == "1"
