@@ -202,13 +202,16 @@ class WordAttention(nn.Module):
 def _gather(
     h: Tensor, keys: Tensor, values: Tensor, mask: Tensor, *, legacy_mask: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Attention of every pixel of h (B,G,H,W) to values (B,G,L) with keys (B,G,L), and its weights."""
+    """Attention of every pixel of h (B,G,H,W) to values (B,G,L) with keys (B,G,L), and its weights.
+
+    The context comes in the order channels_last, in which it is computed.
+    """
     batch, _, height, width = h.shape
-    logits = torch.einsum("bgq,bgl->bql", h.flatten(2), keys)
+    logits = h.flatten(2).transpose(1, 2) @ keys
     hidden = mask.repeat(height * width, 1).view(batch, height * width, -1) if legacy_mask else mask[:, None]
     attention = logits.float().masked_fill(hidden, float("-inf")).softmax(2).to(logits.dtype)
-    context = torch.einsum("bql,bgl->bgq", attention, values)
-    return context.view_as(h), attention.transpose(1, 2).unflatten(2, (height, width))
+    context = (attention @ values.transpose(1, 2)).unflatten(1, (height, width)).permute(0, 3, 1, 2)
+    return context, attention.transpose(1, 2).unflatten(2, (height, width))
 
 
 class NextStage(nn.Module):

@@ -62,14 +62,21 @@ class LSTMDecoder(nn.Module):
 
     def start(self, feature: Tensor) -> State:
         """Feed the picture: (B,E) → state, whose parts have the batch as first axis."""
-        _, (hidden, cell) = self.lstm(feature[:, None])
-        return hidden.transpose(0, 1), cell.transpose(0, 1)
+        nothing = feature.new_zeros(len(feature), self.lstm.num_layers, self.lstm.hidden_size)
+        return self._advance(feature, (nothing, nothing))
 
     def step(self, ids: Tensor, state: State) -> tuple[Tensor, State, None]:
         """Feed a word (B,) → logits of the next one (B,V), the new state, and None for attention."""
-        hidden, cell = (part.transpose(0, 1).contiguous() for part in state)
-        output, (hidden, cell) = self.lstm(self.embed(ids)[:, None], (hidden, cell))
-        return self.linear(output[:, 0]), (hidden.transpose(0, 1), cell.transpose(0, 1)), None
+        state = self._advance(self.embed(ids), state)
+        return self.linear(state[0][:, -1]), state, None
+
+    def _advance(self, x: Tensor, state: State) -> State:
+        """One step of all layers, cell by cell: for a whole LSTM oneDNN arranges all weights anew, at every call."""
+        layers = []
+        for weights, *before in zip(self.lstm.all_weights, *(part.unbind(1) for part in state), strict=True):
+            layers.append(torch.lstm_cell(x, before, *weights))
+            x = layers[-1][0]
+        return tuple(torch.stack(part, dim=1) for part in zip(*layers, strict=True))
 
 
 class AttentionDecoder(nn.Module):
