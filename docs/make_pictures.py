@@ -60,6 +60,7 @@ def main(names: list[str]) -> None:
         "fashion": lambda: sheet(PRODUCTS, "fashion"),
         "flowers": lambda: sheet(FLOWERS, "flowers"),
         "birds": lambda: sheet(BIRDS, "birds"),
+        "fashion-free": lambda: without_text("fashion-free"),
         "guide": guided,
     }
     for name in names or pictures:
@@ -88,6 +89,11 @@ def explorer() -> bytes:
 def sheet(sentences: list[str], generator: str) -> bytes:
     painted = tg.generate(sentences, seed=0, generator=generator)
     return png_bytes(strip([Tile(each.image, each.text, str(number)) for number, each in enumerate(painted, 1)]))
+
+
+def without_text(generator: str) -> bytes:
+    """The pictures of seeds 0 to 31."""
+    return png_bytes(montage([tg.sample(generator, seed=seed).image for seed in range(32)], columns=8))
 
 
 def guided() -> bytes:
