@@ -79,7 +79,9 @@ def begin(
     from tqdm.auto import tqdm
 
     found = sources.candidates(plan, where)
-    watched = tqdm(found, desc="sources", unit="source", disable=not progress)
+    # Counted as far as the limit: a bar that ends before its total would turn red.
+    total = min(len(found), plan.limit or len(found))
+    watched = tqdm(found, desc="sources", unit="source", total=total, disable=not progress)
     good, skipped = sources.usable(watched, plan.limit, phone.generator.encode)
     for each in skipped[:_MOST_REPORTED]:
         tqdm.write(f"skipped {printable(each['name'])}: {printable(each['fault'])}", file=sys.stderr)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from string import ascii_lowercase
+from textwrap import fill
 from typing import Any
 
 import matplotlib
@@ -26,6 +27,7 @@ _TEXTS, _LOOKS = ("semantic_cosine", "tfidf_cosine", "content_f1"), ("ssim", "li
 _SCALED = ("tfidf_cosine", "content_f1", "semantic_cosine", "lite2_cosine", "ssim")
 _GRID = 8
 _PREFERRED = ("semantic_cosine", "content_f1", "tfidf_cosine", "lite2_cosine", "ssim")
+_LEGEND_LETTERS = 34  # as many as the narrowest panel has room for
 _MOST_PANELS, _NARROWEST_PANEL, _PANEL_HEIGHT = 4, 1.9, 0.66  # inches, and a share of the width
 UNRELATED = "unrelated chains"  # what the start of one and a round of another photograph's have in common
 _CAPTIONS = {
@@ -177,8 +179,8 @@ def _in_panels(draw: Sequence[Callable[[Axes], None]], *, one_legend: bool = Fal
     panels = [figure.add_subplot(rows, columns, number + 1) for number in range(len(draw))]
     for letter, axes, each in zip(ascii_lowercase, panels, draw, strict=False):
         each(axes)
-        axes.set_title(letter, loc="left", fontweight="bold")
-    legends = [_legend_rows(axes) for axes in panels]
+        axes.annotate(letter, (0, 1), (-30, 4), "axes fraction", "offset points", fontweight="bold")
+    legends = [0 if one_legend else _legend_over(axes) for axes in panels]
     if one_legend:
         handles, names = panels[0].get_legend_handles_labels()
         for axes in panels:
@@ -191,9 +193,15 @@ def _in_panels(draw: Sequence[Callable[[Axes], None]], *, one_legend: bool = Fal
     return figure
 
 
-def _legend_rows(axes: Axes) -> int:
-    legend = axes.get_legend()
-    return -(-len(legend.get_texts()) // legend._ncols)
+def _legend_over(axes: Axes) -> int:
+    """Draw the legend of a panel in one column that does not make the panel narrower, and return its rows."""
+    handles, names = axes.get_legend_handles_labels()
+    names = [fill(name, _LEGEND_LETTERS) for name in names]
+    place = {"loc": "lower left", "bbox_to_anchor": (-0.12, 1), "handlelength": 1.5, "labelspacing": 0.3}
+    axes.legend(handles, names, ncols=1, fontsize="small", **place).set_in_layout(False)
+    rows = sum(name.count("\n") + 1 for name in names)
+    axes.set_title("\n" * rows, fontsize=axes.get_legend().get_texts()[0].get_fontsize())  # keeps its height free
+    return rows
 
 
 def _draw_similarity(measured: dict[str, Any], name: str, axes: Axes | None = None) -> Axes:

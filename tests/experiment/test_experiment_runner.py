@@ -145,6 +145,11 @@ def test_bad_sources_are_skipped_and_listed(photos, plan_of, tmp_path, capsys):
     assert "bad.png" in capsys.readouterr().err
 
 
+def test_the_bar_of_sources_ends_at_their_limit(texts, plan_of, tmp_path, capsys):
+    run(plan_of(texts, limit=2, rounds=1), tmp_path / "out", device="cpu")
+    assert "2/2" in capsys.readouterr().err.partition("rounds")[0]
+
+
 def test_without_one_good_source_nothing_is_left_behind(tmp_path, plan_of):
     (tmp_path / "texts.txt").write_text("qqq\nwww\n")
     with pytest.raises(DataError, match="None of the 2 sources"):

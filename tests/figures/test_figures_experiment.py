@@ -13,7 +13,7 @@ from telephonegan import figures
 from telephonegan.errors import SettingsError
 from telephonegan.experiment.summary import read_summary
 from telephonegan.figures.curves import KIND_LINES
-from telephonegan.figures.experiment import captioned, compare, table_of
+from telephonegan.figures.experiment import all_measures, captioned, compare, table_of
 from telephonegan.figures.style import VENUES
 
 RESULTS = Path(__file__).resolve().parents[2] / "notebooks" / "results"
@@ -41,6 +41,16 @@ def test_a_kind_of_word_has_one_colour_whatever_is_drawn_with_it():
     lines = {line.get_label(): line.get_color() for line in figures.survival_curves([0, 1], shares).lines}
     assert lines["object (n = 200)"] == KIND_LINES["object"]["color"]
     assert lines["number (n = 34)"] == KIND_LINES["number"]["color"]
+
+
+def test_legends_leave_panels_their_width():
+    with figures.style("sans", size=8, column=9):
+        figure = all_measures(read_summary(FRESH))
+    figure.canvas.draw()
+    widths = [axes.get_window_extent().width / figure.dpi for axes in figure.axes]
+    assert len(widths) == 13 and min(widths) > 0.6 * 9 / 4  # inches of four panels in a row
+    right = [axes.get_legend().get_window_extent().x1 for axes in figure.axes]
+    assert max(right) <= figure.bbox.width
 
 
 def test_two_experiments_share_a_figure_with_their_numbers_and_a_caption(tmp_path):
