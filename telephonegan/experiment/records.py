@@ -7,14 +7,18 @@ does not depend on the number of shares.
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
+
+import numpy as np
 
 from telephonegan import files
 from telephonegan.chains import MOST_ROUNDS, Round
@@ -60,12 +64,17 @@ def line(record: Record) -> bytes:
 
 def read(path: Path) -> Iterator[Record]:
     """The records of a file, except for an incomplete last line. Raises DataError."""
+    for number, text in enumerate(_lines(path), 1):
+        yield _record(text, path, number)
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """The complete lines of a file, read one by one. Raises DataError."""
     try:
-        lines = (_unpacked(path) if path.suffix == ".gz" else path.read_bytes()).split(b"\n")
+        with io.BytesIO(_unpacked(path)) if path.suffix == ".gz" else path.open("rb") as file:
+            yield from (text for text in file if text.endswith(b"\n"))
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from error
-    for number, text in enumerate(lines[:-1], 1):
-        yield _record(text, path, number)
 
 
 def _unpacked(path: Path) -> bytes:
@@ -76,10 +85,11 @@ def _unpacked(path: Path) -> bytes:
     return content
 
 
-def read_parts(folder: Path) -> Known:
-    """All rounds that the shares of an experiment have played so far, by chain and round. Raises DataError."""
+def read_parts(folder: Path, chains: Container[str] | None = None) -> Known:
+    """All rounds of these chains, or of all, that any share has played so far, by chain and round. Raises DataError."""
     records = (record for path in sorted(folder.glob(PARTS)) for record in read(path))
-    return {(record["chain"], record["round"]): record for record in records}
+    wanted = (record for record in records if chains is None or record["chain"] in chains)
+    return {(record["chain"], record["round"]): record for record in wanted}
 
 
 class RoundsFile:
@@ -151,26 +161,68 @@ class Keeper:
         return path.relative_to(self.folder).as_posix()
 
 
-def known_rounds(folder: Path) -> Known | None:
-    """All rounds played so far; None if they have been merged already. Raises DataError or OutputError."""
+def known_rounds(folder: Path, chains: Container[str]) -> Known | None:
+    """All rounds of these chains played so far; None if they have been merged. Raises DataError or OutputError."""
     with files.locked(folder / ".merge.lock", wait_s=_WAIT_S):
-        return None if (folder / ROUNDS).exists() else read_parts(folder)
+        return None if (folder / ROUNDS).exists() else read_parts(folder, chains)
 
 
 def merge(folder: Path, chains: Sequence[PlannedChain], rounds: int, knows: Callable[[str], bool]) -> None:
     """Merge the lines of all shares in the order of the plan: source, seed, round.
 
-    Raises DataError if a chain has not ended, or OutputError.
+    Memory holds where each line is, not the lines. Raises DataError if a chain has not ended, or OutputError.
     """
     with files.locked(folder / ".merge.lock", wait_s=_WAIT_S):
         if not (folder / ROUNDS).exists():
-            known = read_parts(folder)
-            missing = next((chain.id for chain in chains if not _has_ended(known, chain.id, rounds, knows)), None)
-            if missing is not None:
-                raise DataError(f"{folder} lacks rounds of {missing}, though all shares were played. Resume it.")
-            played = ((chain.id, number) for chain in chains for number in range(rounds + 1))
-            files.replace(folder / ROUNDS, b"".join(line(known[each]) for each in played if each in known))
+            with (
+                _PlayedLines.of(folder, chains, rounds) as played,
+                files.replacing(folder / ROUNDS) as partial,
+                partial.open("wb") as merged,
+            ):
+                for number, chain in enumerate(chains):
+                    lines = list(played.of_chain(number))
+                    if len(lines) <= rounds and not (lines and not knows(json.loads(lines[-1])["caption"])):
+                        raise DataError(
+                            f"{folder} lacks rounds of {chain.id}, though all shares were played. Resume it."
+                        )
+                    merged.write(b"".join(lines))
         remove_parts(folder)
+
+
+@dataclass(frozen=True)
+class _PlayedLines:
+    """Where the lines of all shares are: the file and the place in it, -1 where there is none, by chain and round."""
+
+    open_files: list[BinaryIO]
+    file: np.ndarray
+    offset: np.ndarray
+
+    @classmethod
+    @contextmanager
+    def of(cls, folder: Path, chains: Sequence[PlannedChain], rounds: int) -> Iterator[_PlayedLines]:
+        """Those of the shares in a folder. Raises DataError for a damaged line."""
+        numbers = {chain.id: number for number, chain in enumerate(chains)}
+        shape = (len(chains), rounds + 1)
+        with ExitStack() as stack:
+            found = cls([], np.full(shape, -1, np.int32), np.full(shape, -1, np.int64))
+            for path in sorted(folder.glob(PARTS)):
+                offset = 0
+                for line_number, text in enumerate(_lines(path), 1):
+                    record = _record(text, path, line_number)
+                    where = numbers.get(record["chain"]), record["round"]
+                    if where[0] is not None and where[1] <= rounds:
+                        found.file[where], found.offset[where] = len(found.open_files), offset
+                    offset += len(text)
+                found.open_files.append(stack.enter_context(path.open("rb")))
+            yield found
+
+    def of_chain(self, number: int) -> Iterator[bytes]:
+        """The lines of a chain, from round 0 to the first that has not been played."""
+        for file, offset in zip(self.file[number], self.offset[number], strict=True):
+            if file < 0:
+                return
+            self.open_files[file].seek(offset)
+            yield self.open_files[file].readline()
 
 
 def remove_parts(folder: Path) -> None:
@@ -193,9 +245,3 @@ def _record(text: bytes, path: Path, number: int) -> Record:
         raise DataError(f"{where}, is damaged. {remedy}") from error
     checked(record, _Line, where, remedy=remedy)
     return record
-
-
-def _has_ended(known: Known, chain: str, rounds: int, knows: Callable[[str], bool]) -> bool:
-    """Whether a chain's last round has been played: the last one wanted, or one whose caption cannot be painted."""
-    played = next((number for number in range(rounds + 1) if (chain, number) not in known), rounds + 1)
-    return played > rounds or (played > 0 and not knows(known[chain, played - 1]["caption"]))

@@ -127,12 +127,13 @@ def play_shard(
         folders.logged(folder, opened.manifest, opened.phone, shard, batch_size),
         _one_way_of_computing(opened.plan.threads),
     ):
-        known = records.known_rounds(folder)
+        groups = shard.share(grouped(opened.chains, opened.plan.block))
+        known = records.known_rounds(folder, {chain.id for group in groups for chain in group})
         if known is None:
             return
         blocks = [
             Block(group, opened.phone, opened.plan, lambda chain, number: known.get((chain, number)))
-            for group in shard.share(grouped(opened.chains, opened.plan.block))
+            for group in groups
         ]
         with records.RoundsFile(records.part(folder, shard.number)) as file:
             keep = records.Keeper(folder, opened.plan, opened.phone.generator.knows, file)

@@ -93,7 +93,9 @@ class UpsampledConv2d(nn.Conv2d):
         On a CPU and in the order channels_last it is twice as fast forwards; its gradients are slower.
         """
         conv = nn.ConvTranspose2d(self.in_channels, self.out_channels, 4, stride=2, padding=1, bias=False)
-        taps = F.pad(self.weight.detach(), (1, 1, 1, 1)).unfold(2, 2, 1).unfold(3, 2, 1).sum((4, 5))
+        padded = F.pad(self.weight.detach(), (1, 1, 1, 1))
+        rows = padded[:, :, :-1] + padded[:, :, 1:]
+        taps = rows[..., :-1] + rows[..., 1:]
         conv.weight.data = taps.flip(2, 3).transpose(0, 1).contiguous()
         return conv
 

@@ -190,10 +190,9 @@ class EmbeddingRecipe:
         self.measured_views = pooled_views(measured, settings, cache, views=1, device=self.device)
         network, words = self.network(), self.vocabulary
         size = [] if isinstance(words, Alphabet) else [len(words)]
-        self.text = TEXT_ENCODERS[settings.encoder](*size, **network["text"])
-        self.image = PooledImageEncoder(**network["image"])
+        self.text = TEXT_ENCODERS[settings.encoder](*size, **network["text"]).to(self.device)
+        self.image = PooledImageEncoder(**network["image"]).to(self.device)
         self.image.fit(self.views[0], settings.evened)
-        self.text.to(self.device), self.image.to(self.device)
         self.teacher = self._taught_by() if settings.taught else None
         self.dropout = torch.nn.Dropout(settings.image_dropout)
         self.parameters = [*self.text.parameters(), *self.image.parameters()]

@@ -139,8 +139,9 @@ class PpgnRecipe(ProjectedGan):
             lambda: self.photos[sample].split(_BATCH),
             lambda batch: self._encoded(unit_range(batch))[1],
         )
+        maps = maps.float().to(self.device)
         self.encoder.fit(maps)
-        self.generator.fit(self.encoder.of_map(maps.float()), self._small(sample))
+        self.generator.fit(self.encoder.of_map(maps), self._small(sample))
         self.average.load_state_dict(self.generator.state_dict())
         self.generator_optimiser = torch.optim.Adam(
             self.generator.parameters(), settings.generator_learning_rate, (0.5, 0.99)

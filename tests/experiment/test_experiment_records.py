@@ -1,9 +1,12 @@
 """Lines of rounds: whole or not at all, and equal for equal rounds."""
 
+import tracemalloc
+from types import SimpleNamespace
+
 import pytest
 
 from telephonegan.errors import DataError
-from telephonegan.experiment.records import RoundsFile, line, part, read, read_parts
+from telephonegan.experiment.records import ROUNDS, RoundsFile, line, merge, part, read, read_parts
 
 
 def record(number, **changes):
@@ -39,3 +42,19 @@ def test_a_damaged_line_is_told_by_number(tmp_path, damaged):
     path.write_bytes(line(record(0)) + damaged)
     with pytest.raises(DataError, match="line 2"):
         list(read(path))
+
+
+def test_merging_holds_places_of_lines_and_not_the_lines(tmp_path):
+    chains = [SimpleNamespace(id=f"chain{number}") for number in range(400)]
+    lines = [[line(record(number, chain=chain.id, caption="word " * 200)) for number in range(6)] for chain in chains]
+    for share in range(3):
+        part(tmp_path, share).write_bytes(b"".join(each[number] for number in range(6) for each in lines[share::3]))
+    size = sum(len(each) for chain in lines for each in chain)
+    tracemalloc.start()
+    try:
+        merge(tmp_path, chains, 5, lambda caption: True)
+        assert tracemalloc.get_traced_memory()[1] < size / 4
+    finally:
+        tracemalloc.stop()
+    assert (tmp_path / ROUNDS).read_bytes() == b"".join(each for chain in lines for each in chain)
+    assert not list(tmp_path.glob("rounds-*"))

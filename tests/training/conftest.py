@@ -32,7 +32,8 @@ def train(drawings: Path, cache: Path) -> Callable[..., bool]:
 
     def run(recipe: str, folder: Path, *, settings: dict | None = None, steps: int = 2, **how: object) -> bool:
         given = {"data": drawings, "cache": cache, "device": "cpu"} | how
-        return training.train(recipe, run=folder, settings=SETTINGS[recipe] | (settings or {}), steps=steps, **given)
+        small = SETTINGS.get(recipe, {})
+        return training.train(recipe, run=folder, settings=small | (settings or {}), steps=steps, **given)
 
     return run
 
