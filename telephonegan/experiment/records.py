@@ -12,7 +12,7 @@ import json
 import os
 import zlib
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -174,11 +174,8 @@ def merge(folder: Path, chains: Sequence[PlannedChain], rounds: int, knows: Call
     """
     with files.locked(folder / ".merge.lock", wait_s=_WAIT_S):
         if not (folder / ROUNDS).exists():
-            with (
-                _PlayedLines.of(folder, chains, rounds) as played,
-                files.replacing(folder / ROUNDS) as partial,
-                partial.open("wb") as merged,
-            ):
+            played = _PlayedLines.of(folder, chains, rounds)
+            with files.replacing(folder / ROUNDS) as partial, partial.open("wb") as merged:
                 for number, chain in enumerate(chains):
                     lines = list(played.of_chain(number))
                     if len(lines) <= rounds and not (lines and not knows(json.loads(lines[-1])["caption"])):
@@ -193,36 +190,37 @@ def merge(folder: Path, chains: Sequence[PlannedChain], rounds: int, knows: Call
 class _PlayedLines:
     """Where the lines of all shares are: the file and the place in it, -1 where there is none, by chain and round."""
 
-    open_files: list[BinaryIO]
+    paths: list[Path]
     file: np.ndarray
     offset: np.ndarray
 
     @classmethod
-    @contextmanager
-    def of(cls, folder: Path, chains: Sequence[PlannedChain], rounds: int) -> Iterator[_PlayedLines]:
+    def of(cls, folder: Path, chains: Sequence[PlannedChain], rounds: int) -> _PlayedLines:
         """Those of the shares in a folder. Raises DataError for a damaged line."""
         numbers = {chain.id: number for number, chain in enumerate(chains)}
         shape = (len(chains), rounds + 1)
-        with ExitStack() as stack:
-            found = cls([], np.full(shape, -1, np.int32), np.full(shape, -1, np.int64))
-            for path in sorted(folder.glob(PARTS)):
-                offset = 0
-                for line_number, text in enumerate(_lines(path), 1):
-                    record = _record(text, path, line_number)
-                    where = numbers.get(record["chain"]), record["round"]
-                    if where[0] is not None and where[1] <= rounds:
-                        found.file[where], found.offset[where] = len(found.open_files), offset
-                    offset += len(text)
-                found.open_files.append(stack.enter_context(path.open("rb")))
-            yield found
+        found = cls(sorted(folder.glob(PARTS)), np.full(shape, -1, np.int32), np.full(shape, -1, np.int64))
+        for file, path in enumerate(found.paths):
+            offset = 0
+            for line_number, text in enumerate(_lines(path), 1):
+                record = _record(text, path, line_number)
+                where = numbers.get(record["chain"]), record["round"]
+                if where[0] is not None and where[1] <= rounds:
+                    found.file[where], found.offset[where] = file, offset
+                offset += len(text)
+        return found
 
     def of_chain(self, number: int) -> Iterator[bytes]:
         """The lines of a chain, from round 0 to the first that has not been played."""
-        for file, offset in zip(self.file[number], self.offset[number], strict=True):
-            if file < 0:
-                return
-            self.open_files[file].seek(offset)
-            yield self.open_files[file].readline()
+        with ExitStack() as stack:
+            opened: dict[int, BinaryIO] = {}  # of one chain only: there may be more shares than files may be open
+            for file, offset in zip(self.file[number].tolist(), self.offset[number].tolist(), strict=True):
+                if file < 0:
+                    return
+                if file not in opened:
+                    opened[file] = stack.enter_context(self.paths[file].open("rb"))
+                opened[file].seek(offset)
+                yield opened[file].readline()
 
 
 def remove_parts(folder: Path) -> None:

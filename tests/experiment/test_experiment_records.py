@@ -1,5 +1,6 @@
 """Lines of rounds: whole or not at all, and equal for equal rounds."""
 
+import resource
 import tracemalloc
 from types import SimpleNamespace
 
@@ -58,3 +59,17 @@ def test_merging_holds_places_of_lines_and_not_the_lines(tmp_path):
         tracemalloc.stop()
     assert (tmp_path / ROUNDS).read_bytes() == b"".join(each for chain in lines for each in chain)
     assert not list(tmp_path.glob("rounds-*"))
+
+
+def test_more_shares_than_files_may_be_open_are_merged(tmp_path):
+    chains = [SimpleNamespace(id=f"chain{number}") for number in range(200)]
+    lines = [line(record(0, chain=chain.id)) for chain in chains]
+    for share, each in enumerate(lines):
+        part(tmp_path, share).write_bytes(each)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 128), hard))
+    try:
+        merge(tmp_path, chains, 0, lambda caption: True)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert (tmp_path / ROUNDS).read_bytes() == b"".join(lines)
