@@ -293,7 +293,8 @@ def _compared(block: str, records: Sequence[Record]) -> str:
         for record in ranked
     ]
     ceilings = {title: _fixed(ranked[0], key, digits) for title, _, key, digits in _COLUMNS}
-    return _joined(_table([*rows, {"generator": "photographs"} | ceilings]), _sources(ranked))
+    named = [record | {"command": record["command"].replace(f" {record['name']} ", " NAME ", 1)} for record in ranked]
+    return _joined(_table([*rows, {"generator": "photographs"} | ceilings]), _sources(named))
 
 
 _COLUMNS = (  # title, what pictures have, what photographs have, digits
@@ -451,8 +452,8 @@ def _sources(records: Iterable[Record]) -> str | None:
 
 
 def _published(command: str) -> str:
-    """The command without its --out option."""
-    return re.sub(r" --out[ =]\S+", "", command)
+    """The command without the files it writes."""
+    return re.sub(r" --(out|grid)[ =]\S+", "", command)
 
 
 def _with_std(record: Record, key: str) -> str:
