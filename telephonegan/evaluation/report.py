@@ -25,6 +25,7 @@ EVALUATIONS = "evaluations.jsonl"
 _BLOCK = re.compile(r"(?<=<!-- quality )([^\n]*?)( -->\n).*?(?=<!-- /quality -->)", re.DOTALL)
 _SPLITS = ("train", "dev", "test", "all")  # in order of preference, the best last; all: every photograph of classes
 _COMPARED = "compared"
+_WITHOUT_SPLIT = ("guided",)
 _WITHOUT_TEXT = ("free", "dcgan", "pggan")  # generators that no captions measure
 _FEWEST_PAIRS = 20  # kinds of words with fewer are left out
 Record = Mapping[str, Any]
@@ -60,7 +61,7 @@ def read_evaluations(path: Path) -> list[Record]:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
             record = json.loads(line)
-            record["what"], record["n"], _SPLITS.index(record["split"])
+            record["what"], record["n"], _preference(record)
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"{path}, line {number}, is not an evaluation ({type(error).__name__}: {error}). "
@@ -103,7 +104,8 @@ def tables(entries: Sequence[Entry], records: Sequence[Record]) -> str:
     parts += [_embeddings(embeddings, records)] if embeddings else []
     parts += [_generator(entry, records) for entry in generators]
     parts += [_axes(entry) for entry in entries if entry.kind == "axes"]
-    parts += [_reconstructions(entry, records) for entry in entries if entry.kind == "ppgn"]
+    for entry in entries:
+        parts += [_reconstructions(entry, records), *_guided(entry, records)] if entry.kind == "ppgn" else []
     return "\n\n".join(parts)
 
 
@@ -114,7 +116,12 @@ def measured(what: str, sha256: str | None, records: Iterable[Record]) -> Record
     """
     fitting = [record for record in records if record["what"] == what and record.get("sha256") == sha256]
     ranked = enumerate(fitting)
-    return max(ranked, key=lambda each: (_SPLITS.index(each[1]["split"]), each[1]["n"], each[0]), default=(0, {}))[1]
+    return max(ranked, key=lambda each: (_preference(each[1]), each[1]["n"], each[0]), default=(0, {}))[1]
+
+
+def _preference(record: Record) -> int:
+    """The place of its split in `_SPLITS`; -1 for what is compared with no photographs. Raises ValueError, KeyError."""
+    return -1 if record["what"] in _WITHOUT_SPLIT else _SPLITS.index(record["split"])
 
 
 # ---------------------------------------------------------------------------------------------------------- captioners
@@ -192,6 +199,32 @@ _OF_RECONSTRUCTIONS = (
     ("code_cosine", "cosine of codes to the photograph", 2),
     ("kid_lite2", "KID-lite2", 3),
 )
+
+
+def _guided(entry: Entry, records: Sequence[Record]) -> list[str]:
+    """What `evaluate guided` found: whether another network sees the classes sampled. Empty if not measured."""
+    record = measured("guided", entry.sha256, records)
+    if not record:
+        return []
+    judge, network = record["judge"].capitalize(), record["network"].capitalize()
+    title = f"{len(record['classes'])} classes, {record['seeds']} seeds each, {record['steps']} steps"
+    ways = {
+        "joint": "joint prior",
+        "none": "no prior",
+        "text": f"`{record['generator']}`, with the name of the class as text",
+    }
+    rows = [
+        {
+            title: name,
+            f"{judge} names the class": _share(record[way], "right"),
+            "among its five likeliest": _share(record[way], "right_5"),
+            f"probability by {network}, which was climbed": _fixed(record[way], "own", 2),
+            "distance between seeds": _fixed(record[way], "diversity", 1),
+            "pictures": _whole(record[way], "n"),
+        }
+        for way, name in ways.items()
+    ]
+    return [_joined(_table(rows), _sources([record]))]
 
 
 # ------------------------------------------------------------------------------------------------------------ matching

@@ -314,6 +314,22 @@ def test_codes_have_their_reconstructions_beside_nearest_neighbours():
     assert "| PSNR, dB | 13.2 | 10.2 |" in table
 
 
+def test_sampled_classes_are_told_way_by_way_and_need_no_split(tmp_path):
+    place = {"name": "photos", "path": ROOT, "size": 0, "file": "x", "sha256": "cc"}
+    entry = catalogue.Entry(kind="ppgn", architecture="ppgn", settings={}, **place)
+    way = {"n": 6, "right": 0.5, "right_5": 0.75, "own": 0.9, "diversity": 12.34}
+    guided = {"what": "guided", "sha256": "cc", "n": 6, "classes": ["junco", "alp"], "seeds": 3, "steps": 50}
+    guided |= {"judge": "lite2", "network": "lite0", "generator": "flickr8k", "joint": way, "none": way}
+    guided |= {"text": {"n": 0}, "command": "telephonegan evaluate guided"}
+    file = tmp_path / "evaluations.jsonl"
+    file.write_text(json.dumps(guided) + "\n")
+    table = report.tables([entry], report.read_evaluations(file))
+    assert "| 2 classes, 3 seeds each, 50 steps | Lite2 names the class |" in table
+    assert cells(table, "joint prior") == ["50 %", "75 %", "0.90", "12.3", "6"]
+    assert cells(table, "`flickr8k`, with the name") == ["", "", "", "", "0"]
+    assert "Lite2 names" not in report.tables([entry], [])
+
+
 def test_axes_have_their_measurements_from_the_manifest():
     one = {"slope": 0.9, "spearman": 1.0, "leakage": 0.3, "locked_slope": 0.7, "locked_leakage": 0.0123}
     told = {"names": ["age", "warmth"], "r2": [0.5, 0.25], "generator": "faces", "measured": {"age": one}}
