@@ -16,9 +16,11 @@ from PIL import Image
 
 import telephonegan as tg
 from telephonegan import figures
+from telephonegan.evaluation.guided import CLASSES
 from telephonegan.experiment.summary import estimate, read_summary
 from telephonegan.figures.experiment import levels_of
 from telephonegan.files import png_bytes, replace
+from telephonegan.latent import CodeDecoder, Sampler, image_class
 from telephonegan.samples import sample
 from telephonegan.strips import Tile, gif, montage, strip
 
@@ -62,6 +64,7 @@ def main(names: list[str]) -> None:
         "birds": lambda: sheet(BIRDS, "birds"),
         "fashion-free": lambda: without_text("fashion-free"),
         "guide": guided,
+        "classes": sampled_classes,
     }
     for name in names or pictures:
         replace(HERE / f"{name}.{'gif' if name == 'explorer' else 'png'}", pictures[name]())
@@ -101,6 +104,15 @@ def guided() -> bytes:
     dogs = [tg.generate(GUIDED, seed=seed) for seed in GUIDED_SEEDS]
     ways = [tg.guide(dog, toward="golden retriever", steps=40, progress=False).frames[::8] for dog in dogs]
     return png_bytes(montage([frame.image for way in ways for frame in way], columns=len(ways[0])))
+
+
+def sampled_classes() -> bytes:
+    """What 50 steps of plug & play sampling from seed 0 come to, for every class that the README counts."""
+    decoder, tiles = CodeDecoder.load("photos"), []
+    for number, name in enumerate(CLASSES, 1):
+        sampler = Sampler(decoder, image_class(name, objective="paper"), prior=decoder.prior("joint"), n_iters=50)
+        tiles.append(Tile(sampler.run([0], progress=False).last().image, name, str(number)))
+    return png_bytes(strip(tiles))
 
 
 def drift_curves() -> bytes:

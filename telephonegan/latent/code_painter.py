@@ -27,7 +27,7 @@ _SETTINGS = SamplerSettings(n_iters=STEPS, lr_end=0.1, epsilon1=1e-3, save_every
 
 
 class CodePainter(Painter):
-    """Paints a text by `STEPS` steps of plug & play sampling from a random code, "code" (B,1024).
+    """Paints a text by `STEPS` steps of plug & play sampling from a random code, "code" (B,256).
 
     It paints words that its captioner knows, and is some hundred times slower than a generator that was trained to
     paint texts.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from telephonegan import inference
-from telephonegan.networks.ppgn import CodeEncoder, CodeGenerator, FeatureAutoencoder
+from telephonegan.networks.ppgn import CodeEncoder, CodeGenerator, FeatureAutoencoder, PrincipalAxes
 from telephonegan.zoo import catalogue, store
 
 _PARTS = ("encoder", "generator", "autoencoder")
@@ -39,9 +39,9 @@ class CodeModel:
         return self.generator.code_width
 
     @property
-    def bound(self) -> float:
-        """The largest number of a code: the 99.9th percentile over the training photographs."""
-        return self.encoder.bound
+    def axes(self) -> PrincipalAxes:
+        """The directions in which codes of photographs differ most."""
+        return self.encoder.axes
 
     def encode(self, images: Tensor) -> Tensor:
         """(B,3,H,W) in [-1,1], of any size → codes (B,W)."""

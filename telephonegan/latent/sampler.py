@@ -376,6 +376,11 @@ class Sampler:
 
         sampling = after or Sampling(self.start(seeds, start))
         state = sampling.state
+        if state.vectors.shape[1] != self.decoder.width:
+            raise SettingsError(
+                f"The chains have vectors of {state.vectors.shape[1]} numbers, those of {self.decoder.name!r} have "
+                f"{self.decoder.width}: they were begun with another generator, or another version of it. Start again."
+            )
         sampling.state = replace(state, vectors=state.vectors.to(self.decoder.device))
         shown_last: dict[int, Shown] = {}
         done, total, ended = state.step, self.steps, sampling.stopped

@@ -24,6 +24,7 @@ CODES = ("layout", "pooled")
 GRID = 4  # cells on a side of a code
 COMPONENTS = 64  # numbers in each cell
 CODE_WIDTH = COMPONENTS * GRID * GRID
+AXES = 256  # directions in which codes of photographs differ most; they hold 96 % of the variance of `photos`
 INPUT_SIZE = 32 * GRID  # pixels the encoder sees
 PICTURE = -1  # the key of the picture itself in a pyramid, whose other keys are strides
 
@@ -31,6 +32,7 @@ _AT_ONCE = 512  # feature maps whose 1,280 channels are computed together
 _SLOPE = 0.2
 _WIDTHS = {4: 8, 8: 8, 16: 4, 32: 2, 64: 1, 128: 0.5}  # resolution → multiple of `channels`
 BASE = 8  # pixels on a side of the linear part
+_LEAST_VARIANCE = 1e-4  # of a coordinate: so few photographs may have fewer directions
 _RIDGE = 0.05  # penalty for each photograph
 _HIDDEN = (448, 224, 112)
 
@@ -38,8 +40,8 @@ _HIDDEN = (448, 224, 112)
 class CodeEncoder(nn.Module):
     """Pictures to codes, by a frozen backbone and, for "layout", one projection that all 16 cells share.
 
-    Each number of a code has mean 0 and standard deviation 1 over the photographs that `fit` was given. `bound` is the
-    largest number that a sampler should allow. The backbone is not part of the weights and not moved by `to`.
+    Each number of a code has mean 0 and standard deviation 1 over the photographs that `fit` was given. Neighbouring
+    cells are alike, which `axes` knows. The backbone is not part of the weights and not moved by `to`.
 
     >>> CodeEncoder(Backbone("lite0", pretrained=False)).encode(torch.zeros(2, 3, 64, 64)).shape
     torch.Size([2, 1024])
@@ -54,16 +56,11 @@ class CodeEncoder(nn.Module):
             self.register_buffer("projection", torch.eye(COMPONENTS, backbone.channels[32]))
         self.register_buffer("mean", torch.zeros(shape))
         self.register_buffer("deviation", torch.ones(shape))
-        self.register_buffer("largest", torch.tensor(4.0))
+        self.axes = PrincipalAxes(self.code_width)
 
     @property
     def backbone(self) -> Backbone:
         return self._backbone[0]
-
-    @property
-    def bound(self) -> float:
-        """The 99.9th percentile of |h| over the photographs."""
-        return float(self.largest)
 
     def encode(self, images: Tensor) -> Tensor:
         """(B,3,H,W) in [-1,1], of any size → codes (B,W). Differentiable."""
@@ -83,16 +80,55 @@ class CodeEncoder(nn.Module):
 
     @torch.no_grad()
     def fit(self, features: Tensor) -> CodeEncoder:
-        """Take projection, scale and bound from feature maps (N,320,4,4) of photographs. Returns the encoder."""
+        """Take projection, scale and axes from feature maps (N,320,4,4) of photographs. Returns the encoder."""
         if self.code == "layout":
             self.projection.copy_(_leading_directions(features.float()))
         components = self._components(features.float())
         self.mean.copy_(components.mean(0))
         self.deviation.copy_(components.std(0).clamp_min(1e-4))
-        codes = (components - self.mean) / self.deviation
-        rank = max(1, round(0.999 * codes.numel()))
-        self.largest.copy_(codes.abs().flatten().kthvalue(rank).values)
+        self.axes.fit(self.of_map(features.float()))
         return self
+
+
+class PrincipalAxes(nn.Module):
+    """The directions in which the codes of photographs differ most, each as long as one standard deviation.
+
+    Coordinates (B,256) along them have mean 0, standard deviation 1 and no correlation over the photographs, so that
+    standard normal coordinates give codes with the layout of photographs. Standard normal codes do not: their 16 cells
+    know nothing of each other. `bound` is the largest coordinate that a sampler should allow.
+
+    >>> axes = PrincipalAxes(1024)
+    >>> axes.codes(axes.coordinates(torch.randn(2, 1024))).shape
+    torch.Size([2, 1024])
+    """
+
+    def __init__(self, code_width: int = CODE_WIDTH, number: int = AXES) -> None:
+        super().__init__()
+        self.number = number
+        self.register_buffer("rows", torch.eye(number, code_width))
+        self.register_buffer("largest", torch.tensor(4.0))
+
+    @property
+    def bound(self) -> float:
+        """The 99.9th percentile of |coordinate| over the photographs."""
+        return float(self.largest)
+
+    def codes(self, coordinates: Tensor) -> Tensor:
+        """(B,256) → codes (B,W)."""
+        return coordinates @ self.rows
+
+    def coordinates(self, codes: Tensor) -> Tensor:
+        """Codes (B,W) → (B,256); what codes have beyond the axes is lost."""
+        return codes @ self.rows.T / self.rows.square().sum(1)
+
+    @torch.no_grad()
+    def fit(self, codes: Tensor) -> None:
+        """Take axes and bound from the codes (N,W) of photographs."""
+        values, directions = _principal(torch.cov(codes.T.double()))
+        deviations = values[: self.number].clamp_min(_LEAST_VARIANCE).sqrt()
+        self.rows.copy_(deviations[:, None] * directions[:, : self.number].T)
+        found = self.coordinates(codes).abs().flatten()
+        self.largest.copy_(found.kthvalue(max(1, round(0.999 * found.numel()))).values)
 
 
 def width_of(code: str) -> int:
@@ -109,10 +145,15 @@ def width_of(code: str) -> int:
 def _leading_directions(features: Tensor) -> Tensor:
     """The principal components (64,320) of all cells of feature maps (N,320,h,w)."""
     cells = features.permute(0, 2, 3, 1).flatten(0, 2).double()
-    _, directions = torch.linalg.eigh(torch.cov(cells.T))
+    return _principal(torch.cov(cells.T))[1][:, :COMPONENTS].T
+
+
+def _principal(covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues (W,) and eigenvectors, the columns of (W,W), the largest first."""
+    values, directions = torch.linalg.eigh(covariance)
+    values, directions = values.flip(0), directions.flip(1)
     # The sign of a direction is arbitrary; its largest weight is positive, so that a code is reproducible.
-    leading = directions.flip(1)[:, :COMPONENTS].T
-    return leading * leading.gather(1, leading.abs().argmax(1, keepdim=True)).sign()
+    return values, directions * directions.gather(0, directions.abs().argmax(0, keepdim=True)).sign()
 
 
 def enlarged(images: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -294,6 +296,14 @@ def test_settings_out_of_range_are_refused(settings, told):
 def test_a_start_that_does_not_fit_is_refused(start):
     with pytest.raises(SettingsError, match="start"):
         sampler_of().start([0, 1, 2], start)
+
+
+def test_chains_of_another_generator_do_not_go_on():
+    sampler = sampler_of()
+    part = sampler.run([0], most=1, **QUIET)
+    part.state = replace(part.state, vectors=torch.zeros(1, 5))
+    with pytest.raises(SettingsError, match=r"vectors of 5 numbers, those of '.*' have 6"):
+        sampler.run(after=part, **QUIET)
 
 
 def test_seeds_must_differ_and_there_must_be_one():

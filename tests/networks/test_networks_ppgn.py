@@ -7,7 +7,14 @@ import torch
 
 from telephonegan.errors import SettingsError
 from telephonegan.networks.backbone import Backbone
-from telephonegan.networks.ppgn import PICTURE, CodeDiscriminator, CodeEncoder, CodeGenerator, FeatureAutoencoder
+from telephonegan.networks.ppgn import (
+    PICTURE,
+    CodeDiscriminator,
+    CodeEncoder,
+    CodeGenerator,
+    FeatureAutoencoder,
+    PrincipalAxes,
+)
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +38,48 @@ def test_fitted_codes_have_mean_0_and_deviation_1(backbone, maps):
     torch.testing.assert_close(codes.std(0), torch.ones(1024), atol=1e-4, rtol=0)
 
 
-def test_a_thousandth_of_the_numbers_is_beyond_the_bound(backbone, maps):
+def test_a_thousandth_of_the_coordinates_is_beyond_the_bound(backbone, maps):
     encoder = CodeEncoder(backbone).fit(maps)
-    share = (encoder.of_map(maps).abs() > encoder.bound).float().mean()
+    coordinates = encoder.axes.coordinates(encoder.of_map(maps))
+    share = (coordinates.abs() > encoder.axes.bound).float().mean()
     assert share == pytest.approx(0.001, abs=1e-4)
+
+
+@pytest.fixture
+def codes():
+    """2,000 codes of 12 numbers, most of whose variance is in three directions."""
+    draws = torch.Generator().manual_seed(0)
+    hidden = torch.randn(2000, 3, generator=draws) * torch.tensor([3.0, 2.0, 1.0])
+    return hidden @ torch.randn(3, 12, generator=draws) + 0.1 * torch.randn(2000, 12, generator=draws)
+
+
+def test_coordinates_of_codes_are_uncorrelated_and_of_deviation_1(codes):
+    codes = codes - codes.mean(0)
+    axes = PrincipalAxes(12, 5)
+    axes.fit(codes)
+    torch.testing.assert_close(torch.cov(axes.coordinates(codes).T), torch.eye(5), atol=1e-3, rtol=0)
+
+
+def test_standard_normal_coordinates_are_codes_with_the_covariance_of_those_seen(codes):
+    axes = PrincipalAxes(12, 12)
+    axes.fit(codes)
+    drawn = axes.codes(torch.randn(20000, 12, generator=torch.Generator().manual_seed(1)))
+    wanted = torch.cov(codes.T)
+    assert (torch.cov(drawn.T) - wanted).abs().max() < 0.05 * wanted.abs().max()
+
+
+def test_codes_keep_what_lies_along_the_axes(codes):
+    axes = PrincipalAxes(12, 3)
+    axes.fit(codes)
+    again = axes.codes(axes.coordinates(codes))
+    assert 0.02 < (codes - again).square().sum() / codes.square().sum() * 100 < 1  # percent
+    torch.testing.assert_close(axes.codes(axes.coordinates(again)), again, atol=1e-4, rtol=1e-4)
+
+
+def test_axes_of_fewer_photographs_than_axes_are_finite():
+    axes = PrincipalAxes(12, 12)
+    axes.fit(torch.randn(4, 12, generator=torch.Generator().manual_seed(0)))
+    assert torch.isfinite(axes.rows).all() and torch.isfinite(axes.coordinates(torch.ones(1, 12))).all()
 
 
 def test_the_projection_keeps_the_directions_of_most_variance(backbone, maps):
@@ -62,7 +107,7 @@ def test_pictures_of_any_size_have_codes_and_gradients(backbone):
 
 
 def test_the_backbone_is_not_among_the_weights(backbone):
-    assert set(CodeEncoder(backbone).state_dict()) == {"projection", "mean", "deviation", "largest"}
+    assert set(CodeEncoder(backbone).state_dict()) == {"projection", "mean", "deviation", "axes.rows", "axes.largest"}
 
 
 @pytest.mark.parametrize("size", [8, 16, 64, 128])

@@ -149,7 +149,7 @@ def test_a_run_is_trained_resumed_grown_exported_and_measured(folders, tiny, tmp
     model = codes.load("of-a-test")
     image = torch.rand(2, 3, 32, 32) * 2 - 1
     assert model.paint(model.encode(image)).shape == (2, 3, 32, 32) and model.size == 32
-    torch.testing.assert_close(model.bound, one["encoder"]["largest"].item(), atol=0.01, rtol=1e-3)
+    torch.testing.assert_close(model.axes.bound, one["encoder"]["axes.largest"].item(), atol=0.01, rtol=1e-3)
 
     found = reconstruction_scores("of-a-test", folders, split="train", grid=tmp_path / "grid.png")
     assert found["n"] == found["n_train"] == len(join_photographs(folders, "train"))
