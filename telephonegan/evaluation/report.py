@@ -485,8 +485,8 @@ def _sources(records: Iterable[Record]) -> str | None:
 
 
 def _published(command: str) -> str:
-    """The command without the files it writes."""
-    return re.sub(r" --(out|grid)[ =]\S+", "", command)
+    """The command without the files it writes or keeps."""
+    return re.sub(r" --(out|grid|pictures)[ =]\S+", "", command)
 
 
 def _with_std(record: Record, key: str) -> str:
