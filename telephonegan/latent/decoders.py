@@ -33,7 +33,7 @@ class Units:
     context: float = 1.0
 
 
-# Measured with `photos`, six classes, five seeds each, 50 steps (n = 30), in coordinates of deviation 1. Without a prior
+# Measured with `photos`, six classes, five seeds each, 50 steps (n = 30), coordinates of deviation 1. Without a prior
 # Lite2, which is not climbed, agrees with 15, 19 and 12 pictures after steps of 0.05, 0.1 and 0.2. With the joint prior
 # it does with 13, 14 and 16 for an effective ε1 of 0.001, 0.003 and 0.01, and at 0.01 colours and outlines become
 # natural, while Lite0 gives the class 0.63 in place of 0.92. PPGN describes its ε1 for classes: 1e-5 for pictures of
