@@ -162,15 +162,15 @@ class ProjectedGan:
     def warm_start(self, checkpoint: dict[str, Any]) -> None:
         """Start with another run's networks where their shapes fit.
 
-        To start from a model, which has no discriminator, set `discriminator_alone`.
+        To start from a model, or from a run with another kind of discriminator, set `discriminator_alone`.
         """
         for name, net in (("generator", self.generator), ("average", self.average)):
             load_fitting(net, self.grown(dict(checkpoint[name])), name)
-        if "discriminator" in checkpoint:
-            load_fitting(self.discriminator, checkpoint["discriminator"], "discriminator")
+        if known := fitting(self.discriminator, checkpoint.get("discriminator", {})):
+            self.discriminator.load_state_dict(self.discriminator.state_dict() | known)
         elif not self.settings.discriminator_alone:
             raise SettingsError(
-                "A model has no discriminator, and an untrained one would spoil the generator. "
+                "There is no discriminator of this kind to start from, and an untrained one would spoil the generator. "
                 "Train the discriminator alone first: --set discriminator_alone=200."
             )
 
@@ -311,10 +311,15 @@ def twin_distance(features: Tensor, twins: int) -> Tensor:
     return 1 - F.cosine_similarity(features[:twins], features[len(features) - twins :])
 
 
+def fitting(net: torch.nn.Module, found: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors that fit a network by name and shape."""
+    own = net.state_dict()
+    return {key: value for key, value in found.items() if key in own and own[key].shape == value.shape}
+
+
 def load_fitting(net: torch.nn.Module, found: dict[str, Tensor], name: str) -> None:
     """Copy the tensors that fit by name and shape. Raises WeightsError if none does."""
-    own = net.state_dict()
-    fitting = {key: value for key, value in found.items() if key in own and own[key].shape == value.shape}
-    if not fitting:
+    known = fitting(net, found)
+    if not known:
         raise WeightsError(f"No tensor of the other run's {name} fits. Start from a run with the same widths.")
-    net.load_state_dict(own | fitting)
+    net.load_state_dict(net.state_dict() | known)

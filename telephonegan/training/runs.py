@@ -114,7 +114,7 @@ _PARTS["ppgn"] = ("encoder", "average", "autoencoder")
 
 
 # Kinds of models from which a run may start.
-_KINDS = {"captioner": "captioner", "attngan": "generator", "free": "generator"}
+_KINDS = {"captioner": "captioner", "attngan": "generator", "free": "generator", "ppgn": "ppgn"}
 
 
 def describe(run: Path, recipe_name: str, recipe: Any, settings: Any, *, command: str = "", **origin: Any) -> None:
@@ -177,7 +177,7 @@ def means_folder(source: str | Path) -> bool:
 def read_origin(recipe: str, origin: str | Path) -> dict[str, Any]:
     """Weights, by part, from which a run of this recipe can start, and their "vocabulary".
 
-    `origin` is the folder of a run, or the name of a captioner or generator.
+    `origin` is the folder of a run, or the name of a captioner, a generator or a model of codes.
     """
     from telephonegan.zoo import catalogue, store
 
@@ -187,7 +187,18 @@ def read_origin(recipe: str, origin: str | Path) -> dict[str, Any]:
     entry = catalogue.find(_KINDS[recipe], str(origin))
     tensors, vocabulary = store.read_tensors(entry), store.read_vocabulary(entry)
     words = None if vocabulary is None else vocabulary.words
-    return {**dict.fromkeys(("average", "generator"), tensors), "vocabulary": words}
+    return {**_by_part(recipe, tensors), "vocabulary": words}
+
+
+def _by_part(recipe: str, tensors: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """A model's tensors under the names that a checkpoint has for its parts."""
+    if recipe != "ppgn":
+        return dict.fromkeys(("average", "generator"), tensors)
+    parts: dict[str, dict[str, Any]] = {}
+    for key, value in tensors.items():
+        part, _, name = key.partition(".")
+        parts.setdefault(part, {})[name] = value
+    return {**parts, "average": parts["generator"]}
 
 
 def read_exportable(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:

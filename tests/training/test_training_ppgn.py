@@ -144,12 +144,24 @@ def test_a_run_is_trained_resumed_grown_exported_and_measured(folders, tiny, tmp
         torch.load(grown / "checkpoint.pt", weights_only=True)["encoder"]["mean"], one["encoder"]["mean"]
     )
 
+    other_kind = larger | {"discriminator": "plain"}
+    with pytest.raises(SettingsError, match=r"no discriminator of this kind.*discriminator_alone=200"):
+        train("ppgn", run=tmp_path / "refused", settings=other_kind, origin=whole, **how)
+    assert train("ppgn", run=tmp_path / "plain", settings=other_kind | {"discriminator_alone": 1}, origin=whole, **how)
+
     entry = export(grown, name="of-a-test", replace=True).entry
     assert (entry.kind, entry.architecture) == ("ppgn", "ppgn")
     model = codes.load("of-a-test")
     image = torch.rand(2, 3, 32, 32) * 2 - 1
     assert model.paint(model.encode(image)).shape == (2, 3, 32, 32) and model.size == 32
     torch.testing.assert_close(model.axes.bound, one["encoder"]["axes.largest"].item(), atol=0.01, rtol=1e-3)
+
+    assert train("ppgn", run=tmp_path / "on", settings=larger | {"discriminator_alone": 1}, origin="of-a-test", **how)
+    began, ended = (torch.load(run / "checkpoint.pt", weights_only=True) for run in (tmp_path / "on", grown))
+    for own, part, name in (("generator", "average", "residual.conv.weight"), ("encoder", "encoder", "axes.rows")):
+        torch.testing.assert_close(
+            began[own][name], ended[part][name], atol=2e-3, rtol=2e-3
+        )  # the discriminator alone moved
 
     found = reconstruction_scores("of-a-test", folders, split="train", grid=tmp_path / "grid.png")
     assert found["n"] == found["n_train"] == len(join_photographs(folders, "train"))
