@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from telephonegan.errors import TelephoneganError
     from telephonegan.interpolation import Interpolation, interpolate
     from telephonegan.latent.guide import Guided, guide
-    from telephonegan.results import Caption, ModelTable, Picture
+    from telephonegan.results import Caption, Picture
     from telephonegan.telephone import Telephone, caption, generate, load, play, sample
+    from telephonegan.zoo.table import ModelTable
 
 __all__ = [
     "Caption",
@@ -72,8 +73,8 @@ def models(kind: str | None = None) -> ModelTable:
 
     >>> telephonegan.models()  # doctest: +SKIP
     """
-    from telephonegan.results import ModelTable
     from telephonegan.zoo.catalogue import entries
+    from telephonegan.zoo.table import ModelTable
     from telephonegan.zoo.worlds import worlds
 
     found = entries(kind)

@@ -112,7 +112,7 @@ def _lines(
     path = Path(out).expanduser()
     files.make_folder(path.parent)
     with files.locked(path.with_name(f".{path.name}.lock")):
-        done = {record["image"] for record in _continued(path, "image", made_with)}
+        done = _continued(path, "image", made_with)
 
         def write(name: str, caption: Caption) -> None:
             told = {"image": name, "text": caption.text, "log_probability": caption.log_probability}
@@ -172,15 +172,15 @@ def paint_file(
     settings = {"model": generator.name, "sha256": generator.sha256, "n": n, "seed": seed, "truncation": truncation}
     settings |= {"candidates": candidates, "texts": files.sha256(texts)}
     with _begun(folder, settings):
-        done = {record["file"] for record in _continued(folder / PICTURES, "file", {})}
+        done = _continued(folder / PICTURES, "file", {})
         outcome.found = len(done)
-        names = [
+        names = (
             (line, f"{line}.png" if n == 1 else f"{line}-seed-{each}.png", each)
             for line in lines
             for each in range(seed, seed + n)
-        ]
+        )
         rest = ((line, name, each) for line, name, each in names if name not in done)
-        known = _known(_watched(rest, len(names), len(done), "picture", progress), lines, generator, outcome)
+        known = _known(_watched(rest, n * len(lines), len(done), "picture", progress), lines, generator, outcome)
         for batch in _batched(known, BATCH):
             painted = generator(
                 [lines[line] for line, _, _ in batch],
@@ -229,24 +229,44 @@ def _begun(folder: Path, settings: dict[str, Any]) -> Iterator[None]:
 # ---------------------------------------------------------------------------------------------------- both
 
 
-def _continued(path: Path, key: str, made_with: dict[str, Any]) -> list[dict[str, Any]]:
-    """The records of a file of ours, [] where there is none yet; a last line that was cut off is taken away."""
+def _continued(path: Path, key: str, made_with: dict[str, Any]) -> set[str]:
+    """What the records of a file of ours have as `key`, read line by line; a last line that was cut off is taken away.
+
+    Where there is no file there is nothing yet.
+    """
     if not os.path.lexists(path):
-        return []
-    with files.writing(path):
-        content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
+        return set()
+    names, length, record = set(), 0, {}
+    with files.writing(path), path.open("rb") as file:
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            record = _record(line, key, path)
+            names.add(record[key])
+            length += len(line)
+        size = os.fstat(file.fileno()).st_size
+    if size and not names:
+        raise _strange(path)
+    if names:
+        _check_same(path, {name: record.get(name) for name in made_with}, made_with)
+    if length < size:
+        with files.writing(path):
+            os.truncate(path, length)
+    return names
+
+
+def _record(line: bytes, key: str, path: Path) -> dict[str, Any]:
     try:
-        records = [json.loads(line) for line in whole.splitlines()]
-        if not all(isinstance(record[key], str) for record in records) or (content and not records):
+        record = json.loads(line)
+        if not isinstance(record[key], str):
             raise ValueError
     except (ValueError, TypeError, KeyError) as error:
-        raise OutputError(f"{path} already exists and holds something else; refusing to touch it.") from error
-    for record in records[-1:]:
-        _check_same(path, {name: record.get(name) for name in made_with}, made_with)
-    if len(whole) < len(content):
-        files.replace(path, whole)
-    return records
+        raise _strange(path) from error
+    return record
+
+
+def _strange(path: Path) -> OutputError:
+    return OutputError(f"{path} already exists and holds something else; refusing to touch it.")
 
 
 def _check_same(path: Path, before: dict[str, Any], now: dict[str, Any]) -> None:

@@ -43,7 +43,6 @@ from telephonegan.networks.damsm import TextEncoder
 from telephonegan.networks.dfgan import DeepFusionGenerator
 from telephonegan.networks.show_attend_tell import AttendingDecoder
 from telephonegan.provenance import without_places
-from telephonegan.results import ModelTable
 from telephonegan.training import runs
 from telephonegan.training.recipes import settings_of
 from telephonegan.zoo import catalogue, store
@@ -51,6 +50,7 @@ from telephonegan.zoo.attngan_config import read_config
 from telephonegan.zoo.legacy_pickles import read_captions, read_classes, read_names, read_vocabulary
 from telephonegan.zoo.pickled_modules import read_modules
 from telephonegan.zoo.published import load_published
+from telephonegan.zoo.table import ModelTable
 from tests.mutations import CHANGES, Mutations, splice
 
 _FIXTURES = Path(__file__).parent / "fixtures"

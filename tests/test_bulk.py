@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,17 @@ def test_captions_go_on_where_they_stopped_and_end_the_same(phone, folder, tmp_p
     outcome = caption_folder(folder, phone.captioner, out=parted, progress=False)
     assert (outcome.written, outcome.found) == (1, 2)
     assert parted.read_bytes() == whole.read_bytes()
+
+
+def test_what_is_done_is_read_without_holding_its_lines(tmp_path):
+    path, made_with = tmp_path / "captions.jsonl", {"model": "tiny"}
+    text = "a dog " * 100
+    with path.open("w") as file:
+        file.writelines(json.dumps({"image": f"{i}.jpg", "text": text} | made_with) + "\n" for i in range(2000))
+    tracemalloc.start()
+    done, held = bulk._continued(path, "image", made_with), tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(done) == 2000 and held < path.stat().st_size / 2
 
 
 def test_captions_of_other_settings_are_not_mixed(phone, folder, tmp_path):

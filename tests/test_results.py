@@ -1,4 +1,4 @@
-"""Captions and pictures in a notebook and on disk; the table of models; strips."""
+"""Captions and pictures in a notebook and on disk; strips."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from PIL import Image
 
 from telephonegan import strips
 from telephonegan.errors import OutputError, SettingsError
-from telephonegan.results import Caption, ModelTable, Picture
-from telephonegan.zoo.catalogue import Entry, entries
+from telephonegan.results import Caption, Picture
 
 EVIL = '<script>alert("x")</script>'
 
@@ -102,25 +101,6 @@ def test_a_word_that_is_not_there_has_no_overlay(word):
 def test_without_attention_there_is_no_overlay():
     with pytest.raises(SettingsError, match="attention"):
         Caption("a", ["a"], [1.0], image=red()).overlay(0)
-
-
-def test_the_table_of_models_names_each(tiny):
-    table = ModelTable(entries("captioner"))
-    assert "tiny" in [entry.name for entry in table]
-    assert re.search(r"tiny +captioner +\d\.\d MB +random words\n +BLEU-4 0.1\n +MIT", repr(table))
-    assert "<td>tiny</td>" in table._repr_html_()
-    assert repr(ModelTable([])) == "There are no models here yet."
-
-
-@pytest.mark.parametrize(("columns", "most"), [("80", 80), ("100", 100), ("400", 120), ("10", 60)])
-def test_the_table_of_models_is_no_wider_than_the_terminal(columns, most, tmp_path, monkeypatch):
-    monkeypatch.setenv("COLUMNS", columns)
-    words = "an AttnGAN of 128 pixels, for clothes and shoes on white, asked for in attributes: " * 3
-    place = {"file": "a.safetensors", "path": tmp_path, "sha256": "0", "size": 0}
-    entry = Entry(name="a", kind="generator", **place, description=words, licence=words, quality={"KID": 0.1})
-    lines = repr(ModelTable([entry])).splitlines()
-    assert most - 12 < max(map(len, lines)) <= most
-    assert " ".join(" ".join(lines).split()).count(words.strip()) == 2
 
 
 @pytest.mark.parametrize(("count", "columns"), [(1, 1), (4, 4), (5, 3), (8, 4), (9, 3), (12, 4)])

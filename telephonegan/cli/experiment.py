@@ -227,17 +227,15 @@ def _tell(folder: Path, as_json: bool) -> int:
 
 def _account(played: Experiment) -> dict[str, Any]:
     """Counts; `silent` chains ended early, because their last caption contained no word that can be painted."""
-    last: dict[str, int] = {}
-    for record in played.records:
-        last[record["chain"]] = record["round"]
+    lengths = [len(chain.captions) for chain in played.chains]
     return {
         "folder": str(played.folder),
         "complete": played.is_complete,
         "sources": len(played.manifest["sources"]),
         "skipped": played.manifest["skipped"],
         "chains": played.manifest["chains"],
-        "rounds": len(played.records),
-        "silent": sum(number < played.plan.rounds for number in last.values()) if played.is_complete else None,
+        "rounds": sum(lengths),
+        "silent": sum(length <= played.plan.rounds for length in lengths) if played.is_complete else None,
     }
 
 

@@ -43,14 +43,14 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _about(world: World) -> str:
-    from telephonegan.results import wrapped
+    from telephonegan.zoo.table import wrapped
 
     asked = [f'  telephonegan play --world {world.name} --text "{sentence}"' for sentence in world.examples]
     return "\n".join([wrapped(world.knows or "a world of four models", f"{world.name}: "), *asked])
 
 
 def _details(entry: Entry) -> str:
-    from telephonegan.results import wrapped
+    from telephonegan.zoo.table import wrapped
 
     numbers = {name: value for name, value in entry.quality.items() if isinstance(value, int | float | str)}
     told = {

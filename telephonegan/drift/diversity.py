@@ -53,11 +53,11 @@ def caption_diversity(tracks: Sequence[Track]) -> list[CaptionDiversity]:
     >>> caption_diversity(tracks)[0].share
     1.0
     """
-    said = defaultdict(list)
-    for track in tracks:
-        for turn in track.turns:
-            said[turn.round].append((track.seed, turn.words))
-    return [_of_round(number, said[number]) for number in sorted(said)]
+    rounds = sorted({turn.round for track in tracks for turn in track.turns})
+    return [
+        _of_round(n, [(track.seed, turn.words) for track in tracks for turn in track.turns if turn.round == n])
+        for n in rounds
+    ]
 
 
 def plug_in_entropy(counts: Sequence[int]) -> float:

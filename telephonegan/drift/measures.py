@@ -14,12 +14,14 @@ import numpy as np
 from telephonegan.drift.image_measures import ssim
 from telephonegan.drift.statistics import cosines
 from telephonegan.drift.text_measures import bleu, content_f1, rouge_l, sentence_codes, tfidf_cosine
-from telephonegan.drift.tracks import Material, Observers, Pair, To, Track, Turn
+from telephonegan.drift.tracks import Material, Observers, To, Track, Turn
 from telephonegan.errors import SettingsError
 from telephonegan.evaluation.captions import DocumentFrequency
 
 Direction = Literal["text→text", "image→image", "text→image", "image→text"]
 Compute = Callable[[Material, list[int], list[int]], np.ndarray]
+
+_AT_ONCE = 10_000  # pairs: for tf-idf the n-grams of all their captions are held
 
 
 class Row(TypedDict):
@@ -97,45 +99,90 @@ def compared(material: Material, measures: Sequence[str] | None = None) -> list[
     >>> [row["value"] for row in compared(Material([track]), ["content_f1"])]
     [0.5, 0.5]
     """
-    chosen, pairs = _chosen(measures), material.pairs
-    _check_names(material.tracks)
-    values = [_values(measure, material, pairs) for measure in chosen]
+    rounds = _rounds_of(material.tracks)
+    found, column = curves(material, material.tracks, measures, rounds=rounds), _places_of(rounds)
     return [
-        _row(pair, measure, column[place])
-        for first in range(0, len(pairs), 2)
-        for measure, column in zip(chosen, values, strict=True)
-        for place, pair in enumerate(pairs[first : first + 2], start=first)
-        if not math.isnan(column[place])
+        Row(
+            chain=track.chain,
+            source=track.source,
+            seed=track.seed,
+            round=turn.round,
+            measure=measure,
+            to=to,
+            value=float(values[i, column[turn.round]]),
+        )
+        for i, track in enumerate(material.tracks)
+        for turn in track.turns[1:]
+        for measure, both in found.items()
+        for to, values in both.items()
+        if not math.isnan(values[i, column[turn.round]])
     ]
 
 
-def _values(measure: Measure, material: Material, pairs: Sequence[Pair]) -> list[float]:
-    """One value for each pair, nan if undefined; equal pairs are computed once."""
+def curves(
+    material: Material,
+    tracks: Sequence[Track],
+    measures: Sequence[str] | None = None,
+    *,
+    rounds: Sequence[int] | np.ndarray | None = None,
+    to: Sequence[To] = ("start", "previous"),
+) -> dict[str, dict[To, np.ndarray]]:
+    """The `similarities` of some chains of `material` as arrays (N,T) by measure, for each of `to`.
+
+    `rounds` (T,) are by default all that these chains have, without round 0. NaN is what is not known, and measures of
+    which nothing is known are left out. Equal pairs are computed once, so beside these arrays memory grows with the
+    distinct captions and pictures only.
+
+    >>> track = Track("a", "a", 0, (Turn(0, ("red", "ball")), Turn(1, ("blue", "ball"))))
+    >>> curves(Material([track]), [track], ["content_f1"])["content_f1"]["start"]
+    array([[0.5]])
+    """
+    chosen = _chosen(measures)
+    _check_names(tracks)
+    column = _places_of(_rounds_of(tracks) if rounds is None else np.asarray(rounds).tolist())
+    rows = {
+        "text": _rows(tracks, column, lambda turn: material.caption_rows[turn.words]),
+        "image": _rows(tracks, column, lambda turn: material.picture_rows.get(id(turn.picture), -1)),
+    }
+    found = {measure.name: _values(measure, material, rows, to) for measure in chosen}
+    return {name: both for name, both in found.items() if not all(np.isnan(each).all() for each in both.values())}
+
+
+def _rounds_of(tracks: Sequence[Track]) -> list[int]:
+    return sorted({turn.round for track in tracks for turn in track.turns[1:]})
+
+
+def _places_of(rounds: Sequence[int]) -> dict[int, int]:
+    return {number: place for place, number in enumerate(rounds)}
+
+
+def _rows(tracks: Sequence[Track], column: dict[int, int], row_of: Callable[[Turn], int]) -> dict[str, np.ndarray]:
+    """Rows in a `Material` of each round ("later"), and of the two it is compared with: (N,T), -1 for none."""
+    found = {name: np.full((len(tracks), len(column)), -1) for name in ("start", "previous", "later")}
+    for i, track in enumerate(tracks):
+        rows = [row_of(turn) for turn in track.turns]
+        for t in range(1, len(rows)):
+            place = column.get(track.turns[t].round)
+            if place is not None:
+                for name, row in (("start", rows[0]), ("previous", rows[t - 1]), ("later", rows[t])):
+                    found[name][i, place] = row
+    return found
+
+
+def _values(
+    measure: Measure, material: Material, rows: dict[str, dict[str, np.ndarray]], to: Sequence[To]
+) -> dict[To, np.ndarray]:
+    """Similarities (N,T) to each of `to`, NaN if undefined; equal pairs are computed once."""
     before, _, after = measure.direction.partition("→")
-    keys = [(_place(material, pair.earlier, before), _place(material, pair.later, after)) for pair in pairs]
-    distinct = [key for key in dict.fromkeys(keys) if None not in key]
-    if not distinct:
-        return [math.nan] * len(pairs)
-    earlier, later = map(list, zip(*distinct, strict=True))
-    found = dict(zip(distinct, measure.compute(material, earlier, later).tolist(), strict=True))
-    return [found.get(key, math.nan) for key in keys]
-
-
-def _place(material: Material, turn: Turn, modality: str) -> int | None:
-    return material.caption_rows[turn.words] if modality == "text" else material.picture_rows.get(id(turn.picture))
-
-
-def _row(pair: Pair, measure: Measure, value: float) -> Row:
-    track = pair.track
-    return Row(
-        chain=track.chain,
-        source=track.source,
-        seed=track.seed,
-        round=pair.later.round,
-        measure=measure.name,
-        to=pair.to,
-        value=value,
-    )
+    earlier, later = np.stack([rows[before][each] for each in to]), rows[after]["later"]
+    pairs = np.where((earlier >= 0) & (later >= 0), earlier << 32 | later, -1)
+    distinct, which = np.unique(pairs, return_inverse=True)
+    known, values = np.flatnonzero(distinct >= 0), np.full(len(distinct), math.nan)
+    for start in range(0, len(known), _AT_ONCE):
+        part = known[start : start + _AT_ONCE]
+        sides = (distinct[part] >> 32).tolist(), (distinct[part] & 0xFFFFFFFF).tolist()
+        values[part] = measure.compute(material, *sides)
+    return dict(zip(to, values[which.reshape(pairs.shape)], strict=True))
 
 
 def _chosen(names: Sequence[str] | None) -> list[Measure]:

@@ -6,9 +6,10 @@ How a chain was made does not matter here. Networks process every distinct capti
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -32,7 +33,7 @@ Words = tuple[str, ...]
 To = Literal["start", "previous"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Turn:
     """One round of a chain: the words of its caption (lower case, see `text.tokenise`), and its picture.
 
@@ -53,7 +54,7 @@ def source_id(number: int, title: str) -> str:
     return f"{number:04}-{slug(title)}".rstrip("-")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Track:
     """One chain: `chain` is its name, unique in an experiment; `source` names the photograph or text at its start.
 
@@ -109,12 +110,11 @@ def document_frequency(tracks: Iterable[Track]) -> DocumentFrequency:
 class Material:
     """The distinct captions and pictures of chains, and their codes, which are computed on first use.
 
-    Pictures are distinct if they are different objects. `pairs` are the rounds to compare; `frequency`, `observers` and
-    `device` are those of `similarities`.
+    Pictures are distinct if they are different objects. `frequency`, `observers` and `device` are those of
+    `similarities`.
 
-    >>> material = Material([Track("a", "a", 0, (Turn(0, ("red", "ball")), Turn(1, ("ball",))))])
-    >>> material.captions, len(material.pairs)
-    ([('red', 'ball'), ('ball',)], 2)
+    >>> Material([Track("a", "a", 0, (Turn(0, ("red", "ball")), Turn(1, ("ball",))))]).captions
+    [('red', 'ball'), ('ball',)]
     """
 
     def __init__(
@@ -125,22 +125,20 @@ class Material:
         observers: Observers | None = None,
         device: str = "cpu",
     ) -> None:
-        turns = [turn for track in tracks for turn in track.turns]
-        self.tracks, self.pairs = tracks, pairs_of(tracks)
+        self.tracks = tracks
         self._frequency = frequency
         self.observers, self.device = observers or Observers(), device
-        self.captions: list[Words] = list(dict.fromkeys(turn.words for turn in turns))
-        self.pictures: list[Image.Image] = list(
-            {id(t.picture): t.picture for t in turns if t.picture is not None}.values()
-        )
+        self.captions: list[Words] = list(dict.fromkeys(turn.words for track in tracks for turn in track.turns))
+        shown = (turn.picture for track in tracks for turn in track.turns if turn.picture is not None)
+        self.pictures: list[Image.Image] = list({id(picture): picture for picture in shown}.values())
         self.sentence_codes: np.ndarray | None = None  # of the captions, once a measure needs them
         self.caption_rows = {words: row for row, words in enumerate(self.captions)}
         self.picture_rows = {id(picture): row for row, picture in enumerate(self.pictures)}
         self._crossed = list(
             dict.fromkeys(
                 (self.picture_rows[id(seen.picture)], said.words)
-                for pair in self.pairs
-                for seen, said in ((pair.earlier, pair.later), (pair.later, pair.earlier))
+                for earlier, later in _pairs_of(tracks)
+                for seen, said in ((earlier, later), (later, earlier))
                 if seen.picture is not None
             )
         )
@@ -187,24 +185,12 @@ class Material:
         return Matcher.load(name, self.device)
 
 
-@dataclass(frozen=True)
-class Pair:
-    """A round of a chain and the earlier one it is compared with: round 0 ("start") or the round before."""
-
-    track: Track
-    to: To
-    earlier: Turn
-    later: Turn
-
-
-def pairs_of(tracks: Iterable[Track]) -> list[Pair]:
-    """Pairs of every round from 1 on with round 0 and with the round before, chain by chain."""
-    return [
-        Pair(track, to, earlier, track.turns[t])
-        for track in tracks
-        for t in range(1, len(track.turns))
-        for to, earlier in (("start", track.turns[0]), ("previous", track.turns[t - 1]))
-    ]
+def _pairs_of(tracks: Iterable[Track]) -> Iterator[tuple[Turn, Turn]]:
+    """What is compared: every round from 1 on with round 0 and with the round before, chain by chain."""
+    for track in tracks:
+        for before, turn in pairwise(track.turns):
+            yield track.turns[0], turn
+            yield before, turn
 
 
 def check_enough(tracks: Sequence[Track], method: str, *, sources: int = 1, rounds: int = 0, seeds: int = 1) -> None:

@@ -119,13 +119,13 @@ def survival(
     rounds = sorted({turn.round for track in tracks for turn in track.turns})
     names, sources = tuple(track.chain for track in tracks), tuple(track.source for track in tracks)
     shares = {kind: np.full((len(tracks), len(rounds)), np.nan) for kind in _kinds(tracks, kind_of)}
-    said = [{turn.round: set(map(form, turn.words)) for turn in track.turns} for track in tracks]
+    words_of = cache(lambda words: frozenset(map(form, words)))
+    column = {number: t for t, number in enumerate(rounds)}
     for kind, values in shares.items():
         for i, track in enumerate(tracks):
             start = _of_kind(track.turns[0].words, kind, kind_of, form)
-            for t, number in enumerate(rounds):
-                if start and number in said[i]:
-                    values[i, t] = len(start & said[i][number]) / len(start)
+            for turn in track.turns if start else ():
+                values[i, column[turn.round]] = len(start & words_of(turn.words)) / len(start)
     return {kind: Curves(names, sources, np.array(rounds), values) for kind, values in shares.items()}
 
 

@@ -11,12 +11,13 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from telephonegan import inference
-from telephonegan.errors import SettingsError
+from telephonegan.errors import DataError, SettingsError
 
 Task = Callable[[], object]
 
@@ -58,7 +59,8 @@ class Engine:
     def play(self, tasks: Sequence[Task], folder: Path, *, progress: bool = True) -> None:
         """Run all tasks, and return when all have ended. `folder` is where an engine may keep its own files.
 
-        Raises what a task raises; tasks that run on other machines are then not waited for.
+        Raises what a task raises, and DataError if its process was killed. Before that jobs of a cluster are waited
+        for, since they would go on and be in the way of whoever plays the rest.
         """
         from tqdm.auto import tqdm
 
@@ -79,6 +81,8 @@ def _local(tasks: Sequence[Task], folder: Path, options: dict[str, Any]) -> Iter
         running = [pool.submit(task) for task in tasks]
         try:
             yield from (future.result() for future in as_completed(running))
+        except BrokenProcessPool as error:
+            raise _killed() from error
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
@@ -95,7 +99,14 @@ def _submitit(tasks: Sequence[Task], folder: Path, options: dict[str, Any]) -> I
         raise SettingsError(f"submitit does not take these options: {error}.") from error
     with executor.batch():
         jobs = [executor.submit(_Requeued(task)) for task in tasks]
-    yield from (job.result() for job in submitit.helpers.as_completed(jobs))
+    failures = []
+    for job in submitit.helpers.as_completed(jobs):
+        failures += [failure for failure in [job.exception()] if failure is not None]
+        yield job
+    if failures:
+        if isinstance(failures[0], submitit.core.utils.FailedJobError):  # with what the task raised
+            raise failures[0]
+        raise _killed() from failures[0]
 
 
 def _ray(tasks: Sequence[Task], folder: Path, options: dict[str, Any]) -> Iterator[object]:
@@ -109,7 +120,17 @@ def _ray(tasks: Sequence[Task], folder: Path, options: dict[str, Any]) -> Iterat
     ray.init(address, ignore_reinit_error=True, log_to_driver=False)
     actor = ray.remote(**({"num_cpus": 1} | options))(_Worker)
     pool = ActorPool([actor.remote() for _ in range(min(workers, len(tasks)))])
-    yield from pool.map_unordered(lambda each, task: each.play.remote(task), tasks)
+    try:
+        yield from pool.map_unordered(lambda each, task: each.play.remote(task), tasks)
+    except ray.exceptions.RayActorError as error:
+        raise _killed() from error
+
+
+def _killed() -> DataError:
+    return DataError(
+        "A process that played a share was killed, perhaps because memory ran out. What it played is kept; resume the "
+        "experiment."
+    )
 
 
 _JOBS = ".jobs"  # submitit's scripts and logs, beside the lines

@@ -87,9 +87,14 @@ def _unpacked(path: Path) -> bytes:
 
 def read_parts(folder: Path, chains: Container[str] | None = None) -> Known:
     """All rounds of these chains, or of all, that any share has played so far, by chain and round. Raises DataError."""
-    records = (record for path in sorted(folder.glob(PARTS)) for record in read(path))
-    wanted = (record for record in records if chains is None or record["chain"] in chains)
+    wanted = (record for record in read_all(folder) if chains is None or record["chain"] in chains)
     return {(record["chain"], record["round"]): record for record in wanted}
+
+
+def read_all(folder: Path) -> Iterator[Record]:
+    """The records of all shares, one by one; some may occur more than once. Raises DataError."""
+    for path in sorted(folder.glob(PARTS)):
+        yield from read(path)
 
 
 class RoundsFile:

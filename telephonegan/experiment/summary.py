@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,11 +16,11 @@ from PIL import Image
 from telephonegan import drift, files, inference
 from telephonegan.drift.decay import HalfLife, half_life
 from telephonegan.drift.diversity import caption_diversity, caption_pairs, picture_pairs, same_caption
-from telephonegan.drift.measures import MEASURES, Measure, Row, compared
+from telephonegan.drift.measures import MEASURES, Measure, curves
 from telephonegan.drift.references import REFERENCES, all_pairs, strangers, unrelated
-from telephonegan.drift.statistics import Curves, Estimate, Resamples, above_chance, gc_at_t, mean_similarity, pivot
+from telephonegan.drift.statistics import Estimate, Resamples, above_chance, gc_at_t, mean_similarity
 from telephonegan.drift.text_measures import content_f1
-from telephonegan.drift.tracks import Material, Track, Words
+from telephonegan.drift.tracks import Material, To, Track, Words
 from telephonegan.drift.words import chance_survival, lemma, survival
 from telephonegan.errors import DataError, OutputError
 from telephonegan.experiment.old_summaries import FORMAT, OLD_FORMAT, OLD_REPAINTING, upgraded
@@ -36,8 +34,10 @@ _PICTURES = "lite2_cosine"  # the measure for distances between pictures
 _COMMONEST, _DIGITS, _TABLE_DIGITS = 10, 6, 4
 _SETTLED = 3  # consecutive rounds
 _MOST_PAIRS = 1_000_000  # of distinct captions; above it, chance comes from one unrelated source for each
+_MOST_PAIRED = 2_000  # chains, but at least one of each source
 
 Told = dict[str, Any]
+Found = dict[str, dict[To, np.ndarray]]  # similarities (N,T) of chains in rounds 1 to T, by measure
 
 
 def summarise(
@@ -72,7 +72,8 @@ def summarise(
       chains, and of those that are `settled`, which means that they said it in the last three rounds.
     - `chains`: the source, seed, last round and repetition of each, and the similarity of its last round to its start.
 
-    Unknown values are null, unbounded ones "Infinity" or "-Infinity". `measures`, `observers` and `device`:
+    Of more than 2,000 chains, each source's first are what is compared with all others, for chance and distances of
+    captions. Unknown values are null, unbounded ones "Infinity" or "-Infinity". `measures`, `observers` and `device`:
     see `drift.similarities`.
     Raises DataError if no chain has two rounds, and the errors of `drift.similarities`.
 
@@ -92,7 +93,8 @@ def write_summary(
     played = Experiment.open(folder)
     observers = drift.Observers(captioner=played.plan.captioner)
     where, same_noise = str(inference.resolve_device(device)), played.plan.seed_policy == "fixed"
-    told, rows = _summarise(played.tracks(), measures, same_noise, observers, resamples, 0, where)
+    tracks = played.tracks()
+    told, found = _summarise(tracks, measures, same_noise, observers, resamples, 0, where)
     counts = {
         "complete": played.is_complete,
         "sources": len(played.manifest["sources"]),
@@ -102,7 +104,7 @@ def write_summary(
     }
     summary = {"experiment": counts, **told}
     _check_richer(summary, played.folder)
-    files.replace(played.folder / SIMILARITIES, _table(rows, [*told["measures"]]))
+    _write_table(played.folder / SIMILARITIES, tracks, {name: found[name] for name in told["measures"]})
     files.replace(played.folder / SUMMARY, files.json_bytes(summary))
     return summary
 
@@ -134,66 +136,74 @@ def _summarise(
     resamples: int,
     seed: int,
     device: str,
-) -> tuple[Told, list[Row]]:
+) -> tuple[Told, Found]:
     tracks = list(tracks)
     if not any(len(track.turns) > 1 for track in tracks):
         raise DataError("No chain has two rounds yet, so there is nothing to compare. Play more rounds first.")
     resamples = inference.check_whole(resamples, "resamples", 1, 1_000_000)
-    material = _material(tracks, observers, device)
-    rows = _rows(material, measures)
-    found = {row["measure"] for row in rows[_CHAINS]}
-    drawn = Resamples([track.source for track in tracks], resamples, seed)
     rounds = np.arange(1, max(track.turns[-1].round for track in tracks) + 1)
-    of_measure = partial(_of_measure, tracks=tracks, material=material, rows=rows, rounds=rounds, drawn=drawn)
+    groups = _groups(tracks)
+    # All in one, so that each picture passes a network once.
+    together = [track for group in groups.values() for track in group]
+    material = Material(together, drift.document_frequency(tracks), observers=observers, device=device)
+    found = {
+        name: curves(material, group, measures, rounds=rounds if name == _STRANGERS else None, to=("start",))
+        for name, group in groups.items()
+        if name != _CHAINS
+    }
+    found[_CHAINS] = curves(material, tracks, measures, rounds=rounds)
+    drawn, few = Resamples([track.source for track in tracks], resamples, seed), _few(tracks)
+    of_measure = partial(
+        _of_measure, few=few, material=material, groups=groups, found=found, rounds=rounds, drawn=drawn
+    )
     told = {
         "format": FORMAT,
         "resamples": resamples,
         "seed": seed,
-        "measures": {name: of_measure(measure) for name, measure in MEASURES.items() if name in found},
-        "survival": _survival(tracks, drawn, str),
-        "survival_of_lemmas": _survival(tracks, drawn, lemma),
+        "measures": {name: of_measure(measure) for name, measure in MEASURES.items() if name in found[_CHAINS]},
+        "survival": _survival(tracks, few, drawn, str),
+        "survival_of_lemmas": _survival(tracks, few, drawn, lemma),
         "diversity": [jsonable(vars(each)) for each in caption_diversity(tracks)],
-        "distances": _distances(tracks, drawn, material if _PICTURES in found else None),
+        "distances": _distances(tracks, few, drawn, material if _PICTURES in found[_CHAINS] else None),
         "repetition": _repetition(tracks, same_noise),
         "ends": _ends(tracks),
-        "chains": _chains(tracks, rows[_CHAINS], same_noise),
+        "chains": _chains(tracks, found[_CHAINS], same_noise),
     }
-    return told, rows[_CHAINS]
+    return told, found[_CHAINS]
+
+
+def _few(tracks: list[Track]) -> list[Track]:
+    """As many chains of each source, from its first, as can be compared with one another."""
+    most = max(1, _MOST_PAIRED // len({track.source for track in tracks}))
+    taken: Counter[str] = Counter()
+    few = []
+    for track in tracks:
+        taken[track.source] += 1
+        if taken[track.source] <= most:
+            few.append(track)
+    return few
 
 
 # ---------------------------------------------------------------------------------------------------- similarities
 
 
-def _material(tracks: list[Track], observers: drift.Observers | None, device: str) -> Material:
-    """The chains together with what they are compared with, so that each picture passes a network once."""
+def _groups(tracks: list[Track]) -> dict[str, list[Track]]:
+    """The chains, and what they are compared with, by name."""
     groups = {_CHAINS: tracks, _STRANGERS: unrelated(tracks) if len({track.source for track in tracks}) > 1 else []}
-    groups |= {reference.name: reference.tracks(tracks) for reference in REFERENCES}
-    named = [replace(track, chain=f"{group}/{track.chain}") for group, those in groups.items() for track in those]
-    return Material(named, drift.document_frequency(tracks), observers=observers, device=device)
-
-
-def _rows(material: Material, measures: Sequence[str] | None) -> dict[str, list[Row]]:
-    rows: dict[str, list[Row]] = {group: [] for group in (_CHAINS, _STRANGERS, *(each.name for each in REFERENCES))}
-    for row in compared(material, measures):
-        group, _, chain = row["chain"].partition("/")
-        rows[group].append({**row, "chain": chain})
-    return rows
+    return groups | {reference.name: reference.tracks(tracks) for reference in REFERENCES}
 
 
 def _of_measure(
     measure: Measure,
     *,
-    tracks: Sequence[Track],
+    few: Sequence[Track],
     material: Material,
-    rows: dict[str, list[Row]],
+    groups: dict[str, list[Track]],
+    found: dict[str, Found],
     rounds: np.ndarray,
     drawn: Resamples,
 ) -> Told:
-    names = tuple(track.chain for track in tracks)
-    chains = Curves(names, tuple(track.source for track in tracks), rounds, np.empty(0))
-    start, previous = (
-        pivot(rows[_CHAINS], measure.name, to=to, rounds=rounds, like=chains).values for to in ("start", "previous")
-    )
+    start, previous = (found[_CHAINS][measure.name][to] for to in ("start", "previous"))
     told = {
         "direction": measure.direction,
         "lowest": jsonable(measure.lowest),
@@ -204,14 +214,16 @@ def _of_measure(
         "gc_at_t": jsonable(drawn.estimate(drawn.means(gc_at_t(rounds, start)))),
         "mean_similarity": jsonable(drawn.estimate(drawn.means(mean_similarity(rounds, start)))),
         "references": {
-            reference.name: _of_reference(rows[reference.name], measure, start, drawn)
+            reference.name: _of_reference(
+                groups[reference.name], found[reference.name][measure.name]["start"], start, drawn
+            )
             for reference in REFERENCES
-            if measure.direction in reference.directions
-            and any(row["measure"] == measure.name for row in rows[reference.name])
+            if measure.direction in reference.directions and measure.name in found[reference.name]
         },
     }
     objection = "there are no pictures to begin with" if np.isnan(start).all() else ""
-    pairs = None if len(drawn.sources) < 2 else _chance(measure, chains, tracks, material, rows[_STRANGERS])
+    apart = found[_STRANGERS].get(measure.name)
+    pairs = None if len(drawn.sources) < 2 else _chance(measure, few, material, rounds, apart, drawn)
     if pairs is None or np.isnan(pairs).all():
         objection = objection or "there are no other sources to estimate chance from"
     if objection:
@@ -229,28 +241,31 @@ def _of_measure(
 
 
 def _chance(
-    measure: Measure, chains: Curves, tracks: Sequence[Track], material: Material, rows: Sequence[Row]
+    measure: Measure,
+    few: Sequence[Track],
+    material: Material,
+    rounds: np.ndarray,
+    apart: dict[To, np.ndarray] | None,
+    drawn: Resamples,
 ) -> np.ndarray | None:
     """Similarity of the start of source i to the rounds of source j, (S,S,T), for all pairs or one per source."""
-    if measure.direction == "text→text" and _distinct_pairs(tracks) <= _MOST_PAIRS:
+    if measure.direction == "text→text" and _distinct_pairs(few) <= _MOST_PAIRS:
 
         def compare(first: Sequence[Words], later: Sequence[Words]) -> np.ndarray:
             places = ([material.caption_rows[words] for words in side] for side in (first, later))
             return measure.compute(material, *places)
 
-        return all_pairs(tracks, compare, rounds=chains.rounds)
-    found = [row for row in rows if row["measure"] == measure.name]
-    if not found:
+        return all_pairs(few, compare, rounds=rounds)
+    if apart is None:
         return None
-    values = pivot(found, measure.name, like=chains, rounds=chains.rounds).values
-    sources = sorted(set(chains.sources))
+    sources = drawn.sources.tolist()
     place, partner = {source: i for i, source in enumerate(sources)}, strangers(sources)
-    pairs = np.full((len(sources), len(sources), len(chains.rounds)), np.nan)
-    for source in sources:
-        mine = values[[name == source for name in chains.sources]]
+    pairs = np.full((len(sources), len(sources), len(rounds)), np.nan)
+    for i, source in enumerate(sources):
+        mine = apart["start"][drawn.of_chain == i]
         known = ~np.isnan(mine)
         means = np.where(known, mine, 0).sum(0) / np.maximum(known.sum(0), 1)
-        pairs[place[source], place[partner[source]]] = np.where(known.any(0), means, np.nan)
+        pairs[i, place[partner[source]]] = np.where(known.any(0), means, np.nan)
     return pairs
 
 
@@ -259,12 +274,11 @@ def _distinct_pairs(tracks: Sequence[Track]) -> int:
     return len({track.turns[0].words for track in tracks}) * len(later)
 
 
-def _of_reference(rows: Sequence[Row], measure: Measure, start: np.ndarray, drawn: Resamples) -> Told:
+def _of_reference(tracks: Sequence[Track], values: np.ndarray, start: np.ndarray, drawn: Resamples) -> Told:
     """Average within each source first, so that all sources have the same weight."""
-    by_source = {source: [] for source in drawn.sources.tolist()}
-    for row in rows:
-        if (row["measure"], row["to"]) == (measure.name, "start"):
-            by_source[row["source"]].append(row["value"])
+    by_source: dict[str, list[float]] = {source: [] for source in drawn.sources.tolist()}
+    for track, row in zip(tracks, values, strict=True):
+        by_source[track.source] += row[~np.isnan(row)].tolist()
     means = np.array([np.mean(values) if values else np.nan for values in by_source.values()])
     of_chains = means[drawn.of_chain]
     return {
@@ -281,7 +295,7 @@ def _halving(found: HalfLife) -> Told:
 # ----------------------------------------------------------------------------------------------------------- words
 
 
-def _survival(tracks: Sequence[Track], drawn: Resamples, form: Any) -> Told:
+def _survival(tracks: Sequence[Track], few: Sequence[Track], drawn: Resamples, form: Any) -> Told:
     """Survival by kind, and of all content words together."""
 
     def kind_of(word: str) -> str | None:
@@ -294,14 +308,14 @@ def _survival(tracks: Sequence[Track], drawn: Resamples, form: Any) -> Told:
     for kinds in (together, kind_of):
         found = survival(tracks, kinds, form=form)
         rounds = next(iter(found.values())).rounds if found else []
-        by_chance = chance_survival(tracks, kinds, form=form, rounds=rounds)
-        for kind, curves in found.items():
-            shares = drawn.means(curves.values)
-            chance = drawn.pair_means(by_chance[kind])
-            has = ~np.isnan(curves.values[:, 0])
+        by_chance = chance_survival(few, kinds, form=form, rounds=rounds)
+        for kind, kept in found.items():
+            shares = drawn.means(kept.values)
+            chance = drawn.pair_means(by_chance[kind]) if kind in by_chance else np.full_like(shares, np.nan)
+            has = ~np.isnan(kept.values[:, 0])
             told[kind] = {
-                "rounds": curves.rounds.tolist(),
-                "sources": len({source for source, here in zip(curves.sources, has, strict=True) if here}),
+                "rounds": kept.rounds.tolist(),
+                "sources": len({source for source, here in zip(kept.sources, has, strict=True) if here}),
                 "chains": int(has.sum()),
                 "share": jsonable(drawn.estimate(shares)),
                 "chance": jsonable(drawn.estimate(chance)),
@@ -313,15 +327,15 @@ def _survival(tracks: Sequence[Track], drawn: Resamples, form: Any) -> Told:
 # ------------------------------------------------------------------------------------------------------- diversity
 
 
-def _distances(tracks: Sequence[Track], drawn: Resamples, material: Material | None) -> Told:
+def _distances(tracks: Sequence[Track], few: Sequence[Track], drawn: Resamples, material: Material | None) -> Told:
     """Distances; those of pictures use features that the measure has computed already."""
     rounds = sorted({turn.round for track in tracks for turn in track.turns})
 
     def features_of(pictures: Sequence[Image.Image]) -> np.ndarray:
         return material.lite2_features[[material.picture_rows[id(picture)] for picture in pictures]]
 
-    same = drawn.pair_means(caption_pairs(tracks, same_caption, rounds=rounds))
-    apart = drawn.pair_means(caption_pairs(tracks, _distance, rounds=rounds))
+    same = drawn.pair_means(caption_pairs(few, same_caption, rounds=rounds))
+    apart = drawn.pair_means(caption_pairs(few, _distance, rounds=rounds))
     told = {
         "rounds": rounds,
         "same_caption": jsonable(drawn.estimate(same)),
@@ -380,11 +394,7 @@ def _is_settled(said: Sequence[Words]) -> bool:
     return len(said) >= _SETTLED and len(set(said[-_SETTLED:])) == 1
 
 
-def _chains(tracks: Sequence[Track], rows: Sequence[Row], same_noise: bool) -> list[Told]:
-    last: dict[str, dict[str, float]] = {}
-    for row in rows:  # in the order of rounds
-        if row["to"] == "start":
-            last.setdefault(row["chain"], {})[row["measure"]] = row["value"]
+def _chains(tracks: Sequence[Track], similar: Found, same_noise: bool) -> list[Told]:
     return [
         {
             "chain": track.chain,
@@ -394,26 +404,31 @@ def _chains(tracks: Sequence[Track], rows: Sequence[Row], same_noise: bool) -> l
             "first_repetition": (found := drift.Repetition.of(_said(track), same_noise=same_noise)).first,
             "left": found.left,
             "period": found.period,
-            "last_to_start": jsonable(last.get(track.chain, {})),
+            "last_to_start": jsonable(_last_known({name: both["start"][i] for name, both in similar.items()})),
         }
-        for track in tracks
+        for i, track in enumerate(tracks)
     ]
+
+
+def _last_known(values: dict[str, np.ndarray]) -> dict[str, float]:
+    """The last value of each curve (T,) that has one, in the order in which they begin."""
+    known = {name: places for name, each in values.items() if len(places := np.flatnonzero(~np.isnan(each)))}
+    return {name: float(values[name][known[name][-1]]) for name in sorted(known, key=lambda name: known[name][0])}
 
 
 # ----------------------------------------------------------------------------------------------------------- files
 
 
-def _table(rows: Sequence[Row], measures: Sequence[str]) -> bytes:
-    cells: dict[tuple[str, int], dict[str, Any]] = {}
-    for row in rows:
-        if row["to"] == "start":
-            line = {name: row[name] for name in ("chain", "source", "seed", "round")}
-            cells.setdefault((row["chain"], row["round"]), line)[row["measure"]] = round(row["value"], _TABLE_DIGITS)
-    text = io.StringIO()
-    table = csv.DictWriter(text, ["chain", "source", "seed", "round", *measures], lineterminator="\n")
-    table.writeheader()
-    table.writerows(cells.values())
-    return text.getvalue().encode()
+def _write_table(path: Path, tracks: Sequence[Track], found: Found) -> None:
+    """A row for each round of which something is known, written one by one."""
+    with files.replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["chain", "source", "seed", "round", *found])
+        for i, track in enumerate(tracks):
+            for t, values in enumerate(zip(*(both["start"][i].tolist() for both in found.values()), strict=True), 1):
+                if not all(map(math.isnan, values)):
+                    cells = ["" if math.isnan(value) else round(value, _TABLE_DIGITS) for value in values]
+                    table.writerow([track.chain, track.source, track.seed, t, *cells])
 
 
 def _check_richer(summary: Told, folder: Path) -> None:

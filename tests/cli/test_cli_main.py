@@ -415,6 +415,16 @@ def test_what_computes_nothing_loads_no_torch(arguments):
     assert (run.returncode, run.stderr) == (0, "")
 
 
+def test_the_table_of_models_needs_no_numbers_or_pictures():
+    script = (
+        "import sys; from telephonegan.cli.main import main\n"
+        "assert main(['models', 'fashion']) == 0\n"
+        "sys.exit(', '.join({'numpy', 'PIL'} & {*sys.modules}) or 0)"
+    )
+    run = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
 def test_every_example_of_the_help_is_understood():
     import shlex
 

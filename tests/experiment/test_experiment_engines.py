@@ -44,23 +44,64 @@ def test_every_engine_makes_what_one_process_makes(texts, plan_of, tmp_path, con
     assert shards == {0, 1}
 
 
-def test_an_experiment_whose_shares_were_killed_ends_as_if_they_had_not(texts, plan_of, tmp_path, contents, own_models):
-    plan = plan_of(texts, rounds=40)
-    whole = run(plan, tmp_path / "whole", **QUIET)
-    (tmp_path / "plan.yaml").write_text(json.dumps(plan.record()), encoding="utf-8")
-    broken = tmp_path / "broken"
-    command = ["run", tmp_path / "plan.yaml", "--out", broken, "--device", "cpu", "--shards", 2]
-    process = subprocess.Popen(
+def started(plan, folder, *options):
+    """The command that plays a plan in two shares, as a process of a group of its own."""
+    path = folder.with_name("plan.yaml")
+    path.write_text(json.dumps(plan.record()), encoding="utf-8")
+    command = ["run", path, "--out", folder, "--device", "cpu", "--shards", 2, *options]
+    return subprocess.Popen(
         [sys.executable, "-m", "telephonegan", "experiment", *map(str, command)],
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
         start_new_session=True,
     )
-    part = records.part(broken, 1)
-    while process.poll() is None and not (part.exists() and part.read_bytes().count(b"\n") > 20):
+
+
+def wait_until_played(process, folder, lines=20):
+    """Until the second share has played some of its rounds."""
+    part = records.part(folder, 1)
+    while process.poll() is None and not (part.exists() and part.read_bytes().count(b"\n") > lines):
         time.sleep(0.005)
-    os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+
+
+def process_writing(path):
+    """The process that has a file open, wherever an engine began it."""
+    for opened in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if opened.resolve() == path:
+                return int(opened.parts[2])
+        except OSError:  # it ended meanwhile, or belongs to another user
+            continue
+    raise LookupError(f"no process writes {path}")
+
+
+def test_an_experiment_whose_shares_were_killed_ends_as_if_they_had_not(texts, plan_of, tmp_path, contents, own_models):
+    plan, broken = plan_of(texts, rounds=40), tmp_path / "broken"
+    whole = run(plan, tmp_path / "whole", **QUIET)
+    with started(plan, broken) as process:
+        wait_until_played(process, broken)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
     resume(broken, engine=Engine("local", 2), **QUIET)
+    assert contents(whole) == contents(broken)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="only Linux says who writes a file")
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_share_that_was_killed_is_told_and_played_again(texts, plan_of, tmp_path, contents, own_models, name):
+    if name != "local":
+        pytest.importorskip(name, reason=f"the engine {name} is not installed")
+    plan, broken = plan_of(texts, rounds=40), tmp_path / "broken"
+    whole = run(plan, tmp_path / "whole", **QUIET)
+    set_options = [f"{option}={value}" for option, value in ENGINES[name].items()]
+    with started(plan, broken, "--engine", name, "--set", *set_options) as process:
+        wait_until_played(process, broken)
+        os.kill(process_writing(records.part(broken, 1)), signal.SIGKILL)
+        told = process.communicate()[1]
+    assert process.returncode == 2 and "played a share was killed" in told and "experiment resume" in told
+    assert not (broken / records.ROUNDS).exists()
+    resume(broken, engine=Engine(name, 2, ENGINES[name]), **QUIET)
     assert contents(whole) == contents(broken)
 
 

@@ -75,7 +75,7 @@ def test_a_folder_is_analysed_and_its_lines_may_be_packed(tmp_path):
     shutil.copy(RESULTS / "fresh" / "manifest.json", folder)
     lines = (RESULTS / "fresh" / "rounds.jsonl").read_bytes()
     (folder / "rounds.jsonl.gz").write_bytes(gzip.compress(lines))
-    assert Experiment.open(folder).records == Experiment.open(RESULTS / "fresh").records
+    assert Experiment.open(folder).chains == Experiment.open(RESULTS / "fresh").chains
     assert Experiment.open(folder).is_complete
     found = analyse_folder(folder, resamples=20, permutations=20, sentences=False)
     assert json.loads((folder / LAB).read_text())["chains"] == found.chains == 600

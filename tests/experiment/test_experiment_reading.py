@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from telephonegan import drift
 from telephonegan.errors import DataError, ImageError, SettingsError, TelephoneganError
 from telephonegan.experiment import Experiment, resume, run
 from telephonegan.experiment.folder import place_of_sources
-from telephonegan.experiment.summary import write_summary
+from telephonegan.experiment.records import line
+from telephonegan.experiment.summary import summarise, write_summary
 from telephonegan.figures.experiment import draw
 from telephonegan.files import json_bytes
 from tests.mutations import TIMES, Mutations
@@ -74,6 +76,27 @@ def test_rounds_of_another_experiment_are_named(texts, plan_of, tmp_path):
     (folder / "rounds.jsonl").write_text(other)
     with pytest.raises(DataError, match="'s0099'"):
         Experiment.open(folder)
+
+
+def test_a_summary_holds_no_lines(texts, plan_of, tmp_path, monkeypatch):
+    monkeypatch.setattr("telephonegan.records._JSON_BYTES", 1_000_000)  # which are taken to read a file
+    folder = run(plan_of(texts), tmp_path / "out", **QUIET)
+    manifest, rounds = json.loads((folder / "manifest.json").read_text()), folder / "rounds.jsonl"
+    lines = [each for each in map(json.loads, rounds.read_text().splitlines()) if each["seed"] == 0]
+    seeds = range(200)
+    manifest["plan"]["seeds"], manifest["chains"] = list(seeds), 5 * len(seeds)
+    (folder / "manifest.json").write_bytes(json_bytes(manifest))
+    with rounds.open("wb") as file:
+        for seed in seeds:
+            changes = ({"seed": seed, "chain": f"{each['source']}-seed{seed}", "picture": None} for each in lines)
+            file.writelines(line(each | changed) for each, changed in zip(lines, changes, strict=True))
+    summarise(Experiment.open(folder).tracks()[:9], ["content_f1"], resamples=5)  # what is imported and cached
+    tracemalloc.start()
+    tracks = Experiment.open(folder).tracks()
+    told, held = summarise(tracks, ["content_f1"], resamples=5), tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(told["chains"]) == len(tracks) == 1000
+    assert held < 1000 * len(tracks) * len(tracks[0].turns)  # lines as dictionaries take 2 kB each
 
 
 def test_figures_are_not_drawn_from_a_summary_made_before_the_end(photos, plan_of, tmp_path):

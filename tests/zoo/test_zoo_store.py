@@ -17,8 +17,8 @@ from torch import nn
 
 from telephonegan.errors import OutputError, SettingsError, UnknownModelError, WeightsError
 from telephonegan.files import sha256
-from telephonegan.results import ModelTable
 from telephonegan.zoo import catalogue, store
+from telephonegan.zoo.table import ModelTable
 from tests.locking import holding
 from tests.mutations import TIMES, Mutations
 
