@@ -20,6 +20,7 @@ from telephonegan.evaluation.guided import CLASSES
 from telephonegan.experiment.summary import estimate, read_summary
 from telephonegan.figures.experiment import levels_of
 from telephonegan.files import png_bytes, replace
+from telephonegan.generation import Generator
 from telephonegan.latent import CodeDecoder, Sampler, image_class
 from telephonegan.samples import sample
 from telephonegan.strips import Tile, gif, montage, strip
@@ -45,6 +46,7 @@ FLOWERS = [
     *("a blue flower with thin petals among green leaves", "a round orange flower with many layers of petals"),
     "a violet bell shaped flower on a green stem",
 ]
+TWO = ["a purple flower with pointed petals", "a yellow flower with round petals"]
 BIRDS = [
     *("a yellow bird with a gray head", "a black bird with orange wings", "a red bird with black wings"),
     *("a blue bird with a white belly on a branch", "a small gray bird with a white chest"),
@@ -65,6 +67,7 @@ def main(names: list[str]) -> None:
         "fashion-free": lambda: without_text("fashion-free"),
         "guide": guided,
         "classes": sampled_classes,
+        "gan-cls-flowers": two_sentences,
     }
     for name in names or pictures:
         replace(HERE / f"{name}.{'gif' if name == 'explorer' else 'png'}", pictures[name]())
@@ -92,6 +95,18 @@ def explorer() -> bytes:
 def sheet(sentences: list[str], generator: str) -> bytes:
     painted = tg.generate(sentences, seed=0, generator=generator)
     return png_bytes(strip([Tile(each.image, each.text, str(number)) for number, each in enumerate(painted, 1)]))
+
+
+def two_sentences() -> bytes:
+    """The pictures of seeds 0 to 7 for each of two sentences, by GAN-CLS."""
+    painter = Generator.load("gan-cls-flowers")
+    tiles = [
+        Tile(picture.image, text if seed == 0 else "", str(seed))
+        for text in TWO
+        for seed, picture in enumerate(painter([text] * 8, seeds=range(8)))
+    ]
+    grid = strip(tiles)
+    return png_bytes(grid.resize((grid.width // 2, grid.height // 2)))
 
 
 def without_text(generator: str) -> bytes:
