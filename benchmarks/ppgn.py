@@ -81,13 +81,13 @@ def ours(sampler: Sampler, batch: int) -> Callable[[], object]:
 def plain(decoder: CodeDecoder, batch: int) -> Callable[[], Tensor]:
     """One step as PPGN's scripts take it, with timm's EfficientNet-Lite0 as encoder and as condition."""
     net = timm.create_model("tf_efficientnet_lite0").eval().requires_grad_(False)
-    codes = torch.randn(batch, decoder.width)
+    vectors, model = torch.randn(batch, decoder.width), decoder.model
 
     def step() -> Tensor:
         with torch.no_grad():
-            features = net.forward_features_before_head(normalise(decoder(codes)))
-            prior = decoder.model.encoder.of_map(features) - codes
-        rows = codes.clone().requires_grad_()
+            features = net.forward_features_before_head(normalise(decoder(vectors)))
+            prior = model.axes.coordinates(model.encoder.of_map(features)) - vectors
+        rows = vectors.clone().requires_grad_()
         image = decoder(rows)
         pixels = image.detach().requires_grad_()
         scores = net(normalise(pixels))
@@ -96,7 +96,7 @@ def plain(decoder: CodeDecoder, batch: int) -> Callable[[], Tensor]:
         (by_pixel,) = torch.autograd.grad(scores, pixels, seed)
         (condition,) = torch.autograd.grad(image, rows, by_pixel)
         direction = 1e-5 * prior + condition
-        return (codes + direction / direction.abs().mean(1, keepdim=True)).clamp(decoder.low, decoder.high)
+        return (vectors + direction / direction.abs().mean(1, keepdim=True)).clamp(decoder.low, decoder.high)
 
     def before_head(images: Tensor) -> Tensor:
         x = net.bn1(net.conv_stem(images))

@@ -49,7 +49,7 @@ goes on. Pictures, codes and probabilities are in FOLDER/samples, and chain.json
 
 _SETTINGS = {  # → how it is read, and what it is
     "n_iters": (whole, "steps for each class"),
-    "lr": (number, "mean change of a number of the code per step"),
+    "lr": (number, "mean change per step of a coordinate of what is sampled, in tenths of σ for photos"),
     "lr_end": (number, "the same at the end of each class (default: as at its start)"),
     "epsilon1": (number, "weight of the prior"),
     "epsilon2": (number, "weight of the condition"),
@@ -60,7 +60,12 @@ _SETTINGS = {  # → how it is read, and what it is
     "save_every": (whole, "keep the picture of every N-th step; 0: the last one only"),
     "threshold": (number, "keep pictures whose probability is above this"),
 }
+_MAKING = (  # further options on which pictures depend, so that --resume needs the same
+    *("network", "network_size", "act_layer", "objective", "xy", "y", "x", "captioner", "word_weights"),
+    *("init_file", "image", "box", "mask", "feather"),
+)
 _OF_CAFFE = ("net_weights", "net_definition", "captioner_definition", "opt_layer")  # of the scripts, without use here
+_MOST_SEEDS = 1000
 _PRIORS = ("joint", "dae", "l2", "none")
 _OBJECTIVES = ("paper", "logsoftmax", "logit")
 
@@ -228,7 +233,8 @@ def _caption(options: argparse.Namespace) -> int:
 
     weights = dict(assigned_number(each) for each in options.word_weights)
     how = {"word_weights": weights, "device": options.device}
-    condition = CaptionCondition(options.sentence or options.sentence_option, options.captioner, **how)
+    sentence = options.sentence if options.sentence is not None else options.sentence_option
+    condition = CaptionCondition(sentence, options.captioner, **how)
     options.seed, options.write_labels = options.seed or [0, 1, 2], True
     return _sampled("caption", options, _decoder(options), [condition], _settings("caption", options))
 
@@ -366,15 +372,24 @@ def _unit_number(typed: str) -> int:
 
 
 def _seeds(typed: Sequence[str]) -> list[int]:
-    """Seeds such as 0 3 or 0-9. Raises SettingsError."""
+    """Seeds such as 0 3 or 0-9, each of them once. Raises SettingsError."""
+    from telephonegan.inference import check_seed
+
     seeds: list[int] = []
     for each in typed:
-        first, _, last = each.partition("-")
-        if not first.isdecimal() or (last and not last.isdecimal()) or each.endswith("-"):
+        first, dash, last = each.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
             raise SettingsError(f"Seeds are whole numbers, such as 0 3 or 0-9; {each!r} was given.")
-        seeds += range(int(first), int(last or first) + 1)
-    if len(seeds) > 1000:
-        raise SettingsError(f"{len(seeds)} seeds are too many for one call; give at most 1000.")
+        found = range(check_seed(int(first)), check_seed(int(last or first)) + 1)
+        if not found:
+            raise SettingsError(f"A range of seeds goes from the lower to the higher; {each!r} was given.")
+        if len(seeds) + len(found) > _MOST_SEEDS:
+            raise SettingsError(
+                f"{len(seeds) + len(found)} seeds are too many for one call; give at most {_MOST_SEEDS}."
+            )
+        seeds += found
+    if len(set(seeds)) < len(seeds):
+        raise SettingsError(f"Give each seed once; {' '.join(typed)} was given.")
     return seeds
 
 
@@ -454,7 +469,7 @@ def _run(options: argparse.Namespace, folder: Path, sampler: Sampler, start: Any
 
     seeds = tuple(options.seed or [0])
     print(_summary(sampler, seeds), file=sys.stderr)
-    kept = SamplingFolder(folder, sampler, seeds, command=options.command)
+    kept = SamplingFolder(folder, sampler, seeds, command=options.command, made_with=_made_with(options))
     before = kept.load() if options.resume and (folder / CHAIN).exists() else None
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The chain of seed")  # which is said below, without a line of code
@@ -469,6 +484,15 @@ def _run(options: argparse.Namespace, folder: Path, sampler: Sampler, start: Any
         )
         print(f"To go on: the same command with --out {folder} --resume", file=sys.stderr)
     return sampling
+
+
+def _made_with(options: argparse.Namespace) -> dict[str, Any]:
+    """What pictures depend on and a sampler does not know, as JSON values."""
+    from telephonegan.zoo import catalogue
+
+    typed = {name: getattr(options, name) for name in _MAKING if hasattr(options, name)}
+    told = {name: str(value) if isinstance(value, Path) else value for name, value in typed.items()}
+    return {"model_sha256": catalogue.find("ppgn", options.model).sha256, **told}
 
 
 def _summary(sampler: Sampler, seeds: Sequence[int]) -> str:

@@ -290,7 +290,8 @@ def _checked_box(box: Sequence[float]) -> tuple[float, float, float, float]:
 
 def _checked_mask(mask: Any) -> Tensor:
     values = torch.as_tensor(np.asarray(mask.cpu() if isinstance(mask, Tensor) else mask)).float()
-    if values.dim() != 2 or not torch.isfinite(values).all() or values.min() < 0 or values.max() > 1:
+    fits = values.dim() == 2 and values.numel() and torch.isfinite(values).all()
+    if not fits or values.min() < 0 or values.max() > 1:
         raise SettingsError(
             f"A mask is (height, width) with numbers from 0 to 1; shape {tuple(values.shape)} was given"
             + (f" with values from {values.min():g} to {values.max():g}." if values.numel() else ".")

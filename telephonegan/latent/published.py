@@ -106,7 +106,7 @@ def code_decoder(name: str = "photos", device: str | torch.device = "auto") -> C
     """The decoder of the model ppgn/`name`, trained here or published. Raises UnknownModelError, WeightsError.
 
     >>> code_decoder("photos").size  # doctest: +SKIP
-    64
+    128
     """
     entry = catalogue.find("ppgn", name)
     if entry.architecture == ARCHITECTURE:

@@ -88,7 +88,7 @@ class Frame:
     step: int
     label: str
     probability: float
-    vector: np.ndarray
+    vector: np.ndarray = field(repr=False)
     image: Image.Image
     best: tuple[str, float] | None = None
     gradient: float | None = None

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -37,10 +38,21 @@ class SamplingFolder:
 
     >>> kept = SamplingFolder(Path("out/junco"), sampler)  # doctest: +SKIP
     >>> sampler.run([0], on_frame=kept.add, on_step=kept.step)  # doctest: +SKIP
+
+    `made_with` are JSON values of what else the pictures depend on, such as networks that a sampler cannot name.
     """
 
-    def __init__(self, folder: Path, sampler: Sampler, seeds: tuple[int, ...], *, command: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        sampler: Sampler,
+        seeds: tuple[int, ...],
+        *,
+        command: str = "",
+        made_with: Mapping[str, Any] | None = None,
+    ) -> None:
         self.folder, self.seeds = folder, seeds
+        self._made_with = dict(made_with or {})
         self._told = {"format": FORMAT, "command": command, "seeds": list(seeds), **described(sampler)}
         self._saved = time.monotonic()
         for part in (SAMPLES, LAST):
@@ -80,7 +92,7 @@ class SamplingFolder:
             "stopped": list(state.stopped),
             "probabilities": [[_finite(value) for value in row] for row in sampling.probabilities],
         }
-        replace(self.folder / CHAIN, json_bytes({**self._told, **told}))
+        replace(self.folder / CHAIN, json_bytes({**self._told, **self._made_with, **told}))
         self._saved = time.monotonic()
 
     def load(self) -> Sampling:
@@ -90,7 +102,9 @@ class SamplingFolder:
         """
         told = read_json(self.folder / CHAIN, dict[str, Any], missing=f"{self.folder} holds no sampling to go on with.")
         where = str(self.folder / CHAIN)
-        for name, value in self._told.items():
+        # A folder that says nothing of `made_with` is older than these names.
+        known = {name: value for name, value in self._made_with.items() if name in told}
+        for name, value in (self._told | known).items():
             if name != "command" and told.get(name) != value:
                 raise SettingsError(
                     f"{self.folder} was made with {name} {told.get(name)!r:.80}, not {value!r:.80}. "

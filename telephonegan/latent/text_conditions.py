@@ -7,6 +7,7 @@ after one word; here it goes back through the whole sentence, which captioners t
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 
 import torch
@@ -133,6 +134,7 @@ def _matcher(matcher: Matcher | str, device: str | torch.device) -> Matcher:
 def _weights(words: list[str], given: Mapping[str, float]) -> list[float]:
     if strange := next((word for word in given if word not in words), None):
         raise SettingsError(f"word_weights has {strange!r}, which is not in the caption: {' '.join(words)}.")
-    if bad := next((word for word, weight in given.items() if not inference.is_number(weight)), None):
-        raise SettingsError(f"The weight of {bad!r} is {given[bad]!r}; a number is needed.")
+    for word, weight in given.items():
+        if not inference.is_number(weight) or not math.isfinite(weight):
+            raise SettingsError(f"The weight of {word!r} is {weight!r}; a finite number is needed.")
     return [float(given.get(word, 1.0)) for word in words]

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from telephonegan.data.joined import JoinedPhotos
 from telephonegan.data.photos import unit_range
-from telephonegan.errors import SettingsError
+from telephonegan.errors import SettingsError, WeightsError
 from telephonegan.images import contact_sheet
 from telephonegan.inference import random_generator
 from telephonegan.networks.damsm import pooled_features
@@ -40,6 +40,7 @@ from telephonegan.training.distributed import average_gradients, gather, share
 from telephonegan.training.features import cached
 from telephonegan.training.projected import TINY, ProjectedGan, ProjectedSettings
 from telephonegan.training.ranges import COUNT, RATE, SIZE, check_ranges
+from telephonegan.zoo.store import load_strict
 
 _SHOWN = 32
 _BATCH = 32
@@ -169,9 +170,15 @@ class PpgnRecipe(ProjectedGan):
         return super().state() | {name: getattr(self, name) for name in mine}
 
     def warm_start(self, checkpoint: dict[str, Any]) -> None:
-        """Start with another run's networks; the codes stay what they were there."""
-        self.encoder.load_state_dict(checkpoint["encoder"])
-        self.autoencoder.load_state_dict(checkpoint["autoencoder"])
+        """Start with another run's networks; the codes stay what they were there. Raises WeightsError for others."""
+        try:
+            for name in ("encoder", "autoencoder"):
+                load_strict(getattr(self, name), checkpoint[name])
+        except WeightsError as error:
+            raise WeightsError(
+                f"Its codes are of another kind: {error}. Start from a model or run of this version with "
+                f"code={self.settings.code}."
+            ) from error
         super().warm_start(checkpoint)
 
     def collapse(self, means: dict[str, float]) -> str | None:

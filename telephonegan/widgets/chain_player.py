@@ -31,7 +31,7 @@ _KNOBS = {  # setting → the exponents between which a slider moves, what it is
     "epsilon1": (-7, 0, "ε1 prior", "how strongly codes are pulled to usual ones"),
     "epsilon2": (-3, 2, "ε2 condition", "how strongly the condition is followed"),
     "noise_rel": (-4, 0, "noise", "in proportion to the step"),
-    "lr": (-2, 1, "step", "the mean change of a number of the code"),
+    "lr": (-2, 1, "step", "the mean change of a number of the vector"),
 }
 
 

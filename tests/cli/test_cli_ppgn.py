@@ -193,11 +193,30 @@ def test_a_stopped_command_goes_on_with_resume_and_ends_the_same(ppgn, tmp_path,
 
 
 @pytest.mark.parametrize(
+    ("arguments", "changed", "told"),
+    [
+        (["class", "junco"], ["--network", "lite2"], "network 'lite0', not 'lite2'"),
+        (["class", "junco"], ["--objective", "logit"], "objective 'paper', not 'logit'"),
+        (["inpaint", "photo.png", "junco", "--box", "1", "1", "5", "5"], ["--box", "1", "1", "9", "9"], "box [1, 1, 5"),
+    ],
+)
+def test_what_pictures_depend_on_cannot_change_on_the_way(ppgn, photo, capsys, arguments, changed, told):
+    folder = ppgn(*arguments, "--seed", "0")
+    before = (folder / "chain.json").read_bytes()
+    assert main(["ppgn", *arguments, "--seed", "0", *QUICK, *changed, "--out", str(folder), "--resume"]) == 2
+    assert told in capsys.readouterr().err and (folder / "chain.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
     ("arguments", "told"),
     [
         (["class", "jnco"], "nearest are junco"),
         (["class"], "Say which class"),
         (["class", "junco", "--seed", "x"], "Seeds are whole numbers"),
+        (["class", "junco", "--seed", "3-1"], "from the lower to the higher; '3-1' was given"),
+        (["class", "junco", "--seed", "0-2", "1"], "Give each seed once; 0-2 1 was given"),
+        (["class", "junco", "--seed", "4294967296"], "seed must be a whole number from 0 to 4294967295"),
+        (["class", "junco", "--seed", "0-4294967295"], "4294967296 seeds are too many"),
         (["class", "junco", "--model", "none"], "none"),
         (["class", "junco", "--resume"], "--resume needs --out"),
         (["unit", "stages.9", "0"], "no layer 'stages.9'"),
@@ -211,6 +230,11 @@ def test_what_cannot_be_done_is_explained(codes, tmp_path, monkeypatch, capsys, 
     monkeypatch.chdir(tmp_path)
     assert main(["ppgn", *arguments, *QUICK]) == 2
     assert told in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_a_caption_without_words_is_refused(codes, tiny, capsys):
+    assert main(["ppgn", "caption", "", "--captioner", tiny, *QUICK]) == 2
+    assert "The caption has no words" in capsys.readouterr().err
 
 
 def test_a_chain_without_a_direction_ends_with_a_word_about_it(codes, tmp_path, capsys):

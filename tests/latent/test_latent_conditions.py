@@ -235,6 +235,7 @@ def test_under_a_mask_only_what_it_marks_moves():
         {"box": (0, 0, 1)},
         {"mask": np.full((2, 2), 3.0)},
         {"mask": np.ones(4)},
+        {"mask": np.ones((0, 4))},
     ],
 )
 def test_a_region_that_is_none_is_refused(where):

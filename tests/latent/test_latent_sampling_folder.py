@@ -77,6 +77,16 @@ def test_other_settings_or_seeds_are_not_mixed_with_what_is_there(tmp_path, chan
         SamplingFolder(tmp_path, sampler(**changed), seeds).load()
 
 
+def test_what_only_its_maker_knows_is_compared_too_unless_the_folder_is_older(tmp_path):
+    kept(tmp_path, (2,), stop_at=3)
+    assert SamplingFolder(tmp_path, sampler(), (2,), made_with={"network": "a"}).load().state.step == 3
+    folder = SamplingFolder(tmp_path, sampler(), (2,), made_with={"network": "a", "box": [1, 2]})
+    folder.save(folder.load())
+    assert folder.load().state.step == 3
+    with pytest.raises(SettingsError, match="made with network 'a', not 'b'"):
+        SamplingFolder(tmp_path, sampler(), (2,), made_with={"network": "b"}).load()
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [

@@ -79,7 +79,7 @@ def test_a_caption_that_cannot_be_said_is_refused(phone, sentence, told):
         CaptionCondition(sentence, phone.captioner)
 
 
-@pytest.mark.parametrize("weights", [{"cat": 1}, {"dog": "much"}])
+@pytest.mark.parametrize("weights", [{"cat": 1}, {"dog": "much"}, {"dog": float("nan")}])
 def test_weights_of_other_words_or_that_are_no_numbers_are_refused(phone, weights):
     with pytest.raises(SettingsError):
         CaptionCondition("a dog", phone.captioner, word_weights=weights)

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from telephonegan.data.joined import join_photographs
-from telephonegan.errors import SettingsError
+from telephonegan.errors import SettingsError, WeightsError
 from telephonegan.evaluation import reconstruction_scores
 from telephonegan.latent import codes
 from telephonegan.training import export, loop, resume, train
@@ -98,6 +98,16 @@ def test_photographs_are_painted_from_their_own_codes(make):
         recipe.step(step)
     dark, bright = recipe.generator(recipe._encoded(recipe.photos / 127.5 - 1)[0]).mean((1, 2, 3))
     assert dark < -0.2 and bright > 0.2
+
+
+def test_a_run_cannot_start_from_codes_of_another_kind_or_from_ones_without_axes(make):
+    made, other = make(), make(dataclasses.replace(SETTINGS, code="pooled"))
+    found = {name: part.state_dict() for name, part in made.state().items()}
+    with pytest.raises(WeightsError, match=r"codes are of another kind.*code=pooled"):
+        other.warm_start(found)
+    found["encoder"] = {name: part for name, part in found["encoder"].items() if not name.startswith("axes.")}
+    with pytest.raises(WeightsError, match=r"2 missing: axes.rows, axes.largest"):
+        made.warm_start(found)
 
 
 def test_only_codes_that_were_added_are_drawn():
