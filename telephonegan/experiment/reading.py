@@ -122,7 +122,7 @@ class _Lines:
         return cls([source["id"] for source in manifest["sources"]], plan.seeds, plan.rounds)
 
     def add(self, record: Record, folder: Path, *, may_repeat: bool) -> None:
-        """Raises DataError for a round that is not in the manifest, or that was there before."""
+        """Raises DataError for a round that is not in the manifest, or that was there before and may not repeat."""
         if record["source"] not in self.sources or record["seed"] not in self.seeds:
             raise DataError(
                 f"{folder} has a round of source {record['source']!r} and seed {record['seed']}, which is not in its "
@@ -130,8 +130,8 @@ class _Lines:
             )
         number = self.sources[record["source"]] * len(self.seeds) + self.seeds[record["seed"]]
         name, place = self.names.setdefault(number, record["chain"]), (number, record["round"])
-        is_new = name == record["chain"] and place[1] < self.caption.shape[1] and self.caption[place] < 0
-        if not is_new and not (may_repeat and name == record["chain"]):
+        is_planned = name == record["chain"] and 0 <= record["round"] < self.caption.shape[1]
+        if not is_planned or (not may_repeat and self.caption[place] >= 0):
             raise _broken(folder, record["chain"])
         self.caption[place] = self.captions.setdefault(record["caption"], len(self.captions))
         self.picture[place] = self.pictures.setdefault(record["picture"], len(self.pictures))

@@ -78,6 +78,17 @@ def test_rounds_of_another_experiment_are_named(texts, plan_of, tmp_path):
         Experiment.open(folder)
 
 
+@pytest.mark.parametrize("number", [99, -1])
+def test_a_share_with_a_round_beyond_the_plan_is_refused(texts, plan_of, tmp_path, number):
+    folder = run(plan_of(texts, rounds=2), tmp_path / "out", **QUIET)
+    records = [json.loads(each) for each in (folder / "rounds.jsonl").read_text().splitlines()]
+    (folder / "rounds.jsonl").unlink()
+    records[2]["round"] = number
+    (folder / "rounds-00000.jsonl").write_text("".join(json.dumps(each) + "\n" for each in records))
+    with pytest.raises(DataError):
+        Experiment.open(folder)
+
+
 def test_a_summary_holds_no_lines(texts, plan_of, tmp_path, monkeypatch):
     monkeypatch.setattr("telephonegan.records._JSON_BYTES", 1_000_000)  # which are taken to read a file
     folder = run(plan_of(texts), tmp_path / "out", **QUIET)
