@@ -105,7 +105,7 @@ def test_a_gpu_computes_in_float32_and_the_setting_is_given_back(on_gpu, monkeyp
 
 def test_bf16_is_refused_where_it_would_be_slower(tiny, monkeypatch):
     monkeypatch.setattr("telephonegan.inference.has_bfloat16", lambda device: False)
-    with pytest.raises(SettingsError, match="CPU has no instructions for bfloat16"):
+    with pytest.raises(SettingsError, match="CPU has no fast instructions for bfloat16"):
         load(tiny, tiny, "cpu", precision="bf16")
     with pytest.raises(SettingsError, match="float32, bf16; 'half' was given"):
         load(tiny, tiny, "cpu", precision="half")

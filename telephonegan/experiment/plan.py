@@ -88,6 +88,11 @@ class Plan:
             }
         )
 
+    @property
+    def repeats(self) -> bool:
+        """Whether a caption said again needs no new painting: its noise is the same, and no picture is kept."""
+        return self.seed_policy == "fixed" and self.pictures != "all"
+
     def record(self) -> dict[str, Any]:
         """All settings as JSON values, which `of` reads."""
         settings = self.settings.record()  # leaves out candidates=1, like older plans

@@ -136,8 +136,16 @@ class Keeper:
     knows: Callable[[str], bool]
     file: RoundsFile
 
-    def __call__(self, played: Sequence[tuple[PlannedChain, Round]]) -> None:
-        self.file.append([self._record(chain, round_) for chain, round_ in played])
+    def __call__(
+        self, chains: Sequence[PlannedChain], rounds: Sequence[Round | Record], known: Sequence[Record | None]
+    ) -> list[Record]:
+        """Write the rounds that are not known yet, and return the records of all."""
+        found = [
+            record or (round_ if isinstance(round_, dict) else self._record(chain, round_))
+            for chain, round_, record in zip(chains, rounds, known, strict=True)
+        ]
+        self.file.append([record for record, before in zip(found, known, strict=True) if before is None])
+        return found
 
     def _record(self, chain: PlannedChain, round_: Round) -> Record:
         caption, picture = round_.caption, round_.picture

@@ -7,6 +7,7 @@ each share instead of rounds.jsonl, and a mark for each that is done.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -197,19 +198,33 @@ class Block:
         """Play one more round of every chain that can go on; return the number of these chains."""
         going = [chain for chain in self.chains if not chain.round or self.phone.generator.knows(chain.caption)]
         known = [self.recall(chain.id, chain.round) for chain in going]
-        captions = [record["caption"] for record in known] if all(known) else self._play(going, known, keep)
-        for chain, caption in zip(going, captions, strict=True):
-            chain.round, chain.caption = chain.round + 1, caption
+        for chain, record in zip(going, known if all(known) else self._play(going, known, keep), strict=True):
+            if chain.round and self.plan.repeats:
+                chain.followed.setdefault(chain.caption, records.line(record))
+            chain.round, chain.caption = chain.round + 1, record["caption"]
         return len(going)
 
     def _play(
         self, going: Sequence[PlannedChain], known: Sequence[records.Record | None], keep: records.Keeper
-    ) -> list[str]:
-        """Compute a round of all chains if it is missing for one, because a block is always computed together."""
-        positions = [chain.position() for chain in going]
-        rounds = self.phone.next_rounds(positions, self.plan.settings)
-        keep([(chain, round_) for chain, round_, record in zip(going, rounds, known, strict=True) if record is None])
-        return [round_.caption.text for round_ in rounds]
+    ) -> list[records.Record]:
+        """A round of all chains, of which it is missing for one at least; only the missing ones are written.
+
+        What has been written is computed again, because the chains of a block are always computed together, but not
+        what repeats an earlier round: that is so on every run.
+        """
+        repeated = [self._repeated(chain) for chain in going]
+        new = [chain for chain, repeat in zip(going, repeated, strict=True) if repeat is None]
+        positions = [chain.position() for chain in new]
+        played = iter(self.phone.next_rounds(positions, self.plan.settings) if new else ())
+        rounds = [repeat or next(played) for repeat in repeated]
+        return keep(going, rounds, known)
+
+    def _repeated(self, chain: PlannedChain) -> records.Record | None:
+        """The next round if the chain has said its caption before with the same noise, and no picture is to be kept."""
+        followed = chain.followed.get(chain.caption)
+        if followed is None or (self.plan.pictures == "ends" and chain.round == self.plan.rounds):
+            return None
+        return json.loads(followed) | {"round": chain.round, "picture": None}
 
 
 def grouped(items: Sequence, size: int) -> list[Sequence]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -76,13 +76,15 @@ class Source:
 class PlannedChain:
     """One chain of a plan and its progress. Of its rounds, only the last `caption` is kept in memory.
 
-    `round` is the number of the next round.
+    `round` is the number of the next round. Where the noise is the same in all rounds, `followed` has the line of the
+    round after each caption, because it would be the same again.
     """
 
     source: Source
     seed: int
     round: int = 0
     caption: str = ""
+    followed: dict[str, bytes] = field(default_factory=dict)
 
     @property
     def id(self) -> str:

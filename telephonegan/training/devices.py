@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from telephonegan.inference import has_bfloat16
-
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of malloc.h
-_MOST_KEPT = 2**31 - 1  # bytes
+from telephonegan.inference import has_bfloat16, keep_all_memory
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:
@@ -60,7 +56,7 @@ def taken(parts: list[Tensor], near: Tensor | None, index: tuple[Tensor, Tensor]
 
 
 def autocast(device: torch.device, *, wanted: bool = True, recurrent: bool = False, **options: Any) -> torch.autocast:
-    """Arithmetic in bfloat16 where the device has instructions for it, else in float32, where it is faster.
+    """Arithmetic in bfloat16 where that is faster on the device, else in float32.
 
     `recurrent` is for recurrent networks: on a GPU autocast would run them in float16, where small gradients vanish, so
     they stay in float32 there. `options` go to `torch.autocast`.
@@ -78,13 +74,4 @@ def tune(device: torch.device) -> None:
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True
     else:
-        _keep_freed_memory()
-
-
-def _keep_freed_memory() -> None:
-    import ctypes
-
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:  # musl has none
-        mallopt(_M_MMAP_MAX, 0)
-        mallopt(_M_TRIM_THRESHOLD, _MOST_KEPT)
+        keep_all_memory()

@@ -21,6 +21,7 @@ from telephonegan.experiment import Engine, Experiment, records, resume, run
 from telephonegan.experiment.runner import _Opened, begin, play_shard
 from telephonegan.experiment.shards import Shard
 from telephonegan.files import slug
+from telephonegan.telephone import Telephone
 from tests.locking import holding
 from tests.small_experiments import TEXTS
 
@@ -116,6 +117,21 @@ def test_with_fixed_seeds_a_round_is_a_function_of_the_caption_before(texts, pla
     assert len(followers) < 5 * 12  # some captions did come back
 
 
+def test_with_fixed_seeds_what_was_said_before_is_not_painted_again(texts, plan_of, tmp_path, monkeypatch):
+    """The lines are those of an experiment that keeps all its pictures, and so paints all its rounds."""
+    settings = {"rounds": 12, "seed_policy": "fixed", "method": "sample", "block": 1, "seeds": [1]}
+    painted, repaint = [], Telephone._repaint
+    monkeypatch.setattr(Telephone, "_repaint", lambda *given: (painted.extend(given[1]), repaint(*given))[1])
+    found, calls = {}, {}
+    for kept in ("all", "ends", "none"):
+        painted.clear()
+        folder = run(plan_of(texts, pictures=kept, **settings), tmp_path / kept, **QUIET)
+        found[kept] = [{**each, "picture": None} for each in lines(folder)]
+        calls[kept] = len(painted)
+    assert found["all"] == found["ends"] == found["none"]
+    assert calls["none"] < calls["ends"] <= calls["none"] + 5 < calls["all"]
+
+
 def test_a_chain_that_falls_silent_ends_early(texts, plan_of, tmp_path, monkeypatch):
     from telephonegan.generation import Generator
 
@@ -197,11 +213,17 @@ def test_one_process_can_finish_what_two_began(photos, plan_of, tmp_path, conten
     assert contents(whole) == contents(shared)
 
 
-@pytest.mark.parametrize("written_lines", range(0, 24, 5))
+@pytest.mark.parametrize(
+    "settings, written_lines",
+    [
+        *(({}, written) for written in range(0, 24, 5)),
+        *(({"rounds": 9, "seed_policy": "fixed", "pictures": "ends"}, written) for written in (31, 52)),
+    ],
+)
 def test_a_run_that_died_while_it_wrote_ends_as_if_it_had_not(
-    photos, plan_of, tmp_path, contents, monkeypatch, written_lines
+    photos, plan_of, tmp_path, contents, monkeypatch, settings, written_lines
 ):
-    whole = run(plan_of(photos), tmp_path / "whole", **QUIET)
+    whole = run(plan_of(photos, **settings), tmp_path / "whole", **QUIET)
     append = records.RoundsFile.append
     left = written_lines
 
@@ -218,7 +240,7 @@ def test_a_run_that_died_while_it_wrote_ends_as_if_it_had_not(
     with monkeypatch.context() as patch:
         patch.setattr(records.RoundsFile, "append", dying)
         with pytest.raises(KeyboardInterrupt):
-            run(plan_of(photos), tmp_path / "broken", **QUIET)
+            run(plan_of(photos, **settings), tmp_path / "broken", **QUIET)
     resume(tmp_path / "broken", **QUIET)
     assert contents(whole) == contents(tmp_path / "broken")
 

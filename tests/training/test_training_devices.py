@@ -32,7 +32,8 @@ def cpu_with(monkeypatch, text):
 @pytest.mark.parametrize(
     "told, expected",
     [
-        ("model name : x\nflags\t\t: fpu avx2 avx512f avx512_bf16 sha_ni\n", True),
+        ("vendor_id\t: AuthenticAMD\nmodel name : x\nflags\t\t: fpu avx2 avx512f avx512_bf16 sha_ni\n", True),
+        ("vendor_id\t: GenuineIntel\nmodel name : x\nflags\t\t: fpu avx2 avx512f avx512_bf16 sha_ni\n", False),
         ("flags : fpu amx_bf16 amx_tile\n", True),
         ("Features\t: fp asimd i8mm bf16 sve\n", True),
         ("flags : fpu avx2 avx512f avx512_vnni\n", False),
@@ -40,7 +41,7 @@ def cpu_with(monkeypatch, text):
         (None, False),
     ],
 )
-def test_a_cpu_has_bfloat16_if_it_says_so(monkeypatch, told, expected):
+def test_a_cpu_has_bfloat16_if_it_names_instructions_that_are_faster_than_float32s(monkeypatch, told, expected):
     cpu_with(monkeypatch, told)
     assert inference.has_bfloat16(CPU) is expected
 
@@ -51,7 +52,7 @@ def test_gpus_have_bfloat16_since_ampere(monkeypatch, capability, expected):
     assert inference.has_bfloat16(CUDA) is expected
 
 
-@pytest.mark.parametrize("flags, dtype", [("flags : avx512_bf16", torch.bfloat16), ("flags : avx2", torch.float32)])
+@pytest.mark.parametrize("flags, dtype", [("flags : amx_bf16", torch.bfloat16), ("flags : avx2", torch.float32)])
 def test_training_computes_in_float32_where_bfloat16_would_be_emulated(monkeypatch, flags, dtype):
     cpu_with(monkeypatch, flags)
     with devices.autocast(CPU), devices.autocast(CPU, recurrent=True):
