@@ -1,4 +1,4 @@
-"""`telephonegan drift play|analyse|doses|ledger`: the drift lab."""
+"""`telephonegan drift play|analyse|compare|doses|ledger`: the drift lab."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from telephonegan.files import expanded, json_bytes
 _EXAMPLES = """examples:
   telephonegan drift play notebooks/plans/drift_lab.yaml --data /data --out out/lab
   telephonegan drift analyse out/drift --data flickr8k --figures out/figures
+  telephonegan drift compare out/lab
   telephonegan drift doses out/lab --figures out/doses
   telephonegan drift ledger --data flickr8k --limit 200
 A study is a YAML file. Runs are plans of experiments (see `telephonegan experiment --help`) that begin with the
@@ -51,6 +52,11 @@ def add_drift(parser: argparse.ArgumentParser) -> None:
     analyse.add_argument("--json", action="store_true", help="print the results as JSON")
     _add_figures(analyse)
     analyse.set_defaults(do=_analyse)
+
+    compare = add_command(commands, "compare", "print a table of experiments that have been analysed", _EXAMPLES)
+    compare.add_argument("folders", nargs="+", metavar="FOLDER", help="of an experiment, or of a study")
+    compare.add_argument("--by", choices=("sentences", "words"), default="sentences", help="how captions are compared")
+    compare.set_defaults(do=_compare)
 
     doses = add_command(commands, "doses", "draw the dose–response table of a study", _EXAMPLES)
     doses.add_argument("folder", type=Path, metavar="FOLDER", help="the folder of a study")
@@ -114,6 +120,13 @@ def _analyse(options: argparse.Namespace) -> int:
         with figures.style():
             tracks = Experiment.open(options.folder).tracks()
             print(figures.draw_lab(lab, tracks, options.figures, suffix=options.format), file=sys.stderr)
+    return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from telephonegan.experiment.lab import MULTIPLICITY, compared
+
+    print(f"{printable_lines(compared(options.folders, by=options.by))}\n\n{MULTIPLICITY}")
     return 0
 
 

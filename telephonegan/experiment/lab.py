@@ -33,6 +33,7 @@ from telephonegan.drift.words import lemma
 from telephonegan.errors import DataError, SettingsError, TelephoneganError
 from telephonegan.experiment.reading import Experiment
 from telephonegan.experiment.summary import jsonable
+from telephonegan.files import expanded
 from telephonegan.records import read_json
 
 LAB = "lab.json"
@@ -282,6 +283,68 @@ def in_words(lab: Lab) -> str:
         )
     told += [f"Left out: {name}. {reason}" for name, reason in lab.left_out.items()]
     return "\n".join([*told, MULTIPLICITY, ""])
+
+
+_COMPARED = (
+    "experiment",
+    "bits left, round 0",
+    "1",
+    "10",
+    "last",
+    "by chance",
+    "found first",
+    "law",
+    "words said",
+    "chance",
+)
+
+
+def compared(folders: Sequence[str | Path], *, by: str = "sentences") -> str:
+    """One row of Markdown for each analysed experiment: bits left, the law of the loss, and words that are left.
+
+    Captions are compared by "sentences" or "words". Photographs found first and words said are those of the last round,
+    each beside what chance gives; what an analysis left out is empty. A folder without a lab.json stands for all
+    experiments in it. Raises DataError where none was analysed, or not by sentences.
+
+    >>> print(compared(["out/lab/birds-fresh/as-planned", "out/lab/birds-fixed/as-planned"]))  # doctest: +SKIP
+    """
+    found = [path for folder in folders for path in _labs(expanded(folder))]
+    rows = [_compared_row(path, by) for path in found]
+    return "\n".join(
+        [f"| {' | '.join(_COMPARED)} |", "|---" * len(_COMPARED) + "|", *(f"| {' | '.join(row)} |" for row in rows)]
+    )
+
+
+def _labs(folder: Path) -> list[Path]:
+    found = [folder / LAB] if (folder / LAB).exists() else sorted(folder.rglob(LAB))
+    if not found:
+        raise DataError(f"{folder} has no {LAB}. Make it with: telephonegan drift analyse {folder}")
+    return found
+
+
+def _compared_row(path: Path, by: str) -> list[str]:
+    lab = read_json(path, dict[str, Any], remedy="Analyse it again.")
+    if by not in lab.get("curves", {}):
+        raise DataError(f"{path} does not compare captions by {by}. Name what it has (--by), or analyse it again.")
+    bits, race, words = lab["bits"].get(by), lab["laws"].get(by), lab["survival"].get("all")
+    folder = path.parent
+    rounds = (
+        [_interval(bits["bits"], t) if t < len(bits["rounds"]) else "" for t in (0, 1, 10, -1)] if bits else [""] * 4
+    )
+    first = [f"{100 / bits['sources']:.1f} %", f"{100 * bits['top1']['value'][-1]:.1f} %"] if bits else ["", ""]
+    said = [_interval(words["said"], -1), f"{words['by_chance'][-1]:.2f}"] if words else ["", ""]
+    return [
+        folder.parent.name if folder.name == "as-planned" else folder.name,
+        *rounds,
+        *first,
+        (race["best"] or "none") if race else "",
+        *said,
+    ]
+
+
+def _interval(found: dict[str, Any], place: int) -> str:
+    value, low, high = (found[part][place] for part in ("value", "low", "high"))
+    return f"{value:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")
 
 
 def with_people(played: Experiment, data: str | Path) -> tuple[list[Track], list[Words]]:

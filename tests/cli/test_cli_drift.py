@@ -30,6 +30,12 @@ def test_a_study_is_played_analysed_and_its_doses_drawn(study, tmp_path, capsys)
     assert "Bits left, by words" in told.out and "needs 20 sources" in told.out and "exploratory" in told.out
     assert (tmp_path / "figures" / "bits-left.pdf").exists()
     assert json.loads((out / "plain" / "as-planned" / "lab.json").read_text())["format"] == 1
+    assert main(["drift", "compare", str(out), "--by", "words"]) == 0
+    assert "| plain | " in capsys.readouterr().out
+    assert main(["drift", "compare", str(out)]) == 2
+    assert "does not compare captions by sentences" in capsys.readouterr().err
+    assert main(["drift", "compare", str(tmp_path / "figures")]) == 2
+    assert "telephonegan drift analyse" in capsys.readouterr().err
     doses = str(tmp_path / "doses")
     assert main(["drift", "doses", str(out), "--resamples", "10", "--figures", doses, "--format", "svg"]) == 0
     assert "| plain | truncation | 0.0 |" in capsys.readouterr().out
