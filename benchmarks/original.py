@@ -6,12 +6,14 @@ sides have the same random weights in float32, and take turns; numbers are media
 
 cold     the two processes of a round, which paint --pictures pictures of every caption as the original's README says,
          against `telephonegan play` divided by its rounds
-warm     both in memory: one chain, and --chains chains, which the original plays one after the other
+warm     both in memory, each in a process of its own: one chain, and --chains chains, which the original plays one
+         after the other
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import resource
 import statistics
@@ -19,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +31,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from telephonegan.networks.attngan import UpsampledConv2d
-from telephonegan.networks.resnet import DEVIATION, INPUT_SIZE, MEAN
+from telephonegan.networks.captioner import EncoderHead
+from telephonegan.networks.resnet import CHANNELS, DEVIATION, INPUT_SIZE, MEAN
 from telephonegan.samples import sample
 from telephonegan.telephone import load
 
@@ -46,12 +49,15 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=16, help="that the original paints of every caption")
     parser.add_argument("--chains", type=int, default=32)
     parser.add_argument("--cpu-time", action="store_true", help="count the processor's time, not that on the clock")
-    parser.add_argument("--half", choices=("say", "paint"), help=argparse.SUPPRESS)
+    parser.add_argument("--half", choices=("say", "paint", "original", "ours"), help=argparse.SUPPRESS)
     parser.add_argument("--place", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    if options.half:
+    if options.half in ("say", "paint"):
         {"say": say, "paint": paint}[options.half](options.place, options.pictures)
+        return
+    if options.half:
+        answer(options.place, options.half, time.process_time if options.cpu_time else time.perf_counter)
         return
     with tempfile.TemporaryDirectory() as place:
         os.environ |= {"TELEPHONEGAN_HOME": place, "OMP_NUM_THREADS": str(options.threads)}
@@ -78,9 +84,24 @@ def plain(net: nn.Module) -> nn.Module:
     return net.eval()
 
 
+class TorchvisionEncoder(EncoderHead):
+    """The captioner's encoder over torchvision's network, whose import is part of the original's start."""
+
+    def __init__(self) -> None:
+        from torchvision.models import resnet152
+
+        super().__init__(CHANNELS, 256)
+        self.resnet = nn.Sequential(*list(resnet152(weights=None).children())[:-1])
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(self.resnet(images).flatten(1))
+
+
 def loaded(place: Path, *names: str) -> list[nn.Module]:
     """Some of the networks, with the weights of their files."""
-    made = published.networks()
+    made = published.networks(*(name for name in names if name != "encoder"))
+    if "encoder" in names:
+        made["encoder"] = TorchvisionEncoder().eval()
     nets = [plain(made[name]) for name in names]
     for name, net in zip(names, nets, strict=True):
         net.load_state_dict(torch.load(place / f"{name}.pth", weights_only=True))
@@ -148,23 +169,50 @@ def same(place: Path) -> None:
 
 
 def warm(place: Path, options: argparse.Namespace) -> None:
-    nets = loaded(place, "encoder", "decoder", "text_encoder", "generator")
-    phone, photo = load(published.NAME, published.NAME, "cpu"), Image.open(place / "picture.png")
-    clock = time.process_time if options.cpu_time else time.perf_counter
+    own = [sys.executable, __file__, "--place", place, "--threads", options.threads]
+    own += ["--cpu-time"] if options.cpu_time else []
+    workers = {
+        half: subprocess.Popen(
+            [*map(str, own), "--half", half], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for half in ("original", "ours")
+    }
 
-    def theirs() -> None:
-        saved(painted(*nets[2:], known(said(*nets[:2], photo)), torch.randn(1, 100), torch.randn(1, 100)), place)
+    def seconds(task: tuple[str, int]) -> float:
+        half, chains = task
+        workers[half].stdin.write(f"{chains}\n")
+        workers[half].stdin.flush()
+        return float(workers[half].stdout.readline())
+
+    original, one, many = in_turn([("original", 1), ("ours", 1), ("ours", options.chains)], options.repeats, seconds)
+    tell("warm, one chain", original, one)
+    tell(f"warm, {options.chains} chains", original, many)
+    for worker in workers.values():
+        worker.stdin.close()
+        worker.wait()
+
+
+def answer(place: Path, half: str, clock: Callable[[], float]) -> None:
+    """Play a round of as many chains as every line of the input says, and print the seconds of one."""
+    photo = Image.open(place / "picture.png")
+    if half == "original":
+        nets = loaded(place, "encoder", "decoder", "text_encoder", "generator")
+    else:
+        phone = load(published.NAME, published.NAME, "cpu")
+
+    def theirs(chains: int) -> None:
+        for _ in range(chains):
+            ids = known(said(*nets[:2], photo))
+            saved(painted(*nets[2:], ids, torch.randn(1, 100), torch.randn(1, 100)), place)
 
     def ours(chains: int) -> None:
         captions = phone.caption([photo] * chains, method="greedy")
         for number, picture in enumerate(phone.generate([caption.text for caption in captions])):
-            picture.image.save(place / f"painted-{number}.png")
+            picture.image.save(place / f"own-{number}.png")
 
-    original, one, many = in_turn(
-        [theirs, lambda: ours(1), lambda: ours(options.chains)], options.repeats, lambda call: timed(call, clock)
-    )
-    tell("warm, one chain", original, one)
-    tell(f"warm, {options.chains} chains", original, many / options.chains)
+    play = theirs if half == "original" else ours
+    for chains in map(int, sys.stdin):
+        print(timed(functools.partial(play, chains), clock) / chains, flush=True)
 
 
 def cold(place: Path, options: argparse.Namespace) -> None:
@@ -189,15 +237,15 @@ def cold(place: Path, options: argparse.Namespace) -> None:
     def ours() -> None:
         command = [sys.executable, "-m", "telephonegan", *map(str, play)]
         with tempfile.TemporaryDirectory() as out:
-            subprocess.run([*command, "--out", f"{out}/game"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+            subprocess.run([*command, "--out", f"{out}/game"], cwd=ROOT, check=True, capture_output=True)
 
     clock = _cpu_time_of_children if options.cpu_time else time.perf_counter
     original, game = in_turn([theirs, ours], options.repeats, lambda call: timed(call, clock))
     tell(f"cold, {options.pictures} pictures a caption", original, game / options.rounds)
 
 
-def in_turn(calls: list[Callable[[], object]], repeats: int, measure: Callable[..., float]) -> list[float]:
-    """Each call's median of seconds; the first turn does not count."""
+def in_turn(calls: Sequence, repeats: int, measure: Callable[..., float]) -> list[float]:
+    """The median of the seconds that `measure` gives for each call; the first turn does not count."""
     turns = [[measure(call) for call in calls] for _ in range(repeats + 1)][1:]
     return [statistics.median(each) for each in zip(*turns, strict=True)]
 

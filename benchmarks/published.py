@@ -30,16 +30,22 @@ def captioner() -> Captioner:
     return Captioner.of(_registered("captioner"), "cpu")
 
 
-def networks() -> dict[str, nn.Module]:
-    """The four networks as plain modules, the same weights at every call."""
+_NETWORKS = {
+    "encoder": ResNetEncoder,
+    "decoder": lambda: LSTMDecoder(4 + len(WORDS)),
+    "text_encoder": lambda: TextEncoder(1 + len(WORDS), word_width=300, width=256),
+    "generator": lambda: attngan.Generator(**SIZES),
+}
+
+
+def networks(*names: str) -> dict[str, nn.Module]:
+    """Those of the four networks, or all, as plain modules with the same weights at every call."""
+    made = {}
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return {
-            "encoder": ResNetEncoder().eval(),
-            "decoder": LSTMDecoder(4 + len(WORDS)).eval(),
-            "text_encoder": TextEncoder(1 + len(WORDS), word_width=300, width=256).eval(),
-            "generator": attngan.Generator(**SIZES).eval(),
-        }
+        for name in names or _NETWORKS:
+            torch.manual_seed(0)
+            made[name] = _NETWORKS[name]().eval()
+    return made
 
 
 def _registered(kind: str) -> catalogue.Entry:

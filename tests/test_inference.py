@@ -290,3 +290,11 @@ def test_the_memory_of_a_layer_is_kept_for_the_next_unless_the_environment_tells
         [sys.executable, "-c", script], cwd=root, env=clean | environment, capture_output=True, text=True, check=True
     )
     assert (int(done.stdout) < 4 * 5 * 5 * 2**20 * 4 / 4096 / 20) is kept
+
+
+def test_a_network_whose_weights_come_from_a_file_draws_none():
+    before = torch.get_rng_state()
+    built = Settings("of a test", {"in_features": 3, "out_features": 2}).build(torch.nn.Linear)
+    assert built.weight.shape == (2, 3) and torch.equal(torch.get_rng_state(), before)
+    torch.nn.Linear(3, 2)
+    assert not torch.equal(torch.get_rng_state(), before)

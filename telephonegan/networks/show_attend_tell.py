@@ -9,7 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from telephonegan.networks.resnet import residual_layers
+
 INPUT_SIZE = 256
+LAYERS_101 = (3, 4, 23, 3)
 State = tuple[Tensor, ...]
 
 
@@ -23,11 +26,8 @@ class ResNetCells(nn.Module):
     """
 
     def __init__(self, *, layers: list[int] | None = None, width: int = 64, cells: int = 14) -> None:
-        from torchvision.models.resnet import Bottleneck, ResNet
-
         super().__init__()
-        network = ResNet(Bottleneck, layers or [3, 4, 23, 3], width_per_group=width)
-        self.resnet = nn.Sequential(*list(network.children())[:-2])
+        self.resnet = nn.Sequential(*residual_layers(layers or LAYERS_101, width))
         self.adaptive_pool = nn.AdaptiveAvgPool2d((cells, cells))
 
     def forward(self, images: Tensor) -> Tensor:

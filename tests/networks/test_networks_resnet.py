@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from telephonegan.networks.resnet import CHANNELS, INPUT_SIZE, ResNetEncoder
+from telephonegan.networks.resnet import CHANNELS, INPUT_SIZE, ResNetEncoder, residual_layers
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +44,18 @@ def test_the_stages_and_the_stride_are_those_of_a_resnet_152(skeleton):
         assert (first.conv1.stride, first.conv2.stride, first.conv3.stride) == ((1, 1), (2, 2), (1, 1))
     assert isinstance(skeleton.resnet[-1], nn.AdaptiveAvgPool2d)
     assert skeleton.bn.momentum == 0.01
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("width", [64, 16])
+def test_layers_are_torchvisions_name_by_name_and_bit_by_bit(width):
+    from torchvision.models.resnet import Bottleneck, ResNet
+
+    theirs = nn.Sequential(*list(ResNet(Bottleneck, [1, 2, 1, 2], width_per_group=width).children())[:-2]).eval()
+    ours = nn.Sequential(*residual_layers([1, 2, 1, 2], width)).eval()
+    ours.load_state_dict(theirs.state_dict())
+    images = torch.randn(2, 3, 96, 96)
+    assert torch.equal(ours(images), theirs(images))
 
 
 def test_pictures_give_one_vector_each(skeleton):
