@@ -56,6 +56,7 @@ def add_drift(parser: argparse.ArgumentParser) -> None:
     compare = add_command(commands, "compare", "print a table of experiments that have been analysed", _EXAMPLES)
     compare.add_argument("folders", nargs="+", metavar="FOLDER", help="of an experiment, or of a study")
     compare.add_argument("--by", choices=("sentences", "words"), default="sentences", help="how captions are compared")
+    compare.add_argument("--figure", type=Path, metavar="FILE", help="draw the bits left, as a new PDF, SVG or PNG")
     compare.set_defaults(do=_compare)
 
     doses = add_command(commands, "doses", "draw the dose–response table of a study", _EXAMPLES)
@@ -124,9 +125,14 @@ def _analyse(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from telephonegan.experiment.lab import MULTIPLICITY, compared
+    from telephonegan import figures
+    from telephonegan.experiment.lab import MULTIPLICITY, compared, stored_bits
 
     print(f"{printable_lines(compared(options.folders, by=options.by))}\n\n{MULTIPLICITY}")
+    if options.figure is not None:
+        with figures.style():
+            curves = figures.bits_curves(stored_bits(options.folders, by=options.by))
+            print(figures.save(curves.figure, expanded(options.figure)), file=sys.stderr)
     return 0
 
 

@@ -39,6 +39,7 @@ from telephonegan.records import read_json
 LAB = "lab.json"
 FORMAT = 1
 SCENES, SETS = 12, 4
+_ENDS = ("value", "low", "high")
 MULTIPLICITY = (
     "All measures are exploratory but the primary one that the plan of a study names, if there is one. Intervals are "
     "of 95 % each and are not corrected for how many there are, nor are p-values. Intervals resample the photographs: "
@@ -315,6 +316,35 @@ def compared(folders: Sequence[str | Path], *, by: str = "sentences") -> str:
     )
 
 
+def stored_bits(folders: Sequence[str | Path], *, by: str = "sentences") -> dict[str, BitsLeft]:
+    """The bits left in analysed experiments, by their names, for `figures.bits_curves`; the folders are `compared`'s.
+
+    Raises DataError where none was analysed, or one has no bits.
+
+    >>> figures.bits_curves(stored_bits(["out/lab"]))  # doctest: +SKIP
+    """
+    found = {}
+    for path in (path for folder in folders for path in _labs(expanded(folder))):
+        told = _stored(path, by)["bits"].get(by)
+        if told is None:
+            raise DataError(f"{path} has no bits left: too few chains were played. Leave it out.")
+        bits, top1 = (Estimate(*(np.array(told[name][end], dtype=float) for end in _ENDS)) for name in ("bits", "top1"))
+        found[_name(path)] = BitsLeft(np.array(told["rounds"]), bits, top1, told["most"], told["sources"])
+    return found
+
+
+def _stored(path: Path, by: str) -> dict[str, Any]:
+    lab = read_json(path, dict[str, Any], remedy="Analyse it again.")
+    if by not in lab.get("curves", {}):
+        raise DataError(f"{path} does not compare captions by {by}. Name what it has (--by), or analyse it again.")
+    return lab
+
+
+def _name(path: Path) -> str:
+    folder = path.parent
+    return folder.parent.name if folder.name == "as-planned" else folder.name
+
+
 def _labs(folder: Path) -> list[Path]:
     found = [folder / LAB] if (folder / LAB).exists() else sorted(folder.rglob(LAB))
     if not found:
@@ -323,18 +353,15 @@ def _labs(folder: Path) -> list[Path]:
 
 
 def _compared_row(path: Path, by: str) -> list[str]:
-    lab = read_json(path, dict[str, Any], remedy="Analyse it again.")
-    if by not in lab.get("curves", {}):
-        raise DataError(f"{path} does not compare captions by {by}. Name what it has (--by), or analyse it again.")
+    lab = _stored(path, by)
     bits, race, words = lab["bits"].get(by), lab["laws"].get(by), lab["survival"].get("all")
-    folder = path.parent
     rounds = (
         [_interval(bits["bits"], t) if t < len(bits["rounds"]) else "" for t in (0, 1, 10, -1)] if bits else [""] * 4
     )
     first = [f"{100 / bits['sources']:.1f} %", f"{100 * bits['top1']['value'][-1]:.1f} %"] if bits else ["", ""]
     said = [_interval(words["said"], -1), f"{words['by_chance'][-1]:.2f}"] if words else ["", ""]
     return [
-        folder.parent.name if folder.name == "as-planned" else folder.name,
+        _name(path),
         *rounds,
         *first,
         (race["best"] or "none") if race else "",
@@ -343,7 +370,7 @@ def _compared_row(path: Path, by: str) -> list[str]:
 
 
 def _interval(found: dict[str, Any], place: int) -> str:
-    value, low, high = (found[part][place] for part in ("value", "low", "high"))
+    value, low, high = (found[end][place] for end in _ENDS)
     return f"{value:.2f} [{low:.2f}, {high:.2f}]".replace("-", "−")
 
 

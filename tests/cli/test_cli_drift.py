@@ -32,6 +32,9 @@ def test_a_study_is_played_analysed_and_its_doses_drawn(study, tmp_path, capsys)
     assert json.loads((out / "plain" / "as-planned" / "lab.json").read_text())["format"] == 1
     assert main(["drift", "compare", str(out), "--by", "words"]) == 0
     assert "| plain | " in capsys.readouterr().out
+    drawn = tmp_path / "bits.png"
+    assert main(["drift", "compare", str(out), "--by", "words", "--figure", str(drawn)]) == 0 and drawn.exists()
+    capsys.readouterr()
     assert main(["drift", "compare", str(out)]) == 2
     assert "does not compare captions by sentences" in capsys.readouterr().err
     assert main(["drift", "compare", str(tmp_path / "figures")]) == 2
