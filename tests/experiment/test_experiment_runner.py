@@ -18,6 +18,7 @@ from PIL import Image
 import telephonegan
 from telephonegan.errors import DataError, OutputError, SettingsError
 from telephonegan.experiment import Engine, Experiment, records, resume, run
+from telephonegan.experiment.folder import _git
 from telephonegan.experiment.runner import _Opened, begin, play_shard
 from telephonegan.experiment.shards import Shard
 from telephonegan.files import slug
@@ -336,3 +337,14 @@ def test_rounds_that_nobody_played_are_not_left_out(texts, plan_of, tmp_path):
     with pytest.raises(DataError, match="lacks rounds of"):
         records.merge(folder, _Opened.of(folder, "cpu").chains, 3, lambda caption: True)
     assert not (folder / "rounds.jsonl").exists()
+
+
+def test_asking_git_for_changes_leaves_the_checkout_alone(tmp_path):
+    """A process killed while git writes its index would leave a lock, and every later commit would be refused."""
+    for arguments in (["init", "-q"], ["add", "."]):
+        (tmp_path / "file.py").write_text("")
+        subprocess.run(["git", *arguments], cwd=tmp_path, check=True)
+    os.utime(tmp_path / "file.py", (0, 0))  # git would note this in its index
+    before = (tmp_path / ".git" / "index").read_bytes()
+    assert "file.py" in _git(tmp_path, "status", "--porcelain", ".")
+    assert (tmp_path / ".git" / "index").read_bytes() == before
