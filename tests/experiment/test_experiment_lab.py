@@ -84,7 +84,7 @@ def test_a_folder_is_analysed_and_its_lines_may_be_packed(tmp_path):
 
 def test_an_analysis_with_people_is_not_replaced_by_one_without(tmp_path):
     folder = tmp_path / "fresh"
-    shutil.copytree(RESULTS / "fresh", folder)
+    shutil.copytree(RESULTS / "lab" / "flickr8k-fresh", folder)
     before = (folder / LAB).read_bytes()
     assert json.loads(before)["truth"] is not None
     with pytest.raises(SettingsError, match="--data"):
