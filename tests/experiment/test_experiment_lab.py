@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from telephonegan.errors import DataError, SettingsError
-from telephonegan.experiment.lab import LAB, analyse, analyse_folder, compared, in_words
+from telephonegan.experiment.lab import LAB, analyse, analyse_folder, compared, in_words, stored_bits
 from telephonegan.experiment.reading import Experiment
 from tests.planted import tracks
 
@@ -175,3 +175,15 @@ def test_every_compared_experiment_is_one_row_with_a_name_of_its_own(analysed, t
 def test_a_folder_that_cannot_be_looked_into_is_told(tmp_path):
     with pytest.raises(DataError, match="cannot be read"):
         compared([tmp_path / ("n" * 300)])
+
+
+def test_experiments_of_one_name_keep_their_curves_apart(analysed):
+    def unknown(lab):
+        lab["bits"]["sentences"]["bits"]["low"][0] = None
+
+    folders = [analysed("a/same"), analysed("b/same", unknown)]
+    found = stored_bits([*folders, folders[0]])
+    assert list(found) == ["same", str(folders[1])]
+    assert np.isnan(found[str(folders[1])].bits.low[0]) and found["same"].bits.value[0] == pytest.approx(4.17, abs=0.01)
+    with pytest.raises(DataError, match="bits is missing"):
+        stored_bits([analysed("damaged", lambda lab: lab.pop("bits"))])
