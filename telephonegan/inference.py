@@ -14,7 +14,7 @@ import time
 import typing
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -163,9 +163,10 @@ def _tell_allocator(options: Mapping[int, int]) -> None:
     """
     if sys.platform != "linux" or any(name.startswith(_ALLOCATOR) for name in os.environ):
         return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
-    for option, value in options.items() if mallopt else ():
-        mallopt(option, value)
+    with suppress(OSError, AttributeError):  # musl has no mallopt
+        mallopt = ctypes.CDLL(None).mallopt
+        for option, value in options.items():
+            mallopt(option, value)
 
 
 class CoreWatch:

@@ -126,7 +126,8 @@ def _analyse(options: argparse.Namespace) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     from telephonegan import figures
-    from telephonegan.experiment.lab import MULTIPLICITY, compared, stored_bits
+    from telephonegan.experiment.lab import MULTIPLICITY
+    from telephonegan.experiment.lab_comparison import compared, stored_bits
 
     print(f"{printable_lines(compared(options.folders, by=options.by))}\n\n{MULTIPLICITY}")
     if options.figure is not None:

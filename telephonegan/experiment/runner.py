@@ -183,6 +183,8 @@ def _advance_all(blocks: list[Block], keep: records.Keeper, batch_size: int, *, 
                 for block in batch:
                     bar.update(block.advance(keep))
                 keep.file.settle()
+            for block in batch:
+                block.forget()
 
 
 class Block:
@@ -203,6 +205,11 @@ class Block:
                 chain.followed.setdefault(chain.caption, records.line(record))
             chain.round, chain.caption = chain.round + 1, record["caption"]
         return len(going)
+
+    def forget(self) -> None:
+        """Free what the chains said, when all their rounds have been played."""
+        for chain in self.chains:
+            chain.followed.clear()
 
     def _play(
         self, going: Sequence[PlannedChain], known: Sequence[records.Record | None], keep: records.Keeper
