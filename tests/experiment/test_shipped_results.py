@@ -1,4 +1,4 @@
-"""The shipped 12,000 rounds: their summaries say what the lines say, and README repeats what the summaries say."""
+"""The shipped rounds: their summaries say what the lines say, and README repeats what the summaries say."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 from telephonegan.drift import Repetition, survival
 from telephonegan.drift.diversity import caption_diversity
 from telephonegan.drift.words import content_words
+from telephonegan.experiment.lab_comparison import compared
 from telephonegan.experiment.reading import Experiment
 from telephonegan.experiment.summary import read_summary
 
@@ -123,24 +124,59 @@ def test_readme_repeats_the_summaries():
     assert [text for text in expected if text not in section] == []
 
 
-def test_readme_repeats_the_drift_lab():
-    fresh, fixed = (json.loads((RESULTS / policy / "lab.json").read_text()) for policy in POLICIES)
+def lab_of(run: str) -> dict:
+    return json.loads((RESULTS / "lab" / run / "lab.json").read_text(encoding="utf-8"))
+
+
+def section_on_the_lab() -> str:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = " ".join(text.partition("\n## Drift lab")[2].partition("\n## ")[0].split())
-    bits, same = (each["bits"]["sentences"] for each in (fresh, fixed))
-    first, one, last = (f"{bits['bits']['value'][t]:.2f}" for t in (0, 1, 10))
-    top = [f"{100 * bits['top1']['value'][t]:.0f}" for t in (0, 1, 10)]
-    near = fresh["truth"]["near"]["value"]
+    return text.partition("\n## Drift lab")[2].partition("\n## ")[0]
+
+
+def test_readme_has_the_table_that_drift_compare_prints():
+    assert compared([RESULTS / "lab"]) in section_on_the_lab()
+
+
+def test_readme_repeats_the_analyses_of_the_drift_lab():
+    fresh, section = lab_of("flickr8k-fresh"), " ".join(section_on_the_lab().split())
+    bits, truth, model = fresh["bits"]["sentences"], fresh["truth"], fresh["model"]
+    primary = ", ".join(f"{bits['bits'][end][40]:.2f}" for end in ("low", "high"))
     words = {name: f"{told['value'][1]:.0f}" for name, told in fresh["diversity"]["numbers"].items()}
-    colour = fresh["model"]["names"].index("colour rather than object")
+    odds = {name: model["odds"]["value"][place] for place, name in enumerate(model["names"])}
+    pairs = ("flickr8k", "flowers", "birds", "fashion")
+    left = {
+        noise: [lab_of(f"{pair}-{noise}")["bits"]["sentences"]["bits"]["value"][40] for pair in pairs]
+        for noise in ("fixed", "fresh")
+    }
+    one, another = (lab_of(run)["laws"]["sentences"] for run in ("flickr8k-fresh", "fashion-fresh"))
+    foretold = [
+        next(law for law in race["laws"] if law["name"] == "exponential")["windows"][0] for race in (one, another)
+    ]
     expected = [
-        f"of the {bits['most']:.2f} bits that tell 200 photographs apart, first captions hold {first}",
-        f"those of round 1 {one}, and those of round 10 {last} with new noise and {same['bits']['value'][10]:.2f} with",
-        f"comes first in {top[0]}, {top[1]} and {top[2]} %",
-        f"odds of a colour are {fresh['model']['odds']['value'][colour]:.2f} times",
-        f"cosine of {fresh['truth']['people']['value']:.2f}",
-        f"{near[0]:.2f} in round 0, and {near[-1]:.2f} in round 10",
-        f"as {words['people']} equally common ones would, first captions {words['round 0']}, round 10 "
-        f"{words['round 10']}",
+        f"{bits['bits']['value'][40]:.2f} bits [{primary}] are left of the {bits['most']:.2f}",
+        "hold {:.2f} bits (`flickr8k`), {:.2f} (`flowers`), {:.2f} (`birds`) and {:.2f}".format(*left["fixed"]),
+        "with new noise {:.2f}, {:.2f}, {:.2f} and {:.2f}".format(*left["fresh"]),
+        f"{foretold[0]:.3f} against {one['observed'][-1]:.3f}",
+        f"{foretold[1]:.3f} against {another['observed'][-1]:.3f}",
+        f"as many words as {words['people']} equally common ones would, first captions {words['round 0']}, round 20 "
+        f"{words['round 20']}, round 40 {words['round 40']}",
+        f"{odds['twice as frequent']:.2f} times the odds",
+        f"a colour has {odds['colour rather than object']:.2f} times",
+        f"cosine of {truth['people']['value']:.2f}",
+        f"{truth['near']['value'][0]:.2f} in round 0, {truth['near']['value'][10]:.2f} in round 10 and "
+        f"{truth['near']['value'][40]:.2f} in round 40",
+        "p = " + ", ".join(f"{test['p']:.2f}" for test in fresh["memory"]["captions"][1:3]),
     ]
     assert [text for text in expected if text not in section] == []
+
+
+def test_readme_counts_the_laws_that_win():
+    won = Counter(lab_of(path.name)["laws"]["sentences"]["best"] for path in (RESULTS / "lab").iterdir())
+    assert won == {"two exponentials": 2, "power law": 1, "exponential to a plateau": 1, None: 6}
+    assert "two are won by two exponentials" in section_on_the_lab() and "six by none" in section_on_the_lab()
+
+
+@pytest.mark.parametrize("pair", ["flickr8k", "flowers", "birds", "fashion", "birds-by-flickr8k"])
+def test_with_the_same_noise_all_games_are_in_a_cycle_by_round_20(pair):
+    for track in Experiment.open(RESULTS / "lab" / f"{pair}-fixed").tracks():
+        assert len({turn.words for turn in track.turns[:21]}) < 21
