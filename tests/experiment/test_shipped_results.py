@@ -170,6 +170,35 @@ def test_readme_repeats_the_analyses_of_the_drift_lab():
     assert [text for text in expected if text not in section] == []
 
 
+def test_readme_repeats_the_prior_test():
+    section = " ".join(section_on_the_lab().split())
+    prior = {
+        path.parent.name: json.loads(path.read_text(encoding="utf-8"))["prior"]
+        for path in (RESULTS / "prior").glob("*/lab.json")
+    }
+
+    def change(run: str) -> str:
+        value, low, high = (prior[run]["change"][end] for end in ("value", "low", "high"))
+        return f"{value:.3f}{{}} [{low:.3f}, {high:.3f}]".replace("-", "−")
+
+    one = prior["sampled-1.0"]
+    expected = [
+        change("sampled-1.0").format(" bits"),
+        change("beam").format(" bits"),
+        change("sampled-0.5").format(""),
+        change("sampled-1.5").format(""),
+        f"begin at {one['distance']['value'][0]:.3f} and end at {one['distance']['value'][-1]:.3f}",
+        f"itself have {one['floor']['value']:.3f}",
+    ]
+    assert [text for text in expected if text not in section] == []
+    assert {run: told["verdict"] for run, told in prior.items()} == {
+        "beam": "away from the prior",
+        "sampled-0.5": "away from the prior",
+        "sampled-1.0": "neither",
+        "sampled-1.5": "away from the prior",
+    }
+
+
 def test_readme_counts_the_laws_that_win():
     won = Counter(lab_of(path.name)["laws"]["sentences"]["best"] for path in (RESULTS / "lab").iterdir())
     assert won == {"two exponentials": 2, "power law": 1, "exponential to a plateau": 1, None: 6}
