@@ -27,7 +27,8 @@ class TruthAnchor:
     - `near` (T,) in `rounds`, from round 0 on: the mean over all people but one, each left out in turn.
     - `people`: the same for the caption of the person left out, as near as a person comes; `short` (T,): how far a
       round falls short of that.
-    - `by_chance` (T,): captions of another photograph's game.
+    - `by_chance` (T,): people's captions of another photograph, the one half of the list of names further on, because
+      neighbours by name are often of one kind.
     """
 
     rounds: np.ndarray
@@ -58,7 +59,8 @@ def truth_anchor(
             f"are {len(sources)}. Give the folder of the captions, with --data."
         )
     people = {track.source: track.references for track in known}
-    stranger = dict(zip(sources, [*sources[1:], sources[0]], strict=True))
+    half = len(sources) // 2
+    stranger = dict(zip(sources, [*sources[half:], *sources[:half]], strict=True))
     rounds = sorted({turn.round for track in known for turn in track.turns})
     asked: dict[tuple[Words, Words], None] = {}
     for track in known:

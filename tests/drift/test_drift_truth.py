@@ -24,6 +24,17 @@ def test_the_captioner_and_people_are_measured_alike():
     assert found.by_chance.value[0] == pytest.approx((2 / 3 + 2 / 3 + 1 / 3) / 3)
 
 
+def test_chance_is_not_that_of_a_neighbour_of_the_same_kind():
+    """In a list by kind, such as birds', the next photograph shows the same bird."""
+    kinds = [f"kind{i // 4}" for i in range(24)]
+    found = truth_anchor(
+        tracks([[[kind], [kind]] for kind in kinds], references=[[[kind], [kind]] for kind in kinds]),
+        content_f1,
+        resamples=50,
+    )
+    assert found.near.value.tolist() == [1, 1] and found.by_chance.value.tolist() == [0, 0]
+
+
 def test_with_the_best_person_the_left_out_one_does_not_answer():
     found = anchored(["dog", "blue", "NAME"], best=True)
     assert found.people.value == pytest.approx((1 + 1 + 2 / 3) / 3)

@@ -165,6 +165,7 @@ def test_readme_repeats_the_analyses_of_the_drift_lab():
         f"cosine of {truth['people']['value']:.2f}",
         f"{truth['near']['value'][0]:.2f} in round 0, {truth['near']['value'][10]:.2f} in round 10 and "
         f"{truth['near']['value'][40]:.2f} in round 40",
+        f"Games of another photograph are at {lab_of('flowers-fresh')['truth']['by_chance']['value'][40]:.2f}",
         "p = " + ", ".join(f"{test['p']:.2f}" for test in fresh["memory"]["captions"][1:3]),
     ]
     assert [text for text in expected if text not in section] == []
