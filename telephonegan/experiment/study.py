@@ -36,6 +36,7 @@ MEASURES = {
     "distance to the prior": "change of the divergence from the captioner's training captions (drift.prior)",
 }
 DOSED = ("candidates", "beam_width", "temperature", "top_p", "truncation")
+SHOWN_AGAIN = "photograph shown again every"
 _AS_PLANNED = "as planned"
 
 
@@ -265,7 +266,7 @@ def _shown_again(name: str, tracks: list[Track], resamples: int) -> list[Dose]:
     return [
         Dose(
             name,
-            "photograph shown again every",
+            SHOWN_AGAIN,
             m,
             kept.shape[1],
             (*ends, drawn.estimate(means[:, kept.shape[1] % m])),

@@ -21,7 +21,7 @@ from telephonegan.drift.statistics import Estimate
 from telephonegan.drift.tracks import Track
 from telephonegan.errors import SettingsError
 from telephonegan.experiment.lab import SCENES, Lab
-from telephonegan.experiment.study import Dose
+from telephonegan.experiment.study import SHOWN_AGAIN, Dose
 from telephonegan.figures.curves import similarity_curves
 from telephonegan.figures.flows import replacement_graph, transition_graph, word_river
 from telephonegan.figures.style import FAINT, INK, LINES, column_width, legend_above, new_axes, new_figure, save, styled
@@ -222,6 +222,9 @@ def draw_lab(lab: Lab, tracks: Sequence[Track], out: str | os.PathLike[str], *, 
 def draw_doses(found: Sequence[Dose], out: str | os.PathLike[str], *, suffix: str = "pdf") -> Path:
     """Draw a figure for each setting of `study.dose_response` into the new folder `out`. Raises OutputError.
 
+    It has the words kept in the last round, or the mean over rounds where the photograph is shown again, which would
+    otherwise depend on whether it is shown in the last round.
+
     >>> draw_doses(dose_response("out/study"), "out/figures")  # doctest: +SKIP
     """
     folder = new_folder(expanded(out))
@@ -229,13 +232,13 @@ def draw_doses(found: Sequence[Dose], out: str | os.PathLike[str], *, suffix: st
     for setting in settings:
         rows = [each for each in found if each.setting == setting]
         doses = list(dict.fromkeys(each.value for each in rows))
-        told = {}
+        told, is_shown = {}, setting == SHOWN_AGAIN
         for run in dict.fromkeys(each.run for each in rows):
-            kept = {each.value: each.kept[1] for each in rows if each.run == run}
+            kept = {each.value: each.mean if is_shown else each.kept[1] for each in rows if each.run == run}
             if len(kept) == len(doses):
                 told[run] = Estimate(*(np.array([vars(kept[dose])[part] for dose in doses]) for part in _PARTS))
         if told and len(doses) > 1:
-            ylabel = "words kept, last round"
+            ylabel = "words kept, mean over rounds" if is_shown else "words kept, last round"
             axes = dose_response(doses, told, setting=setting.replace("_", " "), ylabel=ylabel)
             save(axes.figure, folder / f"{setting.replace('_', '-').replace(' ', '-')}.{suffix}")
     return folder

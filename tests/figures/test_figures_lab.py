@@ -17,6 +17,8 @@ from telephonegan.drift.markov import TransitionGraph, scenes
 from telephonegan.drift.statistics import Estimate
 from telephonegan.errors import DataError, SettingsError
 from telephonegan.experiment.lab import analyse
+from telephonegan.experiment.study import SHOWN_AGAIN, Dose
+from telephonegan.figures import lab
 from tests.experiment.test_experiment_lab import wandering
 
 TRACKS = wandering()
@@ -139,3 +141,27 @@ def test_what_cannot_be_drawn_is_refused():
         figures.word_river(TRACKS, scenes(TRACKS), rounds=[0, 99])
     with pytest.raises(SettingsError, match="two doses"):
         figures.dose_response([1], {}, setting="candidates")
+
+
+def test_where_the_photograph_is_shown_again_the_mean_over_rounds_is_drawn(tmp_path, monkeypatch):
+    """In the last round it may have just been shown, and everything is kept."""
+    half, whole = Estimate(0.5, 0.4, 0.6), Estimate(1.0, 1.0, 1.0)
+    rows = [
+        Dose("birds", setting, value, 10, (half, whole), half, None, None)
+        for setting in (SHOWN_AGAIN, "candidates")
+        for value in (2, 5)
+    ]
+    drawn, draw = {}, lab.dose_response
+    monkeypatch.setattr(
+        lab,
+        "dose_response",
+        lambda doses, told, **labels: (
+            drawn.update({labels["setting"]: (told["birds"].value.tolist(), labels["ylabel"])}),
+            draw(doses, told, **labels),
+        )[1],
+    )
+    lab.draw_doses(rows, tmp_path / "figures")
+    assert drawn == {
+        SHOWN_AGAIN: ([0.5, 0.5], "words kept, mean over rounds"),
+        "candidates": ([1.0, 1.0], "words kept, last round"),
+    }
