@@ -16,6 +16,7 @@ from telephonegan.drift.diversity import caption_diversity
 from telephonegan.drift.words import content_words
 from telephonegan.experiment.lab_comparison import compared
 from telephonegan.experiment.reading import Experiment
+from telephonegan.experiment.study import SHOWN_AGAIN, dose_response
 from telephonegan.experiment.summary import read_summary
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -198,6 +199,27 @@ def test_readme_repeats_the_prior_test():
         "sampled-1.0": "neither",
         "sampled-1.5": "away from the prior",
     }
+
+
+def test_readme_repeats_the_doses():
+    section = " ".join(section_on_the_lab().split())
+    found = {(each.setting, each.value): each for each in dose_response(RESULTS / "doses") if each.run == "flickr8k"}
+    plain, sixteen = found["as planned", ""], found["candidates", 16]
+
+    def kept(dose) -> str:
+        value, low, high = (100 * number for number in (dose.kept[1].value, dose.kept[1].low, dose.kept[1].high))
+        return f"{value:.0f} % [{low:.0f}, {high:.0f}]"
+
+    change = sixteen.change
+    expected = [
+        f"{change.value:.2f} [{change.low:.2f}, {change.high:.2f}], from {kept(plain)} to {kept(sixteen)}",
+        f"(truncation 0) {kept(found['truncation', 0.0])} are kept",
+        f"temperature 1.0 {kept(found['temperature', 1.0])}",
+        f"mean over rounds is {100 * found[SHOWN_AGAIN, 5].mean.value:.0f} % instead of {100 * plain.mean.value:.0f} %",
+    ]
+    assert [text for text in expected if text not in section] == []
+    for width in (1, 10):
+        assert found["beam_width", width].change.low < 0 < found["beam_width", width].change.high
 
 
 def test_readme_counts_the_laws_that_win():
