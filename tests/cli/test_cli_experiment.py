@@ -40,7 +40,7 @@ def test_what_was_played_is_told_as_json(plan, tmp_path, capsys):
 
 
 def test_ctrl_c_tells_how_to_go_on(plan, tmp_path, capsys, monkeypatch):
-    def interrupted(self, fresh):
+    def interrupted(*given):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

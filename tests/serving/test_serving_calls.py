@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
@@ -187,6 +188,8 @@ def test_a_deleted_game_is_gone_and_its_stream_ends(serving):
         begun = server.post("/v1/telephone", json={"text": TEXT, "rounds": 1000}).json()
         with ThreadPoolExecutor(1) as pool:
             stream = pool.submit(server.get, begun["events"])
+            while len(server.get(f"/v1/telephone/{begun['id']}").json()["rounds"]) < 5:  # the stream has begun by then
+                time.sleep(0.01)
             assert server.delete(f"/v1/telephone/{begun['id']}").status_code == 204
             assert events(stream.result())[-1] == ("end", {"status": "stopped"})
         assert server.get(f"/v1/telephone/{begun['id']}").status_code == 404

@@ -132,7 +132,8 @@ def test_only_the_text_encoders_gradient_is_clipped(make):
     assert norm(recipe.image.parameters()) > 1e-3
 
 
-def test_bfloat16_is_for_arithmetic_and_not_for_weights(make):
+def test_bfloat16_is_for_arithmetic_and_not_for_weights(make, monkeypatch):
+    monkeypatch.setattr("telephonegan.training.devices.has_bfloat16", lambda device: True)
     recipe = make(dropout=0.0, bfloat16=True)
     (rounded,), (exact,) = run(recipe, [0]), run(make(dropout=0.0), [0])
     assert rounded != exact
