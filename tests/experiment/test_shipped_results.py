@@ -211,11 +211,13 @@ def test_readme_repeats_the_doses():
         return f"{value:.0f} % [{low:.0f}, {high:.0f}]"
 
     change = sixteen.change
+    again, once = (100 * each.mean.value for each in (found[SHOWN_AGAIN, 5], plain))
     expected = [
-        f"{change.value:.2f} [{change.low:.2f}, {change.high:.2f}], from {kept(plain)} to {kept(sixteen)}",
+        f"of `flickr8k` is {change.value:.2f} [{change.low:.2f}, {change.high:.2f}]",
+        f"from {kept(plain)} to {kept(sixteen)}",
         f"(truncation 0) {kept(found['truncation', 0.0])} are kept",
         f"temperature 1.0 {kept(found['temperature', 1.0])}",
-        f"mean over rounds is {100 * found[SHOWN_AGAIN, 5].mean.value:.0f} % instead of {100 * plain.mean.value:.0f} %",
+        f"mean over rounds of `flickr8k` is {again:.0f} % instead of {once:.0f} %",
     ]
     assert [text for text in expected if text not in section] == []
     for width in (1, 10):
