@@ -271,7 +271,10 @@ def test_real_numbers_of_numpy_are_numbers_and_truth_values_are_not():
     assert not any(map(inference.is_number, (True, np.False_, "1", None, 1j, np.array([1.0]))))
 
 
-@pytest.mark.parametrize("environment, kept", [({}, True), ({"MALLOC_TRIM_THRESHOLD_": "131072"}, False)])
+@pytest.mark.parametrize(
+    "environment, kept",
+    [({}, True), ({"MALLOC_ARENA_MAX": "2"}, True), ({"MALLOC_TRIM_THRESHOLD_": "131072"}, False)],
+)
 def test_the_memory_of_a_layer_is_kept_for_the_next_unless_the_environment_tells_the_allocator(environment, kept):
     """Else every layer's pages would be fetched anew: a tenth of the time of a picture, a sixth of a caption's."""
     script = (

@@ -31,6 +31,15 @@ class Estimate:
     unknown: Any = 0
 
 
+def two_digits(value: float) -> str:
+    """A number as tables show it: with two digits, a true minus, and none before 0.00.
+
+    >>> two_digits(-0.004)
+    '0.00'
+    """
+    return f"{round(float(value), 2) + 0.0:.2f}".replace("-", "−")
+
+
 @dataclass(frozen=True, eq=False)
 class Curves:
     """`values` (N,T) of N chains in T rounds, NaN if not measured; `chains` and `sources` (N,), `rounds` (T,)."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from telephonegan.drift.information import BitsLeft
-from telephonegan.drift.statistics import Estimate
+from telephonegan.drift.statistics import Estimate, two_digits
 from telephonegan.errors import DataError, printable
 from telephonegan.experiment.lab import FORMAT, LAB
 from telephonegan.files import expanded
@@ -45,8 +45,8 @@ class _Curve:
         if place >= len(self.value) or self.value[place] is None:
             return ""
         value, low, high = (part[place] for part in (self.value, self.low, self.high))
-        interval = "" if low is None or high is None else f" [{_number(low)}, {_number(high)}]"
-        return f"{_number(value)}{interval}"
+        interval = "" if low is None or high is None else f" [{two_digits(low)}, {two_digits(high)}]"
+        return f"{two_digits(value)}{interval}"
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,3 @@ def _experiment_name(folder: Path) -> str:
     if folder.name == "as-planned":
         return folder.parent.name
     return f"{folder.parent.name}/{folder.name}" if "=" in folder.name else folder.name
-
-
-def _number(value: float) -> str:
-    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")  # no minus before 0.00

@@ -201,8 +201,8 @@ class Block:
         going = [chain for chain in self.chains if not chain.round or self.phone.generator.knows(chain.caption)]
         known = [self.recall(chain.id, chain.round) for chain in going]
         for chain, record in zip(going, known if all(known) else self._play(going, known, keep), strict=True):
-            if chain.round and self.plan.repeats:
-                chain.followed.setdefault(chain.caption, records.line(record))
+            if chain.round and self.plan.repeats and chain.caption not in chain.followed:
+                chain.followed[chain.caption] = records.line(record)
             chain.round, chain.caption = chain.round + 1, record["caption"]
         return len(going)
 

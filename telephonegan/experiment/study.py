@@ -18,7 +18,7 @@ from telephonegan import files
 from telephonegan.drift.fates import fates
 from telephonegan.drift.information import bits_left
 from telephonegan.drift.ledger import kept_share
-from telephonegan.drift.statistics import Estimate, Resamples
+from telephonegan.drift.statistics import Estimate, Resamples, two_digits
 from telephonegan.drift.tracks import Track
 from telephonegan.errors import DataError, SettingsError, unknown_setting
 from telephonegan.experiment.folder import MANIFEST
@@ -329,5 +329,5 @@ def _folder_name(name: str) -> str:
 def _shown(found: Estimate | None) -> str:
     if found is None:
         return ""
-    interval = f" [{found.low:.2f}, {found.high:.2f}]" if np.isfinite(found.low) else ""
-    return f"{found.value:.2f}{interval}".replace("-", "−")
+    interval = f" [{two_digits(found.low)}, {two_digits(found.high)}]" if np.isfinite(found.low) else ""
+    return f"{two_digits(found.value)}{interval}"
